@@ -1,0 +1,3 @@
+"""Private coding LLMs on Linode GPU VMs."""
+
+__version__ = "0.1.0"
