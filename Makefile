@@ -1,0 +1,75 @@
+# make demo    the main job in the local sandbox          make test    lint, types, unit, integration, sanity
+PYTHON ?= python3
+VENV   ?= .venv
+ENGINE ?= standin
+BIN    := $(VENV)/bin
+PYTEST := $(BIN)/pytest -n 2 --dist loadfile
+SHELL  := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help demo test lint types unit integration sanity test-engine test-molecule bench clean constraints dist
+
+help:
+	@echo 'make demo           bring a session up in the local sandbox, ask it something, show the cost, take it down'
+	@echo 'make demo ENGINE=vllm   the same with the real vLLM (CPU build; installs about 1.5 GB once)'
+	@echo 'make test           lint, types, unit, integration and sanity tests'
+	@echo 'make test-engine    tests against the real vLLM CPU build'
+	@echo 'make test-molecule  molecule scenarios on sandbox hosts'
+	@echo 'make bench          ratios of our commands against their peers, in one run'
+	@echo 'make clean          remove everything that make created'
+
+# The environment is rebuilt when what it is made from changes, and only then.
+$(BIN)/.complete: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0] + ": make PYTHON=/path/to/python3.11 ...")'
+	@echo 'installing into $(VENV) ...'
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: $(BIN)/.complete
+	@$(BIN)/python tests/demo.py --engine $(ENGINE)
+
+test: lint types unit sanity integration
+
+lint: $(BIN)/.complete
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/ansible-lint --offline --profile production
+
+types: $(BIN)/.complete
+	$(BIN)/mypy
+
+unit: $(BIN)/.complete
+	$(PYTEST) tests/unit
+
+integration: $(BIN)/.complete
+	$(PYTEST) tests/integration -m 'not engine'
+
+sanity: $(BIN)/.complete dist
+	$(BIN)/python tests/sanity.py
+
+dist: $(BIN)/.complete
+	@rm -rf dist
+	@$(BIN)/python -m build --wheel --no-isolation --outdir dist . > /dev/null
+
+test-engine: $(BIN)/.complete
+	$(BIN)/pytest tests/integration -m engine --timeout 1200
+
+test-molecule: $(BIN)/.complete
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python tests/molecule_in_sandbox.py
+
+bench: $(BIN)/.complete
+	@$(BIN)/python tests/bench.py
+
+constraints:
+	@rm -rf .venv-constraints
+	@$(PYTHON) -m venv .venv-constraints
+	@.venv-constraints/bin/python -m pip install --quiet '.[dev]'
+	@{ head -3 constraints.txt; .venv-constraints/bin/python -m pip freeze --exclude linode-coder | grep -v '^ansible-core=='; } > constraints.new
+	@mv constraints.new constraints.txt
+	@rm -rf .venv-constraints
+
+clean:
+	rm -rf $(VENV) .venv-constraints .cache dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .ansible
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,80 @@
+# Copyright: (c) 2026, linode_coder contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Ed25519 host keys: how they are written in tags and in OpenSSH, and the ssh options that pin them."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+from typing import Any
+
+from .paths import ssh_key_path
+
+_PREFIX = b"\x00\x00\x00\x0bssh-ed25519\x00\x00\x00\x20"
+KEY_BYTES = 32
+
+
+def to_openssh(key: bytes) -> str:
+    """'ssh-ed25519 AAAA...' of the 32 raw bytes."""
+    if len(key) != KEY_BYTES:
+        raise ValueError(f"an ed25519 public key has {KEY_BYTES} bytes, not {len(key)}")
+    return "ssh-ed25519 " + base64.b64encode(_PREFIX + key).decode()
+
+
+def from_openssh(line: str) -> bytes:
+    """The 32 raw bytes of an OpenSSH public key line; ValueError for anything else."""
+    fields = line.split()
+    if len(fields) < 2 or fields[0] != "ssh-ed25519":
+        raise ValueError("not an ssh-ed25519 public key")
+    blob = base64.b64decode(fields[1], validate=True)
+    if len(blob) != len(_PREFIX) + KEY_BYTES or not blob.startswith(_PREFIX):
+        raise ValueError("not an ssh-ed25519 public key")
+    return blob[len(_PREFIX) :]
+
+
+def fingerprint(key: bytes) -> str:
+    digest = hashlib.sha256(_PREFIX + key).digest()
+    return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")
+
+
+def ssh_port() -> int:
+    """22 on Linode. The sandbox says otherwise where it may not bind that port."""
+    return int(os.environ.get("LINODE_CODER_SSH_PORT") or 22)
+
+
+def ssh_options(keys: list[bytes]) -> list[str]:
+    """ssh arguments that accept these host keys and no other, and leave every known_hosts file alone.
+
+    KnownHostsCommand is run by ssh without a shell; %H is the name ssh looks for, a literal percent sign is doubled.
+    """
+    lines = " ".join(f'"%H {to_openssh(key)}"' for key in keys)
+    options = {
+        "KnownHostsCommand": f'/usr/bin/printf "%%s\\n" {lines}' if keys else "none",
+        "StrictHostKeyChecking": "yes",
+        "UserKnownHostsFile": "/dev/null",
+        "GlobalKnownHostsFile": "/dev/null",
+        "HostKeyAlgorithms": "ssh-ed25519",
+        "UpdateHostKeys": "no",
+        "CheckHostIP": "no",
+        "IdentitiesOnly": "yes",
+        "BatchMode": "yes",
+        "ConnectTimeout": "10",
+        "ServerAliveInterval": "15",
+        "ServerAliveCountMax": "4",
+    }
+    return [part for name, value in options.items() for part in ("-o", f"{name}={value}")]
+
+
+def connection_vars(address: str, keys: list[bytes]) -> dict[str, Any]:
+    """Ansible's connection variables for a VM that has to present one of ``keys``."""
+    arguments = ["'" + part + "'" if " " in part else part for part in ssh_options(keys)]
+    return {
+        "ansible_host": address,
+        "ansible_port": ssh_port(),
+        "ansible_user": "root",
+        "ansible_ssh_private_key_file": str(ssh_key_path()),
+        "ansible_ssh_common_args": " ".join(arguments),
+        "ansible_python_interpreter": "/usr/bin/python3",
+    }

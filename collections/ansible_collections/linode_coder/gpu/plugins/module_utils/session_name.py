@@ -1,0 +1,37 @@
+# Copyright: (c) 2026, linode_coder contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Names of sessions and what is derived from them."""
+
+from __future__ import annotations
+
+import re
+
+from .failure import Failure
+
+# Short enough for a firewall label (32) with its prefix, and safe in labels, tags, paths and host names.
+_NAME = re.compile(r"[a-z](?:-?[a-z0-9])*", re.ASCII)
+MIN_LENGTH, MAX_LENGTH = 2, 24
+
+
+def validate_session_name(name: object) -> str:
+    """The name itself, or Failure(usage)."""
+    text = name if isinstance(name, str) else ""
+    if not (MIN_LENGTH <= len(text) <= MAX_LENGTH and _NAME.fullmatch(text)):
+        raise Failure(
+            "usage",
+            f"session name {name!r} cannot be used.",
+            remedy=f"Use {MIN_LENGTH} to {MAX_LENGTH} characters of a-z, 0-9 and single dashes, beginning with a letter.",
+            field="session",
+            value=name,
+        )
+    return text
+
+
+def instance_label(name: str, generation: int) -> str:
+    """Label of the session's Linode: the same for everybody who means this session, which is what makes adopting safe."""
+    return f"lc-{name}-{generation}"
+
+
+def firewall_label(name: str) -> str:
+    return f"lc-{name}"

@@ -1,0 +1,197 @@
+# Copyright: (c) 2026, linode_coder contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A session, written in the tags of its Linode: the one truth that every control node sees.
+
+Tags have 3 to 50 characters; their alphabet and case handling are not documented, so only ``a-z 0-9 : _ -`` are used and
+folding the case loses nothing.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from dataclasses import dataclass, replace
+
+MARKER = "linode-coder"
+_PREFIX = "lc:"
+_MAX = 50
+_PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789-")
+_CHUNK = _MAX - len("lc:model:0:")
+
+
+@dataclass(frozen=True)
+class SessionTags:
+    """What the tags say. Times are seconds since the epoch, ``hourly_micros`` is millionths of a dollar per hour."""
+
+    session: str
+    generation: int
+    owner: str
+    lease_end: int
+    hard_cap: int
+    idle_minutes: int | None  # None: no idle limit
+    hourly_micros: int
+    model: str
+    host_key: bytes
+    next_host_key: bytes | None = None  # only while the key on the VM is being replaced
+
+
+@dataclass(frozen=True)
+class DecodedTags:
+    """Tags as found, perhaps not all of them. ``missing`` names what is absent or unreadable."""
+
+    ours: bool
+    missing: tuple[str, ...]
+    session: str | None = None
+    generation: int | None = None
+    owner: str | None = None
+    lease_end: int | None = None
+    hard_cap: int | None = None
+    idle_minutes: int | None = None
+    hourly_micros: int | None = None
+    model: str | None = None
+    host_key: bytes | None = None
+    next_host_key: bytes | None = None
+
+    @property
+    def complete(self) -> bool:
+        return self.ours and not self.missing
+
+    def whole(self) -> SessionTags:
+        """The complete set; ValueError when something is missing."""
+        if (
+            not self.ours
+            or self.missing
+            or self.session is None
+            or self.generation is None
+            or self.owner is None
+            or self.lease_end is None
+            or self.hard_cap is None
+            or self.hourly_micros is None
+            or self.model is None
+            or self.host_key is None
+        ):
+            raise ValueError("incomplete tags: " + ", ".join(self.missing or ("marker",)))
+        return SessionTags(
+            self.session,
+            self.generation,
+            self.owner,
+            self.lease_end,
+            self.hard_cap,
+            self.idle_minutes,
+            self.hourly_micros,
+            self.model,
+            self.host_key,
+            self.next_host_key,
+        )
+
+
+def escape(text: str) -> str:
+    """``a-z 0-9 -`` as they are, every other byte as ``_hh``."""
+    return "".join(chr(byte) if byte in _PLAIN else f"_{byte:02x}" for byte in text.encode())
+
+
+def unescape(text: str) -> str:
+    """The inverse of escape; ValueError when ``text`` was not made by it."""
+    raw = re.sub(r"_([0-9a-f]{2})", lambda match: chr(int(match.group(1), 16)), text)
+    decoded = raw.encode("latin-1").decode()
+    if escape(decoded) != text:
+        raise ValueError("not an escaped text")
+    return decoded
+
+
+def owner_slug(name: str) -> str:
+    """A user name as it can stand in a tag."""
+    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    return slug[: _MAX - len("lc:owner:")].strip("-") or "unknown"
+
+
+def _key_tags(name: str, key: bytes) -> list[str]:
+    text = base64.b32encode(key).decode().rstrip("=").lower()
+    return [f"lc:{name}0:{text[:26]}", f"lc:{name}1:{text[26:]}"]
+
+
+def encode(tags: SessionTags) -> list[str]:
+    """The tags of a session, marker first."""
+    model = escape(tags.model)
+    chunks = [model[start : start + _CHUNK] for start in range(0, len(model), _CHUNK)]
+    if not chunks or len(chunks) > 10:
+        raise ValueError("a model id has between 1 byte and what fits into ten tags")
+    encoded = [
+        MARKER,
+        f"lc:session:{tags.session}",
+        f"lc:gen:{tags.generation}",
+        f"lc:owner:{tags.owner}",
+        f"lc:lease:{tags.lease_end}",
+        f"lc:cap:{tags.hard_cap}",
+        f"lc:idle:{'off' if tags.idle_minutes is None else tags.idle_minutes}",
+        f"lc:rate:{tags.hourly_micros}",
+        *(f"lc:model:{index}:{chunk}" for index, chunk in enumerate(chunks)),
+        *_key_tags("hk", tags.host_key),
+    ]
+    if tags.next_host_key is not None:
+        encoded += _key_tags("nk", tags.next_host_key)
+    return encoded
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text is not None and text.isascii() and text.isdigit() else None
+
+
+def _key(first: str | None, second: str | None) -> bytes | None:
+    if first is None or second is None:
+        return None
+    try:
+        key = base64.b32decode((first + second).upper() + "====")
+    except binascii.Error:
+        return None
+    return key if len(key) == 32 else None
+
+
+def decode(tags: list[str]) -> DecodedTags:
+    """Read the tags of a Linode, whatever else it carries."""
+    lower = [str(tag).lower() for tag in tags]
+    values: dict[str, str] = {}
+    for tag in lower:
+        if tag.startswith(_PREFIX):
+            name, _sep, value = tag[len(_PREFIX) :].rpartition(":")
+            values[name] = value
+    chunks = [values[f"model:{index}"] for index in range(10) if f"model:{index}" in values]
+    model = None
+    if chunks and all(f"model:{index}" in values for index in range(len(chunks))):
+        try:
+            model = unescape("".join(chunks))
+        except ValueError:
+            model = None
+    idle = values.get("idle")
+    found: dict[str, object] = {
+        "session": values.get("session") or None,
+        "generation": _number(values.get("gen")),
+        "owner": values.get("owner") or None,
+        "lease_end": _number(values.get("lease")),
+        "hard_cap": _number(values.get("cap")),
+        "hourly_micros": _number(values.get("rate")),
+        "model": model,
+        "host_key": _key(values.get("hk0"), values.get("hk1")),
+    }
+    missing = [name for name, value in found.items() if value is None]
+    if idle != "off" and _number(idle) is None:
+        missing.append("idle_minutes")
+    return DecodedTags(
+        ours=MARKER in lower,
+        missing=tuple(missing),
+        idle_minutes=_number(idle),
+        next_host_key=_key(values.get("nk0"), values.get("nk1")),
+        **found,  # type: ignore[arg-type]
+    )
+
+
+def merge(existing: list[str], tags: SessionTags) -> list[str]:
+    """``existing`` with our part replaced: the tags that other people put on the Linode stay."""
+    foreign = [tag for tag in existing if tag.lower() != MARKER and not tag.lower().startswith(_PREFIX)]
+    return encode(tags) + foreign
+
+
+def with_changes(tags: SessionTags, **changes: object) -> SessionTags:
+    return replace(tags, **changes)  # type: ignore[arg-type]
