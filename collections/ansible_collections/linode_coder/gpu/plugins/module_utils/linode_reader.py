@@ -78,7 +78,7 @@ class LinodeReader:
                 if failure.kind not in _RETRIED or attempt == _ATTEMPTS - 1:
                     raise
             time.sleep(0.25 * 2**attempt)
-        raise AssertionError("unreachable")
+        return None
 
     def _get_once(self, path: str, x_filter: dict[str, Any] | None) -> Any:
         headers = {"Authorization": f"Bearer {self._token}", "User-Agent": "linode_coder", "Accept": "application/json"}

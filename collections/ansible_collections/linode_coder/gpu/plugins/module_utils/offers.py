@@ -66,7 +66,7 @@ def _chosen_regions(regions: list[dict[str, Any]], wanted: list[str]) -> list[st
     return wanted or capable
 
 
-def build_offers(
+def all_offers(
     types: list[dict[str, Any]],
     regions: list[dict[str, Any]],
     availability: list[dict[str, Any]],
@@ -74,11 +74,10 @@ def build_offers(
     wanted_regions: list[str],
     min_vram_gb: int = DEFAULT_MIN_VRAM_GB,
 ) -> list[Offer]:
-    """Offers in the order in which they are tried.
+    """Every offer that matches, best first.
 
     Plans and regions that the user named keep the user's order; otherwise the cheapest plan comes first and, at equal
-    price, regions that advertise stock. Without a plan only the plans at the lowest price are offered, so that falling
-    back never costs more than what was shown. Failure(usage) for unknown names, Failure(capacity) when nothing is left.
+    price, regions that advertise stock. Failure(usage) for unknown names, Failure(capacity) when nothing is left.
     """
     named_plans = _chosen_plans(types, plans)
     region_ids = _chosen_regions(regions, wanted_regions)
@@ -116,7 +115,19 @@ def build_offers(
             offer.region,
         )
 
-    offers.sort(key=order)
+    return sorted(offers, key=order)
+
+
+def build_offers(
+    types: list[dict[str, Any]],
+    regions: list[dict[str, Any]],
+    availability: list[dict[str, Any]],
+    plans: list[str],
+    wanted_regions: list[str],
+    min_vram_gb: int = DEFAULT_MIN_VRAM_GB,
+) -> list[Offer]:
+    """What `up` tries, in order. Without a plan only the lowest price is offered: falling back never costs more."""
+    offers = all_offers(types, regions, availability, plans, wanted_regions, min_vram_gb)
     if not plans:
         offers = [offer for offer in offers if offer.hourly == offers[0].hourly]
     return offers[:MAX_OFFERS]

@@ -21,7 +21,7 @@ def validate_session_name(name: object) -> str:
         raise Failure(
             "usage",
             f"session name {name!r} cannot be used.",
-            remedy=f"Use {MIN_LENGTH} to {MAX_LENGTH} characters of a-z, 0-9 and single dashes, beginning with a letter.",
+            remedy=f"Use {MIN_LENGTH} to {MAX_LENGTH} characters: a-z, 0-9 and single dashes, a letter first.",
             field="session",
             value=name,
         )
@@ -29,7 +29,7 @@ def validate_session_name(name: object) -> str:
 
 
 def instance_label(name: str, generation: int) -> str:
-    """Label of the session's Linode: the same for everybody who means this session, which is what makes adopting safe."""
+    """Label of the session's Linode: the same for everybody who means it, so adopting is safe."""
     return f"lc-{name}-{generation}"
 
 

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A session, written in the tags of its Linode: the one truth that every control node sees.
 
-Tags have 3 to 50 characters; their alphabet and case handling are not documented, so only ``a-z 0-9 : _ -`` are used and
-folding the case loses nothing.
+Tags have 3 to 50 characters; their alphabet and case handling are not documented, so only ``a-z 0-9 : _ -`` are
+used and folding the case loses nothing.
 """
 
 from __future__ import annotations

@@ -1,0 +1,58 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, linode_coder contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: linode_gpu_instance_info
+short_description: Read the sessions of an account from their tags
+version_added: 0.1.0
+description:
+  - Answers every session that the tags of the account's Linodes describe, in one request per 500 Linodes.
+extends_documentation_fragment:
+  - linode_coder.gpu.linode
+  - linode_coder.gpu.linode.attributes
+options:
+  session:
+    description: Only this session.
+    type: str
+"""
+
+EXAMPLES = r"""
+- name: Read all sessions
+  linode_coder.gpu.linode_gpu_instance_info:
+  register: found
+"""
+
+RETURN = r"""
+sessions:
+  description: The views of the sessions, the most expensive first.
+  returned: success
+  type: list
+  elements: dict
+  sample: [{"name": "demo", "status": "running", "hourly": 0.52}]
+"""
+
+import time
+
+from ..module_utils.linode_module import run
+from ..module_utils.session_tags import MARKER
+from ..module_utils.session_view import session_view
+
+
+def work(module, api, result):
+    now = int(time.time())
+    views = [session_view(instance, now) for instance in api.list("linode/instances", {"tags": MARKER})]
+    wanted = module.params["session"]
+    if wanted:
+        views = [view for view in views if view["name"] == wanted]
+    result["sessions"] = sorted(views, key=lambda view: (-(view["hourly"] or 0), view["label"]))
+
+
+def main():
+    run({"session": {"type": "str"}}, work)
+
+
+if __name__ == "__main__":
+    main()
