@@ -1,0 +1,1 @@
+"""What runs inside a simulated host; standard library only, started by the guest's own python3."""
