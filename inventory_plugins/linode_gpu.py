@@ -1,0 +1,182 @@
+# Copyright: (c) 2026, linode_coder contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: linode_gpu
+short_description: Sessions of a Linode account, read from their tags
+version_added: 0.1.0
+author:
+  - linode_coder contributors (@linode-coder)
+description:
+  - Reads every session of the account that the token opens from the tags of its Linodes. No local file is needed.
+  - Asks the API only for Linodes with the tag V(linode-coder), in one request per 500 of them.
+  - A host is named as its session. All hosts are in the group C(linode_coder).
+  - The connection variables pin the SSH host key that is in the tags, so no key is trusted on first use.
+  - A Linode whose tags are incomplete is in the group C(linode_coder_incomplete) and has no connection variables.
+extends_documentation_fragment:
+  - ansible.builtin.constructed
+  - ansible.builtin.inventory_cache
+options:
+  plugin:
+    description: Marks the file as an inventory source of this plugin.
+    type: str
+    required: true
+    choices: [linode_gpu, linode_coder.gpu.linode_gpu]
+  api_token:
+    description: Personal access token with the scope C(linodes:read_only).
+    type: str
+    env:
+      - name: LINODE_TOKEN
+  api_url:
+    description: Address of the API without its version. The public API when unset.
+    type: str
+    env:
+      - name: LINODE_API_URL
+  ca_path:
+    description: CA bundle for the API's certificate.
+    type: path
+    env:
+      - name: LINODE_CA
+  api_timeout:
+    description: Time limit of one request in seconds.
+    type: float
+    default: 20.0
+  hostvars_prefix:
+    description: Prefix of the host variables that describe a session.
+    type: str
+    default: linode_
+"""
+
+EXAMPLES = r"""
+# gpu.linode.yml: every session, nothing else
+plugin: linode_coder.gpu.linode_gpu
+---
+# Groups by owner and region, and the sessions that nobody else may touch
+plugin: linode_coder.gpu.linode_gpu
+cache: true
+cache_plugin: ansible.builtin.jsonfile
+cache_connection: ~/.cache/linode-coder
+cache_timeout: 60
+strict: true
+keyed_groups:
+  - key: linode_owner
+    prefix: owner
+  - key: linode_region
+    prefix: region
+groups:
+  mine: linode_owner == 'ada'
+compose:
+  lease_hours: linode_lease_left / 3600
+"""
+
+import time
+from pathlib import Path
+
+from ansible.errors import AnsibleParserError
+from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
+from ansible.template import trust_as_template
+from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
+from ansible_collections.linode_coder.gpu.plugins.module_utils.host_key import connection_vars, from_openssh
+from ansible_collections.linode_coder.gpu.plugins.module_utils.linode_reader import LinodeReader
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags import MARKER
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session_view import session_view
+
+GROUP = "linode_coder"
+INCOMPLETE_GROUP = "linode_coder_incomplete"
+NAMES = ("linode_gpu", "linode_coder.gpu.linode_gpu")
+SUFFIXES = (".linode.yml", ".linode.yaml")
+# What of an instance is kept, in memory and in the cache.
+FIELDS = ("id", "label", "status", "type", "region", "image", "ipv4", "tags", "created")
+# Names of the host variables that differ from those of the view, since they would say too little beside a host.
+RENAMED = {"name": "session", "linode_id": "id", "hourly": "price_hourly"}
+
+
+def plain(value):
+    """``value`` with its strings marked as trusted where they cannot be templates.
+
+    Strings from an API are data and never rendered. Left unmarked, though, they are shown wrapped as unsafe text by
+    ansible-inventory --list, which neither a person nor AWX can use.
+    """
+    if isinstance(value, str):
+        return value if "{" in value or "}" in value else trust_as_template(value)
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    return value
+
+
+def host_variables(view, prefix):
+    """Variables of one host: the session's view under ``prefix``, and how to connect when its key is known."""
+    variables = {prefix + RENAMED.get(name, name): plain(value) for name, value in view.items()}
+    if view["complete"] and view["address"]:
+        keys = [from_openssh(key) for key in view["host_keys"]]
+        variables.update((name, plain(value)) for name, value in connection_vars(view["address"], keys).items())
+    return variables
+
+
+def named_views(instances, now):
+    """Pairs of host name and view. The newest VM of a session has the session's name, any other its own label."""
+    views = [session_view(instance, now) for instance in instances]
+    views.sort(key=lambda view: (not view["complete"], -(view["generation"] or 0), view["label"]))
+    taken = set()
+    for view in views:
+        name = view["name"] if view["name"] and view["name"] not in taken else view["label"]
+        taken.add(name)
+        yield name, view
+
+
+class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
+    NAME = "linode_coder.gpu.linode_gpu"
+
+    def verify_file(self, path):
+        """Whether the name says that the file is ours. Called for every source, so nothing is read from the network."""
+        return super().verify_file(path) and path.endswith(SUFFIXES)
+
+    def parse(self, inventory, loader, path, cache=True):
+        super().parse(inventory, loader, path)
+        self._redirected_names = NAMES  # the same file is right in a checkout and where the package is installed
+        self._read_config_data(path)
+        self._populate(self._instances(path, cache))
+
+    def _instances(self, path, cache):
+        cached = self.get_option("cache")
+        key = self.get_cache_key(path) if cached else None
+        if cached and cache:
+            try:
+                return self._cache[key]
+            except KeyError:
+                pass  # not there yet, or too old
+        instances = self._fetch(path)
+        if cached:
+            self._cache[key] = instances
+        return instances
+
+    def _fetch(self, path):
+        token, url, ca_path = (self.templar.template(self.get_option(n)) for n in ("api_token", "api_url", "ca_path"))
+        try:
+            reader = LinodeReader(token, url, ca_path, self.get_option("api_timeout"))
+            found = reader.list("linode/instances", {"tags": MARKER})
+        except Failure as failure:
+            parts = (failure.message, failure.cause and f"Cause: {failure.cause}.", failure.remedy)
+            raise AnsibleParserError(f"{Path(path).name}: " + " ".join(part for part in parts if part)) from None
+        return [{name: instance.get(name) for name in FIELDS} for instance in found]
+
+    def _populate(self, instances):
+        prefix, strict = self.get_option("hostvars_prefix"), self.get_option("strict")
+        self.inventory.add_group(GROUP)
+        self.inventory.add_group(INCOMPLETE_GROUP)
+        self.inventory.add_child(GROUP, INCOMPLETE_GROUP)
+        for name, view in named_views(instances, int(time.time())):
+            host = self.inventory.add_host(plain(name), group=GROUP if view["complete"] else INCOMPLETE_GROUP)
+            variables = host_variables(view, prefix)
+            for variable, value in variables.items():
+                self.inventory.set_variable(host, variable, value)
+            self._set_composite_vars(self.get_option("compose"), variables, host, strict=strict)
+            variables = self.inventory.get_host(host).get_vars()
+            self._add_host_to_composed_groups(
+                self.get_option("groups"), variables, host, strict=strict, fetch_hostvars=False
+            )
+            self._add_host_to_keyed_groups(
+                self.get_option("keyed_groups"), variables, host, strict=strict, fetch_hostvars=False
+            )
