@@ -8,13 +8,20 @@ Classified by text and scope headers, since the status alone misleads: no stock 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from .failure import Failure
 
-_CAPACITY = ("not currently available in the selected region", "no availability for the selected plan")
-_RESTRICTED_REGION = "resource creation in this region is currently restricted"
+# Wordings seen over the years, with status 403 and 400.
+_CAPACITY = re.compile(
+    r"not (?:currently )?available in (?:the selected|this|that) region"
+    r"|no availability for the selected plan"
+    r"|insufficient (?:capacity|resources)|out of (?:capacity|stock)"
+    r"|resource creation in this region is currently restricted"
+)
+_LOCK = re.compile(r"\bcannot_delete\w*|\block(?:ed|s)?\b")
 _LIMIT = ("account limit reached", "limit reached", "open a support ticket")
 
 
@@ -33,6 +40,10 @@ def reasons(body: Any) -> list[dict[str, str]]:
 def _text(errors: list[dict[str, str]], status: int) -> str:
     parts = [f"{error['field']}: {error['reason']}" if error["field"] else error["reason"] for error in errors]
     return "; ".join(parts) or f"HTTP {status}"
+
+
+def _seconds(text: str | None) -> float | None:
+    return float(text) if text is not None and text.isascii() and text.isdigit() else None
 
 
 def _lost(method: str, what: str, cause: str) -> Failure:
@@ -63,7 +74,7 @@ def classify(method: str, path: str, status: int, headers: Mapping[str, str], bo
     lower = text.lower()
     low_headers = {name.lower(): value for name, value in headers.items()}
     cause = f"{method} {path}: [{status}] {text}"
-    if any(part in lower for part in _CAPACITY) or _RESTRICTED_REGION in lower:
+    if status in (400, 403) and method == "POST" and _CAPACITY.search(lower):
         return Failure("capacity", "The plan is not available in this region now.", cause=cause)
     if "linode busy" in lower:
         return Failure("busy", "The Linode is busy with another action.", cause=cause, remedy="Try again in a minute.")
@@ -86,6 +97,15 @@ def classify(method: str, path: str, status: int, headers: Mapping[str, str], bo
             remedy="Create a token in Cloud Manager under API Tokens and put it into LINODE_TOKEN.",
             field="api_token",
         )
+    lock = _LOCK.search(lower) if method == "DELETE" and status in (400, 403, 409, 423) else None
+    if lock:
+        named = f"the lock {lock[0]}" if lock[0].startswith("cannot_delete") else "a lock"
+        return Failure(
+            "conflict",
+            f"Somebody protected this Linode against deletion with {named}, so it keeps billing.",
+            cause=cause,
+            remedy="Remove the lock in Cloud Manager first, if that is intended.",
+        )
     if status == 403:
         return Failure(
             "auth",
@@ -102,8 +122,9 @@ def classify(method: str, path: str, status: int, headers: Mapping[str, str], bo
             "The API's rate limit is used up.",
             cause=cause,
             remedy=f"Try again in {low_headers.get('retry-after', '60')} s.",
+            retry_after=_seconds(low_headers.get("retry-after")),
         )
-    if status in (408, 502, 503, 504) or status >= 500:
+    if status == 408 or status >= 500:
         return _lost(method, f"HTTP {status}", cause)
     if any(part in lower for part in _LIMIT):
         return Failure(
@@ -111,13 +132,6 @@ def classify(method: str, path: str, status: int, headers: Mapping[str, str], bo
             "The account's limit is reached.",
             cause=cause,
             remedy="Delete what is not needed, or ask support in a ticket for a higher limit for GPU Linodes.",
-        )
-    if "lock" in lower and method == "DELETE":
-        return Failure(
-            "conflict",
-            "Somebody protected this Linode against deletion with a lock, so it keeps billing.",
-            cause=cause,
-            remedy="Remove the lock in Cloud Manager first, if that is intended.",
         )
     field = next((error["field"] for error in errors if error["field"]), None)
     if "must be unique" in lower:

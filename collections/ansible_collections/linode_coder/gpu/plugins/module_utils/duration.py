@@ -25,7 +25,7 @@ def parse_duration(text: str, field: str) -> int:
             field=field,
             value=text,
         )
-    return sum(int(number) * _UNITS[unit] for number, unit in zip(match.groups(), "dhms") if number)
+    return sum(int(number) * _UNITS[unit] for number, unit in zip(match.groups(), "dhms", strict=True) if number)
 
 
 def format_duration(seconds: float) -> str:

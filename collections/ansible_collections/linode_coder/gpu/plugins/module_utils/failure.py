@@ -39,6 +39,7 @@ class Failure(Exception):
     :param cause: where it came from, e.g. the API's own text.
     :param remedy: what to do next, a command to paste where there is one.
     :param billing: what still costs money because of it, one line each.
+    :param retry_after: seconds after which the other side wants to be asked again.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Failure(Exception):
         field: str | None = None,
         value: Any = None,
         billing: tuple[str, ...] | list[str] = (),
+        retry_after: float | None = None,
     ) -> None:
         if kind not in EXIT_CODES:
             raise ValueError(f"unknown kind of failure: {kind}")
@@ -62,6 +64,7 @@ class Failure(Exception):
         self.field = field
         self.value = value
         self.billing = tuple(billing)
+        self.retry_after = retry_after
 
     @property
     def exit_code(self) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 
 from .api_errors import classify, from_transport
 from .failure import Failure
-from .linode_reader import PAGE_SIZE, api_base, token_from
+from .linode_reader import PAGE_SIZE, api_base, read_pause, token_from
 
 try:
     import requests
@@ -85,7 +85,8 @@ class LinodeApi:
             except Failure as failure:
                 if failure.kind not in ("transient", "rate_limited") or attempt == 3:
                     raise
-            time.sleep(0.5 * 2**attempt)
+                pause = read_pause(attempt, failure)
+            time.sleep(pause)
         return None
 
     def list(self, path: str, x_filter: dict[str, Any] | None = None) -> list[dict[str, Any]]:
@@ -116,4 +117,5 @@ class LinodeApi:
             except Failure as failure:
                 if failure.kind not in ("busy", "rate_limited") or time.monotonic() > deadline:
                     raise
-            time.sleep(1)
+                pause = min(15.0, failure.retry_after or 1.0)
+            time.sleep(pause)

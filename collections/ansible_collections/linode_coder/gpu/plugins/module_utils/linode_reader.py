@@ -50,6 +50,11 @@ def token_from(value: str | None) -> str:
     return token
 
 
+def read_pause(attempt: int, failure: Failure) -> float:
+    """Seconds before a read is repeated: what the API asks for, within reason, else growing from 0.25."""
+    return min(30.0, failure.retry_after) if failure.retry_after is not None else 0.25 * 2**attempt
+
+
 class LinodeReader:
     """GET requests only. Counts them in ``requests``."""
 
@@ -77,7 +82,8 @@ class LinodeReader:
             except Failure as failure:
                 if failure.kind not in _RETRIED or attempt == _ATTEMPTS - 1:
                     raise
-            time.sleep(0.25 * 2**attempt)
+                pause = read_pause(attempt, failure)
+            time.sleep(pause)
         return None
 
     def _get_once(self, path: str, x_filter: dict[str, Any] | None) -> Any:

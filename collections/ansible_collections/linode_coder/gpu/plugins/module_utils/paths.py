@@ -34,7 +34,7 @@ def runtime_dir() -> Path:
     base = os.environ.get("XDG_RUNTIME_DIR")
     if base and len(base) < 50:
         return Path(base) / _NAME / short
-    return Path("/tmp") / f"{_NAME}-{os.getuid()}" / short  # created 0700 by whoever uses it
+    return Path("/tmp") / f"{_NAME}-{os.getuid()}" / short  # noqa: S108 - created 0700 by whoever uses it
 
 
 def ssh_key_path() -> Path:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from .cost import cost, format_time, paid_until
 from .failure import Failure
 from .lease import new_lease, parse_idle
-from .offers import DEFAULT_MIN_VRAM_GB, build_offers
+from .offers import DEFAULT_MIN_VRAM_GB, Offer, build_offers
 from .session_name import instance_label, validate_session_name
 from .session_tags import MARKER, owner_slug
 from .session_view import session_view
@@ -49,15 +49,23 @@ def validate_model(model: str | None) -> str:
 
 
 def find_session(instances: list[dict[str, Any]], session: str, now: int) -> dict[str, Any] | None:
-    """The view of the session among ``instances``; the newest generation when there are several."""
+    """The view of the session among ``instances``; the newest generation when there are several.
+
+    An instance that is being deleted is no session any more.
+    """
     views = [session_view(instance, now) for instance in instances]
-    own = [view for view in views if view["name"] == session]
+    own = [view for view in views if view["name"] == session and view["status"] != "deleting"]
     return max(own, key=lambda view: view["generation"] or 0) if own else None
 
 
-def check_budget(max_cost: float | None, hourly: float, hours_cost: float) -> None:
+def affordable(offers: list[Offer], max_cost: float | None, now: int, lease_end: int) -> list[Offer]:
+    """The offers whose whole lease costs at most ``max_cost`` dollars; Failure(refused) when there is none."""
     if max_cost is None:
-        return
+        return offers
+    within = [offer for offer in offers if (cost(now, lease_end, offer.hourly) or 0.0) <= max_cost]
+    if within:
+        return within
+    hourly = min(offer.hourly for offer in offers)
     if max_cost < hourly:
         raise Failure(
             "refused",
@@ -66,14 +74,13 @@ def check_budget(max_cost: float | None, hourly: float, hours_cost: float) -> No
             field="max_cost",
             value=max_cost,
         )
-    if hours_cost > max_cost:
-        raise Failure(
-            "refused",
-            f"The lease would cost ${hours_cost:.2f}, more than max_cost ${max_cost:.2f}.",
-            remedy=f"Ask for a lease of at most {int(max_cost / hourly)} h, or raise the limit.",
-            field="max_cost",
-            value=max_cost,
-        )
+    raise Failure(
+        "refused",
+        f"The lease would cost ${cost(now, lease_end, hourly) or 0.0:.2f}, more than max_cost ${max_cost:.2f}.",
+        remedy=f"Ask for a lease of at most {int(max_cost / hourly)} h, or raise the limit.",
+        field="max_cost",
+        value=max_cost,
+    )
 
 
 def make_quote(
@@ -117,9 +124,10 @@ def make_quote(
         "offers": [],
     }
     if existing:
-        quote["hourly"] = existing["hourly"]
+        quote["hourly"] = quote["hourly_max"] = existing["hourly"]
         quote["cost_to_lease_end"] = existing["cost_to_lease_end"]
         quote["cost_to_cap"] = None
+        quote["paid_until"] = existing["paid_until"]
         return quote
     wanted_regions = as_list(regions)
     offers = build_offers(
@@ -130,10 +138,10 @@ def make_quote(
         wanted_regions,
         min_vram_gb,
     )
-    # The dearest offer is what may have to be paid, so the budget is held against that one.
+    offers = affordable(offers, max_cost, now, clocks.end)
+    # The dearest offer is what may have to be paid.
     dearest = max(offer.hourly for offer in offers)
-    worst = cost(now, clocks.end, dearest) or 0.0
-    check_budget(max_cost, dearest, worst)
+    worst = cost(now, clocks.end, dearest)
     quote["offers"] = [offer._asdict() for offer in offers]
     quote["hourly"] = offers[0].hourly
     quote["hourly_max"] = dearest

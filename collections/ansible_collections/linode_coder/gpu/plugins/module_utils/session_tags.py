@@ -10,9 +10,11 @@ used and folding the case loses nothing.
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from dataclasses import dataclass, replace
+
+from .failure import Failure
+from .session_name import validate_session_name
 
 MARKER = "linode-coder"
 _PREFIX = "lc:"
@@ -135,8 +137,20 @@ def encode(tags: SessionTags) -> list[str]:
     return encoded
 
 
+# The end of the year 9999: later times cannot be shown.
+_MAX_NUMBER = 253_402_300_799
+
+
 def _number(text: str | None) -> int | None:
-    return int(text) if text is not None and text.isascii() and text.isdigit() else None
+    number = int(text) if text is not None and text.isascii() and text.isdigit() else None
+    return number if number is None or number <= _MAX_NUMBER else None
+
+
+def _session(text: str | None) -> str | None:
+    try:
+        return validate_session_name(text)
+    except Failure:
+        return None
 
 
 def _key(first: str | None, second: str | None) -> bytes | None:
@@ -144,7 +158,7 @@ def _key(first: str | None, second: str | None) -> bytes | None:
         return None
     try:
         key = base64.b32decode((first + second).upper() + "====")
-    except binascii.Error:
+    except ValueError:
         return None
     return key if len(key) == 32 else None
 
@@ -166,7 +180,7 @@ def decode(tags: list[str]) -> DecodedTags:
             model = None
     idle = values.get("idle")
     found: dict[str, object] = {
-        "session": values.get("session") or None,
+        "session": _session(values.get("session")),
         "generation": _number(values.get("gen")),
         "owner": values.get("owner") or None,
         "lease_end": _number(values.get("lease")),
