@@ -45,17 +45,43 @@ firewall:
   sample: {"id": 12, "label": "lc-demo", "status": "enabled"}
 """
 
+import ipaddress
+import time
+
 from ..module_utils.failure import Failure
 from ..module_utils.linode_module import run
 from ..module_utils.session_name import firewall_label, validate_session_name
 from ..module_utils.session_tags import MARKER
 
 
+def validate_cidrs(cidrs):
+    """The networks in the form that the API shows; Failure(usage) for one that is none."""
+    networks = []
+    for cidr in cidrs:
+        try:
+            networks.append(str(ipaddress.ip_network(cidr, strict=True)))
+        except ValueError as error:
+            raise Failure(
+                "usage",
+                f"ssh_allowed_cidrs has {cidr!r}, which is no network.",
+                cause=str(error),
+                remedy="Write networks such as 203.0.113.0/24 or single addresses such as 203.0.113.7/32.",
+                field="ssh_allowed_cidrs",
+                value=cidr,
+            ) from error
+    if not networks:
+        raise Failure(
+            "usage",
+            "ssh_allowed_cidrs is empty, so not even this control node could reach the VM.",
+            remedy="Name at least the network of this control node.",
+            field="ssh_allowed_cidrs",
+        )
+    return networks
+
+
 def rules_for(cidrs):
-    addresses = {}
-    for family, found in (("ipv4", [c for c in cidrs if ":" not in c]), ("ipv6", [c for c in cidrs if ":" in c])):
-        if found:
-            addresses[family] = found
+    by_family = {"ipv4": [c for c in cidrs if ":" not in c], "ipv6": [c for c in cidrs if ":" in c]}
+    addresses = {family: found for family, found in by_family.items() if found}
     return {
         "inbound_policy": "DROP",
         "inbound": [
@@ -75,12 +101,40 @@ def rules_for(cidrs):
 def comparable(rules):
     """The parts of rules that are ours to decide; the API adds versions, fingerprints and nulls."""
     keys = ("label", "action", "protocol", "ports", "addresses")
-    inbound = [{key: rule[key] for key in keys if rule.get(key)} for rule in rules.get("inbound") or []]
-    return {
-        "inbound": inbound,
-        "inbound_policy": rules.get("inbound_policy"),
-        "outbound_policy": rules.get("outbound_policy"),
-    }
+    shown = {name: rules.get(name) for name in ("inbound_policy", "outbound_policy")}
+    for name in ("inbound", "outbound"):
+        shown[name] = [{key: rule[key] for key in keys if rule.get(key)} for rule in rules.get(name) or []]
+        for rule in shown[name]:
+            rule["addresses"] = {family: sorted(found) for family, found in rule.get("addresses", {}).items() if found}
+    return shown
+
+
+def create(api, label, body):
+    """The new firewall. After an unclear answer it is looked up by its label; it is never asked for twice."""
+    try:
+        return api.post("networking/firewalls", body)
+    except Failure as failure:
+        if failure.kind not in ("ambiguous", "conflict"):
+            raise
+        for pause in (0.5, 1, 2):
+            time.sleep(pause)
+            found = [row for row in api.list("networking/firewalls", {"label": label}) if MARKER in row["tags"]]
+            if found:
+                return found[0]
+        raise
+
+
+def delete(api, number):
+    """Delete a firewall; one that is gone already is gone."""
+    for last_try in (False, True):
+        try:
+            return api.when_free(lambda: api.delete(f"networking/firewalls/{number}"))
+        except Failure as failure:
+            if failure.kind == "not_found":
+                return None
+            if failure.kind != "ambiguous" or last_try:
+                raise
+    return None
 
 
 def work(module, api, result):
@@ -96,31 +150,25 @@ def work(module, api, result):
             field="session",
             value=session,
         )
-    wanted = rules_for(module.params["ssh_allowed_cidrs"])
-    before = comparable(current["rules"]) if current else {}
-    after = comparable(wanted) if module.params["state"] == "present" else {}
+    wanted = rules_for(validate_cidrs(module.params["ssh_allowed_cidrs"]))
+    before = {"status": current["status"], **comparable(current["rules"])} if current else {}
+    after = {"status": "enabled", **comparable(wanted)} if module.params["state"] == "present" else {}
     result["changed"] = before != after
     result["diff"] = {"before": before, "after": after, "before_header": label, "after_header": label}
     result["firewall"] = current
     if module.check_mode or not result["changed"]:
         return
     if module.params["state"] == "absent":
-        api.delete(f"networking/firewalls/{current['id']}")
+        delete(api, current["id"])
         result["firewall"] = None
     elif current:
+        if current["status"] != "enabled":
+            api.put(f"networking/firewalls/{current['id']}", {"status": "enabled"})
         api.put(f"networking/firewalls/{current['id']}/rules", wanted)
         result["firewall"] = api.get(f"networking/firewalls/{current['id']}")
     else:
         body = {"label": label, "rules": wanted, "tags": [MARKER, f"lc:session:{session}"]}
-        try:
-            result["firewall"] = api.post("networking/firewalls", body)
-        except Failure as failure:
-            if failure.kind not in ("ambiguous", "conflict"):
-                raise
-            found = [row for row in api.list("networking/firewalls", {"label": label}) if MARKER in row["tags"]]
-            if not found:
-                raise
-            result["firewall"] = found[0]
+        result["firewall"] = create(api, label, body)
 
 
 def main():

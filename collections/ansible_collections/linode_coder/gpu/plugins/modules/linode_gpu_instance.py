@@ -24,9 +24,10 @@ options:
     required: true
   state:
     description:
-      - V(present) creates or adopts the VM and boots it, V(absent) deletes it, V(rebooted) reboots it through the API.
+      - V(present) creates or adopts the VM and boots it, V(running) boots one that exists, V(rebooted) reboots it
+        through the API, V(absent) deletes it.
     type: str
-    choices: [present, absent, rebooted]
+    choices: [present, absent, running, rebooted]
     default: present
   generation:
     description: Generation of the session's VM.
@@ -80,6 +81,10 @@ options:
   account:
     description: EUUID of the account that the session was made in. Nothing is deleted in any other account.
     type: str
+  wait:
+    description: Whether to wait until the VM runs or is gone. Without waiting nothing is known to be gone.
+    type: bool
+    default: true
   wait_timeout:
     description: Seconds to wait until the VM runs or is gone.
     type: int
@@ -140,6 +145,11 @@ cost:
   returned: when O(state=absent) and the VM existed
   type: float
   sample: 1.04
+deleted:
+  description: The view of the VM that was deleted, as it was last seen.
+  returned: when O(state=absent) and the VM existed
+  type: dict
+  sample: {"name": "demo", "linode_id": 123, "started_hours": 2, "cost_so_far": 1.04}
 already_gone:
   description: Whether there was nothing to delete.
   returned: when O(state=absent)
@@ -149,10 +159,10 @@ already_gone:
 
 import base64
 import json
-import os
 import subprocess
 import tempfile
 import time
+from pathlib import Path
 
 from ..module_utils.cost import parse_time
 from ..module_utils.failure import Failure
@@ -167,25 +177,23 @@ NVIDIA_IMAGE = "linode/ubuntu24.04-nvidia"
 PLAIN_IMAGE = "linode/ubuntu24.04"
 # Seconds after an ambiguous create during which the VM may still appear in lists. Not documented; generous.
 SETTLE_S = (0.5, 1, 2, 4)
+# Seconds after which a deletion whose answer was lost, and that shows no effect, is asked for once more.
+DELETE_AGAIN_S = 5
 
 
 def new_host_key():
-    """A bootstrap host key: its private text, and the 32 bytes of its public half. Made outside any shared directory."""
+    """A bootstrap host key: its private text and the 32 bytes of its public half, made in a directory of mode 0700."""
     with tempfile.TemporaryDirectory() as directory:
-        path = os.path.join(directory, "key")
+        private = Path(directory) / "key"
+        command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "bootstrap", "-f", str(private)]
         try:
-            subprocess.run(
-                ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "bootstrap", "-f", path],
-                check=True,
-                capture_output=True,
-                timeout=30,
-            )
+            subprocess.run(command, check=True, capture_output=True, timeout=30)
         except (OSError, subprocess.SubprocessError) as error:
             raise Failure(
                 "config", "No host key could be made.", cause=str(error), remedy="Install the OpenSSH client."
             ) from error
-        with open(path, encoding="ascii") as private, open(path + ".pub", encoding="ascii") as public:
-            return private.read(), from_openssh(public.read())
+        public = private.with_suffix(".pub").read_text(encoding="ascii")
+        return private.read_text(encoding="ascii"), from_openssh(public)
 
 
 def user_data(private_key, public_line):
@@ -207,16 +215,17 @@ class Session:
         self.result = result
         self.name = validate_session_name(module.params["session"])
         self.label = instance_label(self.name, module.params["generation"])
-        self.deadline = time.monotonic() + module.params["wait_timeout"]
+        self.started = time.monotonic()
+        self.deadline = self.started + module.params["wait_timeout"]
+        self.events_readable = True
         result["actions"] = []
         result["attempts"] = []
 
     # -- looking ---------------------------------------------------------------------------------------------------
 
     def find(self):
-        """The VM that is ours: by label, and if it was renamed, by its tags. None is certain, everything else raises."""
-        by_label = self.api.list("linode/instances", {"label": self.label})
-        for instance in by_label:
+        """The VM that is ours: by label, and if it was renamed, by its tags. None is certain; doubt is a Failure."""
+        for instance in self.api.list("linode/instances", {"label": self.label}):
             tags = decode(instance["tags"])
             if not tags.ours or tags.session not in (None, self.name):
                 raise Failure(
@@ -230,22 +239,41 @@ class Session:
         tagged = self.api.list("linode/instances", {"tags": MARKER})
         return next((row for row in tagged if decode(row["tags"]).session == self.name), None)
 
+    def refresh(self, instance):
+        return self.api.get(f"linode/instances/{instance['id']}")
+
     def describe(self, instance):
         view = session_view(instance, int(time.time()))
         self.result["instance"] = view
         if view["address"]:
             keys = [from_openssh(key) for key in view["host_keys"]]
             self.result["connection"] = connection_vars(view["address"], keys)
-        return view
 
     def billing(self, instance):
         hourly = session_view(instance, int(time.time()))["hourly"]
         price = f"${hourly:.2f}/h" if hourly else "an unknown price"
-        return f"Linode {instance['label']} ({instance['id']}) is billing at {price}; delete it: linode-coder down {self.name}"
+        return (
+            f"Linode {instance['label']} ({instance['id']}) is billing at {price}; "
+            f"delete it: linode-coder down {self.name}"
+        )
+
+    def read_account(self):
+        """EUUID of the account. None when the token may not read it and nobody asked for a certain one."""
+        return self.optional("account", "the account is not checked", {}).get("euuid")
+
+    def optional(self, path, consequence, default):
+        """An object that is only read to do better; without its scope the module warns and uses ``default``."""
+        try:
+            return self.api.get(path)
+        except Failure as failure:
+            if failure.kind not in ("scope", "auth"):
+                raise
+            self.module.warn(f"{failure.message} Without it {consequence}.")
+            return default
 
     # -- creating --------------------------------------------------------------------------------------------------
 
-    def request(self, offer, host_key, firewall_id, generation, data):
+    def request(self, offer, host_key, generation, data):
         clocks = new_lease(int(time.time()), self.params["lease"], self.params["cap"])
         tags = SessionTags(
             session=self.name,
@@ -269,6 +297,7 @@ class Session:
             "metadata": {"user_data": data},
             "interface_generation": generation,
         }
+        firewall_id = self.params["firewall_id"]
         if generation == "linode":
             body["interfaces"] = [
                 {"public": {}, "default_route": {"ipv4": True, "ipv6": True}, "firewall_id": firewall_id}
@@ -277,39 +306,63 @@ class Session:
             body["firewall_id"] = firewall_id
         return body
 
+    def preview(self, offer, generation):
+        """The create call as diff shows it: without user-data, which holds a private key, and its public half."""
+        body = self.request(offer, bytes(32), generation, "")
+        del body["metadata"]
+        body["tags"] = [tag for tag in body["tags"] if not tag.startswith("lc:hk")]
+        return {"before": {}, "after": body, "before_header": self.label, "after_header": self.label}
+
     def adopt_after(self, failure):
         """The VM that an unclear create left behind, or None when there is certainly none."""
         for pause in SETTLE_S:
             time.sleep(pause)
-            instance = self.find()
+            try:
+                instance = self.find()
+                if instance and instance["status"] == "deleting":
+                    self.wait_gone(instance)
+                    continue
+            except Failure as lookup:
+                if lookup.kind == "conflict":
+                    raise
+                raise Failure(
+                    "ambiguous",
+                    f"Whether {self.label} was created is not known, and looking it up failed too.",
+                    cause=f"{failure.cause}; then {lookup.cause}",
+                    remedy=f"Run linode-coder up {self.name} again: it looks for the VM before it creates one.",
+                    billing=[f"Linode {self.label} may exist and bill; delete it: linode-coder down {self.name}"],
+                ) from lookup
             if instance:
                 self.result["actions"].append(f"adopted {instance['label']} after: {failure.cause}")
                 return instance
         return None
 
     def create_at(self, offer, body):
-        """The VM, or None when this place has no capacity."""
+        """The VM, or None when this place has no capacity. Sent again only when it is sure that nothing was created."""
         for last_try in (False, True):
             try:
                 instance = self.api.post("linode/instances", body)
-                self.result["actions"].append(f"created {self.label}")
-                return instance
             except Failure as failure:
                 if failure.kind == "capacity":
                     self.attempt(offer, "no capacity", failure.cause)
                     return None
-                if failure.kind not in ("ambiguous", "conflict", "rate_limited"):
+                if failure.kind == "rate_limited" and not last_try:
+                    time.sleep(min(30.0, failure.retry_after or 5.0))
+                    continue
+                if failure.kind not in ("ambiguous", "conflict"):
                     self.attempt(offer, "refused", failure.cause)
                     raise
-                if failure.kind == "rate_limited":
-                    time.sleep(5)
-                else:
-                    instance = self.adopt_after(failure)
-                    if instance:
-                        return instance
+                instance = self.adopt_after(failure)
+                if instance:
+                    self.attempt(offer, "adopted", failure.cause)
+                    return instance
                 if last_try:
                     self.attempt(offer, "unclear", failure.cause)
                     raise
+            else:
+                self.result["actions"].append(f"created {self.label}")
+                self.attempt(offer, "created", None)
+                return instance
         return None
 
     def attempt(self, offer, outcome, reason):
@@ -317,95 +370,126 @@ class Session:
             {"plan": offer["plan"], "region": offer["region"], "outcome": outcome, "reason": reason}
         )
 
+    def validate(self):
+        """What a create needs, checked before anything is read or made."""
+        for name in ("offers", "model"):
+            if not self.params[name]:
+                raise Failure("usage", f"{name} is needed to create the VM of {self.name!r}.", field=name)
+        if not self.params["authorized_keys"] and not self.module.check_mode:
+            raise Failure(
+                "usage",
+                "authorized_keys is empty: nobody could log in.",
+                remedy="Pass the public key of this control node.",
+                field="authorized_keys",
+            )
+
+    def choose_image(self):
+        if self.params["image"]:
+            return self.params["image"]
+        images = self.optional("images?page_size=500", f"{PLAIN_IMAGE} is used", {"data": []})
+        return NVIDIA_IMAGE if any(row["id"] == NVIDIA_IMAGE for row in images["data"]) else PLAIN_IMAGE
+
     def create(self):
-        if not self.params["offers"] or not self.params["model"]:
-            raise Failure("usage", "offers and model are needed to create a VM.", field="offers")
-        settings = self.api.get("account/settings")
+        self.validate()
+        settings = self.optional("account/settings", "legacy network interfaces are used", {})
         if settings.get("backups_enabled"):
             self.module.warn("The account enables backups on every new Linode, which cost extra.")
         modes = settings.get("interfaces_for_new_linodes") or "legacy_config_only"
         generation = "linode" if modes.startswith("linode") else "legacy_config"
-        images = {row["id"] for row in self.api.list("images")}
-        self.image = self.params["image"] or (NVIDIA_IMAGE if NVIDIA_IMAGE in images else PLAIN_IMAGE)
-        self.result["account"] = self.api.get("account")["euuid"]
+        self.image = self.choose_image()
+        self.result["account"] = self.read_account()
+        self.result["diff"] = self.preview(self.params["offers"][0], generation)
         if self.module.check_mode:
-            offer = self.params["offers"][0]
-            preview = self.request(offer, bytes(32), self.params["firewall_id"], generation, "")
-            preview["tags"] = [tag for tag in preview["tags"] if not tag.startswith("lc:hk")]
-            preview.pop("metadata")
-            self.result["diff"] = {"before": {}, "after": preview, "after_header": self.label}
             return None
         private, public = new_host_key()
         data = user_data(private, to_openssh(public))
         for offer in self.params["offers"]:
-            instance = self.create_at(offer, self.request(offer, public, self.params["firewall_id"], generation, data))
+            instance = self.create_at(offer, self.request(offer, public, generation, data))
             if instance:
-                self.attempt(offer, "created", None)
                 return instance
-        tried = ", ".join(f"{row['plan']} in {row['region']}" for row in self.result["attempts"])
+        tried = "; ".join(f"{row['plan']} in {row['region']}" for row in self.result["attempts"])
         raise Failure(
             "capacity",
-            f"No capacity anywhere: tried {tried}.",
+            f"No capacity anywhere. Tried {tried}.",
+            cause=self.result["attempts"][-1]["reason"],
             remedy="Try again later, or name other plans or regions.",
         )
 
     # -- waiting ---------------------------------------------------------------------------------------------------
 
-    def wait_running(self, instance):
-        """Poll the VM, and its events for a failed boot, until it runs."""
-        events_readable = True
+    def events(self, instance):
+        """The VM's newest events, newest first. None, and one warning, when the token may not read events."""
+        if not self.events_readable:
+            return None
+        wanted = {"entity.id": instance["id"], "entity.type": "linode", "+order_by": "created", "+order": "desc"}
+        try:
+            return self.api.get("account/events?page_size=25", wanted)["data"]
+        except Failure as failure:
+            if failure.kind not in ("scope", "auth"):
+                raise
+            self.events_readable = False
+            self.module.warn(f"{failure.message} Only the status is watched, so a failed boot is noticed late.")
+            return None
+
+    def wait_running(self, instance, seen):
+        """Poll status and events until the VM runs; boot it when it is off and nobody is booting it.
+
+        Failed events up to the id ``seen`` are old news.
+        """
         while instance["status"] != "running":
-            if time.monotonic() > self.deadline:
+            if instance["status"] in ("deleting", "billing_suspension") or time.monotonic() > self.deadline:
+                over = time.monotonic() > self.deadline
                 raise Failure(
-                    "timeout",
-                    f"{self.label} is still {instance['status']}.",
-                    remedy=f"Look at it in Cloud Manager, or continue: linode-coder up {self.name}.",
+                    "timeout" if over else "cloud",
+                    f"{self.label} is {'still ' if over else ''}{instance['status']}.",
+                    remedy=f"Look at it in Cloud Manager, then continue: linode-coder up {self.name}.",
                     billing=[self.billing(instance)],
                 )
-            if events_readable:
-                try:
-                    self.check_events(instance)
-                except Failure as failure:
-                    if failure.kind != "scope":
-                        raise
-                    events_readable = False
-                    self.module.warn("The token lacks events:read_only, so a failed boot is noticed only by time.")
-            if instance["status"] in ("offline", "stopped"):
-                self.api.when_free(lambda: self.api.post(f"linode/instances/{instance['id']}/boot"))
-                self.result["actions"].append(f"booted {self.label}")
-                self.result["changed"] = True
-            time.sleep(0.5 if time.monotonic() < self.deadline - self.params["wait_timeout"] + 20 else 3)
-            instance = self.api.get(f"linode/instances/{instance['id']}")
+            events = self.events(instance)
+            self.refuse_failed(instance, events or [], seen)
+            pending = any(event["status"] in ("scheduled", "started") for event in events or [])
+            if instance["status"] == "offline" and not pending:
+                self.boot(instance)
+            time.sleep(0.5 if time.monotonic() < self.started + 20 else 3)
+            instance = self.refresh(instance)
         return instance
 
-    def check_events(self, instance):
-        body = self.api.get(
-            "account/events?page_size=25",
-            {
-                "entity.id": instance["id"],
-                "entity.type": "linode",
-                "+order_by": "created",
-                "+order": "desc",
-            },
-        )
+    def boot(self, instance):
+        """Ask for a boot. A busy Linode refuses before it does anything, and is asked again by the next look."""
+        try:
+            self.api.post(f"linode/instances/{instance['id']}/boot")
+        except Failure as failure:
+            if failure.kind not in ("busy", "rate_limited", "ambiguous"):
+                raise
+        else:
+            self.result["actions"].append(f"booted {instance['label']}")
+            self.result["changed"] = True
+
+    def refuse_failed(self, instance, events, seen):
+        """Failure(cloud) when the newest create, boot or reboot after ``seen`` failed."""
         newest = {}
-        for event in body["data"]:
+        for event in events:
             newest.setdefault(event["action"], event)
-        for action in ("linode_create", "linode_boot"):
+        for action in ("linode_create", "linode_boot", "linode_reboot"):
             event = newest.get(action)
-            if event and event["status"] == "failed":
+            if event and event["status"] == "failed" and event["id"] > seen:
                 raise Failure(
                     "cloud",
-                    f"Linode reports that {action} of {self.label} failed.",
+                    f"Linode reports that {action} of {instance['label']} failed; the VM exists and is billing.",
                     cause=event.get("message"),
-                    remedy=f"Take it down and try another region: linode-coder down {self.name}.",
+                    remedy=f"Delete it and try another region: linode-coder down {self.name}.",
                     billing=[self.billing(instance)],
                 )
 
-    def wait_gone(self, instance):
+    def newest_event(self, instance):
+        return max((event["id"] for event in self.events(instance) or []), default=0)
+
+    def wait_gone(self, instance, ask_again=False):
+        """Return once the API answers 404. Nothing else counts as gone."""
+        asked = time.monotonic()
         while True:
             try:
-                instance = self.api.get(f"linode/instances/{instance['id']}")
+                instance = self.refresh(instance)
             except Failure as failure:
                 if failure.kind == "not_found":
                     return
@@ -413,27 +497,58 @@ class Session:
             if time.monotonic() > self.deadline:
                 raise Failure(
                     "timeout",
-                    f"{self.label} is still there after it was deleted.",
+                    f"{self.label} is still {instance['status']} although its deletion was asked for.",
                     remedy=f"Run again: linode-coder down {self.name}.",
                     billing=[self.billing(instance)],
                 )
+            if ask_again and instance["status"] != "deleting" and time.monotonic() - asked > DELETE_AGAIN_S:
+                asked = time.monotonic()
+                self.delete(instance)
             time.sleep(0.5)
 
     # -- states ----------------------------------------------------------------------------------------------------
 
     def present(self):
-        instance = self.find()
+        instance, seen = self.find(), 0
         if instance and instance["status"] == "deleting":
-            self.wait_gone(instance)
+            if not self.module.check_mode:
+                self.wait_gone(instance)
             instance = None
         if instance is None:
             self.result["changed"] = True
             instance = self.create()
-        if instance is None:  # check mode
+        elif instance["status"] != "running" and self.params["wait"] and not self.module.check_mode:
+            seen = self.newest_event(instance)
+        self.bring_up(instance, seen)
+
+    def running(self):
+        instance = self.existing()
+        seen = 0 if instance["status"] == "running" else self.newest_event(instance)
+        self.bring_up(instance, seen)
+
+    def existing(self):
+        instance = self.find()
+        if instance is None:
+            raise Failure(
+                "not_found",
+                f"Session {self.name!r} has no VM.",
+                remedy=f"Create it: linode-coder up {self.name}.",
+                field="session",
+                value=self.name,
+            )
+        return instance
+
+    def bring_up(self, instance, seen):
+        """Wait until ``instance`` runs, and describe it. None is what check mode has instead of a VM."""
+        if instance is None:
             self.result["instance"] = None
             return
-        if not self.module.check_mode:
-            instance = self.wait_running(instance)
+        if self.module.check_mode:
+            if instance["status"] == "offline":
+                self.result["changed"] = True
+                self.result["diff"] = {"before": {"status": "offline"}, "after": {"status": "running"}}
+        elif self.params["wait"]:
+            instance = self.wait_running(instance, seen)
         self.describe(instance)
 
     def absent(self):
@@ -442,56 +557,63 @@ class Session:
         self.result["instance"] = None
         if instance is None and not self.params["account"]:
             return
-        account = self.api.get("account")["euuid"]
-        if self.params["account"] and account != self.params["account"]:
+        self.check_account()
+        if instance is None:
+            return
+        self.result["changed"] = True
+        view = session_view(instance, int(time.time()))
+        shown = {name: view[name] for name in ("label", "linode_id", "plan", "region", "created", "cost_so_far")}
+        self.result["diff"] = {"before": shown, "after": {}, "before_header": self.label, "after_header": self.label}
+        if self.module.check_mode:
+            return
+        try:
+            if instance["status"] != "deleting":
+                self.delete(instance)
+            if self.params["wait"]:
+                self.wait_gone(instance, ask_again=True)
+        except Failure as failure:
+            failure.billing = failure.billing or (self.billing(instance),)
+            raise
+        gone = session_view(instance, max(int(time.time()), parse_time(instance["created"])))
+        self.result.update(hours=gone["started_hours"], cost=gone["cost_so_far"], deleted=gone)
+        self.result["actions"].append(f"deleted {instance['label']}")
+
+    def check_account(self):
+        """Nothing is deleted, and nothing is called gone, in another account than the one that was asked for."""
+        wanted = self.params["account"]
+        account = self.api.get("account")["euuid"] if wanted else self.read_account()
+        if wanted and account != wanted:
             raise Failure(
                 "conflict",
-                f"The token opens account {account}, but session {self.name!r} was made in {self.params['account']}.",
+                f"The token opens account {account}, but session {self.name!r} was made in {wanted}.",
                 remedy="Use a token of that account. Nothing was deleted.",
                 field="account",
                 value=account,
             )
         self.result["account"] = account
-        if instance is None:
-            return
-        view = session_view(instance, int(time.time()))
-        self.result["changed"] = True
-        self.result["diff"] = {"before": {"label": view["label"], "linode_id": view["linode_id"]}, "after": {}}
-        if self.module.check_mode:
-            return
+
+    def delete(self, instance):
+        """Ask for the deletion. Whatever becomes of the answer, only a 404 later on counts."""
         try:
             self.api.when_free(lambda: self.api.delete(f"linode/instances/{instance['id']}"))
         except Failure as failure:
             if failure.kind == "ambiguous":
-                self.result["actions"].append(f"asked to delete {self.label}; the answer was lost")
+                self.result["actions"].append(f"asked to delete {instance['label']}; the answer was lost")
             elif failure.kind != "not_found":
-                failure.billing = (self.billing(instance),)
                 raise
-        self.confirm_gone(instance)
-        now = int(time.time())
-        gone = session_view(instance, max(now, parse_time(instance["created"])))
-        self.result.update(hours=gone["started_hours"], cost=gone["cost_so_far"], deleted=gone)
-        self.result["actions"].append(f"deleted {self.label}")
-
-    def confirm_gone(self, instance):
-        """Return once the API answers 404; every other end says what is still billing."""
-        try:
-            self.wait_gone(instance)
-        except Failure as failure:
-            if not failure.billing:
-                failure.billing = (self.billing(instance),)
-            raise
 
     def rebooted(self):
-        instance = self.find()
-        if instance is None:
-            raise Failure("not_found", f"Session {self.name!r} has no VM.", field="session", value=self.name)
+        instance = self.existing()
         self.result["changed"] = True
+        self.result["diff"] = {"before": {"status": instance["status"]}, "after": {"status": "rebooted"}}
         if not self.module.check_mode:
-            self.api.when_free(lambda: self.api.post(f"linode/instances/{instance['id']}/reboot"))
-            self.result["actions"].append(f"rebooted {self.label}")
-            time.sleep(0.5)
-            instance = self.wait_running(self.api.get(f"linode/instances/{instance['id']}"))
+            seen = self.newest_event(instance)
+            action = "boot" if instance["status"] == "offline" else "reboot"
+            self.api.when_free(lambda: self.api.post(f"linode/instances/{instance['id']}/{action}"))
+            self.result["actions"].append(f"rebooted {instance['label']}")
+            if self.params["wait"]:
+                time.sleep(0.5)
+                instance = self.wait_running(self.refresh(instance), seen)
         self.describe(instance)
 
 
@@ -503,7 +625,7 @@ def main():
     run(
         {
             "session": {"type": "str", "required": True},
-            "state": {"type": "str", "choices": ["present", "absent", "rebooted"], "default": "present"},
+            "state": {"type": "str", "choices": ["present", "absent", "running", "rebooted"], "default": "present"},
             "generation": {"type": "int", "default": 1},
             "offers": {
                 "type": "list",
@@ -524,6 +646,7 @@ def main():
             "authorized_keys": {"type": "list", "elements": "str", "default": [], "no_log": False},
             "firewall_id": {"type": "int"},
             "account": {"type": "str"},
+            "wait": {"type": "bool", "default": True},
             "wait_timeout": {"type": "int", "default": 600},
         },
         work,

@@ -59,28 +59,70 @@ from ..module_utils.session_tags import MARKER, decode, encode, merge, with_chan
 from ..module_utils.session_view import session_view
 
 
+def public_key(params, field):
+    try:
+        return from_openssh(params[field])
+    except ValueError as error:
+        raise Failure(
+            "usage",
+            f"{field} {params[field]!r} is not an ssh-ed25519 public key.",
+            remedy="Pass the whole line: ssh-ed25519 AAAA...",
+            field=field,
+            value=params[field],
+        ) from error
+
+
+def write(api, instance, tags):
+    """The instance with its tags replaced. Writing them twice is harmless, so an unclear answer is repeated."""
+    for last_try in (False, True):
+        try:
+            return api.when_free(
+                lambda: api.put(f"linode/instances/{instance['id']}", {"tags": merge(instance["tags"], tags)})
+            )
+        except Failure as failure:
+            if failure.kind != "ambiguous" or last_try:
+                raise
+    return instance
+
+
 def work(module, api, result):
     params = module.params
     name = validate_session_name(params["session"])
     found = [row for row in api.list("linode/instances", {"tags": MARKER}) if decode(row["tags"]).session == name]
-    if len(found) != 1:
+    if not found:
         raise Failure(
-            "not_found", f"{len(found)} Linodes carry the tags of session {name!r}, not one.", field="session"
+            "not_found",
+            f"No Linode carries the tags of session {name!r}.",
+            remedy="linode-coder list shows the sessions of this account.",
+            field="session",
+            value=name,
         )
+    if len(found) > 1:
+        labels = ", ".join(row["label"] for row in found)
+        raise Failure("conflict", f"Several Linodes carry the tags of session {name!r}: {labels}.", field="session")
     instance = found[0]
-    tags = decode(instance["tags"]).whole()
+    decoded = decode(instance["tags"])
+    if not decoded.complete:
+        raise Failure(
+            "conflict",
+            f"The tags of {instance['label']} are incomplete: {', '.join(decoded.missing)}.",
+            remedy=f"Put them back in Cloud Manager, or delete the VM: linode-coder down {name}.",
+            field="session",
+            value=name,
+        )
+    tags = decoded.whole()
     changes = {}
     if params["host_key"]:
-        changes.update(host_key=from_openssh(params["host_key"]), next_host_key=None)
+        changes.update(host_key=public_key(params, "host_key"), next_host_key=None)
     if params["next_host_key"]:
-        changes["next_host_key"] = from_openssh(params["next_host_key"])
+        changes["next_host_key"] = public_key(params, "next_host_key")
     if params["model"]:
         changes["model"] = params["model"]
     wanted = with_changes(tags, **changes)
     result["changed"] = wanted != tags
     result["diff"] = {"before": "\n".join(encode(tags)) + "\n", "after": "\n".join(encode(wanted)) + "\n"}
     if result["changed"] and not module.check_mode:
-        instance = api.put(f"linode/instances/{instance['id']}", {"tags": merge(instance["tags"], wanted)})
+        instance = write(api, instance, wanted)
     view = session_view(instance, int(time.time()))
     result["session"] = view
     result["connection"] = connection_vars(view["address"], [from_openssh(key) for key in view["host_keys"]])
@@ -90,7 +132,7 @@ def main():
     run(
         {
             "session": {"type": "str", "required": True},
-            "host_key": {"type": "str"},
+            "host_key": {"type": "str", "no_log": False},
             "next_host_key": {"type": "str", "no_log": False},
             "model": {"type": "str"},
         },
