@@ -1,0 +1,274 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A Linode API of one account in memory, over real HTTP, whose answers a test scripts.
+
+The sandbox is the honest Linode; this one is for answers that have to come in an exact order.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+import time
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+DATA = Path(__file__).resolve().parents[3] / "linode_coder" / "sandbox" / "api" / "data"
+NO_STOCK = "The Linode plan you chose is not currently available in the selected region"
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f me"
+ACCOUNT = "E1AF5EEC-526F-487D-B317EBEB34C87D71"
+
+
+@dataclass
+class Call:
+    method: str
+    path: str
+    x_filter: dict[str, Any]
+    query: dict[str, list[str]]
+    body: dict[str, Any]
+
+
+@dataclass
+class Fault:
+    """The next ``count`` calls that match answer ``status``, before or after they took effect. Status 0: no answer."""
+
+    method: str
+    path: str
+    status: int
+    reason: str = "Internal Server Error"
+    where: str | None = None
+    after: bool = False
+    count: int = 1
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+class Refusal(Exception):
+    def __init__(self, status: int, reason: str, where: str | None = None) -> None:
+        super().__init__(reason)
+        self.status, self.reason, self.where = status, reason, where
+
+
+class ScriptedLinode:
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
+        self.faults: list[Fault] = []
+        self.instances: dict[int, dict[str, Any]] = {}
+        self.firewalls: dict[int, dict[str, Any]] = {}
+        self.settings = {"backups_enabled": False, "interfaces_for_new_linodes": "legacy_config_only"}
+        self.scopes = "*"
+        self.events: list[dict[str, Any]] = []
+        self.catalogue = {
+            name: json.loads((DATA / f"{name}.json").read_text()) for name in ("types", "regions", "images")
+        }
+        self.availability: list[dict[str, Any]] = []
+        self.boot_fails = False
+        self._ids = iter(range(1001, 9000))
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+
+    def __enter__(self) -> ScriptedLinode:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join(timeout=10)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_address[1]}/"
+
+    def count(self, method: str, path: str = "") -> int:
+        return sum(call.method == method and re.search(path, call.path) is not None for call in self.calls)
+
+    def add(self, label: str, tags: list[str], **changes: Any) -> dict[str, Any]:
+        """An instance that exists already and runs."""
+        number = next(self._ids)
+        row = {
+            "id": number,
+            "label": label,
+            "status": "running",
+            "type": "g2-gpu-rtx4000a1-s",
+            "region": "us-ord",
+            "image": "linode/ubuntu24.04",
+            "ipv4": [f"192.0.2.{number % 250}"],
+            "tags": tags,
+            "created": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime()),
+            "locks": [],
+        } | changes
+        self.instances[number] = row
+        return row
+
+    # -- what the endpoints do -------------------------------------------------------------------------------------
+
+    def _create(self, body: dict[str, Any]) -> dict[str, Any]:
+        if any(row["label"] == body["label"] for row in self.instances.values()):
+            raise Refusal(400, "Label must be unique among your linodes", "label")
+        return dict(
+            self.add(
+                body["label"],
+                [tag.lower() for tag in body["tags"]],
+                status="provisioning",
+                type=body["type"],
+                region=body["region"],
+                image=body["image"],
+            )
+        )
+
+    def _advance(self, row: dict[str, Any]) -> None:
+        if row["status"] == "deleting":
+            del self.instances[row["id"]]
+        elif row["status"] == "booting" and self.boot_fails:
+            row["status"] = "offline"
+            entity = {"id": row["id"], "type": "linode"}
+            self.events.append(
+                {"id": 7, "action": "linode_boot", "status": "failed", "entity": entity, "message": "host"}
+            )
+        else:
+            steps = {"provisioning": "booting", "booting": "running", "rebooting": "running"}
+            row["status"] = steps.get(row["status"], row["status"])
+
+    def _instance(self, method: str, number: int, action: str, body: dict[str, Any]) -> Any:
+        row = self.instances.get(number)
+        if row is None:
+            raise Refusal(404, "Not found")
+        if method == "GET":
+            self._advance(row)
+            return dict(row)
+        if method == "PUT":
+            row.update(body)
+            return dict(row)
+        if method == "DELETE":
+            if row["locks"]:
+                raise Refusal(400, "This Linode has a cannot_delete lock and cannot be deleted.")
+            row["status"] = "deleting"
+        elif action == "boot":
+            row["status"] = "booting"
+        elif action == "reboot":
+            row["status"] = "rebooting"
+        return {}
+
+    def _firewall(self, method: str, path: str, body: dict[str, Any]) -> Any:
+        if method == "POST":
+            number = next(self._ids)
+            self.firewalls[number] = {"id": number, "status": "enabled", "entities": [], **body}
+            return self.firewalls[number]
+        number = int(path.split("/")[2])
+        if number not in self.firewalls:
+            raise Refusal(404, "Not found")
+        if method == "DELETE":
+            del self.firewalls[number]
+            return {}
+        if method == "PUT" and path.endswith("/rules"):
+            self.firewalls[number]["rules"] = body
+        elif method == "PUT":
+            self.firewalls[number].update(body)
+        return self.firewalls[number]
+
+    def answer(self, call: Call) -> Any:
+        singles = {"account": {"euuid": ACCOUNT}, "account/settings": self.settings}
+        lists = {
+            "linode/instances": list(self.instances.values()),
+            "linode/types": self.catalogue["types"],
+            "regions": self.catalogue["regions"],
+            "regions/availability": self.availability,
+            "images": self.catalogue["images"],
+            "account/events": list(reversed(self.events)),
+            "networking/firewalls": list(self.firewalls.values()),
+        }
+        if call.method == "GET" and call.path in singles:
+            return singles[call.path]
+        if call.method == "GET" and call.path in lists:
+            return self._page(lists[call.path], call)
+        if call.method == "POST" and call.path == "linode/instances":
+            return self._create(call.body)
+        match = re.fullmatch(r"linode/instances/(\d+)/?(\w*)", call.path)
+        if match:
+            return self._instance(call.method, int(match[1]), match[2], call.body)
+        if call.path.startswith("networking/firewalls"):
+            return self._firewall(call.method, call.path, call.body)
+        raise Refusal(404, "Not found")
+
+    @staticmethod
+    def _page(rows: list[dict[str, Any]], call: Call) -> dict[str, Any]:
+        for name in ("label", "tags"):
+            if name in call.x_filter:
+                wanted = call.x_filter[name]
+                rows = [row for row in rows if wanted == row.get(name) or wanted in (row.get("tags") or [])]
+        if "entity.id" in call.x_filter:
+            rows = [row for row in rows if row["entity"]["id"] == call.x_filter["entity.id"]]
+        size, page = int(call.query.get("page_size", ["100"])[0]), int(call.query.get("page", ["1"])[0])
+        part = rows[(page - 1) * size : page * size]
+        return {"data": part, "page": page, "pages": max(1, -(-len(rows) // size)), "results": len(rows)}
+
+    def _fault(self, call: Call, after: bool) -> Fault | None:
+        for fault in self.faults:
+            matches = fault.method == call.method and re.fullmatch(fault.path, call.path)
+            if fault.count and fault.after is after and matches:
+                fault.count -= 1
+                return fault
+        return None
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        api, lock = self, threading.Lock()
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def log_message(self, *_args: Any) -> None:
+                return
+
+            def _reply(self, status: int, body: Any, headers: dict[str, str]) -> None:
+                data = json.dumps(body).encode()
+                self.send_response(status)
+                for name, value in {
+                    "Content-Type": "application/json",
+                    "X-OAuth-Scopes": api.scopes,
+                    **headers,
+                }.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            def _refuse(self, status: int, reason: str, where: str | None, headers: dict[str, str]) -> None:
+                error = {"reason": reason} | ({"field": where} if where else {})
+                self._reply(status, {"errors": [error]}, headers)
+
+            def handle_any(self) -> None:
+                url = urlsplit(self.path)
+                raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                call = Call(
+                    self.command,
+                    url.path.removeprefix("/v4/"),
+                    json.loads(self.headers.get("X-Filter") or "{}"),
+                    parse_qs(url.query),
+                    json.loads(raw) if raw else {},
+                )
+                with lock:
+                    api.calls.append(call)
+                    fault = api._fault(call, after=False)
+                    answer: Any = None
+                    if fault is None:
+                        try:
+                            answer = api.answer(call)
+                        except Refusal as refusal:
+                            self._refuse(refusal.status, refusal.reason, refusal.where, {})
+                            return
+                        fault = api._fault(call, after=True)
+                if fault is None:
+                    self._reply(200, answer, {})
+                elif fault.status == 0:
+                    self.close_connection = True
+                    self.connection.close()
+                else:
+                    self._refuse(fault.status, fault.reason, fault.where, fault.headers)
+
+            do_GET = do_POST = do_PUT = do_DELETE = handle_any
+
+        return Handler

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The modules that only read: quote, plans, sessions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from scripted_linode import Fault, ScriptedLinode
+
+ADA_S = "g2-gpu-rtx4000a1-s"
+
+
+def test_quote_prices_the_lease_in_started_hours(api: ScriptedLinode, run: Any) -> None:
+    quote = run("linode_gpu_quote", session="demo", plans=[ADA_S], regions=["us-ord"], lease="2h30m")["quote"]
+    hourly = quote["hourly"]
+    assert [(offer["plan"], offer["region"]) for offer in quote["offers"]] == [(ADA_S, "us-ord")]
+    assert quote["cost_to_lease_end"] == pytest.approx(3 * hourly)
+    assert quote["existing"] is None
+    assert {call.method for call in api.calls} == {"GET"}
+
+
+def test_quote_without_wishes_offers_the_lowest_price_only(run: Any) -> None:
+    offers = run("linode_gpu_quote", session="demo")["quote"]["offers"]
+    assert len(offers) > 1
+    assert {offer["hourly"] for offer in offers} == {min(offer["hourly"] for offer in offers)}
+
+
+def test_advertised_regions_come_first(api: ScriptedLinode, run: Any) -> None:
+    api.availability = [{"plan": ADA_S, "region": "us-sea", "available": True}]
+    offers = run("linode_gpu_quote", session="demo", plans=[ADA_S])["quote"]["offers"]
+    assert (offers[0]["region"], offers[0]["advertised"]) == ("us-sea", True)
+
+
+def test_quote_of_an_existing_session_reads_no_catalogue(api: ScriptedLinode, run: Any, tags: list[str]) -> None:
+    api.add("lc-demo-1", tags)
+    quote = run("linode_gpu_quote", session="demo")["quote"]
+    assert quote["existing"]["label"] == "lc-demo-1"
+    assert quote["hourly"] == 0.52
+    assert len(api.calls) == 1
+
+
+def test_budget_leaves_out_dear_offers_and_refuses_when_none_is_left(run: Any) -> None:
+    plans = ["g2-gpu-rtx4000a1-xl", ADA_S]
+    within = run("linode_gpu_quote", session="demo", plans=plans, regions=["us-ord"], lease="2h", max_cost=1.5)
+    assert [offer["plan"] for offer in within["quote"]["offers"]] == [ADA_S]
+    for max_cost, text in ((0.4, "one hour"), (1.0, "lease would cost")):
+        refused = run(
+            "linode_gpu_quote", session="demo", plans=plans, regions=["us-ord"], lease="2h", max_cost=max_cost
+        )
+        assert (refused["failure"]["exit_code"], refused["failure"]["field"]) == (3, "max_cost")
+        assert text in refused["failure"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "field", "hint"),
+    [
+        ({"session": "Demo_1"}, "session", "a-z"),
+        ({"plans": ["g2-gpu-rtx4000a1-z"]}, "plan", ADA_S),
+        ({"plans": ["g6-nanode-1"]}, "plan", "gpu"),
+        ({"regions": ["us-rod"]}, "region", "us-ord"),
+        ({"lease": "0h"}, "lease", "2h"),
+        ({"lease": "48h"}, "lease", "cap"),
+        ({"lease": "soon"}, "lease", "8h"),
+        ({"idle": "0m"}, "idle", "off"),
+        ({"model": "two words"}, "model", "organisation/name"),
+    ],
+)
+def test_bad_input_names_field_value_and_remedy(run: Any, arguments: dict[str, Any], field: str, hint: str) -> None:
+    failure = run("linode_gpu_quote", **({"session": "demo"} | arguments))["failure"]
+    assert (failure["exit_code"], failure["field"]) == (2, field)
+    assert hint in failure["remedy"]
+    value = next(iter(arguments.values()))
+    assert str(value[0] if isinstance(value, list) else value) in failure["message"]
+
+
+def test_missing_and_bad_token(api: ScriptedLinode, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LINODE_TOKEN", raising=False)
+    missing = run("linode_gpu_quote", session="demo", api_token=None)["failure"]
+    assert (missing["exit_code"], "LINODE_TOKEN" in missing["message"]) == (4, True)
+    api.faults.append(Fault("GET", ".*", 401, "Invalid Token", headers={"X-OAuth-Scopes": "unknown"}))
+    assert run("linode_gpu_quote", session="demo")["failure"]["kind"] == "auth"
+    api.faults.append(
+        Fault(
+            "GET",
+            ".*",
+            401,
+            "Your OAuth token is not authorized to use this endpoint.",
+            headers={"X-OAuth-Scopes": "images:read_only", "X-Accepted-OAuth-Scopes": "linodes:read_only"},
+        )
+    )
+    scope = run("linode_gpu_quote", session="demo")["failure"]
+    assert (scope["kind"], "linodes:read_only" in scope["message"]) == ("scope", True)
+
+
+def test_reads_are_repeated(api: ScriptedLinode, run: Any, tags: list[str]) -> None:
+    api.add("lc-demo-1", tags)
+    api.faults.append(Fault("GET", "linode/instances", 429, "Too many requests", headers={"Retry-After": "0"}))
+    api.faults.append(Fault("GET", "linode/instances", 503))
+    assert [row["name"] for row in run("linode_gpu_instance_info")["sessions"]] == ["demo"]
+    assert len(api.calls) == 3
+
+
+def test_plan_info_joins_price_and_region(run: Any) -> None:
+    result = run("linode_gpu_plan_info", min_vram_gb=40)
+    assert result["cheapest"] == result["offers"][0]
+    assert all(offer["vram_gb"] >= 40 for offer in result["offers"])
+    assert result["offers"] == sorted(result["offers"], key=lambda offer: offer["hourly"])
+
+
+def test_instance_info_shows_ours_only(api: ScriptedLinode, run: Any, tags: list[str]) -> None:
+    api.add("lc-demo-1", tags)
+    api.add("unrelated", ["web"])
+    result = run("linode_gpu_instance_info", session="demo")
+    assert [(row["name"], row["owner"], row["complete"]) for row in result["sessions"]] == [("demo", "ada", True)]
+    assert run("linode_gpu_instance_info", session="other")["sessions"] == []
