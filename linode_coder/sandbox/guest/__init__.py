@@ -1,1 +1,1 @@
-"""What runs inside a simulated host; standard library only, started by the guest's own python3."""
+"""Programs that run inside simulated hosts, with nothing but the standard library."""
