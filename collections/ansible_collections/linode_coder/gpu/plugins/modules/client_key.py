@@ -1,0 +1,75 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, linode_coder contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: client_key
+short_description: Make the SSH key of this control node
+version_added: 0.1.0
+description:
+  - Runs on the control node. Makes the ed25519 key that opens the VMs of all sessions, once.
+attributes:
+  check_mode:
+    description: Says whether a key would be made.
+    support: full
+  diff_mode:
+    description: A key has nothing to show.
+    support: none
+author:
+  - linode_coder contributors (@linode-coder)
+"""
+
+EXAMPLES = r"""
+- name: Make sure that there is a key
+  linode_coder.gpu.client_key:
+  register: client
+"""
+
+RETURN = r"""
+path:
+  description: Path of the private key.
+  returned: success
+  type: str
+  sample: /home/me/.local/state/linode-coder/ssh/id_ed25519
+public_key:
+  description: Its public half, or null in check mode when there is none yet.
+  returned: success
+  type: str
+  sample: ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4 linode-coder
+"""
+
+import os
+import subprocess
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils.paths import ssh_key_path
+
+
+def main():
+    module = AnsibleModule(argument_spec={}, supports_check_mode=True)
+    path = ssh_key_path()
+    public = path.with_suffix(".pub")
+    changed = not (path.exists() and public.exists())
+    if changed and not module.check_mode:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # Two control processes at once: the one that links first wins, the other uses the winner's key.
+        draft = path.with_name(f"new-{os.getpid()}")
+        command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "linode-coder", "-f", str(draft)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            module.fail_json(msg=f"ssh-keygen failed: {done.stderr.strip()}. Install the OpenSSH client.")
+        try:
+            os.link(draft, path)
+            draft.with_suffix(".pub").replace(public)
+        except FileExistsError:
+            draft.with_suffix(".pub").unlink()
+        draft.unlink()
+    text = public.read_text().strip() if public.exists() else None
+    module.exit_json(changed=changed, path=str(path), public_key=text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, linode_coder contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: session_secret
+short_description: Keep the API key of a session on the control node
+version_added: 0.1.0
+description:
+  - Runs on the control node. Writes a file that only its owner can read.
+attributes:
+  check_mode:
+    description: Says whether the file would change.
+    support: full
+  diff_mode:
+    description: A secret has nothing to show.
+    support: none
+options:
+  session:
+    description: Name of the session.
+    type: str
+    required: true
+  content:
+    description: The key.
+    type: str
+    required: true
+author:
+  - linode_coder contributors (@linode-coder)
+"""
+
+EXAMPLES = r"""
+- name: Keep the key
+  linode_coder.gpu.session_secret:
+    session: demo
+    content: "{{ key }}"
+  delegate_to: localhost
+  no_log: true
+"""
+
+RETURN = r"""
+path:
+  description: Path of the file.
+  returned: success
+  type: str
+  sample: /home/me/.local/state/linode-coder/sessions/demo/api_key
+"""
+
+import os
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils.paths import session_dir
+from ..module_utils.session_name import validate_session_name
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec={
+            "session": {"type": "str", "required": True},
+            "content": {"type": "str", "required": True, "no_log": True},
+        },
+        supports_check_mode=True,
+    )
+    path = session_dir(validate_session_name(module.params["session"])) / "api_key"
+    wanted = module.params["content"].strip() + "\n"
+    changed = not path.exists() or path.read_text() != wanted or path.stat().st_mode & 0o077 != 0
+    if changed and not module.check_mode:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        draft = path.with_name("api_key.new")
+        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="ascii") as file:
+            file.write(wanted)
+        draft.chmod(0o600)
+        draft.replace(path)
+    module.exit_json(changed=changed, path=str(path))
+
+
+if __name__ == "__main__":
+    main()

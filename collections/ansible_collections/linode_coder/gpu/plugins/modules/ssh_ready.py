@@ -1,0 +1,145 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, linode_coder contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: ssh_ready
+short_description: Wait until a VM answers SSH with the host key it has to have
+version_added: 0.1.0
+description:
+  - Runs on the control node. Another host key than the pinned ones ends the waiting at once.
+attributes:
+  check_mode:
+    description: Only looks, so it does the same in check mode.
+    support: full
+  diff_mode:
+    description: There is nothing to show.
+    support: none
+options:
+  address:
+    description: Address of the VM.
+    type: str
+    required: true
+  host_keys:
+    description: Public host keys of which the VM has to present one, C(ssh-ed25519) lines.
+    type: list
+    elements: str
+    required: true
+  session:
+    description: Name of the session, for messages.
+    type: str
+    required: true
+  timeout:
+    description: Seconds to wait.
+    type: int
+    default: 300
+author:
+  - linode_coder contributors (@linode-coder)
+"""
+
+EXAMPLES = r"""
+- name: Wait for SSH
+  linode_coder.gpu.ssh_ready:
+    session: demo
+    address: "{{ vm.instance.address }}"
+    host_keys: "{{ vm.instance.host_keys }}"
+  delegate_to: localhost
+"""
+
+RETURN = r"""
+elapsed:
+  description: Seconds waited.
+  returned: success
+  type: float
+  sample: 12.5
+"""
+
+import subprocess
+import time
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils.failure import Failure
+from ..module_utils.host_key import fingerprint, from_openssh, ssh_options, ssh_port
+from ..module_utils.linode_module import fail
+from ..module_utils.paths import ssh_key_path
+
+# cloud-init may still be writing authorized_keys when sshd already answers.
+DENIED_PATIENCE_S = 30
+
+
+def attempt(address, keys):
+    """Exit code and error text of one connection."""
+    command = ["ssh", "-i", str(ssh_key_path()), "-p", str(ssh_port()), *ssh_options(keys), f"root@{address}", "true"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, stdin=subprocess.DEVNULL)
+    except subprocess.TimeoutExpired:
+        return 255, "no answer within 30 s"
+    except OSError as error:
+        raise Failure(
+            "config", "ssh cannot be run.", cause=str(error), remedy="Install the OpenSSH client."
+        ) from error
+    lines = [line for line in done.stderr.splitlines() if line.strip()]
+    return done.returncode, lines[-1].strip() if lines else ""
+
+
+def wait(params):
+    keys = [from_openssh(key) for key in params["host_keys"]]
+    started = time.monotonic()
+    denied_since = None
+    while True:
+        code, said = attempt(params["address"], keys)
+        elapsed = time.monotonic() - started
+        if code == 0:
+            return round(elapsed, 1)
+        if "host key verification failed" in said.lower() or "host identification has changed" in said.lower():
+            expected = " or ".join(fingerprint(key) for key in keys)
+            raise Failure(
+                "host_key",
+                f"{params['address']} presents another host key than the one session {params['session']!r} was made "
+                f"with ({expected}), so nothing was sent to it.",
+                cause=said,
+                remedy="Somebody may be in between, or the VM was rebuilt by hand. Take it down and start afresh: "
+                f"linode-coder down {params['session']}.",
+                field="host_key",
+            )
+        if "permission denied" in said.lower():
+            denied_since = denied_since or elapsed
+            if elapsed - denied_since > DENIED_PATIENCE_S:
+                raise Failure(
+                    "auth",
+                    f"The VM of session {params['session']!r} does not accept the key {ssh_key_path()}.",
+                    cause=said,
+                    remedy="Use the control node that made the session, or copy its key here.",
+                )
+        if elapsed > params["timeout"]:
+            raise Failure(
+                "timeout",
+                f"{params['address']} did not answer SSH within {params['timeout']} s.",
+                cause=said,
+                remedy=f"Look at the VM's console in Cloud Manager, or run linode-coder up {params['session']} again.",
+            )
+        time.sleep(0.5 if elapsed < 20 else 3)
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec={
+            "address": {"type": "str", "required": True},
+            "host_keys": {"type": "list", "elements": "str", "required": True, "no_log": False},
+            "session": {"type": "str", "required": True},
+            "timeout": {"type": "int", "default": 300},
+        },
+        supports_check_mode=True,
+    )
+    try:
+        elapsed = wait(module.params)
+    except Failure as failure:
+        fail(module, failure)
+    module.exit_json(changed=False, elapsed=elapsed)
+
+
+if __name__ == "__main__":
+    main()
