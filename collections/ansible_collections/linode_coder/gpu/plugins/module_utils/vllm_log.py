@@ -21,7 +21,9 @@ _PHASES = (
 
 _CAUSES = (
     (
-        re.compile(r"max seq len \((\d+)\), \(([\d.]+) GiB KV cache is\s+needed.*?KV cache memory \(([\d.]+) GiB\)", re.DOTALL),
+        re.compile(
+            r"max seq len \((\d+)\), \(([\d.]+) GiB KV cache is\s+needed.*?KV cache memory \(([\d.]+) GiB\)", re.DOTALL
+        ),
         "The context of {0} tokens needs {1} GiB of KV cache, and the cards have {2} GiB left.",
         "Ask for a shorter context, a smaller model or a larger plan.",
     ),

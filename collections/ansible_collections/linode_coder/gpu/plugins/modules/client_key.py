@@ -58,7 +58,7 @@ def main():
         # Two control processes at once: the one that links first wins, the other uses the winner's key.
         draft = path.with_name(f"new-{os.getpid()}")
         command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "linode-coder", "-f", str(draft)]
-        done = subprocess.run(command, capture_output=True, text=True)
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             module.fail_json(msg=f"ssh-keygen failed: {done.stderr.strip()}. Install the OpenSSH client.")
         try:

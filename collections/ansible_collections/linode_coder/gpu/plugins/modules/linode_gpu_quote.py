@@ -69,9 +69,51 @@ EXAMPLES = r"""
 
 RETURN = r"""
 quote:
-  description: What would be created and what it costs. RV(quote.existing) is the session's view when its VM exists.
+  description: What would be created and what it costs. Money is dollars, times are ISO-8601 in UTC.
   returned: success
   type: dict
+  contains:
+    session:
+      description: Name of the session.
+      type: str
+      returned: success
+    label:
+      description: Label that its Linode has or would have.
+      type: str
+      returned: success
+    offers:
+      description: Places to try, in this order. Empty when the VM exists already.
+      type: list
+      elements: dict
+      returned: success
+    existing:
+      description: The session's view when its VM exists already, else null.
+      type: dict
+      returned: success
+    hourly:
+      description: Price per hour of the first offer, or of the VM that exists.
+      type: float
+      returned: success
+    hourly_max:
+      description: Price per hour of the dearest offer.
+      type: float
+      returned: success
+    lease_end:
+      description: End of the lease.
+      type: str
+      returned: success
+    hard_cap:
+      description: Time that no extension of the lease moves.
+      type: str
+      returned: success
+    cost_to_lease_end:
+      description: What the dearest offer costs until the end of the lease, in started hours.
+      type: float
+      returned: success
+    cost_to_cap:
+      description: The same until the hard cap, null when the VM exists already.
+      type: float
+      returned: success
   sample: {"session": "demo", "hourly": 0.52, "cost_to_lease_end": 2.08, "offers": []}
 """
 

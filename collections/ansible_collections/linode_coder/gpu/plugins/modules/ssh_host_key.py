@@ -88,12 +88,12 @@ def main():
             for path in (draft, draft + ".pub"):
                 if os.path.exists(path):
                     os.unlink(path)
-            module.run_command(
-                ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", draft], check_rc=True
-            )
+            module.run_command(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", draft], check_rc=True)
             os.replace(draft + ".pub", new + ".pub")
             os.replace(draft, new)
-        module.exit_json(changed=changed, replaced=False, public_key=None if changed and module.check_mode else public_of(new))
+        module.exit_json(
+            changed=changed, replaced=False, public_key=None if changed and module.check_mode else public_of(new)
+        )
     if not module.check_mode:
         if os.path.exists(new):
             # The public half first: a VM that stops in between still has a private key that SSH can use.
@@ -108,7 +108,9 @@ def main():
             file.write(public_of(live) + "\n")
         if os.path.exists(new + ".pub"):
             os.unlink(new + ".pub")
-    module.exit_json(changed=True, replaced=not module.check_mode, public_key=None if module.check_mode else public_of(live))
+    module.exit_json(
+        changed=True, replaced=not module.check_mode, public_key=None if module.check_mode else public_of(live)
+    )
 
 
 if __name__ == "__main__":

@@ -74,13 +74,13 @@ def attempt(address, keys):
     """Exit code and error text of one connection."""
     command = ["ssh", "-i", str(ssh_key_path()), "-p", str(ssh_port()), *ssh_options(keys), f"root@{address}", "true"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=30, stdin=subprocess.DEVNULL)
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=30, stdin=subprocess.DEVNULL, check=False
+        )
     except subprocess.TimeoutExpired:
         return 255, "no answer within 30 s"
     except OSError as error:
-        raise Failure(
-            "config", "ssh cannot be run.", cause=str(error), remedy="Install the OpenSSH client."
-        ) from error
+        raise Failure("config", "ssh cannot be run.", cause=str(error), remedy="Install the OpenSSH client.") from error
     lines = [line for line in done.stderr.splitlines() if line.strip()]
     return done.returncode, lines[-1].strip() if lines else ""
 

@@ -99,7 +99,9 @@ def ask(port, key):
         open_url(base + "/health", timeout=5, use_proxy=False)
         card = json.load(open_url(base + "/v1/models", headers=headers, timeout=5, use_proxy=False))["data"][0]
         body = json.dumps({"model": card["id"], "prompt": "1", "max_tokens": 1})
-        answer = open_url(base + "/v1/completions", data=body, headers=headers, method="POST", timeout=60, use_proxy=False)
+        answer = open_url(
+            base + "/v1/completions", data=body, headers=headers, method="POST", timeout=60, use_proxy=False
+        )
         tokens = json.load(answer)["usage"]["completion_tokens"]
     except (OSError, ValueError, KeyError, IndexError):
         return None
@@ -125,7 +127,9 @@ def main():
     while True:
         card = ask(params["port"], key)
         if card:
-            module.exit_json(changed=False, ready=True, phase="serving", model=card["id"], max_model_len=card["max_model_len"])
+            module.exit_json(
+                changed=False, ready=True, phase="serving", model=card["id"], max_model_len=card["max_model_len"]
+            )
         _code, listed, _err = module.run_command([*compose, "ps", "--all", "--format", "json"])
         _code, log, log_err = module.run_command([*compose, "logs", "--no-color", "--tail", "200"])
         states = [json.loads(line)["State"] for line in listed.splitlines() if line.strip()]
