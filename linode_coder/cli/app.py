@@ -1,0 +1,117 @@
+"""The command line: commands are imported when they are called, errors become sentences with exit codes."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+import sys
+import time
+import traceback
+from typing import Any
+
+import click
+import typer
+from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
+from ansible_collections.linode_coder.gpu.plugins.module_utils.paths import runs_dir
+from typer.core import TyperGroup
+
+from .. import __version__
+from ..console import Console
+
+# Name -> module, and what the list of commands says of it, so that `--help` imports none of them.
+COMMANDS = {
+    "up": ("linode_coder.cli.up", "Create a session, or finish and verify one."),
+    "down": ("linode_coder.cli.down", "Delete a session's VM and show what it cost."),
+    "list": ("linode_coder.cli.list", "Show every session, what bills first."),
+    "status": ("linode_coder.cli.status", "Show one session: clocks, cost, endpoint."),
+    "use": ("linode_coder.cli.use", "Open the tunnel and print the environment for clients."),
+    "sandbox": ("linode_coder.cli.sandbox", "A Linode account on your own machine."),
+}
+
+
+class LazyGroup(TyperGroup):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(COMMANDS[cmd_name][0])
+        command = typer.main.get_command(module.app)
+        command.name = cmd_name
+        return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS:
+            near = difflib.get_close_matches(args[0], COMMANDS, n=2)
+            hint = f"Did you mean {' or '.join(near)}?" if near else f"Commands: {', '.join(COMMANDS)}."
+            raise Failure("usage", f"There is no command {args[0]!r}.", remedy=hint, field="command", value=args[0])
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_module, text) in COMMANDS.items()])
+
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Click's plain help: quick, and the same with and without a terminal."""
+        click.Group.format_help(self, ctx, formatter)
+
+
+app = typer.Typer(cls=LazyGroup, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"linode-coder {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+) -> None:
+    """Private coding LLMs on Linode GPU VMs."""
+
+
+def _crash(error: BaseException) -> Failure:
+    """A bug: the traceback goes to a file, a sentence to the person."""
+    path = runs_dir() / f"crash-{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}.log"
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path.write_text("".join(traceback.format_exception(error)))
+    path.chmod(0o600)
+    return Failure(
+        "internal",
+        f"Something unexpected happened: {type(error).__name__}.",
+        remedy=f"This is a bug; its trace is in {path}. Check what exists with: linode-coder list",
+    )
+
+
+def run(arguments: list[str]) -> int:
+    """Run a command and return its exit code."""
+    console = Console("--json" in arguments)
+    try:
+        result: Any = app(arguments, standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except Failure as failure:
+        console.failure(failure)
+        return failure.exit_code
+    except click.exceptions.Exit as leave:
+        return leave.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.ctx.get_help() if error.ctx else "", file=sys.stderr)
+        return 2
+    except click.UsageError as error:
+        remedy = f"See: {error.ctx.command_path} --help" if error.ctx else "See: linode-coder --help"
+        console.failure(Failure("usage", error.format_message(), remedy=remedy))
+        return 2
+    except (KeyboardInterrupt, click.Abort):
+        console.note("Interrupted. What exists keeps billing; see it with: linode-coder list")
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 0
+    except Exception as error:  # noqa: BLE001 - the last resort: a traceback is not an answer
+        failure = _crash(error)
+        console.failure(failure)
+        return failure.exit_code

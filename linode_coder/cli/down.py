@@ -1,0 +1,72 @@
+"""linode-coder down: delete a session's VM, and say what it cost."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+import typer
+from ansible_collections.linode_coder.gpu.plugins.module_utils.duration import format_duration
+from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
+from ansible_collections.linode_coder.gpu.plugins.module_utils.linode_reader import LinodeReader
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session_name import validate_session_name
+
+from .. import history
+from ..console import Console, confirm, money
+from ..lock import session_lock
+from ..sessions import all_sessions, pick
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@app.command()
+def down(
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Name of the session.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON lines of events.")] = False,
+) -> None:
+    """Delete a session's VM and show what it cost."""
+    console = Console(as_json)
+    if name is not None:
+        validate_session_name(name)
+    views = all_sessions(LinodeReader())
+    records = history.known(name) if name else []
+    try:
+        view = pick(views, name)
+    except Failure:
+        if not records:
+            raise
+        view = None
+    session = view["name"] if view else str(name)
+    open_records = [record for record in records if record["account"] and not record["ended"]]
+    if view and not yes:
+        age = format_duration(view["started_hours"] * 3600)
+        confirm(
+            f"Delete {view['label']} ({view['plan']} in {view['region']}), billed for {age}, "
+            f"{money(view['cost_so_far'])} so far?",
+            f"linode-coder down {session}",
+        )
+    from ..runner import run_playbook
+    from ..tunnel import close
+
+    started = time.time()
+    with session_lock(session):
+        try:
+            account = open_records[0]["account"] if open_records else None
+            outcome = run_playbook("down", {"session": session, "account": account}, console)
+        except Failure as failure:
+            history.ran(session, "down", started, failure.exit_code, None, failure.message)
+            raise
+        tunnel_closed = close(session)
+    data = outcome.data
+    history.ran(session, "down", started, 0, not data["already_gone"], None)
+    if data["session"]:
+        history.ended(data["session"]["linode_id"], data["hours"], data["cost"])
+    for record in open_records:
+        if data["already_gone"]:
+            history.ended(record["linode_id"], record["hours"] or 0, record["cost"])
+    console.event("result", command="down", tunnel_closed=tunnel_closed, changed=outcome.changed, **data)
+    if data["already_gone"]:
+        console.text(f"Session {session} is already gone; nothing bills.")
+    else:
+        console.text(f"Session {session} is gone: {data['hours']} started hour(s), {money(data['cost'])}.")

@@ -1,0 +1,161 @@
+"""linode-coder up: create a session, finish an interrupted one, verify a running one."""
+
+from __future__ import annotations
+
+import getpass
+import time
+from typing import Annotated, Any
+
+import typer
+from ansible_collections.linode_coder.gpu.plugins.module_utils.duration import format_duration
+from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
+from ansible_collections.linode_coder.gpu.plugins.module_utils.linode_reader import LinodeReader
+from ansible_collections.linode_coder.gpu.plugins.module_utils.quote import make_quote
+
+from .. import history
+from ..console import Console, confirm, money
+from ..lock import session_lock
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+def describe(quote: dict[str, Any]) -> list[str]:
+    """What would be created and what it costs."""
+    offers = quote["offers"]
+    places = ", ".join(f"{offer['plan']} in {offer['region']}" for offer in offers[:3])
+    first = offers[0]
+    left = quote["lease_end_epoch"] - int(time.time())
+    idle = f"{quote['idle_minutes']} min" if quote["idle_minutes"] is not None else "off"
+    card = f" ({first['gpus']} x {first['gpu']})" if first["gpu"] else ""
+    return [
+        f"session  {quote['session']}, model {quote['model']}",
+        f"plan     {first['plan']}{card}, first of {len(offers)} places: {places}",
+        f"price    {money(quote['hourly'])} per started hour, at most {money(quote['cost_to_lease_end'])} to the end of the "
+        f"lease in {format_duration(left + 30)}",
+        f"idle     {idle}; hard cap {quote['hard_cap']}, worst case {money(quote['cost_to_cap'])}",
+        "watcher  none is known: nothing deletes this VM by itself, take it down when you are done",
+    ]
+
+
+def report(console: Console, view: dict[str, Any], data: dict[str, Any], port: int, changed: int) -> None:
+    name = view["name"]
+    endpoint = f"http://127.0.0.1:{port}/v1"
+    console.event(
+        "result",
+        command="up",
+        session=view,
+        changed=changed,
+        attempts=data.get("attempts") or [],
+        endpoint=endpoint,
+        api_key_file=data.get("api_key_file"),
+        max_model_len=data.get("max_model_len"),
+    )
+    for attempt in data.get("attempts") or []:
+        if attempt["outcome"] != "created":
+            console.text(f"tried     {attempt['plan']} in {attempt['region']}: {attempt['outcome']}")
+    if not changed:
+        console.text(f"Nothing to change: session {name} is up (changed=0).")
+    console.text(f"endpoint  {endpoint}")
+    console.text(f"API key   in {data.get('api_key_file')}")
+    console.text(f"model     {view['model']}, context {data.get('max_model_len')} tokens")
+    console.text(f"billing   {money(view['hourly'])}/h, paid until {view['paid_until']}, lease ends {view['lease_end']}")
+    console.text(f'use it    eval "$(linode-coder use {name})"')
+    console.text(f"end it    linode-coder down {name}")
+
+
+@app.command()
+def up(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the session.")],
+    model: Annotated[str | None, typer.Option(help="Model id, organisation/name.")] = None,
+    plan: Annotated[list[str] | None, typer.Option(help="Plan to try; repeat or separate with commas.")] = None,
+    region: Annotated[list[str] | None, typer.Option(help="Region to try; repeat or separate with commas.")] = None,
+    lease: Annotated[str | None, typer.Option(help="How long it may live, e.g. 4h (default 8h).")] = None,
+    cap: Annotated[str | None, typer.Option(help="Hard cap that no extension moves (default 24h).")] = None,
+    idle: Annotated[str | None, typer.Option(help="Idle limit, or off (default 45m).")] = None,
+    max_cost: Annotated[float | None, typer.Option(help="Refuse if the lease could cost more dollars.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show plan and price, create nothing.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON lines of events.")] = False,
+) -> None:
+    """Create a session, or finish and verify one."""
+    console = Console(as_json)
+    plans = ",".join(plan or [])
+    regions = ",".join(region or [])
+    owner = getpass.getuser()
+    quote = make_quote(
+        LinodeReader(),
+        now=int(time.time()),
+        session=name,
+        model=model,
+        plans=plans,
+        regions=regions,
+        lease=lease,
+        cap=cap,
+        idle=idle,
+        max_cost=max_cost,
+        owner=owner,
+    )
+    console.event("plan", quote=quote)
+    if not quote["existing"]:
+        for line in describe(quote):
+            console.text(line)
+    if dry_run:
+        if quote["existing"]:
+            console.text(f"Session {name} exists; `up` would verify it and change nothing that fits.")
+        console.event("result", command="up", dry_run=True, changed=0)
+        return
+    if not quote["existing"] and not yes:
+        confirm(f"Create it for {money(quote['hourly'])} per hour?", f"linode-coder up {name}")
+    variables = {
+        "session": name,
+        "model": model,
+        "plan": plans or None,
+        "region": regions or None,
+        "lease": lease,
+        "cap": cap,
+        "idle": idle,
+        "max_cost": max_cost,
+        "owner": owner,
+    }
+    with session_lock(name):
+        _run(console, name, variables)
+
+
+def _run(console: Console, name: str, variables: dict[str, Any]) -> None:
+    from ..runner import run_playbook
+    from ..tunnel import open_tunnel
+
+    started = time.time()
+    try:
+        outcome = run_playbook("up", variables, console)
+        view = outcome.data["session"]
+        history.saw([view], outcome.data.get("account"))
+        console.step("Open the tunnel")
+        port = open_tunnel(view)
+        console.step_done()
+    except Failure as failure:
+        history.ran(name, "up", started, failure.exit_code, None, failure.message)
+        if not failure.billing:
+            failure.billing = _still_billing(name)
+        raise
+    except KeyboardInterrupt:
+        history.ran(name, "up", started, 130, None, "interrupted")
+        for line in _still_billing(name):
+            console.note(f"Still billing: {line}")
+        console.note(f"Go on: linode-coder up {name}. End it: linode-coder down {name}.")
+        raise
+    history.ran(name, "up", started, 0, bool(outcome.changed), None)
+    report(console, view, outcome.data, port, outcome.changed)
+
+
+def _still_billing(name: str) -> tuple[str, ...]:
+    """What exists of the session now, as far as the API can say."""
+    from ..sessions import all_sessions
+
+    try:
+        views = [view for view in all_sessions(LinodeReader()) if view["name"] == name]
+    except Failure as failure:
+        return (f"unknown, since the API does not answer ({failure.message}) See: linode-coder list",)
+    return tuple(
+        f"{view['label']} ({view['linode_id']}) at {money(view['hourly'])}/h; end it: linode-coder down {name}" for view in views
+    )

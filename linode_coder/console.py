@@ -1,0 +1,126 @@
+"""stdout is the result, stderr is progress and diagnostics."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from typing import Any
+
+from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
+
+SCHEMA = 1
+HEARTBEAT_S = 8.0  # the promise is a line at least every ten seconds
+
+
+class Console:
+    def __init__(self, as_json: bool) -> None:
+        self.as_json = as_json
+        self.live = sys.stderr.isatty() and not as_json and os.environ.get("TERM") != "dumb"
+        self.colour = self.live and not os.environ.get("NO_COLOR")
+        self.started = time.monotonic()
+        self._step = ""
+        self._step_started = 0.0
+        self._said = 0.0
+
+    # -- results ---------------------------------------------------------------------------------------------------
+
+    def result(self, data: dict[str, Any]) -> None:
+        """The one document of a reading command."""
+        print(json.dumps({"schema": SCHEMA, **data}))
+
+    def event(self, name: str, **data: Any) -> None:
+        """One line of a long command's JSON."""
+        if self.as_json:
+            print(json.dumps({"schema": SCHEMA, "event": name, **data}), flush=True)
+
+    def text(self, line: str = "") -> None:
+        if not self.as_json:
+            print(line)
+
+    # -- progress --------------------------------------------------------------------------------------------------
+
+    def note(self, line: str) -> None:
+        self._clear()
+        stamp = "" if self.live else time.strftime("%H:%M:%S ")
+        print(stamp + line, file=sys.stderr, flush=True)
+        self._said = time.monotonic()
+
+    def step(self, name: str) -> None:
+        """A new step begins; the one before is done."""
+        self.step_done()
+        self._step, self._step_started = name, time.monotonic()
+        self.event("step_started", step=name, elapsed=round(time.monotonic() - self.started, 1))
+        if not self.live:
+            self.note(f"{name} ...")
+
+    def step_done(self, outcome: str = "ok") -> None:
+        if not self._step:
+            return
+        took = time.monotonic() - self._step_started
+        self.event("step_finished", step=self._step, outcome=outcome, seconds=round(took, 1))
+        if self.live:
+            self._clear()
+            mark = self._paint("✓" if outcome == "ok" else "x", "32" if outcome == "ok" else "31")
+            print(f"{mark} {self._step} ({took:.0f} s)", file=sys.stderr, flush=True)
+        self._step = ""
+
+    def tick(self, detail: str = "") -> None:
+        """Call often while something is waited for."""
+        if not self._step:
+            return
+        now = time.monotonic()
+        took = f"{now - self._step_started:.0f} s"
+        what = f"{self._step}: {detail}" if detail else self._step
+        if self.live:
+            frame = "|/-\\"[int(now * 8) % 4]
+            print(f"\r\x1b[2K{frame} {what} ({took})"[:200], end="", file=sys.stderr, flush=True)
+        elif now - max(self._said, self._step_started) > HEARTBEAT_S:
+            self._said = now
+            self.event("waiting", step=self._step, detail=detail, seconds=round(now - self._step_started, 1))
+            self.note(f"still: {what} ({took})")
+
+    def _clear(self) -> None:
+        if self.live:
+            print("\r\x1b[2K", end="", file=sys.stderr, flush=True)
+
+    def _paint(self, text: str, code: str) -> str:
+        return f"\x1b[{code}m{text}\x1b[0m" if self.colour else text
+
+    # -- errors ----------------------------------------------------------------------------------------------------
+
+    def failure(self, failure: Failure) -> None:
+        self._clear()
+        if self.as_json:
+            print(json.dumps({"schema": SCHEMA, "event": "error", "error": failure.as_dict()}), flush=True)
+        print(f"{self._paint('error:', '31')} {failure.message}", file=sys.stderr)
+        if failure.cause:
+            print(f"cause: {failure.cause}", file=sys.stderr)
+        for line in failure.billing:
+            print(f"billing: {line}", file=sys.stderr)
+        if failure.remedy:
+            print(f"next: {failure.remedy}", file=sys.stderr)
+
+
+def money(amount: float | None) -> str:
+    return "unknown" if amount is None else f"${amount:.2f}"
+
+
+def table(rows: list[list[str]]) -> list[str]:
+    """Left-aligned columns, two spaces apart."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def can_ask() -> bool:
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def confirm(question: str, command: str) -> None:
+    """Return on yes. Failure(usage) without a terminal, Failure(refused) on anything else."""
+    if not can_ask():
+        raise Failure("usage", "There is no terminal to ask on.", remedy=f"Say yes beforehand: {command} --yes", field="yes")
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise Failure("refused", "Not confirmed, so nothing was changed.")

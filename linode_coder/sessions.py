@@ -1,0 +1,52 @@
+"""Finding sessions: from the tags, and what the history still knows."""
+
+from __future__ import annotations
+
+import difflib
+import time
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
+from ansible_collections.linode_coder.gpu.plugins.module_utils.linode_reader import LinodeReader
+from ansible_collections.linode_coder.gpu.plugins.module_utils.paths import state_dir
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags import MARKER
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session_view import session_view
+
+from . import history
+
+
+def all_sessions(reader: LinodeReader) -> list[dict[str, Any]]:
+    """Every session of the account, the most expensive first; one request per 500 Linodes."""
+    now = int(time.time())
+    views = [session_view(instance, now) for instance in reader.list("linode/instances", {"tags": MARKER})]
+    views.sort(key=lambda view: (-(view["hourly"] or 0), view["lease_left"] or 0, view["label"]))
+    history.saw(views)
+    return views
+
+
+def current_file() -> Path:
+    return state_dir() / "current"
+
+
+def pick(views: list[dict[str, Any]], name: str | None) -> dict[str, Any]:
+    """The session called ``name``; without a name the current one, or the only one."""
+    if name is None:
+        path = current_file()
+        current = path.read_text().strip() if path.exists() else None
+        if current and any(view["name"] == current for view in views):
+            name = current
+        elif len(views) == 1:
+            name = views[0]["name"]
+        elif not views:
+            raise Failure("not_found", "There is no session.", remedy="Create one: linode-coder up NAME")
+        else:
+            names = ", ".join(sorted(str(view["name"]) for view in views))
+            raise Failure("usage", "There are several sessions.", remedy=f"Name one of them: {names}.", field="session")
+    for view in views:
+        if view["name"] == name:
+            return view
+    names = [str(view["name"]) for view in views]
+    near = difflib.get_close_matches(str(name), names, n=3, cutoff=0.4)
+    remedy = f"Did you mean {' or '.join(near)}?" if near else "See them all: linode-coder list --all"
+    raise Failure("not_found", f"There is no session {name!r} in this account.", remedy=remedy, field="session", value=name)
