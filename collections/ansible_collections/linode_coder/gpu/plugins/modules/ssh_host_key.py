@@ -9,7 +9,8 @@ module: ssh_host_key
 short_description: Replace the bootstrap host key of a VM
 version_added: 0.1.0
 description:
-  - Runs on the VM. The key that user-data brought is known to the metadata service, so it is replaced after first contact.
+  - Runs on the VM. The key that user-data brought is known to the metadata service, so it is replaced
+    after first contact.
   - Interrupted at any point, the same two steps finish the job.
 attributes:
   check_mode:
@@ -67,6 +68,78 @@ def public_of(path):
         return " ".join(file.read().split()[:2])
 
 
+def write(path, text, mode):
+    """The file is whole or it is not there, whenever the VM stops."""
+    draft = path + ".new"
+    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w", encoding="ascii") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    move(draft, path)
+
+
+def move(source, target):
+    os.replace(source, target)
+    directory = os.open(os.path.dirname(target), os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def derived(module, private):
+    """Public half of a private key file; None for one that SSH could not use."""
+    if not os.path.exists(private):
+        return None
+    code, out, _err = module.run_command(["ssh-keygen", "-y", "-P", "", "-f", private])
+    return " ".join(out.split()[:2]) if code == 0 else None
+
+
+def refuse(module, message, cause):
+    remedy = "Run up again; if that does not help, take the session down and up afresh."
+    failure = {"kind": "host_key", "message": message, "cause": cause, "remedy": remedy}
+    module.fail_json(msg=f"{message} Cause: {cause}. {remedy}", failure=failure)
+
+
+def prepare(module, live, new):
+    """Whether a new key is needed, and the public half to announce."""
+    announced = public_of(new) if os.path.exists(new + ".pub") else None
+    if announced and announced == derived(module, new):
+        return False, announced
+    # Stopped after the new key went live and before that was written down: it stays the one that was announced.
+    if announced and announced == derived(module, live):
+        return False, announced
+    if module.check_mode:
+        return True, None
+    draft = new + ".draft"
+    for path in (draft, draft + ".pub"):
+        if os.path.exists(path):
+            os.unlink(path)
+    module.run_command(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", draft], check_rc=True)
+    move(draft, new)
+    move(draft + ".pub", new + ".pub")
+    return True, public_of(new)
+
+
+def activate(module, live, new, marker):
+    if not os.path.exists(new + ".pub"):
+        refuse(module, "There is no new host key to put in place.", f"{new}.pub is missing")
+    public = public_of(new)
+    if derived(module, new) == public:
+        # The private half first: sshd reads only that one, and the new public half is still there to finish the job.
+        move(new, live)
+    elif derived(module, live) != public:
+        refuse(module, "The new host key does not fit its public half, so the old one stays.", f"{new} is damaged")
+    write(live + ".pub", public + "\n", 0o644)
+    code, out, err = module.run_command(["systemctl", "reload", "ssh"])
+    if code:
+        refuse(module, "The SSH server did not take the new host key.", (err or out).strip())
+    os.makedirs(os.path.dirname(marker), mode=0o755, exist_ok=True)
+    write(marker, public + "\n", 0o644)
+    os.unlink(new + ".pub")
+    return public
+
+
 def main():
     module = AnsibleModule(
         argument_spec={
@@ -82,35 +155,11 @@ def main():
     if os.path.exists(marker):
         module.exit_json(changed=False, replaced=True, public_key=public_of(live))
     if module.params["state"] == "prepared":
-        changed = not (os.path.exists(new) and os.path.exists(new + ".pub"))
-        if changed and not module.check_mode:
-            draft = new + ".draft"
-            for path in (draft, draft + ".pub"):
-                if os.path.exists(path):
-                    os.unlink(path)
-            module.run_command(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", draft], check_rc=True)
-            os.replace(draft + ".pub", new + ".pub")
-            os.replace(draft, new)
-        module.exit_json(
-            changed=changed, replaced=False, public_key=None if changed and module.check_mode else public_of(new)
-        )
-    if not module.check_mode:
-        if os.path.exists(new):
-            # The public half first: a VM that stops in between still has a private key that SSH can use.
-            with open(new + ".pub", encoding="ascii") as source:
-                text = source.read()
-            os.replace(new, live)
-            with open(live + ".pub", "w", encoding="ascii") as target:
-                target.write(text)
-        module.run_command(["systemctl", "reload", "ssh"], check_rc=True)
-        os.makedirs(os.path.dirname(marker), exist_ok=True)
-        with open(marker, "w", encoding="ascii") as file:
-            file.write(public_of(live) + "\n")
-        if os.path.exists(new + ".pub"):
-            os.unlink(new + ".pub")
-    module.exit_json(
-        changed=True, replaced=not module.check_mode, public_key=None if module.check_mode else public_of(live)
-    )
+        changed, public = prepare(module, live, new)
+        module.exit_json(changed=changed, replaced=False, public_key=public)
+    if module.check_mode:
+        module.exit_json(changed=True, replaced=False, public_key=None)
+    module.exit_json(changed=True, replaced=True, public_key=activate(module, live, new, marker))
 
 
 if __name__ == "__main__":
