@@ -1,0 +1,1 @@
+"""A Linode account on your own machine."""

@@ -1,0 +1,1 @@
+"""The Linode API v4 of the sandbox: one small module per resource."""

@@ -1,0 +1,315 @@
+"""What happens to an instance over time: jobs behind events, one at a time per instance, resumed after a restart."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from ..errors import SandboxError
+from ..hosts.base import HostSpec
+from .envelope import Json, fail
+
+if TYPE_CHECKING:
+    from .core import Sandbox
+
+_log = logging.getLogger(__name__)
+_HOST_ERRORS = (SandboxError, OSError, TimeoutError, RuntimeError, ValueError)
+
+Job = Callable[[Json, Json], Awaitable[None]]
+
+
+class Lifecycle:
+    """Runs the open events of each instance in order. Jobs change the instance's status as the API shows it."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+        self._chains: dict[int, asyncio.Task[None]] = {}
+        self._side: set[asyncio.Task[None]] = set()
+        self._jobs: dict[str, tuple[str, Job]] = {
+            "linode_create": ("create", self._create),
+            "linode_clone": ("clone", self._create),
+            "linode_boot": ("boot", self._boot),
+            "linode_reboot": ("reboot", self._reboot),
+            "linode_shutdown": ("shutdown", self._shutdown),
+            "linode_rebuild": ("rebuild", self._rebuild),
+            "linode_resize": ("resize", self._resize),
+            "linode_delete": ("delete", self._delete),
+            "disk_create": ("disk", self._disk_create),
+            "disk_delete": ("disk", self._disk_delete),
+            "disk_resize": ("disk", self._disk_resize),
+            "password_reset": ("disk", self._nothing),
+        }
+
+    # -- what handlers call
+
+    def check_free(self, linode_id: int) -> None:
+        """Raise the API's 400 when a job of the instance is not done yet."""
+        if self._sandbox.events.open_for(linode_id):
+            raise fail("Linode busy.")
+
+    def begin(self, linode_id: int) -> None:
+        """Run the open events of the instance, unless they run already."""
+        running = self._chains.get(linode_id)
+        if running is None or running.done():
+            self._spawn(linode_id, None)
+
+    def interrupt(self, linode_id: int, reason: str) -> None:
+        """Drop what runs, close its events as failed, then run whatever was added since."""
+        before = self._chains.pop(linode_id, None)
+        if before is not None:
+            before.cancel()
+        for record in self._sandbox.events.open_for(linode_id):
+            if record["api"]["action"] != "linode_delete":
+                self._sandbox.events.finish(record, failed=reason)
+        self._spawn(linode_id, before)
+
+    def later(self, seconds: float, action: Callable[[], None]) -> None:
+        """Run `action` after a while, for things without an event that keeps an instance busy."""
+
+        async def wait() -> None:
+            await asyncio.sleep(seconds)
+            action()
+            self._sandbox.store.flush()
+
+        task = asyncio.get_running_loop().create_task(wait())
+        self._side.add(task)
+        task.add_done_callback(self._side.discard)
+
+    async def resume(self) -> None:
+        """After a start: hand the kept hosts back to the backend, then continue every open job."""
+        records = [record for record in self._sandbox.instances() if record["on_host"]]
+        running = {record["api"]["id"] for record in records if record["api"]["status"] == "running"}
+        await self._sandbox.backend.restore([self.spec(record) for record in records], running)
+        for volume in self._sandbox.store.table("volume").values():
+            if volume["status"] == "creating":
+                volume["status"] = "active"
+        for linode_id in {record["linode_id"] for record in self._sandbox.events.open()}:
+            if linode_id is not None:
+                self.begin(linode_id)
+
+    async def stop(self) -> None:
+        """Stop every job where it is; events stay open and `resume` continues them."""
+        tasks = [task for task in (*self._chains.values(), *self._side) if not task.done()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._chains.clear()
+
+    def spec(self, record: Json) -> HostSpec:
+        """The instance as its host sees it."""
+        api = record["api"]
+        plan = self._sandbox.catalogue.type[api["type"]]
+        return HostSpec(
+            instance_id=api["id"],
+            label=api["label"],
+            address=api["ipv4"][0],
+            plan=plan,
+            gpus=plan["gpus"],
+            region=api["region"],
+            image=api["image"],
+            authorized_keys=tuple(record["authorized_keys"]),
+            user_data=base64.b64decode(record["user_data"]) if record["user_data"] else None,
+            tags=tuple(api["tags"]),
+            host_uuid=api["host_uuid"],
+        )
+
+    # -- running them
+
+    def _spawn(self, linode_id: int, before: asyncio.Task[None] | None) -> None:
+        task = asyncio.get_running_loop().create_task(self._run(linode_id, before))
+        self._chains[linode_id] = task
+        task.add_done_callback(lambda done: self._ended(linode_id, done))
+
+    def _ended(self, linode_id: int, task: asyncio.Task[None]) -> None:
+        if self._chains.get(linode_id) is task:
+            del self._chains[linode_id]
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is not None:
+            _log.error("a job of instance %d broke", linode_id, exc_info=error)
+            self._fail_open(linode_id, f"The sandbox broke: {error}")
+
+    async def _run(self, linode_id: int, before: asyncio.Task[None] | None) -> None:
+        if before is not None:
+            await asyncio.gather(before, return_exceptions=True)
+        while waiting := self._sandbox.events.open_for(linode_id):
+            event = waiting[0]
+            seconds, job = self._jobs[event["api"]["action"]]
+            record = self._sandbox.instance(linode_id)
+            if record is None:
+                self._sandbox.events.finish(event)
+                self._sandbox.store.flush()
+                continue
+            expected = self._sandbox.timing[seconds]
+            self._sandbox.events.start(event, expected)
+            self._show(record, event)
+            self._sandbox.store.flush()
+            began = time.monotonic()
+            try:
+                await self._paced(job(record, event), began, expected)
+            except _HOST_ERRORS as error:
+                _log.warning("%s of instance %d failed: %s", event["api"]["action"], linode_id, error)
+                self._fail_open(linode_id, str(error))
+                return
+            self._done(record, event)
+            self._sandbox.events.finish(event)
+            self._sandbox.store.flush()
+
+    async def _paced(self, work: Awaitable[None], began: float, seconds: float) -> None:
+        """The job takes at least `seconds`, longer when the work itself does."""
+        await work
+        await asyncio.sleep(max(0.0, seconds - (time.monotonic() - began)))
+
+    def _fail_open(self, linode_id: int, reason: str) -> None:
+        record = self._sandbox.instance(linode_id)
+        if record is not None and record["api"]["status"] != "deleting":
+            self._sandbox.touch(record, status="offline")
+        for event in self._sandbox.events.open_for(linode_id):
+            self._sandbox.events.finish(event, failed=reason)
+        self._sandbox.store.flush()
+
+    _DURING = {  # noqa: RUF012 (a constant)
+        "linode_create": "provisioning",
+        "linode_clone": "provisioning",
+        "linode_boot": "booting",
+        "linode_reboot": "rebooting",
+        "linode_shutdown": "shutting_down",
+        "linode_rebuild": "rebuilding",
+        "linode_resize": "resizing",
+        "linode_delete": "deleting",
+    }
+    _AFTER = {  # noqa: RUF012 (a constant)
+        "linode_boot": "running",
+        "linode_reboot": "running",
+        "linode_shutdown": "offline",
+    }
+
+    def _show(self, record: Json, event: Json) -> None:
+        status = self._DURING.get(event["api"]["action"])
+        if status is not None:
+            self._sandbox.touch(record, status=status)
+
+    def _done(self, record: Json, event: Json) -> None:
+        action = event["api"]["action"]
+        status = self._AFTER.get(action)
+        if action in ("linode_create", "linode_clone", "linode_rebuild", "linode_resize"):
+            pending = [other for other in self._sandbox.events.open_for(record["api"]["id"]) if other is not event]
+            status = "booting" if any(other["api"]["action"] == "linode_boot" for other in pending) else "offline"
+        if action == "linode_delete":
+            self._forget(record)
+        elif status is not None:
+            self._sandbox.touch(record, status=status)
+
+    # -- the jobs
+
+    async def _nothing(self, record: Json, event: Json) -> None:
+        """Only takes its time."""
+
+    async def _create(self, record: Json, event: Json) -> None:
+        if record["api"]["image"] is not None and not record["foreign"]:
+            await self._make_host(record)
+        self._disks_ready(record)
+
+    async def _make_host(self, record: Json) -> None:
+        await self._drop_half_made(record)
+        record["host_begun"] = True
+        self._sandbox.touch(record)
+        self._sandbox.store.flush()
+        await self._sandbox.backend.create(self.spec(record))
+        record["on_host"] = True
+        self._sandbox.touch(record)
+
+    async def _drop_half_made(self, record: Json) -> None:
+        """A create that was cut short may have left something; a backend that knows nothing of it says so."""
+        if record["host_begun"] and not record["on_host"]:
+            try:
+                await self._sandbox.backend.delete(record["api"]["id"])
+            except SandboxError as error:
+                _log.info("nothing to clear for instance %d: %s", record["api"]["id"], error)
+            record["host_begun"] = False
+
+    async def _boot(self, record: Json, event: Json) -> None:
+        await self._boot_faults(record)
+        if record["foreign"]:
+            return
+        if not record["on_host"]:
+            await self._make_host(record)
+        await self._sandbox.backend.boot(record["api"]["id"])
+
+    async def _boot_faults(self, record: Json) -> None:
+        slow = self._sandbox.faults.strike_instance("slow_boot", record["api"])
+        if slow is not None:
+            await asyncio.sleep(slow.delay)
+        if self._sandbox.faults.strike_instance("boot_failure", record["api"]) is not None:
+            if record["on_host"]:
+                await self._sandbox.backend.shutdown(record["api"]["id"])
+            raise SandboxError("The Linode failed to boot.", "boot it again")
+
+    async def _reboot(self, record: Json, event: Json) -> None:
+        if event["job"].get("was") != "running":
+            await self._boot(record, event)
+            return
+        await self._boot_faults(record)
+        if record["on_host"]:
+            await self._sandbox.backend.reboot(record["api"]["id"])
+
+    async def _shutdown(self, record: Json, event: Json) -> None:
+        if record["on_host"]:
+            await self._sandbox.backend.shutdown(record["api"]["id"])
+
+    async def _rebuild(self, record: Json, event: Json) -> None:
+        await self._drop_host(record)
+        await self._create(record, event)
+
+    async def _resize(self, record: Json, event: Json) -> None:
+        if record["on_host"]:
+            await self._sandbox.backend.shutdown(record["api"]["id"])
+        plan = self._sandbox.catalogue.type[event["job"]["type"]]
+        specs = {**record["api"]["specs"], **{key: plan[key] for key in record["api"]["specs"]}}
+        self._sandbox.touch(record, type=plan["id"], specs=specs)
+
+    async def _delete(self, record: Json, event: Json) -> None:
+        await self._drop_half_made(record)
+        await self._drop_host(record)
+
+    async def _drop_host(self, record: Json) -> None:
+        if record["on_host"]:
+            await self._sandbox.backend.delete(record["api"]["id"])
+            record["on_host"] = record["host_begun"] = False
+            self._sandbox.touch(record)
+
+    def _disks_ready(self, record: Json) -> None:
+        for disk in self._sandbox.store.table("disk").values():
+            if disk["linode_id"] == record["api"]["id"] and disk["api"]["status"] == "not ready":
+                disk["api"]["status"] = "ready"
+                self._sandbox.store.put("disk", disk["api"]["id"], disk)
+
+    async def _disk_create(self, record: Json, event: Json) -> None:
+        self._disks_ready(record)
+
+    async def _disk_resize(self, record: Json, event: Json) -> None:
+        disk = self._sandbox.store.table("disk").get(event["job"]["disk_id"])
+        if disk is not None:
+            disk["api"].update(size=event["job"]["size"], status="ready", updated=self._sandbox.now())
+            self._sandbox.store.put("disk", event["job"]["disk_id"], disk)
+
+    async def _disk_delete(self, record: Json, event: Json) -> None:
+        self._sandbox.store.drop("disk", event["job"]["disk_id"])
+
+    def _forget(self, record: Json) -> None:
+        """The instance is gone, and with it its disks, configs, interfaces and firewall devices; volumes stay."""
+        store, linode_id = self._sandbox.store, record["api"]["id"]
+        for kind in ("disk", "config", "interface", "firewall_device", "lock"):
+            for key, row in list(store.table(kind).items()):
+                if row["linode_id"] == linode_id:
+                    store.drop(kind, key)
+        for key, volume in list(store.table("volume").items()):
+            if volume["linode_id"] == linode_id:
+                volume.update(linode_id=None, linode_label=None, updated=self._sandbox.now())
+                store.put("volume", key, volume)
+        store.drop("instance", linode_id)

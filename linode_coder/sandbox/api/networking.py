@@ -1,0 +1,213 @@
+"""IP addresses, of instances and of the account."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import TYPE_CHECKING
+
+from .envelope import Json, Problems, fail, not_found
+from .events import linode_entity
+from .instances import free_address, private_address
+from .routing import Call, route
+from .validation import require
+
+if TYPE_CHECKING:
+    from .core import Sandbox
+
+_FILTERABLE = ("address", "prefix", "rdns", "region", "type")
+
+
+def _private(address: str) -> bool:
+    return address.startswith("192.168.")
+
+
+def _ipv4(sandbox: Sandbox, record: Json, address: str) -> Json:
+    api = record["api"]
+    private = _private(address)
+    network = ipaddress.ip_network(f"{address}/{17 if private else 24}", strict=False)
+    rdns = None
+    if not private:
+        kept = sandbox.store.table("rdns").get(address)
+        rdns = kept["rdns"] if kept else f"{address.replace('.', '-')}.ip.linodeusercontent.com"
+    row: Json = {
+        "address": address,
+        "gateway": None if private else str(network.network_address + 1),
+        "subnet_mask": str(network.netmask),
+        "prefix": network.prefixlen,
+        "type": "ipv4",
+        "public": not private,
+        "rdns": rdns,
+        "linode_id": api["id"],
+        "region": api["region"],
+    }
+    if not private:
+        interface = next(
+            (
+                entry["api"]["id"]
+                for entry in sandbox.store.table("interface").values()
+                if entry["linode_id"] == api["id"] and entry["api"]["public"]
+            ),
+            None,
+        )
+        url = f"/v4/linode/instances/{api['id']}"
+        row.update(
+            interface_id=interface,
+            vpc_nat_1_1=None,
+            reserved=False,
+            tags=[],
+            assigned_entity={"id": api["id"], "label": api["label"], "type": "linode", "url": url},
+        )
+    return row
+
+
+def _ipv6(record: Json, address: str) -> Json:
+    api = record["api"]
+    return {
+        "address": address,
+        "gateway": "fe80::1",
+        "subnet_mask": "ffff:ffff:ffff:ffff::",
+        "prefix": 64,
+        "type": "ipv6",
+        "public": not address.startswith("fe80"),
+        "rdns": None,
+        "linode_id": api["id"],
+        "region": api["region"],
+    }
+
+
+def _slaac(record: Json) -> str:
+    return str(record["api"]["ipv6"].split("/")[0])
+
+
+def _linode(call: Call) -> Json:
+    record = call.sandbox.instance(call.number("linodeId"))
+    if record is None:
+        raise not_found()
+    return record
+
+
+@route("GET", "/linode/instances/{linodeId}/ips", "linodes:read_only")
+def instance_ips(call: Call) -> Json:
+    record = _linode(call)
+    rows = [_ipv4(call.sandbox, record, address) for address in record["api"]["ipv4"]]
+    link_local = "fe80::" + _slaac(record).removeprefix("2001:db8::")
+    return {
+        "ipv4": {
+            "public": [row for row in rows if row["public"]],
+            "private": [row for row in rows if not row["public"]],
+            "shared": [],
+            "reserved": [],
+            "vpc": [],
+        },
+        "ipv6": {
+            "slaac": _ipv6(record, _slaac(record)),
+            "link_local": _ipv6(record, link_local),
+            "global": [],
+            "vpc": [],
+        },
+    }
+
+
+@route("POST", "/linode/instances/{linodeId}/ips", "linodes:read_write")
+def add_instance_ip(call: Call) -> Json:
+    return _add(call, _linode(call))
+
+
+def _add(call: Call, record: Json) -> Json:
+    problems = Problems()
+    require(problems, call.body, "type", "public")
+    if call.body.get("type") not in (None, "ipv4"):
+        problems.add("Must be ipv4", "type")
+    problems.check()
+    api = record["api"]
+    if call.body["public"]:
+        address = free_address(call.sandbox)
+    else:
+        if any(_private(address) for address in api["ipv4"]):
+            raise fail("Linode already has a private IPv4 address")
+        address = private_address(api["id"])
+    call.sandbox.touch(record, ipv4=[*api["ipv4"], address])
+    call.sandbox.events.add("linode_addip", linode_entity(api))
+    return _ipv4(call.sandbox, record, address)
+
+
+def _of_linode(call: Call) -> tuple[Json, str]:
+    record, address = _linode(call), call.params["address"]
+    if address not in record["api"]["ipv4"]:
+        raise not_found()
+    return record, address
+
+
+@route("GET", "/linode/instances/{linodeId}/ips/{address}", "linodes:read_only")
+def view_instance_ip(call: Call) -> Json:
+    record = _linode(call)
+    if call.params["address"] == _slaac(record):
+        return _ipv6(record, _slaac(record))
+    record, address = _of_linode(call)
+    return _ipv4(call.sandbox, record, address)
+
+
+@route("PUT", "/linode/instances/{linodeId}/ips/{address}", "linodes:read_write")
+def update_instance_ip(call: Call) -> Json:
+    record, address = _of_linode(call)
+    return _set_rdns(call, record, address)
+
+
+@route("DELETE", "/linode/instances/{linodeId}/ips/{address}", "linodes:read_write")
+def delete_instance_ip(call: Call) -> Json:
+    record, address = _of_linode(call)
+    if not _private(address) and sum(not _private(other) for other in record["api"]["ipv4"]) == 1:
+        raise fail("Linode must have at least one public IP after unassignment")
+    call.sandbox.touch(record, ipv4=[other for other in record["api"]["ipv4"] if other != address])
+    call.sandbox.events.add("linode_deleteip", linode_entity(record["api"]))
+    return {}
+
+
+def _set_rdns(call: Call, record: Json, address: str) -> Json:
+    if "rdns" in call.body:
+        rdns = call.body["rdns"]
+        if rdns is None:
+            call.sandbox.store.drop("rdns", address)
+        elif not isinstance(rdns, str) or "." not in rdns:
+            raise fail("Domain is not valid.", "rdns")
+        else:
+            call.sandbox.store.put("rdns", address, {"rdns": rdns})
+        call.sandbox.events.add("ipaddress_update", linode_entity(record["api"]))
+    return _ipv4(call.sandbox, record, address)
+
+
+@route("GET", "/networking/ips", "ips:read_only", filterable=_FILTERABLE, limit="collection")
+def list_ips(call: Call) -> Json:
+    rows: list[Json] = []
+    for record in call.sandbox.instances():
+        rows += [_ipv4(call.sandbox, record, address) for address in record["api"]["ipv4"]]
+        rows.append(_ipv6(record, _slaac(record)))
+    return call.page(rows)
+
+
+@route("POST", "/networking/ips", "ips:read_write")
+def create_ip(call: Call) -> Json:
+    record = call.sandbox.instance(call.body["linode_id"]) if isinstance(call.body.get("linode_id"), int) else None
+    if record is None:
+        raise fail("A Linode by that ID was not found", "linode_id")
+    return _add(call, record)
+
+
+def _anywhere(call: Call) -> tuple[Json, str]:
+    wanted = call.params["address"]
+    for record in call.sandbox.instances():
+        if wanted in record["api"]["ipv4"] or wanted == _slaac(record):
+            return record, wanted
+    raise not_found()
+
+
+@route("GET", "/networking/ips/{address}", "ips:read_only")
+def view_ip(call: Call) -> Json:
+    record, address = _anywhere(call)
+    return _ipv6(record, address) if ":" in address else _ipv4(call.sandbox, record, address)
+
+
+@route("PUT", "/networking/ips/{address}", "ips:read_write")
+def update_ip(call: Call) -> Json:
+    record, address = _anywhere(call)
+    return _ipv6(record, address) if ":" in address else _set_rdns(call, record, address)

@@ -1,0 +1,88 @@
+"""Tags: the ones in use plus the ones made by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .envelope import Json, Problems, fail, not_found
+from .events import entity
+from .firewalls import show as show_firewall
+from .instances import show as show_instance
+from .routing import Call, route
+from .validation import require
+
+_RO, _RW = "account:read_only", "account:read_write"
+
+
+def _tagged(call: Call) -> Iterator[tuple[str, Json, Json]]:
+    """(kind, the object that holds ``tags``, the record to store) of everything that can be tagged."""
+    for record in call.sandbox.instances():
+        yield "linode", record["api"], record
+    for volume in call.sandbox.store.table("volume").values():
+        yield "volume", volume, volume
+    for firewall in call.sandbox.store.table("firewall").values():
+        yield "firewall", firewall, firewall
+
+
+def _labels(call: Call) -> list[str]:
+    used = {tag for _, api, _ in _tagged(call) for tag in api["tags"]}
+    return sorted(used | {str(key) for key in call.sandbox.store.table("tag")})
+
+
+@route("GET", "/tags", _RO)
+def list_tags(call: Call) -> Json:
+    return call.page([{"label": label} for label in _labels(call)])
+
+
+@route("POST", "/tags", _RW)
+def create_tag(call: Call) -> Json:
+    body, problems = call.body, Problems()
+    require(problems, body, "label")
+    label = body.get("label")
+    if label is not None and not (isinstance(label, str) and 3 <= len(label) <= 50):
+        problems.add("Length must be 3-50 characters", "label")
+    wanted = {("linode" if field == "linodes" else "volume", number)
+              for field in ("linodes", "volumes") for number in body.get(field) or []}  # fmt: skip
+    found = [(kind, api, row) for kind, api, row in _tagged(call) if (kind, api["id"]) in wanted]
+    if len(found) < len(wanted):
+        problems.add("One of the objects to tag was not found", "linodes")
+    problems.check()
+    if label in _labels(call):
+        raise fail("Tag already exists", "label")
+    call.sandbox.store.put("tag", str(label), {"label": label})
+    for kind, api, row in found:
+        api["tags"] = [*api["tags"], label]
+        call.sandbox.store.put("instance" if kind == "linode" else kind, api["id"], row)
+    call.sandbox.events.add("tag_create", entity("tag", str(label), str(label), f"/v4/tags/{label}"))
+    return {"label": label}
+
+
+@route("GET", "/tags/{tagLabel}", _RO)
+def tagged_objects(call: Call) -> Json:
+    label = call.params["tagLabel"]
+    if label not in _labels(call):
+        raise not_found()
+    rows: list[Json] = []
+    for kind, api, row in _tagged(call):
+        if label in api["tags"]:
+            data = api
+            if kind == "linode":
+                data = show_instance(call, row)
+            elif kind == "firewall":
+                data = show_firewall(call.sandbox, row)
+            rows.append({"type": kind, "data": data})
+    return call.page(rows)
+
+
+@route("DELETE", "/tags/{tagLabel}", _RW)
+def delete_tag(call: Call) -> Json:
+    label = call.params["tagLabel"]
+    if label not in _labels(call):
+        raise not_found()
+    for kind, api, row in list(_tagged(call)):
+        if label in api["tags"]:
+            api["tags"] = [tag for tag in api["tags"] if tag != label]
+            call.sandbox.store.put("instance" if kind == "linode" else kind, api["id"], row)
+    call.sandbox.store.drop("tag", label)
+    call.sandbox.events.add("tag_delete", entity("tag", label, label, f"/v4/tags/{label}"))
+    return {}

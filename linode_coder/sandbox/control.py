@@ -1,0 +1,149 @@
+"""Starting, asking and stopping the sandbox's server from outside."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
+from ansible_collections.linode_coder.gpu.plugins.module_utils.paths import sandbox_dir
+
+# Any token opens the sandbox, which holds nothing. Not a word of ours: Ansible masks tokens wherever they appear.
+TOKEN = "lc-local-token-5c1d"  # noqa: S105
+
+
+def record() -> dict[str, Any] | None:
+    """What the running server wrote of itself; None when none runs (a record left by a killed one does not count)."""
+    path = sandbox_dir() / "server.json"
+    if not path.exists():
+        return None
+    facts: dict[str, Any] = json.loads(path.read_text())
+    try:
+        os.kill(facts["pid"], 0)
+        command = Path(f"/proc/{facts['pid']}/cmdline").read_bytes()
+    except OSError:
+        return None
+    return facts if b"linode_coder.sandbox.server" in command else None
+
+
+def running() -> dict[str, Any]:
+    facts = record()
+    if facts is None:
+        raise Failure("not_found", "No sandbox is running.", remedy="Start one: linode-coder sandbox start")
+    return facts
+
+
+def call(method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Ask the running server."""
+    url = urlsplit(running()["url"])
+    connection = http.client.HTTPConnection(str(url.hostname), url.port, timeout=30)
+    try:
+        connection.request(method, "/_sandbox/" + path, json.dumps(body) if body else None)
+        answer = connection.getresponse()
+        data: dict[str, Any] = json.loads(answer.read())
+    except OSError as error:
+        raise Failure(
+            "unhealthy",
+            "The sandbox does not answer.",
+            cause=str(error),
+            remedy=f"See {sandbox_dir() / 'server.log'}; stop it and start it again.",
+        ) from error
+    finally:
+        connection.close()
+    if answer.status >= 400:
+        raise Failure("usage", f"The sandbox refuses this: {data['error']}.", remedy="See: linode-coder sandbox fault add --help")
+    return data
+
+
+def start(hosts: str, engine: str, port: int, seed_instances: int, timing: str) -> tuple[dict[str, Any], bool]:
+    """The server's record, and whether this call started it. Returns when it answers."""
+    already = record()
+    if already is not None:
+        if (already["hosts"], already["engine"]) != (hosts, engine):
+            raise Failure(
+                "conflict",
+                f"A sandbox with {already['hosts']} hosts and the {already['engine']} engine is running.",
+                remedy="Stop it first: linode-coder sandbox stop",
+            )
+        return already, False
+    from .engine import engine_setup
+
+    directory = sandbox_dir()
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    config, binds = engine_setup(engine)
+    previous = directory / "port"
+    if port == 0 and previous.exists():
+        port = int(previous.read_text())
+    options = {
+        "directory": str(directory),
+        "hosts": hosts,
+        "engine": engine,
+        "engine_config": config,
+        "engine_binds": binds,
+        "port": port,
+        "seed_instances": seed_instances,
+        "timing": timing,
+    }
+    log_path = directory / "server.log"
+    with log_path.open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "linode_coder.sandbox.server", json.dumps(options)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            cwd="/",
+            start_new_session=True,
+        )
+    assert process.stdout is not None  # noqa: S101 - PIPE
+    with process.stdout:
+        line = process.stdout.readline().decode().strip()
+    if line != "ready":
+        process.wait()
+        said = json.loads(line) if line.startswith("{") else {"message": "The sandbox could not be started.", "remedy": f"See {log_path}."}
+        raise Failure("config", said["message"], remedy=said["remedy"])
+    facts = record()
+    if facts is None:
+        raise Failure("internal", "The sandbox went away as soon as it was ready.", remedy=f"See {log_path}.")
+    previous.write_text(str(facts["port"]))
+    return facts, True
+
+
+def stop() -> bool:
+    """Whether there was one to stop. Returns when its process is gone."""
+    facts = record()
+    if facts is None:
+        return False
+    os.kill(facts["pid"], signal.SIGTERM)
+    deadline = time.monotonic() + 20
+    while record() is not None:
+        if time.monotonic() > deadline:
+            os.kill(facts["pid"], signal.SIGKILL)
+        time.sleep(0.05)
+    return True
+
+
+def environment(facts: dict[str, Any]) -> dict[str, str]:
+    """What points our commands and foreign clients at this sandbox."""
+    host = f"127.0.0.1:{facts['port']}"
+    exports = {
+        "LINODE_TOKEN": TOKEN,
+        "LINODE_API_TOKEN": TOKEN,
+        "LINODE_API_URL": f"http://{host}/",
+        "LINODE_URL": f"http://{host}",
+        "LINODE_CLI_TOKEN": TOKEN,
+        "LINODE_CLI_API_HOST": host,
+        "LINODE_CLI_API_SCHEME": "http",
+        "LINODE_CLI_API_VERSION": "v4",
+        "LINODE_CLI_SUPPRESS_VERSION_WARNING": "1",
+    }
+    if facts["ssh_port"] != 22:
+        exports["LINODE_CODER_SSH_PORT"] = str(facts["ssh_port"])
+    return exports
