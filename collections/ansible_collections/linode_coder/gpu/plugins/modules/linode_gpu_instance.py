@@ -515,8 +515,8 @@ class Session:
                 self.wait_gone(instance)
             instance = None
         if instance is None:
-            self.result["changed"] = True
             instance = self.create()
+            self.result["changed"] = True
         elif instance["status"] != "running" and self.params["wait"] and not self.module.check_mode:
             seen = self.newest_event(instance)
         self.bring_up(instance, seen)
@@ -560,15 +560,16 @@ class Session:
         self.check_account()
         if instance is None:
             return
-        self.result["changed"] = True
         view = session_view(instance, int(time.time()))
         shown = {name: view[name] for name in ("label", "linode_id", "plan", "region", "created", "cost_so_far")}
         self.result["diff"] = {"before": shown, "after": {}, "before_header": self.label, "after_header": self.label}
         if self.module.check_mode:
+            self.result["changed"] = True
             return
         try:
             if instance["status"] != "deleting":
                 self.delete(instance)
+                self.result["changed"] = True
             if self.params["wait"]:
                 self.wait_gone(instance, ask_again=True)
         except Failure as failure:
@@ -604,16 +605,17 @@ class Session:
 
     def rebooted(self):
         instance = self.existing()
-        self.result["changed"] = True
         self.result["diff"] = {"before": {"status": instance["status"]}, "after": {"status": "rebooted"}}
         if not self.module.check_mode:
             seen = self.newest_event(instance)
             action = "boot" if instance["status"] == "offline" else "reboot"
             self.api.when_free(lambda: self.api.post(f"linode/instances/{instance['id']}/{action}"))
+            self.result["changed"] = True
             self.result["actions"].append(f"rebooted {instance['label']}")
             if self.params["wait"]:
                 time.sleep(0.5)
                 instance = self.wait_running(self.refresh(instance), seen)
+        self.result["changed"] = True
         self.describe(instance)
 
 
