@@ -22,6 +22,7 @@ class Console:
         self.started = time.monotonic()
         self._step = ""
         self._step_started = 0.0
+        self._announced = False
         self._said = 0.0
 
     # -- results ---------------------------------------------------------------------------------------------------
@@ -51,25 +52,36 @@ class Console:
         """A new step begins; the one before is done."""
         self.step_done()
         self._step, self._step_started = name, time.monotonic()
-        self.event("step_started", step=name, elapsed=round(time.monotonic() - self.started, 1))
-        if not self.live:
-            self.note(f"{name} ...")
+        self._announced = False
+
+    def _announce(self) -> None:
+        if not self._announced:
+            self._announced = True
+            self.event("step_started", step=self._step, elapsed=round(self._step_started - self.started, 1))
+
+    def step_skipped(self) -> None:
+        """There was nothing to do: not worth a line."""
+        self._step = ""
 
     def step_done(self, outcome: str = "ok") -> None:
         if not self._step:
             return
         took = time.monotonic() - self._step_started
+        self._announce()
         self.event("step_finished", step=self._step, outcome=outcome, seconds=round(took, 1))
         if self.live:
             self._clear()
             mark = self._paint("✓" if outcome == "ok" else "x", "32" if outcome == "ok" else "31")
-            print(f"{mark} {self._step} ({took:.0f} s)", file=sys.stderr, flush=True)
+            print(f"{mark} {self._step} ({took:.1f} s)", file=sys.stderr, flush=True)
+        else:
+            self.note(f"{outcome:6} {self._step} ({took:.1f} s)")
         self._step = ""
 
     def tick(self, detail: str = "") -> None:
         """Call often while something is waited for."""
         if not self._step:
             return
+        self._announce()
         now = time.monotonic()
         took = f"{now - self._step_started:.0f} s"
         what = f"{self._step}: {detail}" if detail else self._step

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import sys
 from pathlib import Path
 
 from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
@@ -14,6 +15,8 @@ CHECKOUT = Path(__file__).parents[1]
 def playbook(name: str) -> tuple[Path, dict[str, str]]:
     """Path of a playbook, and the environment that Ansible needs to run it."""
     environment = {
+        # ansible-playbook of the environment that this command is installed in, whether or not it is activated.
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
         "ANSIBLE_HOST_KEY_CHECKING": "True",
         "ANSIBLE_PIPELINING": "True",
         "ANSIBLE_GATHERING": "explicit",

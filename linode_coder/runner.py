@@ -156,7 +156,11 @@ class Run:
         elif kind == "playbook_on_task_start":
             self.pid = event.get("pid") or self.pid
             self.detail = ""
-            self.console.step(str(data.get("task", "")).strip())
+            name = str(data.get("task", "")).strip()
+            if not name.startswith("Validating arguments against"):
+                self.console.step(name)
+        elif kind == "runner_on_skipped":
+            self.console.step_skipped()
         elif kind == "runner_retry":
             self.detail = str((data.get("res") or {}).get("phase") or "")
         elif kind == "runner_on_ok" and (data.get("res") or {}).get("changed"):

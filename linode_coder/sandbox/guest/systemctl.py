@@ -39,6 +39,7 @@ def main(arguments: list[str]) -> int:
             unit["active"] = True
             if name == "ssh":
                 stamp = Path("/var/lib/sandbox/ssh-reloaded")
+                stamp.parent.mkdir(parents=True, exist_ok=True)
                 stamp.write_text(str((int(stamp.read_text()) if stamp.exists() else 0) + 1))
         elif command == "stop":
             unit["active"] = False
