@@ -8,9 +8,8 @@ import os
 import sys
 import time
 import traceback
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import click
 import typer
 from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
 from ansible_collections.linode_coder.gpu.plugins.module_utils.paths import runs_dir
@@ -18,6 +17,12 @@ from typer.core import TyperGroup
 
 from .. import __version__
 from ..console import Console
+
+if TYPE_CHECKING:
+    from typer._click import Command, Context, HelpFormatter
+
+# Typer's usage errors: BadParameter is public, its base is not exported.
+UsageError: type[Any] = typer.BadParameter.__mro__[1]
 
 # Name -> module, and what the list of commands says of it, so that `--help` imports none of them.
 COMMANDS = {
@@ -31,10 +36,10 @@ COMMANDS = {
 
 
 class LazyGroup(TyperGroup):
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: Context) -> list[str]:
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: Context, cmd_name: str) -> Command | None:
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(COMMANDS[cmd_name][0])
@@ -42,23 +47,26 @@ class LazyGroup(TyperGroup):
         command.name = cmd_name
         return command
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+    def resolve_command(self, ctx: Context, args: list[str]) -> tuple[str | None, Command | None, list[str]]:
         if args and args[0] not in COMMANDS:
             near = difflib.get_close_matches(args[0], COMMANDS, n=2)
             hint = f"Did you mean {' or '.join(near)}?" if near else f"Commands: {', '.join(COMMANDS)}."
             raise Failure("usage", f"There is no command {args[0]!r}.", remedy=hint, field="command", value=args[0])
         return super().resolve_command(ctx, args)
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_module, text) in COMMANDS.items()])
 
-    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Click's plain help: quick, and the same with and without a terminal."""
-        click.Group.format_help(self, ctx, formatter)
 
-
-app = typer.Typer(cls=LazyGroup, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+# Plain help instead of rich panels: quick, and the same with and without a terminal.
+app = typer.Typer(
+    cls=LazyGroup,
+    invoke_without_command=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
 
 
 def _version(wanted: bool) -> None:
@@ -69,9 +77,13 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def main(
+    ctx: typer.Context,
     version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
 ) -> None:
     """Private coding LLMs on Linode GPU VMs."""
+    if ctx.invoked_subcommand is None:
+        print(ctx.get_help(), file=sys.stderr)
+        raise typer.Exit(2)
 
 
 def _crash(error: BaseException) -> Failure:
@@ -96,18 +108,15 @@ def run(arguments: list[str]) -> int:
     except Failure as failure:
         console.failure(failure)
         return failure.exit_code
-    except click.exceptions.Exit as leave:
+    except typer.Exit as leave:
         return leave.exit_code
-    except click.exceptions.NoArgsIsHelpError as error:
-        print(error.ctx.get_help() if error.ctx else "", file=sys.stderr)
-        return 2
-    except click.UsageError as error:
+    except (KeyboardInterrupt, typer.Abort):
+        console.note("Interrupted. What exists keeps billing; see it with: linode-coder list")
+        return 130
+    except UsageError as error:
         remedy = f"See: {error.ctx.command_path} --help" if error.ctx else "See: linode-coder --help"
         console.failure(Failure("usage", error.format_message(), remedy=remedy))
         return 2
-    except (KeyboardInterrupt, click.Abort):
-        console.note("Interrupted. What exists keeps billing; see it with: linode-coder list")
-        return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0

@@ -58,14 +58,14 @@ def down(
             history.ran(session, "down", started, failure.exit_code, None, failure.message)
             raise
         tunnel_closed = close(session)
-    data = outcome.data
+    data = {key: value for key, value in outcome.data.items() if key not in ("schema", "command")}
     history.ran(session, "down", started, 0, not data["already_gone"], None)
     if data["session"]:
         history.ended(data["session"]["linode_id"], data["hours"], data["cost"])
     for record in open_records:
         if data["already_gone"]:
             history.ended(record["linode_id"], record["hours"] or 0, record["cost"])
-    console.event("result", command="down", tunnel_closed=tunnel_closed, changed=outcome.changed, **data)
+    console.event("result", **data, command="down", tunnel_closed=tunnel_closed, changed=outcome.changed)
     if data["already_gone"]:
         console.text(f"Session {session} is already gone; nothing bills.")
     else:

@@ -1,0 +1,222 @@
+"""linode-coder sandbox: a Linode account on your own machine, started, asked, broken and stopped."""
+
+from __future__ import annotations
+
+import enum
+import shlex
+from typing import Annotated, Any
+
+import typer
+from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
+
+from ..console import Console, table
+from ..sandbox import control
+
+app = typer.Typer(
+    add_completion=False, rich_markup_mode=None, no_args_is_help=True, help="A Linode account on your own machine."
+)
+fault_app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    help="Make the sandbox fail, on purpose and exactly.",
+)
+app.add_typer(fault_app, name="fault")
+
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document.")]
+
+
+class Hosts(enum.StrEnum):
+    none = "none"
+    simulated = "simulated"
+
+
+class Engine(enum.StrEnum):
+    standin = "standin"
+    vllm = "vllm"
+
+
+class Timing(enum.StrEnum):
+    instant = "instant"
+    quick = "quick"
+    realistic = "realistic"
+
+
+class RateLimits(enum.StrEnum):
+    recorded = "recorded"
+    documented = "documented"
+    off = "off"
+
+
+@app.command()
+def start(
+    hosts: Annotated[
+        Hosts, typer.Option(help="none: the API alone. simulated: every instance answers SSH.")
+    ] = Hosts.simulated,
+    engine: Annotated[
+        Engine, typer.Option(help="What serves the model on the hosts: a stand-in, or vLLM on the CPU.")
+    ] = Engine.standin,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port of the API on loopback; 0 finds and keeps one.")
+    ] = 0,
+    seed_instances: Annotated[int, typer.Option(min=0, max=20000, help="Running instances of other people.")] = 0,
+    timing: Annotated[Timing, typer.Option(help="How long creates and boots take.")] = Timing.quick,
+    rate_limits: Annotated[RateLimits, typer.Option(help="Whose rate limits.")] = RateLimits.recorded,
+    as_json: AsJson = False,
+) -> None:
+    """Start it in the background; returns when it answers."""
+    console = Console(as_json)
+    facts, started = control.start(hosts.value, engine.value, port, seed_instances, timing.value, rate_limits.value)
+    if as_json:
+        console.result({"command": "sandbox start", "started": started, "sandbox": facts})
+        return
+    console.text(f"The sandbox {'is ready' if started else 'runs already'} at {facts['url']} ({_hosts(facts)}).")
+    console.text('Point this shell at it:  eval "$(linode-coder sandbox env)"')
+
+
+def _hosts(facts: dict[str, Any]) -> str:
+    if facts["hosts"] == "none":
+        return "no hosts behind its instances"
+    return f"{facts['hosts']} hosts, SSH on port {facts['ssh_port']}, engine: {facts['engine']}"
+
+
+@app.command()
+def stop(as_json: AsJson = False) -> None:
+    """Stop it and every host; the account is there again after the next start."""
+    console = Console(as_json)
+    stopped = control.stop()
+    if as_json:
+        console.result({"command": "sandbox stop", "stopped": stopped})
+    else:
+        console.text("The sandbox is stopped." if stopped else "No sandbox was running.")
+
+
+@app.command()
+def status(as_json: AsJson = False) -> None:
+    """Show what runs, how many instances there are and which faults are armed."""
+    console = Console(as_json)
+    facts = control.call("GET", "status")
+    if as_json:
+        console.result({"command": "sandbox status", "sandbox": facts})
+        return
+    console.text(f"The sandbox answers at {facts['url']} ({_hosts(facts)}), process {facts['pid']}.")
+    states = ", ".join(f"{count} {state}" for state, count in sorted(facts["instances"].items())) or "none"
+    console.text(f"Instances: {states}. Faults: {len(facts['faults'])}.")
+
+
+@app.command()
+def env(as_json: AsJson = False) -> None:
+    """Print the environment that points our commands and foreign clients at it."""
+    console = Console(as_json)
+    exports = control.environment(control.running())
+    if as_json:
+        console.result({"command": "sandbox env", "env": exports})
+        return
+    for name, value in exports.items():
+        print(f"export {name}={shlex.quote(value)}")
+
+
+@app.command()
+def reset(as_json: AsJson = False) -> None:
+    """Delete every host and forget the whole account; other people's instances too."""
+    console = Console(as_json)
+    control.call("POST", "reset")
+    if as_json:
+        console.result({"command": "sandbox reset"})
+    else:
+        console.text("The sandbox's account is empty.")
+
+
+def _where(pairs: list[str]) -> dict[str, str]:
+    where = {}
+    for pair in pairs:
+        key, separator, value = pair.partition("=")
+        if not separator or not key:
+            raise Failure(
+                "usage",
+                f"--where {pair!r} is not FIELD=VALUE.",
+                remedy="Such as: --where region=us-ord",
+                field="where",
+                value=pair,
+            )
+        where[key] = value
+    return where
+
+
+@fault_app.command("add")
+def add(
+    kind: Annotated[str, typer.Argument(help="What to break; `fault list` names the kinds.")],
+    on: Annotated[
+        str | None, typer.Option(help="Which requests: 'POST /linode/instances', 'GET /linode/instances/{id}'.")
+    ] = None,
+    host: Annotated[str | None, typer.Option(help="Break this instance's host instead (label or id).")] = None,
+    count: Annotated[int | None, typer.Option(min=0, help="How often; 0 is until cleared. [default: 1]")] = None,
+    skip: Annotated[int, typer.Option(min=0, help="Let this many pass first.")] = 0,
+    status: Annotated[int, typer.Option(help="Status of error and error_after_commit.")] = 502,
+    retry_after: Annotated[int, typer.Option(min=0, help="Seconds, for rate_limited.")] = 2,
+    delay: Annotated[float, typer.Option(min=0, help="Seconds, for delay and slow_boot.")] = 5.0,
+    where: Annotated[list[str] | None, typer.Option(help="FIELD=VALUE of the request's body; may be repeated.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Arm one."""
+    console = Console(as_json)
+    spec: dict[str, Any] = {
+        "kind": kind,
+        "on": on,
+        "skip": skip,
+        "status": status,
+        "retry_after": retry_after,
+        "delay": delay,
+        "where": _where(where or []),
+    }
+    if count is not None:
+        spec["count"] = count or None
+    if host is not None:
+        spec = {key: value for key, value in {**spec, "host": host}.items() if value not in (None, {})}
+    armed = control.call("POST", "faults", spec)
+    if as_json:
+        console.result({"command": "sandbox fault add", "fault": armed})
+    else:
+        console.text(f"Armed: {_describe(armed)}")
+
+
+def _describe(fault: dict[str, Any]) -> str:
+    if "id" not in fault:
+        return f"{fault['kind']} on host {fault['host']}"
+    text = f"{fault['id']}: {fault['kind']}"
+    if fault["on"]:
+        text += f" on {fault['on']}"
+    if fault["where"]:
+        text += " where " + ", ".join(f"{key}={value}" for key, value in fault["where"].items())
+    left = "until cleared" if fault["count"] is None else f"{fault['count']} more"
+    return f"{text} ({left}, struck {fault['hits']} times)"
+
+
+@fault_app.command("list")
+def list_faults(as_json: AsJson = False) -> None:
+    """Show the armed ones, and every kind there is."""
+    console = Console(as_json)
+    data = control.call("GET", "faults")
+    if as_json:
+        console.result({"command": "sandbox fault list", **data})
+        return
+    for fault in data["faults"]:
+        console.text(_describe(fault))
+    if not data["faults"]:
+        console.text("No fault is armed.")
+    console.text()
+    for line in table([["KIND", "WHAT HAPPENS"], *([kind, text] for kind, text in data["kinds"].items())]):
+        console.text(line)
+
+
+@fault_app.command("clear")
+def clear(
+    number: Annotated[int | None, typer.Argument(metavar="ID", help="Only this one.")] = None, as_json: AsJson = False
+) -> None:
+    """Disarm them."""
+    console = Console(as_json)
+    data = control.call("DELETE", "faults" if number is None else f"faults/{number}")
+    if as_json:
+        console.result({"command": "sandbox fault clear", **data})
+    else:
+        console.text(f"Disarmed {data['cleared']}.")
