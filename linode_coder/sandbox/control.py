@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -26,12 +27,16 @@ def record() -> dict[str, Any] | None:
     if not path.exists():
         return None
     facts: dict[str, Any] = json.loads(path.read_text())
+    return facts if _alive(facts["pid"]) else None
+
+
+def _alive(pid: int) -> bool:
+    """Whether this process is a sandbox server; a number given to another one since does not count."""
     try:
-        os.kill(facts["pid"], 0)
-        command = Path(f"/proc/{facts['pid']}/cmdline").read_bytes()
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
-        return None
-    return facts if b"linode_coder.sandbox.server" in command else None
+        return False
+    return b"linode_coder.sandbox.server" in command
 
 
 def running() -> dict[str, Any]:
@@ -59,18 +64,39 @@ def call(method: str, path: str, body: dict[str, Any] | None = None) -> dict[str
     finally:
         connection.close()
     if answer.status >= 400:
-        raise Failure("usage", f"The sandbox refuses this: {data['error']}.", remedy="See: linode-coder sandbox fault add --help")
+        raise Failure(
+            "usage",
+            f"The sandbox refuses this: {data['error'].rstrip('.')}.",
+            remedy="See: linode-coder sandbox fault list",
+        )
     return data
 
 
-def start(hosts: str, engine: str, port: int, seed_instances: int, timing: str) -> tuple[dict[str, Any], bool]:
+def start(
+    hosts: str,
+    engine: str,
+    port: int = 0,
+    seed_instances: int = 0,
+    timing: str = "quick",
+    rate_limits: str = "recorded",
+) -> tuple[dict[str, Any], bool]:
     """The server's record, and whether this call started it. Returns when it answers."""
     already = record()
     if already is not None:
-        if (already["hosts"], already["engine"]) != (hosts, engine):
+        wanted = {
+            "hosts": hosts,
+            "engine": engine,
+            "timing": timing,
+            "rate_limits": rate_limits,
+            "seed_instances": seed_instances,
+        }
+        if port:
+            wanted["port"] = port
+        other = ", ".join(f"{name} {already[name]}" for name, value in wanted.items() if already[name] != value)
+        if other:
             raise Failure(
                 "conflict",
-                f"A sandbox with {already['hosts']} hosts and the {already['engine']} engine is running.",
+                f"A sandbox with other options is running: {other.replace('_', ' ')}.",
                 remedy="Stop it first: linode-coder sandbox stop",
             )
         return already, False
@@ -81,7 +107,7 @@ def start(hosts: str, engine: str, port: int, seed_instances: int, timing: str) 
     config, binds = engine_setup(engine)
     previous = directory / "port"
     if port == 0 and previous.exists():
-        port = int(previous.read_text())
+        port = _still_free(int(previous.read_text()))
     options = {
         "directory": str(directory),
         "hosts": hosts,
@@ -91,6 +117,7 @@ def start(hosts: str, engine: str, port: int, seed_instances: int, timing: str) 
         "port": port,
         "seed_instances": seed_instances,
         "timing": timing,
+        "rate_limits": rate_limits,
     }
     log_path = directory / "server.log"
     with log_path.open("ab") as log:
@@ -102,12 +129,16 @@ def start(hosts: str, engine: str, port: int, seed_instances: int, timing: str) 
             cwd="/",
             start_new_session=True,
         )
-    assert process.stdout is not None  # noqa: S101 - PIPE
-    with process.stdout:
-        line = process.stdout.readline().decode().strip()
+    stdout = process.stdout
+    if stdout is None:
+        raise RuntimeError("the server's standard output is a pipe")
+    with stdout:
+        line = stdout.readline().decode().strip()
     if line != "ready":
         process.wait()
-        said = json.loads(line) if line.startswith("{") else {"message": "The sandbox could not be started.", "remedy": f"See {log_path}."}
+        said = {"message": "The sandbox could not be started.", "remedy": f"See {log_path}."}
+        if line.startswith("{"):
+            said = json.loads(line)
         raise Failure("config", said["message"], remedy=said["remedy"])
     facts = record()
     if facts is None:
@@ -116,14 +147,25 @@ def start(hosts: str, engine: str, port: int, seed_instances: int, timing: str) 
     return facts, True
 
 
+def _still_free(port: int) -> int:
+    """The port of the last time when nobody took it meanwhile, else 0: find another."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return 0
+    return port
+
+
 def stop() -> bool:
     """Whether there was one to stop. Returns when its process is gone."""
     facts = record()
     if facts is None:
         return False
     os.kill(facts["pid"], signal.SIGTERM)
-    deadline = time.monotonic() + 20
-    while record() is not None:
+    deadline = time.monotonic() + 30
+    while _alive(facts["pid"]):
         if time.monotonic() > deadline:
             os.kill(facts["pid"], signal.SIGKILL)
         time.sleep(0.05)

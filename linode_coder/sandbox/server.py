@@ -80,6 +80,8 @@ async def _answer(directory: Path, options: dict[str, Any], sandbox: Sandbox) ->
         "hosts": options["hosts"],
         "engine": options["engine"],
         "timing": options["timing"],
+        "rate_limits": options.get("rate_limits", "recorded"),
+        "seed_instances": options["seed_instances"],
         "ssh_port": sandbox.backend.ssh_port,
         "started": int(time.time()),
     }
