@@ -31,10 +31,10 @@ class Console:
         """The one document of a reading command."""
         print(json.dumps({"schema": SCHEMA, **data}))
 
-    def event(self, name: str, **data: Any) -> None:
+    def event(self, event: str, /, **data: Any) -> None:
         """One line of a long command's JSON."""
         if self.as_json:
-            print(json.dumps({"schema": SCHEMA, "event": name, **data}), flush=True)
+            print(json.dumps({"schema": SCHEMA, "event": event, **data}), flush=True)
 
     def text(self, line: str = "") -> None:
         if not self.as_json:
