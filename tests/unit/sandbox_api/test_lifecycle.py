@@ -1,0 +1,368 @@
+"""The state machine with a backend that remembers what it was told and fails when asked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from aiohttp.test_utils import TestClient, TestServer
+
+from linode_coder.sandbox.api.app import new_app, serve_api
+from linode_coder.sandbox.api.core import Sandbox
+from linode_coder.sandbox.errors import SandboxError
+from linode_coder.sandbox.hosts.base import HostSpec
+
+TOKEN = {"Authorization": "Bearer anything"}
+CREATE = {
+    "type": "g2-gpu-rtx4000a1-s",
+    "region": "us-ord",
+    "label": "lc-demo-1",
+    "image": "linode/ubuntu24.04",
+    "root_pass": "Correct-Horse-42",
+    "tags": ["linode-coder"],
+}
+
+
+class FakeHosts:
+    name = "fake"
+    ssh_port = 22
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, int]] = []
+        self.fail = ""
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.restored: tuple[list[HostSpec], set[int]] = ([], set())
+        self._last = 0
+
+    def allocate_address(self) -> str:
+        self._last += 1
+        return f"127.9.0.{self._last}"
+
+    async def _call(self, what: str, number: int) -> None:
+        await self.gate.wait()
+        self.calls.append((what, number))
+        if what == self.fail:
+            raise SandboxError(f"{what} broke", "mend it")
+
+    async def start(self) -> None: ...
+
+    async def create(self, spec: HostSpec) -> None:
+        await self._call("create", spec.instance_id)
+
+    async def boot(self, instance_id: int) -> None:
+        await self._call("boot", instance_id)
+
+    async def shutdown(self, instance_id: int) -> None:
+        await self._call("shutdown", instance_id)
+
+    async def reboot(self, instance_id: int) -> None:
+        await self._call("reboot", instance_id)
+
+    async def delete(self, instance_id: int) -> None:
+        await self._call("delete", instance_id)
+
+    async def restore(self, specs: list[HostSpec], running: set[int]) -> None:
+        self.restored = (specs, running)
+
+    async def fault(self, instance_id: int, fault: dict[str, Any]) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+class Api:
+    """A client of one sandbox: `await api("GET", path)` gives (status, body)."""
+
+    def __init__(self, client: TestClient[Any, Any], sandbox: Sandbox, hosts: FakeHosts) -> None:
+        self.client, self.sandbox, self.hosts = client, sandbox, hosts
+
+    async def __call__(self, method: str, path: str, body: Any = None, version: str = "v4") -> tuple[int, Any]:
+        answer = await self.client.request(method, f"/{version}{path}", json=body, headers=TOKEN)
+        return answer.status, await answer.json()
+
+    async def settled(self, number: int) -> str:
+        """Status of the instance once it is free, ``gone`` when it is."""
+        while self.sandbox.events.open_for(number):
+            await asyncio.sleep(0.005)
+        status, body = await self("GET", f"/linode/instances/{number}")
+        return str(body["status"]) if status == 200 else "gone"
+
+    async def actions(self) -> list[tuple[str, str]]:
+        _, body = await self("GET", "/account/events")
+        return [(event["action"], event["status"]) for event in reversed(body["data"])]
+
+
+def with_api(check: Callable[[Api], Awaitable[None]], path: Path | None = None, profile: str = "instant") -> None:
+    async def run() -> None:
+        hosts = FakeHosts()
+        sandbox = Sandbox(hosts, path=path, profile=profile)
+        app = new_app()
+        serve_api(app, sandbox)
+        async with TestClient(TestServer(app)) as client:
+            await sandbox.lifecycle.resume()
+            await check(Api(client, sandbox, hosts))
+        await sandbox.lifecycle.stop()
+        sandbox.store.close()
+
+    asyncio.run(run())
+
+
+def test_create_boot_and_delete() -> None:
+    async def check(api: Api) -> None:
+        api.hosts.gate.clear()
+        status, made = await api("POST", "/linode/instances", CREATE)
+        assert (status, made["status"]) == (200, "provisioning")
+        await asyncio.sleep(0.01)
+        assert await api.actions() == [("linode_create", "started"), ("linode_boot", "scheduled")]
+        assert await api("POST", f"/linode/instances/{made['id']}/reboot") == (
+            400,
+            {"errors": [{"reason": "Linode busy."}]},
+        )
+        api.hosts.gate.set()
+        assert await api.settled(made["id"]) == "running"
+        assert api.hosts.calls == [("create", made["id"]), ("boot", made["id"])]
+        _, disks = await api("GET", f"/linode/instances/{made['id']}/disks")
+        assert [(disk["label"], disk["status"]) for disk in disks["data"]] == [
+            ("Ubuntu 24.04 LTS Disk", "ready"),
+            ("512 MB Swap Image", "ready"),
+        ]
+        _, configs = await api("GET", f"/linode/instances/{made['id']}/configs")
+        assert configs["data"][0]["label"] == "My Ubuntu 24.04 LTS Disk Profile"
+        api.hosts.gate.clear()
+        assert await api("DELETE", f"/linode/instances/{made['id']}") == (200, {})
+        _, shown = await api("GET", f"/linode/instances/{made['id']}")
+        assert shown["status"] == "deleting"
+        api.hosts.gate.set()
+        assert await api.settled(made["id"]) == "gone"
+        assert not api.sandbox.store.table("disk")
+        assert (await api.actions())[-1] == ("linode_delete", "finished")
+
+    with_api(check)
+
+
+def test_power_actions() -> None:
+    async def check(api: Api) -> None:
+        _, made = await api("POST", "/linode/instances", CREATE)
+        number = made["id"]
+        await api.settled(number)
+        status, body = await api("POST", f"/linode/instances/{number}/boot")
+        assert (status, body["errors"][0]["reason"]) == (400, f"Linode {number} already booted.")
+        for action, expected in (("shutdown", "offline"), ("boot", "running"), ("reboot", "running")):
+            assert await api("POST", f"/linode/instances/{number}/{action}") == (200, {})
+            assert await api.settled(number) == expected
+        assert [what for what, _ in api.hosts.calls] == ["create", "boot", "shutdown", "boot", "reboot"]
+        status, _ = await api(
+            "POST", f"/linode/instances/{number}/rebuild", {"image": "linode/debian12", "root_pass": "Correct-Horse-42"}
+        )
+        assert status == 200
+        assert await api.settled(number) == "running"
+        assert [what for what, _ in api.hosts.calls][5:] == ["delete", "create", "boot"]
+
+    with_api(check)
+
+
+def test_a_create_without_image_ends_offline_and_needs_no_password() -> None:
+    async def check(api: Api) -> None:
+        _, made = await api("POST", "/linode/instances", {"type": "g6-nanode-1", "region": "us-ord"})
+        assert made["label"] == f"linode{made['id']}"
+        assert await api.settled(made["id"]) == "offline"
+        assert api.hosts.calls == []
+        assert await api.actions() == [("linode_create", "finished")]
+
+    with_api(check)
+
+
+def test_every_failure_is_listed_at_once() -> None:
+    async def check(api: Api) -> None:
+        status, body = await api(
+            "POST",
+            "/linode/instances",
+            {"type": "x", "region": "y", "label": "a", "image": "linode/debian12", "tags": ["b"]},
+        )
+        assert status == 400
+        assert [(error["reason"], error.get("field")) for error in body["errors"]] == [
+            ("A valid plan type by that ID was not found", "type"),
+            ("region is not valid", "region"),
+            ("Length must be 3-64 characters", "label"),
+            ("Length must be 3-50 characters", "tags"),
+            ("Must provide valid root_pass, authorized_keys, or authorized_users", None),
+        ]
+
+    with_api(check)
+
+
+def test_labels_are_unique_and_refusals_leave_nothing() -> None:
+    async def check(api: Api) -> None:
+        _, made = await api("POST", "/linode/instances", CREATE)
+        status, body = await api("POST", "/linode/instances", CREATE)
+        assert status == 400
+        assert body == {"errors": [{"reason": "Label must be unique among your linodes", "field": "label"}]}
+        api.sandbox.faults.add({"kind": "capacity", "where": {"region": "us-sea"}})
+        status, body = await api("POST", "/linode/instances", {**CREATE, "label": "other", "region": "us-sea"})
+        assert (status, body["errors"][0]["reason"]) == (
+            403,
+            "The Linode plan you chose is not currently available in the selected region",
+        )
+        _, rows = await api("GET", "/linode/instances")
+        assert [row["id"] for row in rows["data"]] == [made["id"]]
+
+    with_api(check)
+
+
+def test_an_error_after_commit_was_carried_out() -> None:
+    async def check(api: Api) -> None:
+        api.sandbox.faults.add({"kind": "error_after_commit", "on": "POST /linode/instances", "status": 502})
+        status, _ = await api("POST", "/linode/instances", CREATE)
+        assert status == 502
+        api.sandbox.faults.add({"kind": "error", "on": "POST /linode/instances", "status": 503})
+        status, _ = await api("POST", "/linode/instances", {**CREATE, "label": "second"})
+        assert status == 503
+        _, rows = await api("GET", "/linode/instances")
+        assert [row["label"] for row in rows["data"]] == ["lc-demo-1"]
+
+    with_api(check)
+
+
+def test_boot_failure_leaves_it_offline_with_a_failed_event() -> None:
+    async def check(api: Api) -> None:
+        api.sandbox.faults.add({"kind": "boot_failure", "where": {"label": "lc-demo-1"}})
+        _, made = await api("POST", "/linode/instances", CREATE)
+        assert await api.settled(made["id"]) == "offline"
+        assert await api.actions() == [("linode_create", "finished"), ("linode_boot", "failed")]
+        await api("POST", f"/linode/instances/{made['id']}/boot")
+        assert await api.settled(made["id"]) == "running"
+
+    with_api(check)
+
+
+def test_a_host_that_cannot_be_made_fails_the_events() -> None:
+    async def check(api: Api) -> None:
+        api.hosts.fail = "create"
+        _, made = await api("POST", "/linode/instances", CREATE)
+        assert await api.settled(made["id"]) == "offline"
+        assert await api.actions() == [("linode_create", "failed"), ("linode_boot", "failed")]
+
+    with_api(check)
+
+
+def test_delete_interrupts_a_create() -> None:
+    async def check(api: Api) -> None:
+        api.hosts.gate.clear()
+        _, made = await api("POST", "/linode/instances", CREATE)
+        await asyncio.sleep(0.01)
+        assert await api("DELETE", f"/linode/instances/{made['id']}") == (200, {})
+        api.hosts.gate.set()
+        assert await api.settled(made["id"]) == "gone"
+        assert ("boot", made["id"]) not in api.hosts.calls
+
+    with_api(check)
+
+
+def test_locks_exist_in_beta_only_and_keep_an_instance() -> None:
+    async def check(api: Api) -> None:
+        _, made = await api("POST", "/linode/instances", CREATE)
+        assert "locks" not in made
+        wanted = {"entity_type": "linode", "entity_id": made["id"], "lock_type": "cannot_delete"}
+        assert (await api("POST", "/locks", wanted))[0] == 404
+        _, lock = await api("POST", "/locks", wanted, "v4beta")
+        _, shown = await api("GET", f"/linode/instances/{made['id']}", version="v4beta")
+        assert shown["locks"] == ["cannot_delete"]
+        status, body = await api("DELETE", f"/linode/instances/{made['id']}")
+        assert status == 400
+        assert "lock" in body["errors"][0]["reason"]
+        assert await api("DELETE", f"/locks/{lock['id']}", version="v4beta") == (200, {})
+        assert (await api("DELETE", f"/linode/instances/{made['id']}"))[0] == 200
+
+    with_api(check)
+
+
+def test_firewalls_follow_the_instance() -> None:
+    async def check(api: Api) -> None:
+        rules = {"inbound": [{"action": "ACCEPT", "protocol": "TCP", "ports": "22", "addresses": {"ipv4": ["0.0.0.0/0"]}}],
+                 "inbound_policy": "DROP", "outbound_policy": "ACCEPT"}  # fmt: skip
+        status, wall = await api("POST", "/networking/firewalls", {"label": "lc-demo", "rules": rules})
+        assert (status, wall["rules"]["version"], wall["rules"]["outbound"], wall["entities"]) == (200, 1, None, [])
+        _, made = await api("POST", "/linode/instances", {**CREATE, "firewall_id": wall["id"]})
+        _, shown = await api("GET", f"/networking/firewalls/{wall['id']}")
+        assert [entity["id"] for entity in shown["entities"]] == [made["id"]]
+        _, rules = await api("PUT", f"/networking/firewalls/{wall['id']}/rules", rules)
+        assert rules["version"] == 2
+        await api("DELETE", f"/linode/instances/{made['id']}")
+        await api.settled(made["id"])
+        _, devices = await api("GET", f"/networking/firewalls/{wall['id']}/devices")
+        assert devices["data"] == []
+        bad = {"inbound": [{"action": "ACCEPT", "protocol": "ICMP", "ports": "1", "addresses": {"ipv4": ["1.2.3.4"]}}],
+               "inbound_policy": "MAYBE", "outbound_policy": "ACCEPT"}  # fmt: skip
+        status, body = await api("PUT", f"/networking/firewalls/{wall['id']}/rules", bad)
+        assert (status, len(body["errors"])) == (400, 3)
+
+    with_api(check)
+
+
+def test_the_new_interfaces_take_their_own_firewalls() -> None:
+    async def check(api: Api) -> None:
+        _, wall = await api("POST", "/networking/firewalls", {
+            "label": "lc-demo", "rules": {"inbound_policy": "DROP", "outbound_policy": "ACCEPT"}})  # fmt: skip
+        wanted = {**CREATE, "interface_generation": "linode", "firewall_id": wall["id"]}
+        status, body = await api("POST", "/linode/instances", wanted)
+        assert (status, body["errors"][0]["field"]) == (400, "firewall_id")
+        del wanted["firewall_id"]
+        status, body = await api("POST", "/linode/instances", {**wanted, "interfaces": [{"public": {}}]})
+        assert (status, body["errors"][0]["field"]) == (400, "interfaces[0].firewall_id")
+        status, made = await api(
+            "POST", "/linode/instances", {**wanted, "interfaces": [{"public": {}, "firewall_id": wall["id"]}]}
+        )
+        assert (status, made["interface_generation"]) == (200, "linode")
+        _, shown = await api("GET", f"/linode/instances/{made['id']}/interfaces")
+        assert shown["interfaces"][0]["public"]["ipv4"]["addresses"][0]["address"] == made["ipv4"][0]
+        _, listed = await api("GET", f"/networking/firewalls/{wall['id']}")
+        assert listed["entities"][0]["type"] == "linode_interface"
+        await api("PUT", "/account/settings", {"interfaces_for_new_linodes": "legacy_config_only"})
+        status, _ = await api("POST", "/linode/instances", {**wanted, "label": "again"})
+        assert status == 400
+
+    with_api(check)
+
+
+def test_open_jobs_continue_after_a_restart(tmp_path: Path) -> None:
+    path = tmp_path / "state.sqlite"
+
+    async def cut_short(api: Api) -> None:
+        await api("POST", "/linode/instances", {**CREATE, "label": "first"})
+        await api.settled(70_000_001)
+        api.hosts.gate.clear()
+        await api("POST", "/linode/instances", CREATE)
+        await asyncio.sleep(0.01)
+
+    async def goes_on(api: Api) -> None:
+        assert await api.settled(70_000_002) == "running"
+        specs, running = api.hosts.restored
+        assert ([spec.label for spec in specs], running) == (["first"], {70_000_001})
+        assert api.hosts.calls[-1] == ("boot", 70_000_002)
+
+    with_api(cut_short, path)
+    with_api(goes_on, path)
+
+
+def test_narrow_and_revoked_tokens() -> None:
+    async def check(api: Api) -> None:
+        _, made = await api("POST", "/profile/tokens", {"label": "narrow", "scopes": "linodes:read_only"})
+        narrow = {"Authorization": f"Bearer {made['token']}"}
+        answer = await api.client.get("/v4/linode/instances", headers=narrow)
+        assert (answer.status, answer.headers["X-OAuth-Scopes"]) == (200, "linodes:read_only")
+        answer = await api.client.get("/v4/account/events", headers=narrow)
+        assert answer.status == 401
+        assert answer.headers["X-OAuth-Scopes"] == "linodes:read_only"
+        assert answer.headers["X-Accepted-OAuth-Scopes"] == "events:read_only"
+        assert (await answer.json())["errors"][0][
+            "reason"
+        ] == "Your OAuth token is not authorized to use this endpoint."
+        _, listed = await api("GET", "/profile/tokens")
+        assert listed["data"][0]["token"] == made["token"][:16]
+        await api("DELETE", f"/profile/tokens/{made['id']}")
+        answer = await api.client.get("/v4/linode/instances", headers=narrow)
+        assert (answer.status, answer.headers["X-OAuth-Scopes"]) == (401, "unknown")
+
+    with_api(check)
