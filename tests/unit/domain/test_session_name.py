@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import re
+
+import pytest
+from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session_name import (
+    firewall_label,
+    instance_label,
+    validate_session_name,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+LINODE_LABEL = re.compile(r"^[a-zA-Z]((?!--|__|\.\.)[a-zA-Z0-9-_.])+$")
+
+
+@given(st.from_regex(r"[a-z](-?[a-z0-9])*", fullmatch=True).filter(lambda name: 2 <= len(name) <= 24))
+def test_labels_are_valid_for_the_api(name: str) -> None:
+    assert validate_session_name(name) == name
+    assert LINODE_LABEL.match(instance_label(name, 999999))
+    assert len(instance_label(name, 999999)) <= 64
+    assert LINODE_LABEL.match(firewall_label(name))
+    assert len(firewall_label(name)) <= 32
+
+
+@pytest.mark.parametrize(
+    "name", ["", "a", "Demo", "1a", "a--b", "a-", "-a", "a_b", "a.b", "ä1", "a" * 25, "a b", None, 5]
+)
+def test_other_names_are_refused(name: object) -> None:
+    with pytest.raises(Failure) as caught:
+        validate_session_name(name)
+    assert (caught.value.exit_code, caught.value.field) == (2, "session")
