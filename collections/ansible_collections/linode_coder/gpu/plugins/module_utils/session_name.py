@@ -11,7 +11,7 @@ from .failure import Failure
 
 # Short enough for a firewall label (32) with its prefix, and safe in labels, tags, paths and host names.
 _NAME = re.compile(r"[a-z](?:-?[a-z0-9])*", re.ASCII)
-MIN_LENGTH, MAX_LENGTH = 2, 24
+MIN_LENGTH, MAX_LENGTH = 1, 24
 
 
 def validate_session_name(name: object) -> str:
