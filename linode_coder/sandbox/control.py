@@ -148,14 +148,17 @@ def start(
 
 
 def _still_free(port: int) -> int:
-    """The port of the last time when nobody took it meanwhile, else 0: find another."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return 0
-    return port
+    """The port of the last time, else 0: find another. A server that was just killed needs a moment to let go of it."""
+    for _ in range(20):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                time.sleep(0.05)
+            else:
+                return port
+    return 0
 
 
 def stop() -> bool:

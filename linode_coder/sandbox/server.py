@@ -14,7 +14,7 @@ import signal
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from aiohttp import web
 
@@ -31,13 +31,20 @@ from .hosts.none import NoHosts
 async def serve(options: dict[str, Any]) -> None:
     directory = Path(options["directory"])
     with (directory / "lock").open("w") as lock:
+        await _only_one(lock)
+        await _serve(directory, options)
+
+
+async def _only_one(lock: TextIO) -> None:
+    """Hold the directory; a server that was just killed needs a moment to let go of it."""
+    for _ in range(100):
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise SandboxError(
-                "Another sandbox server uses the same directory.", "Stop it: linode-coder sandbox stop"
-            ) from error
-        await _serve(directory, options)
+        except OSError:
+            await asyncio.sleep(0.05)
+        else:
+            return
+    raise SandboxError("Another sandbox server uses the same directory.", "Stop it: linode-coder sandbox stop")
 
 
 async def _serve(directory: Path, options: dict[str, Any]) -> None:

@@ -280,8 +280,8 @@ def test_locks_exist_in_beta_only_and_keep_an_instance() -> None:
 
 def test_firewalls_follow_the_instance() -> None:
     async def check(api: Api) -> None:
-        rules = {"inbound": [{"action": "ACCEPT", "protocol": "TCP", "ports": "22", "addresses": {"ipv4": ["0.0.0.0/0"]}}],
-                 "inbound_policy": "DROP", "outbound_policy": "ACCEPT"}  # fmt: skip
+        rule = {"action": "ACCEPT", "protocol": "TCP", "ports": "22", "addresses": {"ipv4": ["0.0.0.0/0"]}}
+        rules = {"inbound": [rule], "inbound_policy": "DROP", "outbound_policy": "ACCEPT"}
         status, wall = await api("POST", "/networking/firewalls", {"label": "lc-demo", "rules": rules})
         assert (status, wall["rules"]["version"], wall["rules"]["outbound"], wall["entities"]) == (200, 1, None, [])
         _, made = await api("POST", "/linode/instances", {**CREATE, "firewall_id": wall["id"]})
