@@ -46,7 +46,6 @@ def pick(views: list[dict[str, Any]], name: str | None) -> dict[str, Any]:
     for view in views:
         if view["name"] == name:
             return view
-    names = [str(view["name"]) for view in views]
-    near = difflib.get_close_matches(str(name), names, n=3, cutoff=0.4)
+    near = difflib.get_close_matches(str(name), [str(view["name"]) for view in views], n=3, cutoff=0.4)
     remedy = f"Did you mean {' or '.join(near)}?" if near else "See them all: linode-coder list --all"
     raise Failure("not_found", f"There is no session {name!r} in this account.", remedy=remedy, field="session", value=name)

@@ -121,6 +121,6 @@ def run(arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
     except Exception as error:  # noqa: BLE001 - the last resort: a traceback is not an answer
-        failure = _crash(error)
-        console.failure(failure)
-        return failure.exit_code
+        bug = _crash(error)
+        console.failure(bug)
+        return bug.exit_code

@@ -1,0 +1,288 @@
+"""The main job, end to end, through real SSH and real Ansible on simulated hosts."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.sandbox_fixture import RunningSandbox, start_sandbox
+
+ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+PLANTED = "planted-secret-7f3a9c"
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSandbox]:
+    with start_sandbox(tmp_path_factory.mktemp("spine"), hosts="simulated") as running:
+        running.env["LINODE_TOKEN"] = PLANTED
+        yield running
+        marked = [row for row in instances(running) if row["status"] != "deleting"]
+        for row in marked:
+            assert "linode-coder" in row["tags"], row["label"]
+            assert any(tag.startswith("lc:lease:") for tag in row["tags"]), row["label"]
+    leftovers = subprocess.run(["pgrep", "-af", str(running.home)], capture_output=True, text=True).stdout
+    assert not leftovers, leftovers
+    assert str(running.home) not in Path("/proc/self/mounts").read_text()
+
+
+def coder(sandbox: RunningSandbox, *arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(BIN / "linode-coder"), *arguments],
+        env=sandbox.env,
+        cwd="/",
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def ansible(sandbox: RunningSandbox, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**sandbox.env, "PATH": f"{BIN}{os.pathsep}{sandbox.env['PATH']}"}
+    return subprocess.run(
+        list(arguments), env=environment, cwd=ROOT, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL
+    )
+
+
+def instances(sandbox: RunningSandbox) -> list[dict[str, Any]]:
+    done = subprocess.run(
+        [str(BIN / "linode-cli"), "linodes", "list", "--json"], env=sandbox.env, capture_output=True, text=True, check=True
+    )
+    return list(json.loads(done.stdout))
+
+
+def result_of(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    assert done.returncode == 0, done.stderr + done.stdout
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+def error_of(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    assert done.returncode != 0, done.stdout
+    error = dict(json.loads(done.stdout.splitlines()[-1])["error"])
+    assert error["exit_code"] == done.returncode
+    assert error["message"] and error["remedy"], error
+    return error
+
+
+@pytest.fixture(scope="module")
+def session(sandbox: RunningSandbox) -> Iterator[dict[str, Any]]:
+    yield result_of(coder(sandbox, "up", "main", "--yes", "--json"))
+    down = result_of(coder(sandbox, "down", "main", "--yes", "--json"))
+    assert down["hours"] == 1 and down["cost"] == 0.52
+
+
+def test_up_ends_with_an_endpoint_that_answers(sandbox: RunningSandbox, session: dict[str, Any]) -> None:
+    from openai import OpenAI
+
+    key = Path(session["api_key_file"])
+    assert key.stat().st_mode & 0o777 == 0o600
+    client = OpenAI(base_url=session["endpoint"], api_key=key.read_text().strip())
+    answer = client.chat.completions.create(model=session["session"]["model"], messages=[{"role": "user", "content": "hi"}])
+    assert answer.choices[0].message.content
+    assert answer.usage is not None and answer.usage.completion_tokens > 0
+    # Only the replaced key is trusted, and the next key's tags are gone.
+    assert len(session["session"]["host_keys"]) == 1
+
+
+def test_second_up_changes_nothing(sandbox: RunningSandbox, session: dict[str, Any]) -> None:
+    assert result_of(coder(sandbox, "up", "main", "--json"))["changed"] == 0
+    done = ansible(sandbox, "ansible-playbook", "playbooks/up.yml", "-e", "session=main")
+    assert done.returncode == 0, done.stdout
+    assert re.findall(r"changed=(\d+)", done.stdout) == ["0", "0"], done.stdout
+
+
+def test_check_mode_changes_nothing(sandbox: RunningSandbox, session: dict[str, Any]) -> None:
+    before = instances(sandbox)
+    fresh = ansible(sandbox, "ansible-playbook", "playbooks/up.yml", "-e", "session=fresh", "--check", "--diff")
+    assert fresh.returncode == 0, fresh.stdout
+    assert "lc:lease:" in fresh.stdout
+    down = ansible(sandbox, "ansible-playbook", "playbooks/down.yml", "-e", "session=main", "--check", "--diff")
+    assert down.returncode == 0, down.stdout
+    assert [row["id"] for row in instances(sandbox)] == [row["id"] for row in before]
+
+
+def test_every_way_sees_the_session(sandbox: RunningSandbox, session: dict[str, Any]) -> None:
+    graph = ansible(sandbox, "ansible-inventory", "--graph")
+    assert "main" in graph.stdout, graph.stderr
+    ping = ansible(sandbox, "ansible", "main", "-m", "ansible.builtin.ping")
+    assert '"ping": "pong"' in ping.stdout or "ping: pong" in ping.stdout, ping.stdout + ping.stderr
+    listed = json.loads(coder(sandbox, "list", "--json").stdout)
+    assert [view["name"] for view in listed["sessions"]] == ["main"]
+    status = json.loads(coder(sandbox, "status", "main", "--json").stdout)
+    assert status["endpoint"] == {"url": session["endpoint"], "tunnel": "open", "engine": "healthy"}
+
+
+def test_use_prints_what_a_shell_can_eval(sandbox: RunningSandbox, session: dict[str, Any]) -> None:
+    done = coder(sandbox, "use", "main")
+    script = done.stdout + '\ncurl() { :; }\nprintf "%s %s" "$OPENAI_BASE_URL" "${#OPENAI_API_KEY}"'
+    shell = subprocess.run(["/bin/sh", "-c", script], capture_output=True, text=True, check=True)
+    assert shell.stdout == f"{session['endpoint']} 40"
+
+
+def test_history_is_rebuilt_from_tags(sandbox: RunningSandbox, session: dict[str, Any]) -> None:
+    for path in (sandbox.home / "state").glob("history.sqlite3*"):
+        path.unlink()
+    listed = json.loads(coder(sandbox, "list", "--json", "--all").stdout)
+    assert [view["name"] for view in listed["sessions"]] == ["main"]
+
+
+def test_another_host_key_is_refused(sandbox: RunningSandbox, session: dict[str, Any]) -> None:
+    sandbox.fault(kind="wrong_host_key", host=session["session"]["label"])
+    try:
+        # The control master of an earlier connection would hide the change.
+        error = error_of(coder(sandbox, "up", "main", "--json"))
+    finally:
+        sandbox.fault(kind="clear", host=session["session"]["label"])
+    assert error["kind"] == "host_key"
+    assert "another host key" in error["message"]
+
+
+def test_capacity_falls_back_and_says_so(sandbox: RunningSandbox) -> None:
+    sandbox.fault(kind="capacity", count=2)
+    result = result_of(coder(sandbox, "up", "third", "--yes", "--json"))
+    assert [row["outcome"] for row in result["attempts"]] == ["no capacity", "no capacity", "created"]
+    result_of(coder(sandbox, "down", "third", "--yes", "--json"))
+
+
+def test_a_lost_answer_makes_one_vm(sandbox: RunningSandbox) -> None:
+    sandbox.fault(kind="error_after_commit", status=502)
+    result_of(coder(sandbox, "up", "lost", "--yes", "--json"))
+    assert [row["label"] for row in instances(sandbox)].count("lc-lost-1") == 1
+    result_of(coder(sandbox, "down", "lost", "--yes", "--json"))
+
+
+STEPS = (
+    "Let in nothing but SSH",
+    "Create the VM and wait until it runs",
+    "Make the VM's own host key",
+    "Announce the new host key in the tags",
+    "Put the new host key in place",
+    "Trust the new host key only",
+    "Start the engine",
+)
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_up_continues_after_a_kill(sandbox: RunningSandbox, step: str) -> None:
+    """kill -9 of the whole process group while a step runs, then `up` again: one VM, and it serves."""
+    name = f"kill{STEPS.index(step)}"
+    environment = {**sandbox.env, "PATH": f"{BIN}{os.pathsep}{sandbox.env['PATH']}", "PYTHONUNBUFFERED": "1"}
+    process = subprocess.Popen(
+        ["ansible-playbook", "playbooks/up.yml", "-e", f"session={name}"],
+        env=environment,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    seen = False
+    with process.stdout:
+        for line in process.stdout:
+            if line.startswith("TASK") and step in line:
+                seen = True
+                time.sleep(0.35)  # into the step, not at its edge
+                os.killpg(process.pid, signal.SIGKILL)
+                break
+    process.wait()
+    assert seen, step
+    result_of(coder(sandbox, "up", name, "--yes", "--json"))
+    assert [row["label"] for row in instances(sandbox)].count(f"lc-{name}-1") == 1
+    result_of(coder(sandbox, "down", name, "--yes", "--json"))
+
+
+def test_ctrl_c_says_what_bills(sandbox: RunningSandbox) -> None:
+    process = subprocess.Popen(
+        [str(BIN / "linode-coder"), "up", "stop", "--yes"],
+        env=sandbox.env,
+        cwd="/",
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "Create the VM" in line:
+            process.send_signal(signal.SIGINT)
+            break
+    _out, rest = process.communicate(timeout=60)
+    assert process.returncode == 130, rest
+    assert "Still billing: lc-stop-1" in rest
+    assert "linode-coder down stop" in rest
+    result_of(coder(sandbox, "down", "stop", "--yes", "--json"))
+
+
+def test_no_secret_is_left_anywhere(sandbox: RunningSandbox, session: dict[str, Any]) -> None:
+    key = Path(session["api_key_file"]).read_text().strip()
+    for path in (sandbox.home / "state").rglob("*"):
+        inside_vm = "sandbox/hosts" in str(path)
+        if path.is_file() and not inside_vm:
+            content = path.read_bytes()
+            assert PLANTED.encode() not in content, path
+            if path.name != "api_key":
+                assert key.encode() not in content, path
+    for row in instances(sandbox):
+        assert not any(key in tag or PLANTED in tag for tag in row["tags"])
+    assert not list(Path("/dev/shm").glob("linode-coder-run-*"))
+
+
+BAD_INPUT = (
+    (["up", "Bad_Name", "--yes"], 2, "session"),
+    (["up", "ok", "--lease", "0h", "--yes"], 2, "lease"),
+    (["up", "ok", "--lease", "3d", "--yes"], 2, "lease"),
+    (["up", "ok", "--idle", "0", "--yes"], 2, "idle"),
+    (["up", "ok", "--plan", "g2-gpu-rtx4000a1-x", "--yes"], 2, "plan"),
+    (["up", "ok", "--plan", "g6-nanode-1", "--yes"], 2, "plan"),
+    (["up", "ok", "--region", "us-nowhere", "--yes"], 2, "region"),
+    (["up", "ok", "--max-cost", "0.10", "--yes"], 3, "max_cost"),
+    (["up", "ok"], 2, "yes"),
+    (["down", "nosuch", "--yes"], 9, "session"),
+    (["status", "nosuch"], 9, "session"),
+    (["use", "nosuch"], 9, "session"),
+)
+
+
+@pytest.mark.parametrize(("arguments", "code", "field"), BAD_INPUT, ids=[" ".join(row[0]) for row in BAD_INPUT])
+def test_bad_input_is_one_sentence(sandbox: RunningSandbox, arguments: list[str], code: int, field: str) -> None:
+    before = len(instances(sandbox))
+    done = coder(sandbox, *arguments, "--json")
+    error = error_of(done)
+    assert (done.returncode, error["field"]) == (code, field)
+    assert "Traceback" not in done.stderr
+    assert len(instances(sandbox)) == before
+
+
+def test_tokens_that_do_not_open(sandbox: RunningSandbox) -> None:
+    none = {name: value for name, value in sandbox.env.items() if name != "LINODE_TOKEN"}
+    sandbox_without = RunningSandbox(none, sandbox.url, sandbox.home, sandbox.facts)
+    error = error_of(coder(sandbox_without, "list", "--json"))
+    assert (error["kind"], error["exit_code"]) == ("auth", 4)
+    made = subprocess.run(
+        [str(BIN / "linode-cli"), "profile", "token-create", "--label", "narrow", "--scopes", "events:read_only", "--json"],
+        env=sandbox.env,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    narrow = RunningSandbox(
+        {**sandbox.env, "LINODE_TOKEN": json.loads(made.stdout)[0]["token"]}, sandbox.url, sandbox.home, sandbox.facts
+    )
+    error = error_of(coder(narrow, "up", "ok", "--yes", "--json"))
+    assert (error["kind"], error["exit_code"]) == ("scope", 4)
+    assert "linodes:read_only" in error["message"]
+    sandbox.fault(kind="unauthorized", on="GET /linode/instances")
+    error = error_of(coder(sandbox, "down", "main", "--yes", "--json"))
+    assert error["kind"] == "auth"
