@@ -110,6 +110,10 @@ async def answer(sandbox: Sandbox, request: web.Request) -> web.StreamResponse:
     except _Reset:
         sandbox.store.flush()
         return _reset(request)
+    except Exception:  # noqa: BLE001 - a bug of the sandbox is still an answer, with its trace in server.log
+        _log.exception("%s %s broke", request.method, path)
+        text = dumps({"errors": [{"reason": "Internal Server Error"}]})
+        return web.Response(status=500, body=text, content_type="application/json", headers=headers)
 
 
 def _run(call: Call, handler: Callable[[Call], Any]) -> Any:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from dataclasses import dataclass
 
-from .envelope import ApiError, fail
+from .envelope import ApiError, fail, unstamp
 from .store import Store
 
 # Every scope a personal access token can have, as GET /profile/tokens lists them for a token made with all of them.
@@ -65,7 +66,7 @@ def identify(store: Store, authorization: str | None, address: str) -> Caller:
     known = store.table("token_secret").get(key)
     if known is None:
         return Caller(f"token:{key[:16]}", "*", True)
-    if known["revoked"]:
+    if known["revoked"] or (known.get("expiry") and unstamp(known["expiry"]) <= time.time()):
         raise invalid_token()
     return Caller(f"token:{key[:16]}", known["scopes"], True)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .envelope import Json, not_found
+from .envelope import Json, fail, not_found
 from .routing import Call, route
 
 _TYPE_FIELDS = ("accelerated_devices", "class", "disk", "gpus", "label", "memory", "network_out", "transfer", "vcpus")
@@ -69,3 +69,11 @@ def list_images(call: Call) -> Json:
 @route("GET", "/images/{imageId...}", None)
 def view_image(call: Call) -> Json:
     return _named(call.sandbox.catalogue.image, call.params["imageId"])
+
+
+@route("PUT", "/images/{imageId...}", "images:read_write")
+@route("DELETE", "/images/{imageId...}", "images:read_write")
+def change_image(call: Call) -> Json:
+    """There are only public images here, and those belong to somebody else."""
+    _named(call.sandbox.catalogue.image, call.params["imageId"])
+    raise fail("Unauthorized", status=403)

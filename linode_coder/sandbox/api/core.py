@@ -134,8 +134,10 @@ class Sandbox:
         """A record of which there is one, {} before it was ever set."""
         return self.store.table("singleton").get(name, {})
 
-    def instance(self, linode_id: int) -> Json | None:
-        """The record: ``api`` is the API's object, the rest is what the API never shows."""
+    def instance(self, linode_id: object) -> Json | None:
+        """The record: ``api`` is the API's object, the rest is what the API never shows. None for what is no id."""
+        if not isinstance(linode_id, int) or isinstance(linode_id, bool):
+            return None
         return self.store.table("instance").get(linode_id)
 
     def instances(self) -> list[Json]:

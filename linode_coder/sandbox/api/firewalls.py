@@ -129,8 +129,10 @@ def _is_network(address: Any, parse: type[ipaddress.IPv4Network | ipaddress.IPv6
 # -- devices
 
 
-def _entity_of(sandbox: Sandbox, kind: str, number: int) -> Json | None:
+def _entity_of(sandbox: Sandbox, kind: str, number: Any) -> Json | None:
     """(label, url, parent) of what a firewall can be put in front of; None when it does not exist."""
+    if not isinstance(number, int):
+        return None
     if kind == "linode":
         record = sandbox.instance(number)
         if record is None:
@@ -221,6 +223,10 @@ def default_ids(sandbox: Sandbox) -> Json:
 # -- firewalls
 
 
+def _exists(sandbox: Sandbox, number: Any) -> bool:
+    return isinstance(number, int) and number in sandbox.store.table("firewall")
+
+
 def _one(call: Call) -> Json:
     firewall = call.sandbox.store.table("firewall").get(call.number("firewallId"))
     if firewall is None:
@@ -255,7 +261,11 @@ def create_firewall(call: Call) -> Json:
         devices = {}
     for plural, kind in (("linodes", "linode"), ("linode_interfaces", "linode_interface"),
                          ("interfaces", "linode_interface"), ("nodebalancers", "nodebalancer")):  # fmt: skip
-        for number in devices.get(plural) or []:
+        numbers = devices.get(plural) or []
+        if not isinstance(numbers, list):
+            problems.add("Must be a list of integers", f"devices.{plural}")
+            continue
+        for number in numbers:
             found = _entity_of(sandbox, kind, number)
             if found is None:
                 problems.add(f"A {kind} by ID {number} was not found", f"devices.{plural}")
@@ -401,7 +411,7 @@ def update_settings(call: Call) -> Json:
     for name, number in wanted.items():
         if name not in _DEFAULTS:
             problems.add(f"Must be one of {', '.join(_DEFAULTS)}", f"default_firewall_ids.{name}")
-        elif number is not None and number not in call.sandbox.store.table("firewall"):
+        elif number is not None and not _exists(call.sandbox, number):
             problems.add("A firewall by that ID was not found", f"default_firewall_ids.{name}")
     problems.check()
     call.sandbox.store.put("singleton", "firewall_settings", {**default_ids(call.sandbox), **wanted})
@@ -470,7 +480,7 @@ def set_instance_firewalls(call: Call) -> Json:
         raise fail("firewall_ids is required", "firewall_ids")
     if len(wanted) > 1:
         raise fail("At most one firewall can be assigned", "firewall_ids")
-    if any(number not in sandbox.store.table("firewall") for number in wanted):
+    if not all(_exists(sandbox, number) for number in wanted):
         raise fail("A firewall by that ID was not found", "firewall_ids")
     if {row["id"] for row in of_entity(sandbox, "linode", api["id"])} != set(wanted):
         forget_entity(sandbox, "linode", api["id"])

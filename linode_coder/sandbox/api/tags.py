@@ -41,8 +41,13 @@ def create_tag(call: Call) -> Json:
     label = body.get("label")
     if label is not None and not (isinstance(label, str) and 3 <= len(label) <= 50):
         problems.add("Length must be 3-50 characters", "label")
-    wanted = {("linode" if field == "linodes" else "volume", number)
-              for field in ("linodes", "volumes") for number in body.get(field) or []}  # fmt: skip
+    wanted = set()
+    for field, kind in (("linodes", "linode"), ("volumes", "volume")):
+        numbers = body.get(field) or []
+        if isinstance(numbers, list) and all(isinstance(number, int) for number in numbers):
+            wanted |= {(kind, number) for number in numbers}
+        else:
+            problems.add("Must be a list of integers", field)
     found = [(kind, api, row) for kind, api, row in _tagged(call) if (kind, api["id"]) in wanted]
     if len(found) < len(wanted):
         problems.add("One of the objects to tag was not found", "linodes")

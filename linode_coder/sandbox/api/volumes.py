@@ -65,7 +65,7 @@ def create_volume(call: Call) -> Json:
     region = owner["api"]["region"] if owner else body.get("region")
     if region is None:
         problems.add("Must provide a region or a Linode ID", "region")
-    elif region not in sandbox.catalogue.region:
+    elif str(region) not in sandbox.catalogue.region:
         problems.add("region is not valid", "region")
     if body.get("encryption") not in (None, "enabled", "disabled"):
         problems.add("Must be one of enabled, disabled", "encryption")

@@ -366,3 +366,53 @@ def test_narrow_and_revoked_tokens() -> None:
         assert (answer.status, answer.headers["X-OAuth-Scopes"]) == (401, "unknown")
 
     with_api(check)
+
+
+def test_answers_to_what_is_not_there_and_not_allowed() -> None:
+    async def check(api: Api) -> None:
+        assert await api("GET", "/nothing/here") == (404, {"errors": [{"reason": "Not found"}]})
+        assert await api("GET", "/linode/instances/12abc") == (404, {"errors": [{"reason": "Not found"}]})
+        assert await api("PUT", "/regions") == (405, {"errors": [{"reason": "Method Not Allowed"}]})
+        assert await api("DELETE", "/images/linode/debian12") == (403, {"errors": [{"reason": "Unauthorized"}]})
+        assert (await api("GET", "/linode/instances?page=2"))[0] == 404
+        for query in ("page_size=24", "page_size=501", "page_size=x", "page=0"):
+            assert (await api("GET", f"/linode/instances?{query}"))[0] == 400
+        bare = await api.client.get("/v4/linode/instances")
+        assert (bare.status, await bare.json()) == (401, {"errors": [{"reason": "Invalid Token"}]})
+        public = await api.client.get("/v4/linode/types")
+        assert public.status == 200
+        rows = (await api("GET", "/regions/us-ord/availability"))[1]
+        assert isinstance(rows, list)
+        assert set(rows[0]) == {"region", "plan", "available"}
+
+    with_api(check)
+
+
+def test_volumes_outlive_their_instance() -> None:
+    async def check(api: Api) -> None:
+        _, made = await api("POST", "/linode/instances", CREATE)
+        _, volume = await api("POST", "/volumes", {"label": "data", "linode_id": made["id"], "size": 20})
+        assert (volume["status"], volume["linode_label"]) == ("creating", "lc-demo-1")
+        await api.settled(made["id"])
+        await api("DELETE", f"/linode/instances/{made['id']}")
+        await api.settled(made["id"])
+        _, shown = await api("GET", f"/volumes/{volume['id']}")
+        assert (shown["status"], shown["linode_id"]) == ("active", None)
+
+    with_api(check)
+
+
+def test_a_body_of_a_strange_shape_gets_an_answer() -> None:
+    async def check(api: Api) -> None:
+        strange: list[Any] = [
+            [],
+            "text",
+            {"devices": {"linodes": [[1]]}, "label": {}, "rules": []},
+            {"type": [], "tags": 3},
+        ]
+        for body in strange:
+            for path in ("/linode/instances", "/networking/firewalls", "/volumes", "/tags", "/profile/tokens"):
+                status, answer = await api("POST", path, body)
+                assert status == 400 or path == "/profile/tokens", (path, body, answer)
+
+    with_api(check)
