@@ -13,6 +13,9 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Fa
 SCHEMA = 1
 HEARTBEAT_S = 8.0  # the promise is a line at least every ten seconds
 
+# -q is -1, -v is 1 (API calls), -vv is 2 (Ansible's own output); set once, from the command line.
+verbosity = 0
+
 
 class Console:
     def __init__(self, as_json: bool) -> None:
@@ -42,7 +45,16 @@ class Console:
 
     # -- progress --------------------------------------------------------------------------------------------------
 
+    def trace(self, text: str, level: int) -> None:
+        """Detail for who asked for it with -v or -vv."""
+        if verbosity >= level:
+            self._clear()
+            print(text, file=sys.stderr, flush=True)
+            self._said = time.monotonic()
+
     def note(self, line: str) -> None:
+        if verbosity < 0:
+            return
         self._clear()
         stamp = "" if self.live else time.strftime("%H:%M:%S ")
         print(stamp + line, file=sys.stderr, flush=True)
@@ -69,7 +81,9 @@ class Console:
         took = time.monotonic() - self._step_started
         self._announce()
         self.event("step_finished", step=self._step, outcome=outcome, seconds=round(took, 1))
-        if self.live:
+        if verbosity < 0:
+            pass
+        elif self.live:
             self._clear()
             mark = self._paint("✓" if outcome == "ok" else "x", "32" if outcome == "ok" else "31")
             print(f"{mark} {self._step} ({took:.1f} s)", file=sys.stderr, flush=True)
@@ -85,7 +99,7 @@ class Console:
         now = time.monotonic()
         took = f"{now - self._step_started:.0f} s"
         what = f"{self._step}: {detail}" if detail else self._step
-        if self.live:
+        if self.live and verbosity >= 0:
             frame = "|/-\\"[int(now * 8) % 4]
             print(f"\r\x1b[2K{frame} {what} ({took})"[:200], end="", file=sys.stderr, flush=True)
         elif now - max(self._said, self._step_started) > HEARTBEAT_S:
@@ -113,6 +127,7 @@ class Console:
             print(f"billing: {line}", file=sys.stderr)
         if failure.remedy:
             print(f"next: {failure.remedy}", file=sys.stderr)
+        print(f"docs: {failure.anchor}, exit code {failure.exit_code}", file=sys.stderr)
 
 
 def money(amount: float | None) -> str:
@@ -132,7 +147,9 @@ def can_ask() -> bool:
 def confirm(question: str, command: str) -> None:
     """Return on yes. Failure(usage) without a terminal, Failure(refused) on anything else."""
     if not can_ask():
-        raise Failure("usage", "There is no terminal to ask on.", remedy=f"Say yes beforehand: {command} --yes", field="yes")
+        raise Failure(
+            "usage", f"There is no terminal to ask on: {question}", remedy=f"Say yes beforehand: {command} --yes", field="yes"
+        )
     print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise Failure("refused", "Not confirmed, so nothing was changed.")

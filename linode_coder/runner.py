@@ -15,6 +15,8 @@ import signal
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,8 +26,11 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.paths import runs
 
 from .console import Console
 from .content import playbook
+from .signals import Terminated
 
 _PREFIX = "linode-coder-run-"
+# How long ansible-playbook may take to end its tasks after an interrupt, before it is killed.
+_GRACE_S = 10.0
 
 
 @dataclass
@@ -44,11 +49,21 @@ def memory_directory() -> Path:
     return Path(tempfile.gettempdir())
 
 
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
 def sweep(base: Path) -> None:
     """Remove what runs of processes that are gone left behind."""
     for path in base.glob(f"{_PREFIX}*"):
         pid = path.name.removeprefix(_PREFIX).partition("-")[0]
-        if pid.isdigit() and not Path(f"/proc/{pid}").exists() and path.owner() == Path(base / path.name).owner():
+        if pid.isdigit() and path.lstat().st_uid == os.getuid() and not _alive(int(pid)):
             shutil.rmtree(path, ignore_errors=True)
 
 
@@ -66,7 +81,8 @@ class Run:
         self.arguments = arguments
         self.events: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self.pid: int | None = None
-        self.interrupted = False
+        self.signalled: int | None = None
+        self.signalled_at = 0.0
         self.failure: Failure | None = None
         self.outcome = Outcome()
         self.processed = False
@@ -90,7 +106,8 @@ class Run:
                     ansible_runner.run(
                         private_data_dir=str(private),
                         playbook=str(path),
-                        inventory=[],
+                        # Empty, and not the checkout's own: localhost must stay the implicit one.
+                        inventory=[","],
                         extravars=self.extra_vars,
                         envvars=environment,
                         project_dir=str(path.parent),
@@ -99,29 +116,52 @@ class Run:
                         fact_cache_type="",
                         quiet=True,
                         event_handler=self.handle,
-                        cancel_callback=lambda: False,
+                        cancel_callback=self.give_up,
                     )
                 )
             finally:
                 self.events.put(None)
 
         thread = threading.Thread(target=work, daemon=True)
-        previous = signal.signal(signal.SIGTERM, self._terminated)
         try:
-            thread.start()
-            self.follow()
-            thread.join(15)
+            with self.signals():
+                thread.start()
+                self.follow()
+                thread.join(15)
         finally:
-            signal.signal(signal.SIGTERM, previous)
             shutil.rmtree(private, ignore_errors=True)
-        if self.interrupted:
-            raise KeyboardInterrupt
+        if self.signalled is not None:
+            raise Terminated if self.signalled == signal.SIGTERM else KeyboardInterrupt
         self.judge(done[0] if done else None)
         self.console.step_done()
         return self.outcome
 
-    def _terminated(self, _number: int, _frame: object) -> None:
-        raise KeyboardInterrupt
+    @contextmanager
+    def signals(self) -> Iterator[None]:
+        """Ctrl-C and SIGTERM are noted here and passed on as SIGINT: ansible-playbook then ends without orphans."""
+        before = {number: signal.signal(number, self._signalled) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _signalled(self, number: int, _frame: object) -> None:
+        first = self.signalled is None
+        self.signalled = number
+        if first:
+            self.signalled_at = time.monotonic()
+        if self.pid:
+            try:
+                os.kill(self.pid, signal.SIGINT)
+            except ProcessLookupError:
+                self.pid = None
+
+    def give_up(self) -> bool:
+        """Asked by the runner: kill what did not end by itself, or what has not even started."""
+        if self.signalled is None:
+            return False
+        return self.pid is None or time.monotonic() - self.signalled_at > _GRACE_S
 
     def handle(self, event: dict[str, Any]) -> bool:
         """In the runner's thread: pass on, keep nothing on disk."""
@@ -130,24 +170,25 @@ class Run:
 
     def follow(self) -> None:
         secrets = [value for name, value in os.environ.items() if name.endswith("TOKEN") and len(value) > 12]
-        assert self.outcome.log is not None  # noqa: S101 - set by execute
+        assert self.outcome.log is not None
         with self.outcome.log.open("w") as log:
             self.outcome.log.chmod(0o600)
+            noted = False
             while True:
+                if self.signalled is not None and not noted:
+                    noted = True
+                    self.console.note("Stopping ...")
                 try:
                     event = self.events.get(timeout=0.2)
                     if event is None:
                         return
                     if event.get("stdout"):
-                        log.write(_redacted(event["stdout"], secrets) + "\n")
+                        text = _redacted(event["stdout"], secrets)
+                        log.write(text + "\n")
+                        self.console.trace(text, 2)
                     self.see(event)
                 except queue.Empty:
                     self.console.tick(self.detail)
-                except KeyboardInterrupt:
-                    self.interrupted = True
-                    if self.pid:
-                        os.kill(self.pid, signal.SIGINT)
-                    self.console.note("Stopping ...")
 
     def see(self, event: dict[str, Any]) -> None:
         kind, data = event["event"], event.get("event_data", {})
@@ -182,7 +223,9 @@ class Run:
             host_key = re.search("host key verification failed", message, re.IGNORECASE)
             self.failure = Failure(
                 "host_key" if host_key else "unreachable",
-                "The VM presents another host key than the session was made with." if host_key else "The VM cannot be reached over SSH.",
+                "The VM presents another host key than the session was made with."
+                if host_key
+                else "The VM cannot be reached over SSH.",
                 cause=message.splitlines()[-1],
                 remedy="It may still bill. See: linode-coder list",
             )

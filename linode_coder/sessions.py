@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
-from ansible_collections.linode_coder.gpu.plugins.module_utils.linode_reader import LinodeReader
 from ansible_collections.linode_coder.gpu.plugins.module_utils.paths import state_dir
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags import MARKER
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session_view import session_view
 
 from . import history
+from .api import LinodeReader
 
 
 def all_sessions(reader: LinodeReader) -> list[dict[str, Any]]:
@@ -48,4 +48,6 @@ def pick(views: list[dict[str, Any]], name: str | None) -> dict[str, Any]:
             return view
     near = difflib.get_close_matches(str(name), [str(view["name"]) for view in views], n=3, cutoff=0.4)
     remedy = f"Did you mean {' or '.join(near)}?" if near else "See them all: linode-coder list --all"
-    raise Failure("not_found", f"There is no session {name!r} in this account.", remedy=remedy, field="session", value=name)
+    raise Failure(
+        "not_found", f"There is no session {name!r} in this account.", remedy=remedy, field="session", value=name
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import os
+import signal
 import sys
 import time
 import traceback
@@ -16,7 +17,9 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.paths import runs
 from typer.core import TyperGroup
 
 from .. import __version__
+from .. import console as output
 from ..console import Console
+from ..signals import Terminated
 
 if TYPE_CHECKING:
     from typer._click import Command, Context, HelpFormatter
@@ -79,8 +82,13 @@ def _version(wanted: bool) -> None:
 def main(
     ctx: typer.Context,
     version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+    quiet: bool = typer.Option(False, "--quiet", "-q", help="Errors and the result only; anywhere on the line."),
+    verbose: int = typer.Option(
+        0, "--verbose", "-v", count=True, help="API calls; -vv Ansible's output; anywhere on the line."
+    ),
 ) -> None:
     """Private coding LLMs on Linode GPU VMs."""
+    output.verbosity = -1 if quiet else verbose
     if ctx.invoked_subcommand is None:
         print(ctx.get_help(), file=sys.stderr)
         raise typer.Exit(2)
@@ -99,8 +107,21 @@ def _crash(error: BaseException) -> Failure:
     )
 
 
+def _terminated(_number: int, _frame: object) -> None:
+    raise Terminated
+
+
+def _flags_first(arguments: list[str]) -> list[str]:
+    """-q and -v mean the same before and after the command."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    flags = [word for word in arguments[:end] if word in ("-q", "--quiet", "-v", "-vv", "--verbose")]
+    return flags + [word for word in arguments[:end] if word not in flags] + arguments[end:]
+
+
 def run(arguments: list[str]) -> int:
     """Run a command and return its exit code."""
+    signal.signal(signal.SIGTERM, _terminated)
+    arguments = _flags_first(arguments)
     console = Console("--json" in arguments)
     try:
         result: Any = app(arguments, standalone_mode=False)
@@ -110,9 +131,11 @@ def run(arguments: list[str]) -> int:
         return failure.exit_code
     except typer.Exit as leave:
         return leave.exit_code
-    except (KeyboardInterrupt, typer.Abort):
-        console.note("Interrupted. What exists keeps billing; see it with: linode-coder list")
-        return 130
+    except (KeyboardInterrupt, typer.Abort) as stop:
+        code = 143 if isinstance(stop, Terminated) or isinstance(stop.__cause__, Terminated) else 130
+        console.event("error", error={"kind": "interrupted", "message": "Interrupted.", "exit_code": code})
+        print("Interrupted. What exists keeps billing; see it with: linode-coder list", file=sys.stderr)
+        return code
     except UsageError as error:
         remedy = f"See: {error.ctx.command_path} --help" if error.ctx else "See: linode-coder --help"
         console.failure(Failure("usage", error.format_message(), remedy=remedy))

@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 from ansible_collections.linode_coder.gpu.plugins.module_utils.duration import format_duration
 from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
-from ansible_collections.linode_coder.gpu.plugins.module_utils.linode_reader import LinodeReader
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session_name import validate_session_name
 
 from .. import history
+from ..api import LinodeReader
 from ..console import Console, confirm, money
 from ..lock import session_lock
 from ..sessions import all_sessions, pick
@@ -30,6 +30,11 @@ def down(
     if name is not None:
         validate_session_name(name)
     views = all_sessions(LinodeReader())
+    if name is None and len(views) > 1:
+        names = ", ".join(sorted(str(view["name"] or view["label"]) for view in views))
+        raise Failure(
+            "usage", "There are several sessions, and this deletes one.", remedy=f"Name it: {names}.", field="session"
+        )
     records = history.known(name) if name else []
     try:
         view = pick(views, name)

@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 from ansible_collections.linode_coder.gpu.plugins.module_utils.duration import format_duration
-from ansible_collections.linode_coder.gpu.plugins.module_utils.linode_reader import LinodeReader
 
 from .. import history
+from ..api import LinodeReader
 from ..console import Console, money, table
 from ..sessions import all_sessions
 
@@ -43,4 +43,6 @@ def list_sessions(
             console.text(line)
     for record in gone:
         cost = f"{record['hours']} h, {money(record['cost'])}" if record["hours"] else "cost unknown"
-        console.text(f"gone: {record['name']} ({record['plan']} in {record['region']}), ended {record['ended'] or 'unseen'}, {cost}")
+        console.text(
+            f"gone: {record['name']} ({record['plan']} in {record['region']}), ended {record['ended'] or 'unseen'}, {cost}"
+        )

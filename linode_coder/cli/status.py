@@ -9,9 +9,9 @@ import typer
 from ansible_collections.linode_coder.gpu.plugins.module_utils.cost import format_time
 from ansible_collections.linode_coder.gpu.plugins.module_utils.duration import format_duration
 from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
-from ansible_collections.linode_coder.gpu.plugins.module_utils.linode_reader import LinodeReader
 
 from .. import history
+from ..api import LinodeReader
 from ..console import Console, money
 from ..sessions import all_sessions, pick
 
@@ -41,7 +41,7 @@ def status(
     try:
         view = pick(all_sessions(LinodeReader()), name)
     except Failure as failure:
-        if failure.kind in ("transient", "rate_limited") and name:
+        if failure.exit_code == 5:
             failure.billing = tuple(
                 f"{record['name']} was {record['plan']} in {record['region']} and may still bill"
                 for record in history.known(name)
@@ -50,7 +50,9 @@ def status(
         raise
     endpoint = endpoint_state(view["name"])
     if as_json:
-        console.result({"command": "status", "observed": format_time(int(time.time())), "session": view, "endpoint": endpoint})
+        console.result(
+            {"command": "status", "observed": format_time(int(time.time())), "session": view, "endpoint": endpoint}
+        )
         return
     left = view["lease_left"]
     idle = "off" if view["idle_minutes"] is None else f"{view['idle_minutes']} min"
@@ -58,9 +60,13 @@ def status(
     console.text(f"runs on   {view['plan']} in {view['region']}, owner {view['owner']}")
     console.text(f"model     {view['model']}")
     console.text(f"endpoint  {endpoint['url'] or 'none yet'}, tunnel {endpoint['tunnel']}, engine {endpoint['engine']}")
-    console.text(f"cost      {money(view['hourly'])}/h, {money(view['cost_so_far'])} so far, paid until {view['paid_until']}")
+    console.text(
+        f"cost      {money(view['hourly'])}/h, {money(view['cost_so_far'])} so far, paid until {view['paid_until']}"
+    )
     lease = "unknown" if left is None else format_duration(left) + " left" if left > 0 else "over"
-    console.text(f"lease     {lease}, {money(view['cost_to_lease_end'])} to its end, hard cap {view['hard_cap']}, idle limit {idle}")
+    console.text(
+        f"lease     {lease}, {money(view['cost_to_lease_end'])} to its end, hard cap {view['hard_cap']}, idle limit {idle}"
+    )
     if not view["complete"]:
         console.text(f"warning   the tags lack {', '.join(view['missing'])}: no command can manage this VM safely")
     console.text(f"observed  {format_time(int(time.time()))}, from the API's tags")

@@ -9,10 +9,10 @@ from typing import Annotated, Any
 import typer
 from ansible_collections.linode_coder.gpu.plugins.module_utils.duration import format_duration
 from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
-from ansible_collections.linode_coder.gpu.plugins.module_utils.linode_reader import LinodeReader
 from ansible_collections.linode_coder.gpu.plugins.module_utils.quote import make_quote
 
 from .. import history
+from ..api import LinodeReader
 from ..console import Console, confirm, money
 from ..lock import session_lock
 
@@ -58,7 +58,9 @@ def report(console: Console, view: dict[str, Any], data: dict[str, Any], port: i
     console.text(f"endpoint  {endpoint}")
     console.text(f"API key   in {data.get('api_key_file')}")
     console.text(f"model     {view['model']}, context {data.get('max_model_len')} tokens")
-    console.text(f"billing   {money(view['hourly'])}/h, paid until {view['paid_until']}, lease ends {view['lease_end']}")
+    console.text(
+        f"billing   {money(view['hourly'])}/h, paid until {view['paid_until']}, lease ends {view['lease_end']}"
+    )
     console.text(f'use it    eval "$(linode-coder use {name})"')
     console.text(f"end it    linode-coder down {name}")
 
@@ -157,5 +159,6 @@ def _still_billing(name: str) -> tuple[str, ...]:
     except Failure as failure:
         return (f"unknown, since the API does not answer ({failure.message}) See: linode-coder list",)
     return tuple(
-        f"{view['label']} ({view['linode_id']}) at {money(view['hourly'])}/h; end it: linode-coder down {name}" for view in views
+        f"{view['label']} ({view['linode_id']}) at {money(view['hourly'])}/h; end it: linode-coder down {name}"
+        for view in views
     )

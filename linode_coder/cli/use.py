@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
-from ansible_collections.linode_coder.gpu.plugins.module_utils.linode_reader import LinodeReader
 
+from ..api import LinodeReader
 from ..console import Console
 from ..sessions import all_sessions, current_file, pick
 from ..tunnel import api_key_file, healthy, open_tunnel
@@ -37,7 +37,9 @@ def use(
     answering = healthy(port)
     if as_json:
         engine = "healthy" if answering else "not answering"
-        console.result({"command": "use", "session": view, "endpoint": url, "api_key_file": str(key_file), "engine": engine})
+        console.result(
+            {"command": "use", "session": view, "endpoint": url, "api_key_file": str(key_file), "engine": engine}
+        )
         return
     print(f"export OPENAI_BASE_URL={url}")
     print(f"export OPENAI_API_BASE={url}")
