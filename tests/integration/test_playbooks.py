@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The playbooks as a person runs them: ansible-playbook against the sandbox with simulated hosts and real SSH."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.sandbox_fixture import RunningSandbox, start_sandbox
+
+ROOT = Path(__file__).resolve().parents[2]
+RECAP = re.compile(r"^(\S+)\s+: ok=(\d+)\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)", re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSandbox]:
+    directory = tmp_path_factory.mktemp("playbooks")
+    with start_sandbox(directory, hosts="simulated") as running:
+        # Control sockets outlive a test; short-lived ones do not keep its processes.
+        running.env.update(
+            ANSIBLE_HOME=str(directory / "ansible"),
+            ANSIBLE_SSH_ARGS="-C -o ControlMaster=auto -o ControlPersist=2s",
+            ANSIBLE_NOCOLOR="1",
+            PATH=f"{Path(sys.executable).parent}{os.pathsep}{running.env['PATH']}",
+        )
+        running.env.pop("ANSIBLE_CONFIG", None)
+        yield running
+
+
+def command(name: str, *more: str, **extra: str) -> list[str]:
+    given = [part for key, value in extra.items() for part in ("-e", f"{key}={value}")]
+    return ["ansible-playbook", f"playbooks/{name}.yml", *given, *more]
+
+
+def play(sandbox: RunningSandbox, name: str, *more: str, **extra: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(name, *more, **extra), cwd=ROOT, env=sandbox.env, capture_output=True, text=True, timeout=120
+    )
+
+
+def changed(done: subprocess.CompletedProcess[str]) -> dict[str, int]:
+    """Changed tasks of each host; the play has to have succeeded."""
+    assert done.returncode == 0, done.stdout + done.stderr
+    return {row[0]: int(row[2]) for row in RECAP.findall(done.stdout)}
+
+
+def api(sandbox: RunningSandbox, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    request = urllib.request.Request(
+        f"{sandbox.url}v4/{path}",
+        data=json.dumps(body).encode() if body else None,
+        headers={"Authorization": f"Bearer {sandbox.env['LINODE_TOKEN']}", "Content-Type": "application/json"},
+        method="PUT" if body else "GET",
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return json.load(answer)
+
+
+def instances(sandbox: RunningSandbox) -> list[dict[str, Any]]:
+    return api(sandbox, "linode/instances")["data"]
+
+
+def test_a_session_from_first_to_last(sandbox: RunningSandbox) -> None:
+    fresh = play(sandbox, "up", "--check", "--diff", session="whole")
+    assert changed(fresh)["localhost"] > 0
+    assert "lc:session:whole" in fresh.stdout
+    assert instances(sandbox) == []
+    assert api(sandbox, "networking/firewalls")["data"] == []
+
+    first = changed(play(sandbox, "up", session="whole"))
+    assert first["whole"] > 0
+    key = sandbox.home / "state" / "sessions" / "whole" / "api_key"
+    assert key.stat().st_mode & 0o777 == 0o600
+
+    second = play(sandbox, "up", "--diff", session="whole")
+    assert changed(second) == {"localhost": 0, "whole": 0}
+    assert key.read_text().strip() not in second.stdout + second.stderr
+    assert changed(play(sandbox, "up", "--check", "--diff", session="whole")) == {"localhost": 0, "whole": 0}
+
+    graph = subprocess.run(
+        ["ansible-inventory", "--graph"], cwd=ROOT, env=sandbox.env, capture_output=True, text=True, timeout=60
+    )
+    assert "--whole" in graph.stdout
+    assert "name: whole" in play(sandbox, "status", session="whole").stdout
+
+    would = play(sandbox, "down", "--check", "--diff", session="whole")
+    assert changed(would)["localhost"] > 0
+    assert len(instances(sandbox)) == 1
+    assert changed(play(sandbox, "down", session="whole"))["localhost"] > 0
+    assert instances(sandbox) == []
+    assert changed(play(sandbox, "down", session="whole")) == {"localhost": 0}
+
+
+def test_another_host_key_is_refused(sandbox: RunningSandbox) -> None:
+    changed(play(sandbox, "up", session="pinned"))
+    instance = instances(sandbox)[0]
+    tags = [f"lc:hk{tag[5]}:{'a' * 26}" if tag.startswith("lc:hk") else tag for tag in instance["tags"]]
+    api(sandbox, f"linode/instances/{instance['id']}", {"tags": tags})
+    refused = play(sandbox, "up", session="pinned")
+    assert refused.returncode == 2
+    assert "presents another host key" in refused.stdout
+    assert "kind: host_key" in refused.stdout
+    assert "is billing" in refused.stdout
+    changed(play(sandbox, "down", session="pinned"))
+
+
+def test_places_without_capacity_are_passed_and_named(sandbox: RunningSandbox) -> None:
+    sandbox.fault(kind="capacity", on="POST /linode/instances", count=2)
+    done = play(sandbox, "up", session="third")
+    assert changed(done)["third"] > 0
+    assert done.stdout.count("no capacity") == 2
+    assert len(instances(sandbox)) == 1
+    changed(play(sandbox, "down", session="third"))
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        "Announce the new host key in the tags",
+        "Put the new host key in place",
+        "Trust the new host key only",
+    ],
+)
+def test_killed_while_the_host_key_is_replaced_the_next_up_finishes_it(sandbox: RunningSandbox, task: str) -> None:
+    up = command("up", session="killed")
+    process = subprocess.Popen(up, cwd=ROOT, env=sandbox.env, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    assert process.stdout is not None
+    with process.stdout:
+        reached = any(task in line for line in process.stdout)
+        assert reached
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait(30)
+
+    changed(play(sandbox, "up", session="killed"))
+    found = instances(sandbox)
+    assert len(found) == 1
+    assert not [tag for tag in found[0]["tags"] if tag.startswith("lc:nk")]
+    assert changed(play(sandbox, "up", session="killed")) == {"localhost": 0, "killed": 0}
+    changed(play(sandbox, "down", session="killed"))
