@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from ansible_collections.linode_coder.gpu.plugins.module_utils.duration import format_duration
 from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
+from ansible_collections.linode_coder.gpu.plugins.module_utils.paths import session_dir
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session_name import validate_session_name
 
 from .. import history
@@ -63,6 +64,9 @@ def down(
             history.ran(session, "down", started, failure.exit_code, None, failure.message)
             raise
         tunnel_closed = close(session)
+        # The key and the record are of a VM that is gone; the port stays the session's.
+        for leftover in ("api_key", "applied.json"):
+            (session_dir(session) / leftover).unlink(missing_ok=True)
     data = {key: value for key, value in outcome.data.items() if key not in ("schema", "command")}
     history.ran(session, "down", started, 0, not data["already_gone"], None)
     if data["session"]:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from ansible_collections.linode_coder.gpu.plugins.module_utils.duration import format_duration
 from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
-from ansible_collections.linode_coder.gpu.plugins.module_utils.quote import make_quote
+from ansible_collections.linode_coder.gpu.plugins.module_utils.quote import as_list, make_quote
 
 from .. import history
 from ..api import LinodeReader
@@ -75,6 +75,7 @@ def up(
     cap: Annotated[str | None, typer.Option(help="Hard cap that no extension moves (default 24h).")] = None,
     idle: Annotated[str | None, typer.Option(help="Idle limit, or off (default 45m).")] = None,
     max_cost: Annotated[float | None, typer.Option(help="Refuse if the lease could cost more dollars.")] = None,
+    converge: Annotated[bool, typer.Option("--converge", help="Run the playbook even if all looks unchanged.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show plan and price, create nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines of events.")] = False,
@@ -84,8 +85,9 @@ def up(
     plans = ",".join(plan or [])
     regions = ",".join(region or [])
     owner = getpass.getuser()
+    reader = LinodeReader()
     quote = make_quote(
-        LinodeReader(),
+        reader,
         now=int(time.time()),
         session=name,
         model=model,
@@ -120,10 +122,32 @@ def up(
         "owner": owner,
     }
     with session_lock(name):
+        existing = quote["existing"]
+        asked = [value for value in (lease, cap, idle, max_cost) if value is not None]
+        if existing and not converge and not asked and _fits(existing, model, plans, regions):
+            from ..applied import unchanged
+
+            console.step("Check that all is as the last up left it")
+            same = unchanged(existing, reader)
+            if same:
+                console.step_done()
+                report(console, existing, same[0], same[1], 0)
+                return
+            console.step_skipped()
         _run(console, name, variables)
 
 
+def _fits(view: dict[str, Any], model: str | None, plans: str, regions: str) -> bool:
+    """Whether the VM is what was asked for, as far as anything was asked for."""
+    return (
+        model in (None, view["model"])
+        and (not plans or view["plan"] in as_list(plans))
+        and (not regions or view["region"] in as_list(regions))
+    )
+
+
 def _run(console: Console, name: str, variables: dict[str, Any]) -> None:
+    from ..applied import remember
     from ..runner import run_playbook
     from ..tunnel import open_tunnel
 
@@ -135,6 +159,7 @@ def _run(console: Console, name: str, variables: dict[str, Any]) -> None:
         console.step("Open the tunnel")
         port = open_tunnel(view)
         console.step_done()
+        remember(view, LinodeReader(), outcome.data)
     except Failure as failure:
         history.ran(name, "up", started, failure.exit_code, None, failure.message)
         if not failure.billing:
