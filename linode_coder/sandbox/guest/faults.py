@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-FILE = Path("/var/lib/sandbox/faults.json")
+FILE = Path("/run/sandbox/faults.json")
 
 
 def active(kind: str) -> dict[str, object] | None:

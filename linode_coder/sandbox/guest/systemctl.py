@@ -6,6 +6,9 @@ import json
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parent))
+from power import tell_server
+
 STATE = Path("/var/lib/sandbox/units.json")
 UNITS = {"ssh": True, "docker": True, "nvidia-persistenced": False}
 
@@ -38,11 +41,14 @@ def main(arguments: list[str]) -> int:
         if command in ("start", "restart", "reload", "try-restart", "reload-or-restart"):
             unit["active"] = True
             if name == "ssh":
-                stamp = Path("/var/lib/sandbox/ssh-reloaded")
-                stamp.parent.mkdir(parents=True, exist_ok=True)
-                stamp.write_text(str((int(stamp.read_text()) if stamp.exists() else 0) + 1))
+                complaint = tell_server({"op": "ssh", "action": command})
+                if complaint:
+                    print(f"Job for ssh.service failed: {complaint}", file=sys.stderr)
+                    return 1
         elif command == "stop":
             unit["active"] = False
+            if name == "ssh":
+                tell_server({"op": "ssh", "action": "stop"})
         elif command in ("enable", "disable"):
             unit["enabled"] = command == "enable"
         elif command in ("is-active", "is-enabled"):
