@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tests.sandbox_fixture import start_sandbox
+from tests.sandbox_fixture import start_sandbox  # noqa: E402
 
 
 def main() -> int:
