@@ -118,6 +118,13 @@ def _flags_first(arguments: list[str]) -> list[str]:
     return flags + [word for word in arguments[:end] if word not in flags] + arguments[end:]
 
 
+def _interrupted(console: Console, code: int) -> int:
+    """Ctrl-C or SIGTERM, and where to look."""
+    console.event("error", error={"kind": "interrupted", "message": "Interrupted.", "exit_code": code})
+    print("Interrupted. What exists keeps billing; see it with: linode-coder list", file=sys.stderr)
+    return code
+
+
 def run(arguments: list[str]) -> int:
     """Run a command and return its exit code."""
     signal.signal(signal.SIGTERM, _terminated)
@@ -125,17 +132,17 @@ def run(arguments: list[str]) -> int:
     console = Console("--json" in arguments)
     try:
         result: Any = app(arguments, standalone_mode=False)
-        return result if isinstance(result, int) else 0
+        # Typer answers Ctrl-C with 130 by itself.
+        return _interrupted(console, 130) if result == 130 else result if isinstance(result, int) else 0
     except Failure as failure:
         console.failure(failure)
         return failure.exit_code
     except typer.Exit as leave:
         return leave.exit_code
-    except (KeyboardInterrupt, typer.Abort) as stop:
-        code = 143 if isinstance(stop, Terminated) or isinstance(stop.__cause__, Terminated) else 130
-        console.event("error", error={"kind": "interrupted", "message": "Interrupted.", "exit_code": code})
-        print("Interrupted. What exists keeps billing; see it with: linode-coder list", file=sys.stderr)
-        return code
+    except (KeyboardInterrupt, typer.Abort):
+        return _interrupted(console, 130)
+    except Terminated:
+        return _interrupted(console, 143)
     except UsageError as error:
         remedy = f"See: {error.ctx.command_path} --help" if error.ctx else "See: linode-coder --help"
         console.failure(Failure("usage", error.format_message(), remedy=remedy))

@@ -15,6 +15,7 @@ from .. import history
 from ..api import LinodeReader
 from ..console import Console, confirm, money
 from ..lock import session_lock
+from ..signals import Terminated
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -165,7 +166,7 @@ def _run(console: Console, name: str, variables: dict[str, Any]) -> None:
         if not failure.billing:
             failure.billing = _still_billing(name)
         raise
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Terminated):
         history.ran(name, "up", started, 130, None, "interrupted")
         for line in _still_billing(name):
             console.note(f"Still billing: {line}")
