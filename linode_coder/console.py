@@ -148,7 +148,10 @@ def confirm(question: str, command: str) -> None:
     """Return on yes. Failure(usage) without a terminal, Failure(refused) on anything else."""
     if not can_ask():
         raise Failure(
-            "usage", f"There is no terminal to ask on: {question}", remedy=f"Say yes beforehand: {command} --yes", field="yes"
+            "usage",
+            f"There is no terminal to ask on: {question}",
+            remedy=f"Say yes beforehand: {command} --yes",
+            field="yes",
         )
     print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):

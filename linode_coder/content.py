@@ -34,4 +34,8 @@ def playbook(name: str) -> tuple[Path, dict[str, str]]:
         path = Path(place) / "playbooks" / f"{name}.yml"
         if path.exists():
             return path, {**environment, "ANSIBLE_CONFIG": os.devnull}
-    raise Failure("internal", f"The playbook {name} is not installed.", remedy="Reinstall: pip install --force-reinstall linode-coder")
+    raise Failure(
+        "internal",
+        f"The playbook {name} is not installed.",
+        remedy="Reinstall: pip install --force-reinstall linode-coder",
+    )

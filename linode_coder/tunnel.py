@@ -24,13 +24,24 @@ def control_socket(name: str) -> Path:
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     for path in (directory, directory.parent):
         if path.stat().st_uid != os.getuid():
-            raise Failure("config", f"{path} belongs to somebody else.", remedy="Set XDG_RUNTIME_DIR to a directory of yours.")
+            raise Failure(
+                "config", f"{path} belongs to somebody else.", remedy="Set XDG_RUNTIME_DIR to a directory of yours."
+            )
     return directory / f"{name}.sock"
 
 
 def ssh_command(view: dict[str, Any], *options: str) -> list[str]:
     keys = [from_openssh(key) for key in view["host_keys"]]
-    return ["ssh", "-i", str(ssh_key_path()), "-p", str(ssh_port()), *ssh_options(keys), *options, f"root@{view['address']}"]
+    return [
+        "ssh",
+        "-i",
+        str(ssh_key_path()),
+        "-p",
+        str(ssh_port()),
+        *ssh_options(keys),
+        *options,
+        f"root@{view['address']}",
+    ]
 
 
 def _record(name: str) -> Path:
@@ -79,7 +90,10 @@ def _control(name: str, command: str) -> bool:
     if not path.exists():
         return False
     done = subprocess.run(
-        ["ssh", "-S", str(path), "-O", command, "linode-coder"], capture_output=True, timeout=15, stdin=subprocess.DEVNULL
+        ["ssh", "-S", str(path), "-O", command, "linode-coder"],
+        capture_output=True,
+        timeout=15,
+        stdin=subprocess.DEVNULL,
     )
     return done.returncode == 0
 
@@ -99,7 +113,12 @@ def open_tunnel(view: dict[str, Any]) -> int:
     """The local port of a tunnel that works; a dead one is replaced."""
     name = view["name"]
     recorded = local_port(name)
-    if recorded and is_open(name) and json.loads(_record(name).read_text())["linode_id"] == view["linode_id"] and healthy(recorded):
+    if (
+        recorded
+        and is_open(name)
+        and json.loads(_record(name).read_text())["linode_id"] == view["linode_id"]
+        and healthy(recorded)
+    ):
         return recorded
     close(name)
     port = _choose(name)

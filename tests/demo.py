@@ -52,7 +52,7 @@ def ask(environment: dict[str, str]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--engine", choices=["standin"], default="standin")
+    parser.add_argument("--engine", choices=["standin", "vllm"], default="standin")
     engine = parser.parse_args().engine
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="linode-coder-demo-") as home:

@@ -40,7 +40,9 @@ class Sandbox:
         self.hosts = SimulatedHosts(home / "hosts", self.metadata, {"engine": "standin", "env": {}}, {})
 
     def metadata(self, instance_id: int) -> web.Application:
-        config = {"ssh_keys": {"ed25519_private": (self.home / "host_key").read_text(), "ed25519_public": self.host_key}}
+        config = {
+            "ssh_keys": {"ed25519_private": (self.home / "host_key").read_text(), "ed25519_public": self.host_key}
+        }
         body = base64.b64encode(b"#cloud-config\n" + json.dumps(config).encode()).decode()
 
         async def token(request: web.Request) -> web.Response:
@@ -76,7 +78,12 @@ class Sandbox:
         known = self.home / f"known-{spec.instance_id}"
         name = spec.address if self.hosts.ssh_port == 22 else f"[{spec.address}]:{self.hosts.ssh_port}"
         known.write_text(f"{name} {key or self.host_key}\n")
-        pairs = (f"UserKnownHostsFile={known}", "StrictHostKeyChecking=yes", "BatchMode=yes", f"IdentityFile={self.client}")
+        pairs = (
+            f"UserKnownHostsFile={known}",
+            "StrictHostKeyChecking=yes",
+            "BatchMode=yes",
+            f"IdentityFile={self.client}",
+        )
         return [part for pair in pairs for part in ("-o", pair)]
 
     async def ssh(
@@ -118,7 +125,10 @@ def test_commands_streams_and_files(tmp_path: Path) -> None:
             assert many == [str(number) for number in range(20)]
             (tmp_path / "data").write_bytes(data)
             port = ["-P", str(box.hosts.ssh_port)]
-            for source, target in (("data", f"root@{spec.address}:/srv/data"), (f"root@{spec.address}:/srv/data", "back")):
+            for source, target in (
+                ("data", f"root@{spec.address}:/srv/data"),
+                (f"root@{spec.address}:/srv/data", "back"),
+            ):
                 copying = await asyncio.create_subprocess_exec(
                     "scp", "-q", *port, *box.options(spec), source, target, cwd=tmp_path
                 )
@@ -156,7 +166,9 @@ def test_reboot_keeps_files_drops_processes_and_delete_leaves_nothing(tmp_path: 
             await box.say(spec, "echo kept > /root/kept; echo kept > /usr/bin/kept; echo gone > /tmp/gone")
             await box.say(spec, "sleep 1000 > /dev/null 2>&1 & exit 0")
             await box.hosts.reboot(1)
-            assert await box.say(spec, "cat /root/kept /usr/bin/kept; ls /tmp; pgrep -c sleep || true") == "kept\nkept\n0"
+            assert (
+                await box.say(spec, "cat /root/kept /usr/bin/kept; ls /tmp; pgrep -c sleep || true") == "kept\nkept\n0"
+            )
             second = await box.say(spec, "cat /proc/sys/kernel/random/boot_id")
             assert second != first
             await box.ssh(spec, "reboot")
@@ -183,9 +195,7 @@ def test_the_host_key_is_the_one_that_lies_in_the_host(tmp_path: Path) -> None:
             code, _out, err = await box.ssh(spec, "true", key=new)
             assert code == 255
             assert b"Host key verification failed" in err
-            await box.ssh(
-                spec, "umask 077; cat > /etc/ssh/ssh_host_ed25519_key", stdin=(tmp_path / "new").read_bytes()
-            )
+            await box.ssh(spec, "umask 077; cat > /etc/ssh/ssh_host_ed25519_key", stdin=(tmp_path / "new").read_bytes())
             assert (await box.ssh(spec, "systemctl reload ssh"))[0] == 0
             assert (await box.ssh(spec, "true"))[0] == 255
             assert (await box.ssh(spec, "true", key=new))[0] == 0
@@ -267,11 +277,11 @@ def test_a_forwarded_port_ends_inside_the_host(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with sandbox(tmp_path) as box:
             spec = await box.add(1)
-            serve = "import http.server as h; h.HTTPServer(('127.0.0.1', 8000), h.SimpleHTTPRequestHandler).serve_forever()"
-            await box.say(spec, f'cd /etc; python3 -c "{serve}" > /dev/null 2>&1 & sleep 0.5')
-            code, out, _err = await box.ssh(
-                spec, "-W", "127.0.0.1:8000", stdin=b"GET /hostname HTTP/1.0\r\n\r\n"
+            serve = (
+                "import http.server as h; h.HTTPServer(('127.0.0.1', 8000), h.SimpleHTTPRequestHandler).serve_forever()"
             )
+            await box.say(spec, f'cd /etc; python3 -c "{serve}" > /dev/null 2>&1 & sleep 0.5')
+            code, out, _err = await box.ssh(spec, "-W", "127.0.0.1:8000", stdin=b"GET /hostname HTTP/1.0\r\n\r\n")
             assert code == 0
             assert out.endswith(f"{spec.label}\n".encode())
 

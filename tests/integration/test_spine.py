@@ -51,13 +51,23 @@ def coder(sandbox: RunningSandbox, *arguments: str, timeout: float = 120) -> sub
 def ansible(sandbox: RunningSandbox, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {**sandbox.env, "PATH": f"{BIN}{os.pathsep}{sandbox.env['PATH']}"}
     return subprocess.run(
-        list(arguments), env=environment, cwd=ROOT, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL
+        list(arguments),
+        env=environment,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        stdin=subprocess.DEVNULL,
     )
 
 
 def instances(sandbox: RunningSandbox) -> list[dict[str, Any]]:
     done = subprocess.run(
-        [str(BIN / "linode-cli"), "linodes", "list", "--json"], env=sandbox.env, capture_output=True, text=True, check=True
+        [str(BIN / "linode-cli"), "linodes", "list", "--json"],
+        env=sandbox.env,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     return list(json.loads(done.stdout))
 
@@ -88,7 +98,9 @@ def test_up_ends_with_an_endpoint_that_answers(sandbox: RunningSandbox, session:
     key = Path(session["api_key_file"])
     assert key.stat().st_mode & 0o777 == 0o600
     client = OpenAI(base_url=session["endpoint"], api_key=key.read_text().strip())
-    answer = client.chat.completions.create(model=session["session"]["model"], messages=[{"role": "user", "content": "hi"}])
+    answer = client.chat.completions.create(
+        model=session["session"]["model"], messages=[{"role": "user", "content": "hi"}]
+    )
     assert answer.choices[0].message.content
     assert answer.usage is not None and answer.usage.completion_tokens > 0
     # Only the replaced key is trusted, and the next key's tags are gone.
@@ -271,7 +283,16 @@ def test_tokens_that_do_not_open(sandbox: RunningSandbox) -> None:
     error = error_of(coder(sandbox_without, "list", "--json"))
     assert (error["kind"], error["exit_code"]) == ("auth", 4)
     made = subprocess.run(
-        [str(BIN / "linode-cli"), "profile", "token-create", "--label", "narrow", "--scopes", "events:read_only", "--json"],
+        [
+            str(BIN / "linode-cli"),
+            "profile",
+            "token-create",
+            "--label",
+            "narrow",
+            "--scopes",
+            "events:read_only",
+            "--json",
+        ],
         env=sandbox.env,
         capture_output=True,
         text=True,

@@ -94,7 +94,7 @@ def engine_command(arguments: list[str]) -> list[str]:
     engine = json.loads(ENGINE.read_text())
     if engine["engine"] == "vllm":
         # The tiny model stands for whatever was asked for; it keeps the name that was asked for.
-        translated = ["--model", engine["model_path"], "--served-model-name", arguments[0], *arguments[1:]]
+        translated = ["--model", engine["model_path"], "--served-model-name", *arguments, *engine["arguments"]]
         return [engine["python"], "-m", "vllm.entrypoints.openai.api_server", *translated]
     return [sys.executable, "-I", "-S", str(Path(__file__).with_name("engine.py")), *arguments]
 
@@ -128,7 +128,9 @@ def supervise(name: str) -> int:
         data = container.load()
         if data is None:
             return 0
-        container.save({**data, "exit_code": code if code >= 0 else 128 - code, "restarts": int(str(data["restarts"])) + 1})
+        container.save(
+            {**data, "exit_code": code if code >= 0 else 128 - code, "restarts": int(str(data["restarts"])) + 1}
+        )
         if data["stopped"] or data["restart"] == "no":
             return 0
         time.sleep(pause)
@@ -144,7 +146,9 @@ def image_path(name: str) -> Path:
 
 def pull(name: str) -> int:
     if active("image_pull_fails"):
-        return fail(f'Error response from daemon: Get "https://registry-1.docker.io/v2/": net/http: request canceled while pulling {name}')
+        return fail(
+            f'Error response from daemon: Get "https://registry-1.docker.io/v2/": net/http: request canceled while pulling {name}'
+        )
     if not image_path(name).exists():
         image_path(name).parent.mkdir(parents=True, exist_ok=True)
         image_path(name).write_text(name)

@@ -73,7 +73,9 @@ class Engine:
         log("INFO", "gpu_model_runner.py:2392", f"Model loading took {size / ranks:.4f} GiB and {pause:.6f} seconds")
         room = card_gib * self.arguments.gpu_memory_utilization - size / ranks - OVERHEAD_GIB
         if room <= 0:
-            refuse("No available memory for the cache blocks. Try increasing `gpu_memory_utilization` when initializing the engine.")
+            refuse(
+                "No available memory for the cache blocks. Try increasing `gpu_memory_utilization` when initializing the engine."
+            )
         per_token = 57344 / ranks  # bytes of a 7B model with grouped-query attention
         needed = per_token * self.max_len / GIB
         if needed > room:
@@ -119,7 +121,9 @@ class Engine:
             for name, kind, value in rows
         )
         success = f'{{engine="0",finished_reason="stop",model_name="{self.names[0]}"}}'
-        return text + f"# TYPE vllm:request_success counter\nvllm:request_success_total{success} {float(self.requests)}\n"
+        return (
+            text + f"# TYPE vllm:request_success counter\nvllm:request_success_total{success} {float(self.requests)}\n"
+        )
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -226,7 +230,9 @@ class Handler(BaseHTTPRequestHandler):
         texts = []
         for message in body["messages"]:  # type: ignore[attr-defined]
             content = message["content"]
-            texts.append(content if isinstance(content, str) else " ".join(part.get("text", "") for part in content or []))
+            texts.append(
+                content if isinstance(content, str) else " ".join(part.get("text", "") for part in content or [])
+            )
         return texts[-1] if texts else ""
 
     def complete(self, body: dict[str, object], prompt: str, prompt_tokens: int, limit: int | None, chat: bool) -> None:

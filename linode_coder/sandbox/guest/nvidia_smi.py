@@ -41,7 +41,9 @@ def main(arguments: list[str]) -> int:
         print("No devices were found")
         return 6
     if active("gpu_lost"):
-        print(f"Unable to determine the device handle for GPU0: {'0000:00:02.0'}: GPU is lost.  Reboot the system to recover this GPU")
+        print(
+            f"Unable to determine the device handle for GPU0: {'0000:00:02.0'}: GPU is lost.  Reboot the system to recover this GPU"
+        )
         return 15
     if not arguments:
         print(f"NVIDIA-SMI {driver}    Driver Version: {driver}    CUDA Version: 13.0")
@@ -54,7 +56,10 @@ def main(arguments: list[str]) -> int:
         return 0
     options = dict(argument.split("=", 1) for argument in arguments if argument.startswith("--") and "=" in argument)
     if set(options) != {"--query-gpu", "--format"} or len(options) != len(arguments):
-        print(f"the sandbox's nvidia-smi knows no arguments, -L and --query-gpu with --format, not: {' '.join(arguments)}", file=sys.stderr)
+        print(
+            f"the sandbox's nvidia-smi knows no arguments, -L and --query-gpu with --format, not: {' '.join(arguments)}",
+            file=sys.stderr,
+        )
         return 2
     style = options["--format"].split(",")
     names = options["--query-gpu"].split(",")

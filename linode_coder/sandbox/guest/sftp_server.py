@@ -101,7 +101,12 @@ class Server:
     def open(self, packet: Packet) -> bytes:
         path, flags, wanted = packet.string(), packet.number(), packet.attributes()
         mode = os.O_RDWR if flags & READ and flags & WRITE else os.O_WRONLY if flags & WRITE else os.O_RDONLY
-        for flag, meaning in ((APPEND, os.O_APPEND), (CREATE, os.O_CREAT), (TRUNCATE, os.O_TRUNC), (EXCLUSIVE, os.O_EXCL)):
+        for flag, meaning in (
+            (APPEND, os.O_APPEND),
+            (CREATE, os.O_CREAT),
+            (TRUNCATE, os.O_TRUNC),
+            (EXCLUSIVE, os.O_EXCL),
+        ):
             mode |= meaning if flags & flag else 0
         return self.handle(os.open(path, mode, stat.S_IMODE(wanted.get(_MODE, (0o666,))[0])))
 

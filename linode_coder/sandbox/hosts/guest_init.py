@@ -190,9 +190,7 @@ class Init:
                 return
             command = self._commands.pop(pid, None)
             if command is not None:
-                messages.send(
-                    self._sock, {"event": "exit", "id": command, "code": os.waitstatus_to_exitcode(status)}
-                )
+                messages.send(self._sock, {"event": "exit", "id": command, "code": os.waitstatus_to_exitcode(status)})
 
     def _handle(self, message: dict[str, Any], files: list[int]) -> None:
         try:

@@ -46,7 +46,15 @@ _EMPTY_DIRS = (
 )
 # What programs under /usr read from /etc and what says nothing about the machine's owner.
 _ETC_FROM_MACHINE = (
-    *("alternatives", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "ca-certificates.conf", "ssl/certs", "pki/tls/certs"),
+    *(
+        "alternatives",
+        "ld.so.cache",
+        "ld.so.conf",
+        "ld.so.conf.d",
+        "ca-certificates.conf",
+        "ssl/certs",
+        "pki/tls/certs",
+    ),
     *("bash.bashrc", "inputrc", "login.defs", "mime.types", "nsswitch.conf", "protocols", "services", "rpc", "shells"),
     *("terminfo", "localtime", "timezone", "python3", "python3.11", "python3.12", "perl", "magic", "networks"),
 )
@@ -109,9 +117,27 @@ nogroup:x:65534:
 """
 # The machine's own versions of these would speak of the machine, or act on it; hosts have stand-ins or none.
 _NEVER_FROM_MACHINE = (
-    *("docker", "dockerd", "containerd", "podman", "nvidia-smi", "nvidia-ctk", "nvidia-persistenced", "nvidia-settings"),
+    *(
+        "docker",
+        "dockerd",
+        "containerd",
+        "podman",
+        "nvidia-smi",
+        "nvidia-ctk",
+        "nvidia-persistenced",
+        "nvidia-settings",
+    ),
     *("systemctl", "journalctl", "loginctl", "hostnamectl", "timedatectl", "cloud-init", "sudo", "snap", "dmesg"),
-    *("apt", "apt-get", "apt-cache", "dpkg", "dpkg-query", "add-apt-repository", "docker-compose", "nvidia-container-cli"),
+    *(
+        "apt",
+        "apt-get",
+        "apt-cache",
+        "dpkg",
+        "dpkg-query",
+        "add-apt-repository",
+        "docker-compose",
+        "nvidia-container-cli",
+    ),
     *("reboot", "shutdown", "poweroff", "halt", "wall", "lsmod", "modprobe", "rmmod", "sshd"),
 )
 
@@ -223,7 +249,7 @@ class Image:
             "fstab": "",
             "machine-id": spec.host_uuid.replace("-", "")[:32].ljust(32, "0") + "\n",
             "profile": "export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n"
-            "for part in /etc/profile.d/*.sh; do [ -r \"$part\" ] && . \"$part\"; done; unset part\n",
+            'for part in /etc/profile.d/*.sh; do [ -r "$part" ] && . "$part"; done; unset part\n',
             "environment": 'PATH="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"\n',
             "sandbox/gpus.json": json.dumps(gpus.describe(str(spec.plan["id"]), spec.gpus, spec.host_uuid), indent=1)
             + "\n",

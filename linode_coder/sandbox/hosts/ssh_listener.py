@@ -135,5 +135,3 @@ class SshListener:
                 f"The host at {self.address} has no usable key in {HOST_KEY}: {error}.",
                 "Write an ed25519 private key there and reload ssh.",
             ) from error
-
-

@@ -399,5 +399,3 @@ class Forward(asyncssh.SSHTCPSession[bytes]):
         self._ended += 1
         if self._ended == 2 and self.inner is not None:
             self.inner.close()
-
-
