@@ -19,7 +19,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.session_name impo
 from . import __version__
 from .api import LinodeReader
 from .content import playbook
-from .tunnel import control_socket, healthy, open_tunnel, ssh_command
+from .tunnel import healthy, open_tunnel, ssh_command
 
 # Read in one round trip: the files that the roles write, and which boot this is.
 _QUESTION = (
@@ -56,7 +56,8 @@ def _content() -> str:
 
 
 def _on_vm(view: dict[str, Any]) -> str | None:
-    command = ssh_command(view, "-S", str(control_socket(view["name"])), "-o", "BatchMode=yes")
+    # Not through the open tunnel: its host key was checked when it was opened, and may be another one by now.
+    command = ssh_command(view, "-o", "ControlPath=none", "-o", "BatchMode=yes")
     done = subprocess.run([*command, _QUESTION], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30)
     return done.stdout if done.returncode == 0 else None
 
