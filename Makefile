@@ -1,20 +1,17 @@
 # make demo    the main job in the local sandbox          make test    lint, types, unit, integration, sanity
 PYTHON ?= python3
 VENV   ?= .venv
-ENGINE ?= standin
 BIN    := $(VENV)/bin
 PYTEST := $(BIN)/pytest -n 2 --dist loadfile
 SHELL  := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test lint types unit integration sanity test-engine test-molecule bench clean constraints dist
+.PHONY: help demo test lint types unit integration sanity test-molecule bench clean constraints dist
 
 help:
 	@echo 'make demo           bring a session up in the local sandbox, ask it something, show the cost, take it down'
-	@echo 'make demo ENGINE=vllm   the same with the real vLLM (CPU build; installs about 1.5 GB once)'
 	@echo 'make test           lint, types, unit, integration and sanity tests'
-	@echo 'make test-engine    tests against the real vLLM CPU build'
 	@echo 'make test-molecule  molecule scenarios on sandbox hosts'
 	@echo 'make bench          ratios of our commands against their peers, in one run'
 	@echo 'make clean          remove everything that make created'
@@ -28,7 +25,7 @@ $(BIN)/.complete: pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(BIN)/.complete
-	@$(BIN)/python tests/demo.py --engine $(ENGINE)
+	@$(BIN)/python tests/demo.py
 
 test: lint types unit sanity integration
 
@@ -44,7 +41,7 @@ unit: $(BIN)/.complete
 	$(PYTEST) tests/unit
 
 integration: $(BIN)/.complete
-	$(PYTEST) tests/integration -m 'not engine'
+	$(PYTEST) tests/integration
 
 sanity: $(BIN)/.complete dist
 	$(BIN)/python tests/sanity.py
@@ -52,9 +49,6 @@ sanity: $(BIN)/.complete dist
 dist: $(BIN)/.complete
 	@rm -rf dist
 	@$(BIN)/python -m build --wheel --no-isolation --outdir dist . > /dev/null
-
-test-engine: $(BIN)/.complete
-	$(BIN)/pytest tests/integration -m engine --timeout 1200
 
 test-molecule: $(BIN)/.complete
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python tests/molecule_in_sandbox.py

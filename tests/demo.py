@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import shlex
@@ -51,16 +50,13 @@ def ask(environment: dict[str, str]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--engine", choices=["standin", "vllm"], default="standin")
-    engine = parser.parse_args().engine
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="linode-coder-demo-") as home:
         os.environ["LINODE_CODER_HOME"] = home
         for name in ("LINODE_TOKEN", "LINODE_API_URL"):
             os.environ.pop(name, None)
         print("This is the sandbox: a Linode account on this machine. Nothing here costs money.", flush=True)
-        run("sandbox", "start", "--hosts", "simulated", "--engine", engine)
+        run("sandbox", "start", "--hosts", "simulated")
         try:
             os.environ.update(exports(run("sandbox", "env", capture=True)))
             run("up", "demo", "--lease", "2h", "--yes")

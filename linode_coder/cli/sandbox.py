@@ -33,7 +33,6 @@ class Hosts(enum.StrEnum):
 
 class Engine(enum.StrEnum):
     standin = "standin"
-    vllm = "vllm"
 
 
 class Timing(enum.StrEnum):
@@ -54,7 +53,7 @@ def start(
         Hosts, typer.Option(help="none: the API alone. simulated: every instance answers SSH.")
     ] = Hosts.simulated,
     engine: Annotated[
-        Engine, typer.Option(help="What serves the model on the hosts: a stand-in, or vLLM on the CPU.")
+        Engine, typer.Option(help="What serves the model on the hosts: a stand-in for vLLM.")
     ] = Engine.standin,
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="Port of the API on loopback; 0 finds and keeps one.")

@@ -91,11 +91,6 @@ class Container:
 
 def engine_command(arguments: list[str]) -> list[str]:
     """What really runs for the image vllm/vllm-openai with these arguments."""
-    engine = json.loads(ENGINE.read_text())
-    if engine["engine"] == "vllm":
-        # The tiny model stands for whatever was asked for; it keeps the name that was asked for.
-        translated = ["--model", engine["model_path"], "--served-model-name", *arguments, *engine["arguments"]]
-        return [engine["python"], "-m", "vllm.entrypoints.openai.api_server", *translated]
     return [sys.executable, "-I", "-S", str(Path(__file__).with_name("engine.py")), *arguments]
 
 
