@@ -11,7 +11,7 @@ from typing import Any
 
 from .api_errors import classify, from_transport
 from .failure import Failure
-from .linode_reader import PAGE_SIZE, api_base, read_pause, token_from
+from .linode_reader import PAGE_SIZE, all_pages, api_base, read_pause, token_from
 
 try:
     import requests
@@ -90,14 +90,7 @@ class LinodeApi:
         return None
 
     def list(self, path: str, x_filter: dict[str, Any] | None = None) -> list[dict[str, Any]]:
-        rows: list[dict[str, Any]] = []
-        page = pages = 1
-        while page <= pages:
-            body = self.get(f"{path}?page={page}&page_size={PAGE_SIZE}", x_filter)
-            rows += body["data"]
-            pages = body["pages"]
-            page += 1
-        return rows
+        return all_pages(self.get, path, x_filter)
 
     def post(self, path: str, data: dict[str, Any] | None = None) -> Any:
         return self._call("POST", path, data=data or {})

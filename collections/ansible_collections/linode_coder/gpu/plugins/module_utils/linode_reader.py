@@ -10,6 +10,7 @@ import json
 import os
 import ssl
 import time
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -53,6 +54,20 @@ def token_from(value: str | None) -> str:
 def read_pause(attempt: int, failure: Failure) -> float:
     """Seconds before a read is repeated: what the API asks for, within reason, else growing from 0.25."""
     return min(30.0, failure.retry_after) if failure.retry_after is not None else 0.25 * 2**attempt
+
+
+def all_pages(
+    get: Callable[[str, dict[str, Any] | None], Any], path: str, x_filter: dict[str, Any] | None
+) -> list[dict[str, Any]]:
+    """Every row of a list, asked for with ``get`` at the largest page size."""
+    rows: list[dict[str, Any]] = []
+    page = pages = 1
+    while page <= pages:
+        body = get(f"{path}?page={page}&page_size={PAGE_SIZE}", x_filter)
+        rows += body["data"]
+        pages = body["pages"]
+        page += 1
+    return rows
 
 
 class LinodeReader:
@@ -108,11 +123,4 @@ class LinodeReader:
 
     def list(self, path: str, x_filter: dict[str, Any] | None = None) -> list[dict[str, Any]]:
         """All pages of a list, one request per 500 entries."""
-        rows: list[dict[str, Any]] = []
-        page = pages = 1
-        while page <= pages:
-            body = self.get(f"{path}?page={page}&page_size={PAGE_SIZE}", x_filter)
-            rows += body["data"]
-            pages = body["pages"]
-            page += 1
-        return rows
+        return all_pages(self.get, path, x_filter)
