@@ -1,0 +1,179 @@
+# Copyright: (c) 2026, linode_coder contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the NVIDIA driver reports in the kernel log: Xid codes in every format since 2012, and faults without a code."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+
+from .kernel_log import KernelLine
+from .nvidia_smi import normalise_bus_id
+
+# Reports of one fault on one card that are closer than this are one burst.
+BURST_SECONDS = 180.0
+# How many lines one report without a code can take.
+_JOINED_LINES = 5
+
+_BUS = r"(?:PCI:)?((?:[0-9A-Fa-f]{4,8}:)?[0-9A-Fa-f]{2,4}:[0-9A-Fa-f]{2}(?:\.[0-9A-Fa-f])?)"
+_XID = re.compile(rf"NVRM: Xid \({_BUS}\): ([0-9]{{1,5}})(?![0-9])[,.]?\s*(.*)", re.DOTALL)
+_IDENTITY = re.compile(rf"NVRM: GPU at {_BUS}: (GPU-\S+)")
+_PID = re.compile(r"\bpid='?([0-9]{1,10}|<unknown>)'?")
+_NAME = re.compile(r"\bname=([^,]*)")
+_CAUSED_BY = re.compile(r"caused by previous Xid ([0-9]{1,5})")
+_RECOVERY = re.compile(
+    r"recovery action changed from 0x[0-9a-f]+ \(([^)]*)\) to 0x[0-9a-f]+ \(([^)]*)\)", re.IGNORECASE
+)
+_PLACE = re.compile(r"\(GPC ([0-9]+), TPC ([0-9]+)")
+
+# Faults that the driver reports without a code. The place of the card, where the line names it, is the first group.
+_ANY_BUS = rf"(?:.*?{_BUS})?"
+_CODELESS = (
+    ("off_bus", re.compile(rf"NVRM:{_ANY_BUS}.*fallen off the bus", re.IGNORECASE | re.DOTALL)),
+    ("reset_required", re.compile(rf"NVRM:{_ANY_BUS}.*NV_ERR_RESET_REQUIRED", re.DOTALL)),
+    ("init_failed", re.compile(rf"NVRM:{_ANY_BUS}.*(?:RmInitAdapter failed|rm_init_adapter failed)", re.DOTALL)),
+    ("gsp_timeout", re.compile(rf"NVRM:{_ANY_BUS}.*(?:HeartbeatTimedOut|GSP Timeout)", re.DOTALL)),
+    ("memory_subsystem", re.compile(rf"NVRM:{_ANY_BUS}.*Memory Subsystem Error", re.DOTALL)),
+    ("mismatch", re.compile(rf"NVRM:{_ANY_BUS}.*API mismatch", re.DOTALL)),
+)
+_VERSION = re.compile(r"version ([0-9]{3}\.[0-9.]*[0-9])")
+# A report that goes on in the next lines, and what those look like.
+_GOES_ON = re.compile(r"API mismatch|The NVIDIA (?:GPU|probe)|PCI ID:")
+_CONTINUATION = re.compile(r"\s*NVRM:\s|\s{2,}")
+
+
+@dataclass(frozen=True)
+class GpuFault:
+    """One burst of equal reports.
+
+    :param kind: ``xid``, or what a report without a code is about.
+    :param code: the Xid; None for a report without a code.
+    :param process: the process at fault, which may be whoever only asked, e.g. nvidia-smi.
+    :param caused_by: the Xid that this one only cleans up after.
+    :param recovery: the driver's recovery action before and after (Xid 154).
+    :param place: graphics processing cluster and texture processing cluster (Xid 13).
+    :param versions: of the user's library and of the module (mismatch).
+    :param message: the first report.
+    """
+
+    kind: str
+    code: int | None
+    bus_id: str | None
+    uuid: str | None
+    pid: int | None
+    process: str | None
+    message: str
+    time: float | None
+    last_time: float | None
+    count: int = 1
+    caused_by: int | None = None
+    recovery: tuple[str, str] | None = None
+    place: tuple[int, int] | None = None
+    versions: tuple[str, ...] = ()
+
+    @property
+    def subject(self) -> str:
+        identity = self.uuid or self.bus_id
+        return f"gpu:{identity}" if identity else "vm"
+
+
+def _optional(text: str | None) -> str | None:
+    return None if text in (None, "", "<unknown>", "'<unknown>'") else text
+
+
+def _xid(match: re.Match[str], line: KernelLine) -> GpuFault:
+    rest = match[3].strip()
+    pid, name = _PID.search(rest), _NAME.search(rest)
+    caused, recovery, place = _CAUSED_BY.search(rest), _RECOVERY.search(rest), _PLACE.search(rest)
+    number = _optional(pid[1]) if pid else None
+    return GpuFault(
+        kind="xid",
+        code=int(match[2]),
+        bus_id=normalise_bus_id(match[1]),
+        uuid=None,
+        pid=int(number) if number else None,
+        process=_optional(name[1].strip()) if name else None,
+        message=line.message.strip(),
+        time=line.time,
+        last_time=line.time,
+        caused_by=int(caused[1]) if caused else None,
+        recovery=(recovery[1], recovery[2]) if recovery else None,
+        place=(int(place[1][:6]), int(place[2][:6])) if place else None,
+    )
+
+
+def _codeless(lines: list[KernelLine], index: int) -> tuple[GpuFault | None, int]:
+    """A report without a code that starts at a line, and how many lines it takes."""
+    first = lines[index]
+    taken = 1
+    if _GOES_ON.search(first.message):
+        while (
+            taken < _JOINED_LINES
+            and index + taken < len(lines)
+            and _CONTINUATION.match(lines[index + taken].message)
+            and not _XID.search(lines[index + taken].message)
+        ):
+            taken += 1
+    joined = " ".join(line.message.strip() for line in lines[index : index + taken])
+    for kind, pattern in _CODELESS:
+        match = pattern.search(joined)
+        if match:
+            return (
+                GpuFault(
+                    kind=kind,
+                    code=None,
+                    bus_id=normalise_bus_id(match[1]),
+                    uuid=None,
+                    pid=None,
+                    process=None,
+                    message=joined if kind in ("mismatch", "off_bus") else first.message.strip(),
+                    time=first.time,
+                    last_time=first.time,
+                    versions=tuple(_VERSION.findall(joined)) if kind == "mismatch" else (),
+                ),
+                taken,
+            )
+    return None, 1
+
+
+def _same_burst(one: GpuFault, other: GpuFault) -> bool:
+    same = (one.kind, one.code, one.bus_id, one.caused_by, one.recovery, one.place)
+    if same != (other.kind, other.code, other.bus_id, other.caused_by, other.recovery, other.place):
+        return False
+    if one.last_time is None or other.time is None:
+        return True
+    return other.time - one.last_time <= BURST_SECONDS
+
+
+def gpu_faults(lines: list[KernelLine]) -> list[GpuFault]:
+    """The driver's reports in the order of their first line, equal ones within a burst collapsed into one."""
+    found: list[GpuFault] = []
+    uuids: dict[str | None, str] = {}
+    index = 0
+    while index < len(lines):
+        line, taken = lines[index], 1
+        fault: GpuFault | None = None
+        if "NVRM:" in line.message:
+            identity, match = _IDENTITY.search(line.message), _XID.search(line.message)
+            if identity:
+                uuids[normalise_bus_id(identity[1])] = identity[2]
+            elif match:
+                fault = _xid(match, _timed(line))
+            else:
+                fault, taken = _codeless([*map(_timed, lines[index : index + _JOINED_LINES])], 0)
+        if fault is not None:
+            for place in range(len(found) - 1, -1, -1):
+                if _same_burst(found[place], fault):
+                    last = fault.last_time if fault.last_time is not None else found[place].last_time
+                    found[place] = replace(found[place], count=found[place].count + 1, last_time=last)
+                    break
+            else:
+                found.append(fault)
+        index += taken
+    return [replace(fault, uuid=uuids.get(fault.bus_id)) for fault in found]
+
+
+def _timed(line: KernelLine) -> KernelLine:
+    """Where a log has no time of day, its time since boot still tells bursts apart."""
+    return line if line.time is not None else replace(line, time=line.uptime)
