@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import json
+
+import pytest
+from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
+from ansible_collections.linode_coder.gpu.plugins.module_utils.heal_attempts import (
+    Attempt,
+    Record,
+    attempt_line,
+    bad_gpu_tags,
+    bad_gpus,
+    from_tags,
+    is_healing_tag,
+    key_of,
+    line,
+    parse,
+    to_tag,
+    whole_lines,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+KEY = key_of("vllm.health|engine|")
+FIRST = Attempt("restart_container", KEY, 1000, "vllm.health|engine|", 1, "connection refused", "ada@laptop", "boot-1")
+CHANGED = Attempt("change_parameters", KEY, 2000, number=2, change={"flag": "max-num-seqs", "old": None, "new": 32})
+REBOOT = Attempt("reboot", KEY, 3000)
+
+
+def test_a_record_is_read_back() -> None:
+    text = (
+        attempt_line(FIRST)
+        + line("acted", 1001, id=FIRST.id)
+        + line("outcome", 1100, id=FIRST.id, outcome="failed")
+        + attempt_line(CHANGED)
+        + line("resumed", 2500, id=CHANGED.id)
+    )
+    record = parse(text)
+    first, second = record.attempts
+    assert (first.outcome, first.acted, first.ended, first.evidence) == ("failed", True, 1100, "connection refused")
+    assert (second.outcome, second.acted, second.resumed, second.change) == ("pending", False, 1, CHANGED.change)
+    assert record.pending() == (second,)
+    assert parse(line("breaker", 5, reason="budget")).breaker == "budget"
+    assert parse(text + line("breaker", 5, reason="x") + line("ack", 3000)) == Record(record.attempts, 3000, None)
+
+
+def test_the_first_judgement_counts() -> None:
+    text = attempt_line(FIRST) + "".join(line("outcome", 9, id=FIRST.id, outcome=one) for one in ("healed", "failed"))
+    assert parse(text).attempts[0].outcome == "healed"
+
+
+def test_a_line_that_was_cut_off_announced_nothing_that_was_done() -> None:
+    text = attempt_line(FIRST)
+    for length in range(len(text)):
+        assert parse(text[:length]) == Record()
+        assert whole_lines(text + text[:length]) == text
+    assert parse(text).attempts == (FIRST,)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "nonsense\n",
+        "{}\n",
+        "[]\n",
+        "\n",
+        line("outcome", 1, id="never:made:1", outcome="healed"),
+        line("party", 1),
+        attempt_line(FIRST) + line("outcome", 1, id=FIRST.id, outcome="better"),
+        json.dumps({"schema": 2, "event": "ack", "at": 1}) + "\n",
+        json.dumps({"schema": 1, "event": "attempt", "at": 1, "rung": "reboot"}) + "\n",
+        json.dumps({"schema": 1, "event": "attempt", "at": 1, "rung": "reboot", "key": "x", "new": 1}) + "\n",
+    ],
+)
+def test_what_makes_no_sense_is_no_empty_record(bad: str) -> None:
+    with pytest.raises(Failure) as caught:
+        parse(bad)
+    assert caught.value.exit_code == 6 and "attempts.jsonl" in str(caught.value.remedy)
+
+
+@given(st.text(max_size=200))
+def test_any_text_is_read_or_refused(text: str) -> None:
+    try:
+        record = parse(text)
+    except Failure as failure:
+        assert failure.remedy
+    else:
+        assert record == Record() or whole_lines(text)
+
+
+def test_tags_remember_what_the_vm_may_not_survive() -> None:
+    tags = [
+        "linode-coder",
+        "lc:gen:1",
+        to_tag(REBOOT).upper(),
+        *bad_gpu_tags(["GPU-5f0e7d3a-0000-1111-2222-333344445555"]),
+    ]
+    assert all(3 <= len(tag) <= 50 for tag in tags)
+    assert [tag for tag in tags if is_healing_tag(tag)] == tags[2:]
+    assert from_tags(tags) == (REBOOT,)
+    assert bad_gpus(tags) == {"gpu-5f0e7d3a-0000-1111-2222-333344445555"}
+    both = parse(attempt_line(REBOOT) + attempt_line(FIRST)).with_tags(from_tags(tags))
+    assert both.attempts == (FIRST, REBOOT)
+    assert parse(attempt_line(FIRST)).with_tags(from_tags(tags)).attempts == (FIRST, REBOOT)
+    assert parse(line("ack", 4000)).with_tags(from_tags(tags)).attempts == ()

@@ -1,0 +1,385 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from ansible_collections.linode_coder.gpu.plugins.module_utils.check_catalogue import CHECKS
+from ansible_collections.linode_coder.gpu.plugins.module_utils.finding import RUNGS, Finding
+from ansible_collections.linode_coder.gpu.plugins.module_utils.heal_attempts import Attempt, Record, key_of
+from ansible_collections.linode_coder.gpu.plugins.module_utils.heal_ladder import (
+    API_RUNGS,
+    BUDGETS,
+    ORDER,
+    PENDING_S,
+    WHEN_IDLE,
+    Event,
+    Observation,
+    Policy,
+    Step,
+    Stop,
+    World,
+    next_step,
+    root_of,
+    verdict,
+)
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.unit.heal.cases import NOW, finding, tried, world
+
+LOST = finding("gpu.lost")
+DEAD = finding("ctr.state", cause="exited")
+MUTE = finding("vllm.health")
+OOM = finding("ctr.oom", cause="context_too_long")
+STANDARD = Policy()
+CONTEXT = {"max-model-len": 30000}
+
+
+def ask(
+    *findings: Finding, attempts: tuple[Attempt, ...] = (), policy: Policy = STANDARD, **changes: Any
+) -> Step | Stop:
+    return next_step(findings, Record(attempts), world(*findings, **changes), policy, NOW)
+
+
+def rung_of(answer: Step | Stop) -> str:
+    return answer.rung if isinstance(answer, Step) else answer.reason
+
+
+def test_the_catalogue_knows_no_rung_that_nobody_takes() -> None:
+    used = {rung for check in CHECKS.values() for rung in check.ladder}
+    assert {WHEN_IDLE.get(rung, rung) for rung in used} <= {*ORDER, "alert"}
+    assert {WHEN_IDLE.get(rung, rung) for rung in RUNGS} == {*ORDER, "alert"}
+    assert {rung for rungs, _allowed in BUDGETS for rung in rungs} == set(ORDER) == set(PENDING_S)
+
+
+# -- what is acted on --------------------------------------------------------------------------------------------------
+
+FIRST_RUNG = (
+    ((DEAD, MUTE), "restart_container"),
+    ((MUTE,), "restart_container"),
+    ((finding("ctr.gpu"), MUTE), "recreate_container"),
+    ((OOM, DEAD, MUTE), "change_parameters"),
+    ((finding("ctr.engine"), DEAD, MUTE), "restart_services"),
+    ((finding("drv.module"), DEAD, MUTE), "reload_driver"),
+    ((finding("drv.mismatch"), MUTE), "reboot"),
+    ((LOST, finding("gpu.count"), DEAD, MUTE), "reboot"),
+    ((finding("gpu.recovery"), MUTE), "reset_gpu"),
+    ((finding("gpu.ecc.sram"),), "recreate_vm"),
+    ((finding("gpu.hang"), MUTE), "reboot"),
+    ((finding("vm.ssh"),), "reboot"),
+    ((finding("gpu.temp"), DEAD), "restart_container"),
+    ((finding("vm.disk"),), "needs_human"),
+    ((finding("ctr.state", cause="gated_model", ladder=("alert",)), MUTE), "config_error"),
+    ((finding("ctr.state", cause="unknown_flag", ladder=()), MUTE), "config_error"),
+    ((LOST, finding("ctr.state", cause="gated_model", ladder=("alert",))), "reboot"),
+    ((finding("vllm.health", "pass"),), "nothing"),
+    ((finding("vllm.health", "warn"),), "nothing"),
+    ((finding("vllm.health", "unknown"),), "blind"),
+    ((finding("gpu.count", "unknown"), finding("vllm.health", "pass")), "blind"),
+    ((), "blind"),
+)
+
+
+@pytest.mark.parametrize(("findings", "expected"), FIRST_RUNG, ids=lambda value: str(value)[:60])
+def test_the_root_of_the_trouble_decides_the_rung(findings: tuple[Finding, ...], expected: str) -> None:
+    assert rung_of(ask(*findings, suggested=CONTEXT)) == expected
+
+
+def test_a_failure_is_seen_twice_before_anything_is_touched() -> None:
+    alone = next_step([MUTE], Record(), world(), Policy(), NOW)
+    assert isinstance(alone, Stop) and alone.reason == "confirm" and alone.until is not None and alone.until > NOW
+    twice = world(earlier=(Observation(NOW - 60, (MUTE,)), Observation(NOW - 30, (MUTE,))))
+    assert rung_of(next_step([MUTE], Record(), twice, Policy(), NOW)) == "restart_container"
+    too_soon = world(earlier=(Observation(NOW - 4, (MUTE,)), Observation(NOW - 2, (MUTE,))))
+    assert rung_of(next_step([MUTE], Record(), too_soon, Policy(), NOW)) == "confirm"
+    long_ago = world(earlier=(Observation(NOW - 4000, (MUTE,)), Observation(NOW - 3000, (MUTE,))))
+    assert rung_of(next_step([MUTE], Record(), long_ago, Policy(), NOW)) == "confirm"
+    between = (Observation(NOW - 90, (MUTE,)), Observation(NOW - 60, ()), Observation(NOW - 30, (MUTE,)))
+    assert rung_of(next_step([MUTE], Record(), world(earlier=between), Policy(), NOW)) == "confirm"
+
+
+def test_a_witness_confirms_and_a_plain_text_needs_one_more_look() -> None:
+    assert rung_of(next_step([DEAD, MUTE], Record(), world(), Policy(), NOW)) == "restart_container"
+    assert rung_of(next_step([LOST], Record(), world(), Policy(), NOW)) == "confirm"
+    again = world(earlier=(Observation(NOW - 1, (LOST,)),))
+    assert rung_of(next_step([LOST], Record(), again, Policy(), NOW)) == "reboot"
+
+
+def test_a_configuration_error_is_told_with_its_remedy() -> None:
+    gated = finding("ctr.state", cause="gated_model", ladder=("alert",), remedy="Accept the licence.")
+    answer = ask(gated, MUTE)
+    assert isinstance(answer, Stop) and answer.needs_person and not answer.trips
+    assert answer.message == gated.summary and answer.remedy == "Accept the licence."
+
+
+# -- climbing ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_ladder_is_climbed_one_rung_at_a_time_to_its_end() -> None:
+    attempts: list[Attempt] = []
+    climbed = []
+    for hour in range(10):
+        answer = ask(MUTE, attempts=tuple(attempts))
+        if isinstance(answer, Stop):
+            break
+        climbed.append((answer.rung, answer.number))
+        attempts.append(tried(MUTE, answer.rung, 36000 - 3600 * hour, number=answer.number))
+    assert climbed == [("restart_container", 1), ("recreate_container", 2), ("reboot", 3)]
+    assert isinstance(answer, Stop) and answer.reason == "needs_human" and answer.trips
+    assert "tried: restart_container, recreate_container, reboot" in answer.message
+
+
+def test_what_healed_before_is_not_repeated_within_a_day() -> None:
+    healed = tried(MUTE, "restart_container", 7200, outcome="healed")
+    assert rung_of(ask(MUTE, attempts=(healed,))) == "recreate_container"
+    yesterday = tried(MUTE, "restart_container", 90000, outcome="healed")
+    assert rung_of(ask(MUTE, attempts=(yesterday,))) == "restart_container"
+    cancelled = tried(MUTE, "restart_container", 7200, outcome="cancelled")
+    assert rung_of(ask(MUTE, attempts=(cancelled,))) == "restart_container"
+
+
+def test_budgets_count_over_all_troubles_and_an_acknowledgement_starts_anew() -> None:
+    other = finding("ctr.cuda")
+    spent = tuple(tried(other, "restart_container", 3600 * hour) for hour in (1, 2, 3))
+    answer = ask(DEAD, MUTE, attempts=spent)
+    assert isinstance(answer, Stop) and answer.reason == "budget" and answer.trips and "3 of 3" in answer.message
+    acknowledged = Record(spent, acknowledged=NOW - 60)
+    assert rung_of(next_step([DEAD, MUTE], acknowledged, world(), Policy(), NOW)) == "restart_container"
+    both = (tried(other, "reboot", 3600), tried(other, "power_cycle", 7200))
+    assert rung_of(ask(LOST, attempts=both)) == "budget"
+    assert rung_of(ask(finding("gpu.ecc.sram"), account_recreations=2)) == "budget"
+
+
+def test_the_breaker_stops_everything_until_a_person_acknowledges() -> None:
+    open_breaker = Record(breaker="The budget is used up.")
+    answer = next_step([DEAD, MUTE], open_breaker, world(), Policy(), NOW)
+    assert isinstance(answer, Stop) and answer.reason == "needs_human" and "--ack" in answer.remedy
+
+
+def test_an_unreadable_record_stops_and_is_not_empty() -> None:
+    answer = next_step([DEAD, MUTE], None, world(), Policy(), NOW)
+    assert isinstance(answer, Stop) and answer.reason == "needs_human"
+
+
+def test_parameters_change_one_after_another_and_never_twice() -> None:
+    flags: dict[str, Any] = {"max-model-len": 32768}
+    given = {"suggested": {"max-num-seqs": None}, "flags": flags}
+    first = ask(OOM, **given)
+    assert isinstance(first, Step) and first.change is not None
+    assert first.change.as_dict() == {"flag": "max-num-seqs", "old": None, "new": 32}
+    made = tried(OOM, "change_parameters", 3600, change=first.change.as_dict())
+    second = ask(OOM, attempts=(made,), suggested={"max-num-seqs": None}, flags={**flags, "max-num-seqs": 32})
+    assert isinstance(second, Step) and second.change is not None and second.change.new == 16
+    # Somebody put the old value back: what failed once does not come again.
+    third = ask(OOM, attempts=(made,), **given)
+    assert isinstance(third, Step) and third.change is not None and third.change.new != 32
+
+
+# -- whether now -------------------------------------------------------------------------------------------------------
+
+
+def event(action: str, ago: int, **changes: Any) -> Event:
+    return Event(**({"id": 1, "action": action, "status": "finished", "at": NOW - ago, "user": "bob"} | changes))
+
+
+WAITING: tuple[tuple[str, tuple[Finding, ...], dict[str, Any], str], ...] = (
+    ("container started", (DEAD, MUTE), {"container_started": NOW - 30}, "cooldown"),
+    ("booted", (LOST,), {"boot_time": NOW - 300}, "cooldown"),
+    ("new VM", (finding("gpu.ecc.sram"),), {"created": NOW - 300}, "cooldown"),
+    ("somebody rebooted", (LOST,), {"events": (event("linode_reboot", 300),)}, "cooldown"),
+    ("Linode's host rebooted", (LOST,), {"events": (event("host_reboot", 300),)}, "cooldown"),
+    ("a job runs", (LOST,), {"events": (event("linode_snapshot", 3000, status="started"),)}, "busy"),
+    ("events unreadable", (LOST,), {"events": None}, "blind"),
+    ("unreachable", (DEAD, MUTE), {"reachable": False}, "blind"),
+    ("requests run", (LOST, finding("vllm.gen", "pass")), {"running": 2}, "busy"),
+    ("requests hang", (LOST, finding("vllm.gen")), {"running": 2}, "reboot"),
+    (
+        "requests run, container",
+        (finding("ctr.gpu"), finding("vllm.gen", "pass")),
+        {"running": 2},
+        "recreate_container",
+    ),
+    ("paused", (DEAD, MUTE), {"paused_until": NOW + 60}, "paused"),
+    ("pause over", (DEAD, MUTE), {"paused_until": NOW - 60}, "restart_container"),
+    ("being deleted", (DEAD, MUTE), {"status": "deleting"}, "nothing"),
+    ("the same card again", (finding("gpu.ecc.sram"),), {"gpus": {"x"}, "bad_gpus": frozenset("x")}, "needs_human"),
+)
+
+
+@pytest.mark.parametrize(("name", "findings", "changes", "expected"), WAITING, ids=[row[0] for row in WAITING])
+def test_what_others_do_is_respected(
+    name: str, findings: tuple[Finding, ...], changes: dict[str, Any], expected: str
+) -> None:
+    assert rung_of(ask(*findings, **changes)) == expected
+
+
+def test_our_own_reboot_is_not_somebody_elses() -> None:
+    ours = tried(LOST, "reboot", 900)
+    changes = {"events": (event("linode_reboot", 899),), "boot_time": NOW - 880}
+    assert (
+        rung_of(ask(finding("gpu.count"), attempts=(tried(finding("gpu.count"), "reboot", 900),), **changes))
+        == "power_cycle"
+    )
+    assert rung_of(ask(LOST, attempts=(ours,), **changes)) == "recreate_vm"
+
+
+@pytest.mark.parametrize("cap", ["off", "alert", "container", "host", "vm"])
+def test_the_policy_caps(cap: str) -> None:
+    policy = Policy(cap=cap)
+    container = rung_of(ask(DEAD, MUTE, policy=policy))
+    boot = rung_of(ask(LOST, policy=policy))
+    replace_vm = rung_of(ask(finding("gpu.ecc.sram"), policy=policy))
+    expected = {
+        "off": ("policy", "policy", "policy"),
+        "alert": ("policy", "policy", "policy"),
+        "container": ("restart_container", "policy", "policy"),
+        "host": ("restart_container", "reboot", "policy"),
+        "vm": ("restart_container", "reboot", "recreate_vm"),
+    }
+    assert (container, boot, replace_vm) == expected[cap]
+
+
+def test_a_warning_is_answered_only_in_an_idle_moment() -> None:
+    pending = finding("gpu.remap", "warn", ladder=("reboot_when_idle",))
+    assert rung_of(ask(pending, running=1)) == "nothing"
+    assert rung_of(ask(pending, running=None)) == "nothing"
+    assert rung_of(ask(pending, idle_seconds=30)) == "nothing"
+    assert rung_of(ask(pending, idle_seconds=3000)) == "reboot"
+    after = ask(pending, attempts=(tried(pending, "reboot", 3600),))
+    assert isinstance(after, Stop) and after.reason == "nothing" and not after.trips
+    bold = finding("gpu.throttle", "warn", ladder=("recreate_vm",))
+    assert rung_of(ask(bold)) == "nothing"
+
+
+def test_an_attempt_belongs_to_who_made_it_then_to_anybody() -> None:
+    fresh = tried(DEAD, "restart_container", 10, outcome="pending")
+    assert rung_of(ask(DEAD, MUTE, attempts=(fresh,))) == "pending"
+    made = tried(DEAD, "restart_container", 600, outcome="pending")
+    assert rung_of(ask(DEAD, MUTE, attempts=(made,))) == "recreate_container"
+    reserved = tried(DEAD, "restart_container", 600, outcome="pending", acted=False)
+    again = ask(DEAD, MUTE, attempts=(reserved,))
+    assert isinstance(again, Step) and (again.rung, again.resume) == ("restart_container", reserved.id)
+    hopeless = replace(reserved, resumed=2)
+    assert rung_of(ask(DEAD, MUTE, attempts=(hopeless,))) == "recreate_container"
+
+
+def test_a_reserved_reboot_is_looked_for_before_it_is_asked_for_again() -> None:
+    reserved = tried(LOST, "reboot", 1300, outcome="pending", acted=False)
+    nothing_came = ask(LOST, attempts=(reserved,))
+    assert isinstance(nothing_came, Step) and (nothing_came.rung, nothing_came.resume) == ("reboot", reserved.id)
+    it_booted = ask(LOST, attempts=(reserved,), boot_time=NOW - 1250)
+    assert rung_of(it_booted) == "recreate_vm"
+    in_the_feed = ask(LOST, attempts=(reserved,), events=(event("linode_reboot", 1299),))
+    assert rung_of(in_the_feed) == "recreate_vm"
+
+
+def test_healed_needs_a_token() -> None:
+    assert verdict(MUTE.fingerprint, [finding("vllm.gen", "pass")]) == "healed"
+    assert verdict(MUTE.fingerprint, [MUTE, finding("vllm.gen", "pass")]) == "failed"
+    assert verdict(MUTE.fingerprint, [finding("vllm.gen")]) == "failed"
+    assert verdict(MUTE.fingerprint, [finding("vllm.health", "warn")]) is None
+    assert verdict(MUTE.fingerprint, []) is None
+
+
+# -- for any history ---------------------------------------------------------------------------------------------------
+
+IDS = sorted(CHECKS)
+
+
+@st.composite
+def troubles(draw: st.DrawFn) -> tuple[Finding, ...]:
+    ids = draw(st.lists(st.sampled_from(IDS), max_size=4, unique=True))
+    made = []
+    for check in ids:
+        severity = draw(st.sampled_from(["pass", "warn", "fail", "unknown"]))
+        cause = draw(st.sampled_from([None, "a", "b"]))
+        ladder = CHECKS[check].ladder
+        if draw(st.booleans()):
+            ladder = tuple(draw(st.lists(st.sampled_from(RUNGS), max_size=4, unique=True)))
+        made.append(finding(check, severity, cause=cause, ladder=ladder))
+    return tuple(made)
+
+
+SUGGESTED = st.sampled_from(
+    [None, {}, CONTEXT, {"max-num-seqs": None, "enforce-eager": None}, {"kv-cache-dtype": None}]
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.tuples(troubles(), st.integers(1, 7200), SUGGESTED, st.booleans()), max_size=60), st.booleans())
+def test_whatever_happens_budgets_hold_and_it_ends(history: list[Any], crashes: bool) -> None:
+    """Any faults in any order, each attempt judged by chance or left by a crash: what was done stays within the budgets,
+    nothing is set twice, unknown is never acted on, and a trouble that stays is given up after finitely many steps."""
+    record, now, flags = Record(), NOW, {"max-model-len": 65536}
+    for findings, passed, suggested, healed in history:
+        now += passed
+        seen = tuple(Observation(now - seconds, findings) for seconds in (60, 200))
+        here = World(created=0, boot_time=0, running=0, waiting=0, earlier=seen, flags=flags, suggested=suggested)
+        answer = next_step(findings, record, here, Policy(), now)
+        if isinstance(answer, Stop):
+            if answer.trips:
+                record = replace(record, breaker=answer.message)
+            continue
+        blamed = [one for one in findings if one.fingerprint == answer.fingerprint]
+        assert blamed and blamed[0].severity in ("fail", "warn")
+        assert record.breaker is None
+        if answer.change is not None:
+            flags = {**flags, answer.change.flag: answer.change.new}
+        change = answer.change.as_dict() if answer.change else None
+        outcome = "pending" if crashes else "healed" if healed else "failed"
+        made = Attempt(
+            answer.rung, key_of(answer.fingerprint), now, answer.fingerprint, change=change, acted=True, outcome=outcome
+        )
+        if answer.resume is None:
+            record = replace(record, attempts=(*record.attempts, made))
+        day = [one for one in record.attempts if one.at > now - 86400]
+        for rungs, allowed in BUDGETS:
+            assert sum(one.rung in rungs for one in day) <= allowed
+        per_trouble = Counter((one.key, one.rung) for one in day if one.rung != "change_parameters")
+        assert not per_trouble or max(per_trouble.values()) == 1
+    changes = [(one.change["flag"], one.change["new"]) for one in record.attempts if one.change]
+    assert len(changes) == len(set(changes))
+
+
+@settings(max_examples=100, deadline=None)
+@given(troubles(), SUGGESTED)
+def test_a_trouble_that_stays_ends_with_a_person(findings: tuple[Finding, ...], suggested: Any) -> None:
+    record, now = Record(), NOW
+    for _ in range(30):
+        now += 2400
+        seen = tuple(Observation(now - seconds, findings) for seconds in (60, 200))
+        here = World(created=0, boot_time=0, running=0, waiting=0, earlier=seen, suggested=suggested)
+        answer = next_step(findings, record, here, Policy(), now)
+        if isinstance(answer, Stop):
+            break
+        change = answer.change.as_dict() if answer.change else None
+        made = Attempt(answer.rung, key_of(answer.fingerprint), now, change=change, acted=True, outcome="failed")
+        record = replace(record, attempts=(*record.attempts, made))
+    assert isinstance(answer, Stop)
+    failing = [one for one in findings if one.severity == "fail"]
+    assert answer.needs_person if failing else answer.reason in ("nothing", "blind")
+
+
+@settings(max_examples=100, deadline=None)
+@given(troubles(), st.booleans())
+def test_unknown_never_acts(findings: tuple[Finding, ...], reachable: bool) -> None:
+    unknown = tuple(replace(one, severity="unknown") for one in findings)
+    answer = next_step(unknown, Record(), world(*unknown, reachable=reachable), Policy(), NOW)
+    assert isinstance(answer, Stop) and answer.reason == "blind"
+
+
+@settings(max_examples=100, deadline=None)
+@given(troubles())
+def test_without_the_events_nothing_is_asked_of_the_provider(findings: tuple[Finding, ...]) -> None:
+    answer = ask(*findings, events=None)
+    assert isinstance(answer, Stop) or answer.rung not in API_RUNGS
+
+
+@given(troubles())
+def test_a_root_is_a_failure_of_these(findings: tuple[Finding, ...]) -> None:
+    fails = [one for one in findings if one.severity == "fail"]
+    root = root_of(fails)
+    assert root is None or root in fails
