@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from ansible_collections.linode_coder.gpu.plugins.module_utils.cost import (
@@ -15,7 +16,13 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.cost import (
 )
 from ansible_collections.linode_coder.gpu.plugins.module_utils.duration import format_duration, parse_duration
 from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
-from ansible_collections.linode_coder.gpu.plugins.module_utils.lease import new_lease, parse_idle
+from ansible_collections.linode_coder.gpu.plugins.module_utils.lease import (
+    Lease,
+    extended,
+    new_lease,
+    parse_idle,
+    parse_until,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -87,3 +94,66 @@ def test_idle_off_zero_and_unset_are_three_things() -> None:
     for text in ("0", "0m", "9m"):
         with pytest.raises(Failure):
             parse_idle(text)
+
+
+NOON = 1_800_014_400  # 2027-01-15T12:00:00Z
+CET = timezone(timedelta(hours=1))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("18:30", "2027-01-15T17:30:00Z"),
+        ("09:00", "2027-01-16T08:00:00Z"),  # over today
+        ("13:00", "2027-01-16T12:00:00Z"),  # now is over as well
+        ("2027-01-15T18:30Z", "2027-01-15T18:30:00Z"),
+        ("2027-01-15 18:30", "2027-01-15T17:30:00Z"),
+        ("2027-01-15T18:30+05:00", "2027-01-15T13:30:00Z"),
+    ],
+)
+def test_times_as_people_write_them(text: str, expected: str) -> None:
+    assert format_time(parse_until(text, NOON, CET)) == expected
+
+
+def test_times_of_this_machine() -> None:
+    local = datetime.fromtimestamp(NOON + 7200).astimezone()
+    assert (
+        parse_until(local.strftime("%Y-%m-%dT%H:%M"), NOON) == parse_until(local.strftime("%H:%M"), NOON) == NOON + 7200
+    )
+
+
+@pytest.mark.parametrize("text", ["", "soon", "25:00", "12:60", "2027-01-15", "2027-13-01T00:00", "9999999999"])
+def test_other_texts_are_no_times(text: str) -> None:
+    with pytest.raises(Failure) as caught:
+        parse_until(text, NOON, CET)
+    assert (caught.value.kind, caught.value.field) == ("usage", "until")
+
+
+LEASE = Lease(NOON + 3600, NOON + 6 * 3600)
+
+
+def test_a_lease_is_extended_from_its_end_and_never_shortened() -> None:
+    assert extended(LEASE, NOON, "2h", None) == NOON + 3 * 3600
+    assert extended(LEASE, NOON + 4 * 3600, "2h", None) == NOON + 6 * 3600  # it was over
+    assert extended(LEASE, NOON, None, "2027-01-15T15:00Z") == NOON + 3 * 3600
+    once = LEASE._replace(end=NOON + 3 * 3600)
+    assert extended(once, NOON, None, "2027-01-15T15:00Z") == NOON + 3 * 3600
+    assert extended(once, NOON, None, "2027-01-15T12:30Z") == NOON + 3 * 3600
+
+
+@pytest.mark.parametrize(
+    ("by", "until", "kind", "field"),
+    [
+        ("6h", None, "refused", "extend"),
+        (None, "2027-01-15T18:01Z", "refused", "until"),
+        (None, "2027-01-15T11:00Z", "usage", "until"),
+        ("x", None, "usage", "extend"),
+        (None, None, "usage", "extend"),
+        ("1h", "18:00", "usage", "extend"),
+    ],
+)
+def test_what_a_lease_cannot_be(by: str | None, until: str | None, kind: str, field: str) -> None:
+    with pytest.raises(Failure) as caught:
+        extended(LEASE, NOON, by, until, UTC)
+    assert (caught.value.kind, caught.value.field) == (kind, field)
+    assert caught.value.remedy

@@ -12,6 +12,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags impo
     merge,
     owner_slug,
     unescape,
+    with_doom,
 )
 from hypothesis import given
 from hypothesis import strategies as st
@@ -31,6 +32,8 @@ SESSIONS = st.builds(
     model=st.text(min_size=1, max_size=32),
     host_key=KEYS,
     next_host_key=st.none() | KEYS,
+    doom=st.none() | TIMES,
+    pause=st.none() | TIMES,
 )
 FOREIGN = st.lists(st.sampled_from(["team-red", "Prod", "lke123", "x y z"]), unique=True)
 
@@ -63,7 +66,7 @@ def test_merging_replaces_ours_and_keeps_theirs(old: SessionTags, new: SessionTa
 
 @given(SESSIONS, st.data())
 def test_every_tag_that_is_lost_is_noticed(tags: SessionTags, data: st.DataObject) -> None:
-    written = encode(SessionTags(**{**tags.__dict__, "next_host_key": None}))
+    written = encode(SessionTags(**{**tags.__dict__, "next_host_key": None, "doom": None, "pause": None}))
     lost = data.draw(st.sampled_from(written))
     if lost.startswith("lc:model:") and lost != written[8]:
         return  # a lost last piece of a long id cannot be noticed by counting
@@ -80,3 +83,13 @@ def test_no_tag_of_anybody_breaks_reading(tags: list[str]) -> None:
 @given(st.text())
 def test_escaping_is_reversible(text: str) -> None:
     assert unescape(escape(text)) == text
+
+
+@given(SESSIONS, FOREIGN, st.none() | TIMES)
+def test_a_mark_changes_nothing_else(tags: SessionTags, foreign: list[str], doom: int | None) -> None:
+    before = foreign + encode(tags) + ["lc:of-a-later-version:1"]
+    marked = with_doom(before, doom)
+    assert decode(marked).whole() == SessionTags(**{**tags.__dict__, "doom": doom})
+    assert [tag for tag in marked if not tag.startswith("lc:doom:")] == [
+        tag for tag in before if not tag.startswith("lc:doom:")
+    ]

@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import threading
+import time
 from typing import Any
 
+import pytest
 from ansible_collections.linode_coder.gpu.plugins.module_utils.host_key import to_openssh
-from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags import decode
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags import decode, with_doom
+from ansible_collections.linode_coder.gpu.plugins.modules import linode_gpu_session_tags
 from scripted_linode import Fault, ScriptedLinode
 
 NEXT = bytes(reversed(range(32)))
@@ -44,3 +48,52 @@ def test_refusals_have_one_sentence(api: ScriptedLinode, run: Any, tags: list[st
     api.add("lc-demo-2", tags)
     assert run("linode_gpu_session_tags", session="demo", model="x")["failure"]["kind"] == "conflict"
     assert api.count("PUT") == 0
+
+
+@pytest.fixture
+def short_verify(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(linode_gpu_session_tags, "VERIFY_S", 0.2)
+
+
+@pytest.mark.usefixtures("short_verify")
+def test_extending_moves_the_end_and_takes_a_mark_back(api: ScriptedLinode, run: Any, tags: list[str]) -> None:
+    end = decode(tags).lease_end
+    row = api.add("lc-demo-1", with_doom([*tags, "team-red"], int(time.time()) + 60))
+    assert run("linode_gpu_session_tags", check=True, session="demo", extend="30m")["changed"] is True
+    done = run("linode_gpu_session_tags", session="demo", extend="30m")
+    assert done["session"]["doomed"] is None
+    assert decode(row["tags"]).lease_end == end + 1800
+    assert "team-red" in row["tags"]
+    until = done["session"]["lease_end"]
+    assert run("linode_gpu_session_tags", session="demo", until=until)["changed"] is False
+    over = run("linode_gpu_session_tags", session="demo", extend="2h")["failure"]
+    assert (over["kind"], over["field"]) == ("refused", "extend")
+    assert decode(row["tags"]).lease_end == end + 1800
+
+
+@pytest.mark.usefixtures("short_verify")
+def test_healing_and_idle_deletion_pause(api: ScriptedLinode, run: Any, tags: list[str]) -> None:
+    api.add("lc-demo-1", tags)
+    assert run("linode_gpu_session_tags", session="demo", pause="1h")["session"]["paused_until"]
+    assert run("linode_gpu_session_tags", session="demo", pause="clear")["session"]["paused_until"] is None
+    assert run("linode_gpu_session_tags", session="demo", pause="clear")["changed"] is False
+
+
+@pytest.mark.usefixtures("short_verify")
+def test_an_extension_that_a_watcher_wrote_over_is_written_again(
+    api: ScriptedLinode, run: Any, tags: list[str]
+) -> None:
+    row = api.add("lc-demo-1", list(tags))
+    end = decode(tags).lease_end
+
+    def watcher() -> None:
+        while decode(row["tags"]).lease_end == end:
+            time.sleep(0.005)
+        row["tags"] = with_doom(tags, 1)  # what it had read before
+
+    thread = threading.Thread(target=watcher)
+    thread.start()
+    run("linode_gpu_session_tags", session="demo", extend="30m")
+    thread.join()
+    assert decode(row["tags"]).lease_end == end + 1800
+    assert decode(row["tags"]).doom is None

@@ -5,8 +5,11 @@
 
 from __future__ import annotations
 
+import re
+from datetime import datetime, timedelta, tzinfo
 from typing import NamedTuple
 
+from .cost import format_time
 from .duration import format_duration, parse_duration
 from .failure import Failure
 
@@ -15,6 +18,8 @@ DEFAULT_CAP = "24h"
 DEFAULT_IDLE = "45m"
 MIN_LEASE_S = 600
 MIN_IDLE_S = 600
+_CLOCK = re.compile(r"\d{1,2}:\d{2}", re.ASCII)
+_DATE = re.compile(r"\d{4}-?\d{2}-?\d{2}", re.ASCII)
 
 
 class Lease(NamedTuple):
@@ -64,3 +69,67 @@ def parse_idle(text: str | None) -> int | None:
             value=text,
         )
     return seconds // 60
+
+
+def parse_until(text: str, now: int, zone: tzinfo | None = None) -> int:
+    """Seconds since the epoch of a time as people write it: 18:30 (the next one), or a date with a time.
+
+    Without a zone of its own it is of ``zone``; None is this machine's.
+    """
+    local = datetime.fromtimestamp(now, zone) if zone else datetime.fromtimestamp(now).astimezone()
+    compact = str(text).strip()
+    try:
+        if _CLOCK.fullmatch(compact):
+            hour, minute = (int(part) for part in compact.split(":"))
+            at = local.replace(hour=hour, minute=minute, second=0, microsecond=0)
+            if at <= local:
+                at = (at + timedelta(days=1)).replace(hour=hour, minute=minute)
+        else:
+            at = datetime.fromisoformat(compact)
+            if _DATE.fullmatch(compact):
+                raise ValueError("a date alone")
+            at = at if at.tzinfo else at.replace(tzinfo=zone) if zone else at.astimezone()
+        return int(at.timestamp())
+    except (ValueError, OverflowError, OSError) as error:
+        raise Failure(
+            "usage",
+            f"until {text!r} is not a time.",
+            remedy="Write 18:30, 2026-12-24T18:30 (this machine's time) or 2026-12-24T18:30Z.",
+            field="until",
+            value=text,
+        ) from error
+
+
+def extended(lease: Lease, now: int, by: str | None, until: str | None, zone: tzinfo | None = None) -> int:
+    """The lease's new end. ``by`` counts from its end, or from now when that is over; ``until`` never shortens it."""
+    if (by is None) == (until is None):
+        raise Failure(
+            "usage",
+            "Say either how long to extend the lease, or until when.",
+            remedy="For example 2h, or --until 18:30.",
+            field="extend",
+        )
+    if until is not None:
+        end = parse_until(until, now, zone)
+        if end <= now:
+            raise Failure(
+                "usage",
+                f"until {until!r} is over: it is {format_time(now)} now.",
+                remedy="Name a later time. To end the session: linode-coder down NAME.",
+                field="until",
+                value=until,
+            )
+    else:
+        end = max(lease.end, now) + parse_duration(str(by), "extend")
+    if end > lease.cap:
+        left = lease.cap - max(lease.end, now)
+        raise Failure(
+            "refused",
+            f"The lease cannot go beyond its hard cap {format_time(lease.cap)}, and this would end it at {format_time(end)}.",
+            remedy=f"Extend it by at most {format_duration(left)}, or start a new session."
+            if left > 0
+            else "It cannot be extended any more; start a new session.",
+            field="until" if until is not None else "extend",
+            value=until if until is not None else by,
+        )
+    return max(lease.end, end)

@@ -37,6 +37,8 @@ class SessionTags:
     model: str
     host_key: bytes
     next_host_key: bytes | None = None  # only while the key on the VM is being replaced
+    doom: int | None = None  # marked for deletion, not before this time
+    pause: int | None = None  # healing and idle deletion are paused until this time
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,8 @@ class DecodedTags:
     model: str | None = None
     host_key: bytes | None = None
     next_host_key: bytes | None = None
+    doom: int | None = None
+    pause: int | None = None
 
     @property
     def complete(self) -> bool:
@@ -86,6 +90,8 @@ class DecodedTags:
             self.model,
             self.host_key,
             self.next_host_key,
+            self.doom,
+            self.pause,
         )
 
 
@@ -134,6 +140,10 @@ def encode(tags: SessionTags) -> list[str]:
     ]
     if tags.next_host_key is not None:
         encoded += _key_tags("nk", tags.next_host_key)
+    if tags.doom is not None:
+        encoded.append(f"lc:doom:{tags.doom}")
+    if tags.pause is not None:
+        encoded.append(f"lc:pause:{tags.pause}")
     return encoded
 
 
@@ -197,6 +207,8 @@ def decode(tags: list[str]) -> DecodedTags:
         missing=tuple(missing),
         idle_minutes=_number(idle),
         next_host_key=_key(values.get("nk0"), values.get("nk1")),
+        doom=_number(values.get("doom")),
+        pause=_number(values.get("pause")),
         **found,  # type: ignore[arg-type]
     )
 
@@ -205,6 +217,12 @@ def merge(existing: list[str], tags: SessionTags) -> list[str]:
     """``existing`` with our part replaced: the tags that other people put on the Linode stay."""
     foreign = [tag for tag in existing if tag.lower() != MARKER and not tag.lower().startswith(_PREFIX)]
     return encode(tags) + foreign
+
+
+def with_doom(existing: list[str], doom: int | None) -> list[str]:
+    """``existing`` marked for deletion at ``doom``, or without a mark; works on incomplete tags too."""
+    kept = [tag for tag in existing if not tag.lower().startswith("lc:doom:")]
+    return kept if doom is None else [*kept, f"lc:doom:{doom}"]
 
 
 def with_changes(tags: SessionTags, **changes: object) -> SessionTags:

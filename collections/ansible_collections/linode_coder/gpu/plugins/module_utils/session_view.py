@@ -44,6 +44,9 @@ def session_view(instance: dict[str, Any], now: int) -> dict[str, Any]:
         "cost_so_far": cost(created, now, hourly),
         "cost_to_lease_end": cost(created, tags.lease_end, hourly) if tags.lease_end else None,
         "paid_until": format_time(paid_until(created, now)),
+        "doomed": format_time(tags.doom) if tags.doom is not None else None,
+        "paused_until": format_time(tags.pause) if tags.pause is not None and tags.pause > now else None,
+        "locks": instance.get("locks"),  # only v4beta says; None is unknown
         "host_keys": [to_openssh(key) for key in keys],
         "complete": tags.complete,
         "missing": list(tags.missing),

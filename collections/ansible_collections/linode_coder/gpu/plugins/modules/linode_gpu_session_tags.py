@@ -27,6 +27,17 @@ options:
   model:
     description: Id of the model that the session serves.
     type: str
+  extend:
+    description: How long to extend the lease by, counted from its end. Takes a mark for deletion back.
+    type: str
+  until:
+    description:
+      - When the lease is to end, for example V(18:30) or V(2026-12-24T18:30Z). Never shortens it.
+      - Takes a mark for deletion back.
+    type: str
+  pause:
+    description: How long healing and idle deletion are to pause from now on, or V(clear). The lease goes on.
+    type: str
 """
 
 EXAMPLES = r"""
@@ -34,6 +45,10 @@ EXAMPLES = r"""
   linode_coder.gpu.linode_gpu_session_tags:
     session: demo
     next_host_key: ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4
+- name: Keep a session for two more hours
+  linode_coder.gpu.linode_gpu_session_tags:
+    session: demo
+    extend: 2h
 """
 
 RETURN = r"""
@@ -51,12 +66,17 @@ connection:
 
 import time
 
+from ..module_utils.duration import parse_duration
 from ..module_utils.failure import Failure
 from ..module_utils.host_key import connection_vars, from_openssh
+from ..module_utils.lease import Lease, extended
 from ..module_utils.linode_module import run
 from ..module_utils.session_name import validate_session_name
 from ..module_utils.session_tags import MARKER, decode, encode, merge, with_changes
 from ..module_utils.session_view import session_view
+
+# Seconds after which a changed lease is read back: whoever read the tags before has written them by then.
+VERIFY_S = 2
 
 
 def public_key(params, field):
@@ -83,6 +103,39 @@ def write(api, instance, tags):
             if failure.kind != "ambiguous" or last_try:
                 raise
     return instance
+
+
+def write_for_good(api, instance, clocks):
+    """As ``write``, for what a watcher may write over at the same moment: read back, and written again if it is gone.
+
+    Tags are only ever replaced as a whole, so two writers at once lose what one of them wrote.
+    """
+    for _attempt in range(3):
+        write(api, instance, with_changes(decode(instance["tags"]).whole(), **clocks))
+        time.sleep(VERIFY_S)
+        instance = api.get(f"linode/instances/{instance['id']}")
+        found = decode(instance["tags"])
+        kept = found.lease_end is not None and found.lease_end >= clocks.get("lease_end", 0)
+        if found.complete and kept and ("pause" not in clocks or found.pause == clocks["pause"]):
+            return instance
+    raise Failure(
+        "conflict",
+        f"Somebody else keeps changing the tags of {instance['label']}.",
+        remedy="Look at them, then run the command again: linode-coder status",
+    )
+
+
+def clock_changes(params, tags, now):
+    """What of the clocks is to change: the lease's end, the mark, the pause."""
+    changes = {}
+    if params["extend"] or params["until"]:
+        end = extended(Lease(tags.lease_end, tags.hard_cap), now, params["extend"], params["until"])
+        changes.update(lease_end=end, doom=None)
+    if params["pause"] == "clear":
+        changes["pause"] = None
+    elif params["pause"]:
+        changes["pause"] = now + parse_duration(params["pause"], "pause")
+    return changes
 
 
 def work(module, api, result):
@@ -118,11 +171,16 @@ def work(module, api, result):
         changes["next_host_key"] = public_key(params, "next_host_key")
     if params["model"]:
         changes["model"] = params["model"]
-    wanted = with_changes(tags, **changes)
+    now = int(time.time())
+    clocks = clock_changes(params, tags, now)
+    wanted = with_changes(tags, **changes, **clocks)
     result["changed"] = wanted != tags
     result["diff"] = {"before": "\n".join(encode(tags)) + "\n", "after": "\n".join(encode(wanted)) + "\n"}
     if result["changed"] and not module.check_mode:
-        instance = write(api, instance, wanted)
+        if changes:
+            instance = write(api, instance, with_changes(tags, **changes))
+        if clocks:
+            instance = write_for_good(api, instance, clocks)
     view = session_view(instance, int(time.time()))
     result["session"] = view
     result["connection"] = connection_vars(view["address"], [from_openssh(key) for key in view["host_keys"]])
@@ -135,6 +193,9 @@ def main():
             "host_key": {"type": "str", "no_log": False},
             "next_host_key": {"type": "str", "no_log": False},
             "model": {"type": "str"},
+            "extend": {"type": "str"},
+            "until": {"type": "str"},
+            "pause": {"type": "str"},
         },
         work,
     )

@@ -1,0 +1,64 @@
+"""linode-coder extend: move the end of a session's lease, up to its hard cap."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+import typer
+from ansible_collections.linode_coder.gpu.plugins.module_utils.cost import cost, format_time, parse_time
+from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
+from ansible_collections.linode_coder.gpu.plugins.module_utils.lease import Lease, extended
+
+from .. import history
+from ..api import LinodeReader
+from ..console import Console, money
+from ..lock import session_lock
+from ..sessions import all_sessions, pick
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@app.command()
+def extend(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the session.")],
+    duration: Annotated[str | None, typer.Argument(metavar="[DURATION]", help="How much longer, e.g. 2h.")] = None,
+    until: Annotated[str | None, typer.Option(help="When it is to end instead: 18:30, 2026-12-24T18:30Z.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON lines of events.")] = False,
+) -> None:
+    """Move the end of a session's lease, up to its hard cap."""
+    console = Console(as_json)
+    view = pick(all_sessions(LinodeReader()), name)
+    if not view["complete"]:
+        raise Failure(
+            "conflict",
+            f"The tags of {view['label']} are incomplete: {', '.join(view['missing'])}.",
+            remedy=f"Put them back in Cloud Manager, or delete the VM: linode-coder down {name}.",
+        )
+    lease = Lease(parse_time(view["lease_end"]), parse_time(view["hard_cap"]))
+    end = extended(lease, int(time.time()), duration, until)
+    total = cost(parse_time(view["created"]), end, view["hourly"])
+    if end == lease.end and not view["doomed"]:
+        console.event("result", command="extend", session=view, changed=0)
+        console.text(f"Nothing to change: the lease of {name} lasts until {view['lease_end']}.")
+        return
+    console.event("plan", command="extend", lease_end=format_time(end), cost_to_lease_end=total)
+    console.note(f"The lease ends {format_time(end)} then, {money(total)} in all to its end.")
+    from ..runner import run_playbook
+
+    started = time.time()
+    with session_lock(name):
+        try:
+            # An absolute time, so that an attempt whose answer was lost can be repeated.
+            outcome = run_playbook("extend", {"session": name, "until": format_time(end)}, console)
+        except Failure as failure:
+            history.ran(name, "extend", started, failure.exit_code, None, failure.message)
+            raise
+    history.ran(name, "extend", started, 0, bool(outcome.changed), None)
+    after = outcome.data["session"]
+    console.event("result", command="extend", session=after, changed=outcome.changed)
+    console.text(
+        f"The lease of {name} ends {after['lease_end']}: {money(after['cost_to_lease_end'])} in all to its end."
+    )
+    if view["doomed"]:
+        console.text("It is no longer marked for deletion.")
