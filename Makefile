@@ -7,12 +7,13 @@ SHELL  := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test lint types unit integration sanity test-molecule bench clean constraints dist
+.PHONY: help demo test lint types unit integration sanity test-docker test-molecule bench clean constraints dist
 
 help:
 	@echo 'make demo           bring a session up in the local sandbox, ask it something, show the cost, take it down'
 	@echo 'make test           lint, types, unit, integration and sanity tests'
 	@echo 'make test-molecule  molecule scenarios on sandbox hosts'
+	@echo 'make test-docker    integration tests on docker hosts (root, docker.io, mmdebstrap)'
 	@echo 'make bench          ratios of our commands against their peers, in one run'
 	@echo 'make clean          remove everything that make created'
 
@@ -49,6 +50,9 @@ sanity: $(BIN)/.complete dist
 dist: $(BIN)/.complete
 	@rm -rf dist
 	@$(BIN)/python -m build --wheel --no-isolation --outdir dist . > /dev/null
+
+test-docker: $(BIN)/.complete
+	$(BIN)/python tests/with_docker.py $(BIN)/pytest tests/docker_hosts
 
 test-molecule: $(BIN)/.complete
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python tests/molecule_in_sandbox.py

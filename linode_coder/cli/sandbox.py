@@ -29,6 +29,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON document.")]
 class Hosts(enum.StrEnum):
     none = "none"
     simulated = "simulated"
+    docker = "docker"
 
 
 class Engine(enum.StrEnum):
@@ -50,7 +51,10 @@ class RateLimits(enum.StrEnum):
 @app.command()
 def start(
     hosts: Annotated[
-        Hosts, typer.Option(help="none: the API alone. simulated: every instance answers SSH.")
+        Hosts,
+        typer.Option(
+            help="none: the API alone. simulated: every instance answers SSH. docker: Debian with systemd and Docker (root)."
+        ),
     ] = Hosts.simulated,
     engine: Annotated[
         Engine, typer.Option(help="What serves the model on the hosts: a stand-in for vLLM.")

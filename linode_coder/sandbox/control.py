@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
 import os
@@ -165,14 +166,25 @@ def stop() -> bool:
     """Whether there was one to stop. Returns when its process is gone."""
     facts = record()
     if facts is None:
-        return False
+        return _stop_docker_hosts()
     os.kill(facts["pid"], signal.SIGTERM)
     deadline = time.monotonic() + 30
     while _alive(facts["pid"]):
         if time.monotonic() > deadline:
             os.kill(facts["pid"], signal.SIGKILL)
         time.sleep(0.05)
+    _stop_docker_hosts()
     return True
+
+
+def _stop_docker_hosts() -> bool:
+    """Containers outlive a server that was killed: whether there were any to stop."""
+    directory = sandbox_dir() / "docker-hosts"
+    if not directory.exists():
+        return False
+    from .hosts.docker_hosts import stop_leftovers
+
+    return asyncio.run(stop_leftovers(directory))
 
 
 def environment(facts: dict[str, Any]) -> dict[str, str]:

@@ -14,7 +14,7 @@ import signal
 import sys
 import time
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from aiohttp import web
 
@@ -26,6 +26,10 @@ from .api.metadata import metadata_app
 from .errors import SandboxError
 from .hosts.base import HostBackend
 from .hosts.none import NoHosts
+
+if TYPE_CHECKING:
+    from .hosts.docker_hosts import DockerHosts
+    from .hosts.simulated import SimulatedHosts
 
 
 async def serve(options: dict[str, Any]) -> None:
@@ -57,10 +61,13 @@ async def _serve(directory: Path, options: dict[str, Any]) -> None:
     if options["hosts"] == "none":
         hosts = NoHosts()
     else:
-        from .hosts.simulated import SimulatedHosts  # brings asyncssh, which an API without hosts does not need
-
-        hosts = SimulatedHosts(
-            directory / "hosts",
+        backend: type[SimulatedHosts] | type[DockerHosts]
+        if options["hosts"] == "docker":
+            from .hosts.docker_hosts import DockerHosts as backend
+        else:  # brings asyncssh, which the others do not need
+            from .hosts.simulated import SimulatedHosts as backend
+        hosts = backend(
+            directory / ("docker-hosts" if options["hosts"] == "docker" else "hosts"),
             lambda instance_id: metadata_app(sandbox, instance_id),
             options["engine_config"],
             options["engine_binds"],

@@ -3,113 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import json
 import os
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from aiohttp import web
 
-from linode_coder.sandbox.hosts.base import HostSpec, SandboxError
-from linode_coder.sandbox.hosts.simulated import SimulatedHosts
-
-
-def keygen(path: Path) -> str:
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", path], check=True)
-    return path.with_suffix(".pub").read_text().strip()
-
-
-class Sandbox:
-    """One `SimulatedHosts` and its client's key; user-data gives every host the key `host_key`."""
-
-    def __init__(self, home: Path) -> None:
-        self.home = home
-        self.client = home / "client"
-        if not self.client.exists():
-            keygen(self.client)
-            keygen(home / "host_key")
-        self.host_key = (home / "host_key.pub").read_text().strip()
-        self.hosts = SimulatedHosts(home / "hosts", self.metadata, {"engine": "standin", "env": {}}, {})
-
-    def metadata(self, instance_id: int) -> web.Application:
-        config = {
-            "ssh_keys": {"ed25519_private": (self.home / "host_key").read_text(), "ed25519_public": self.host_key}
-        }
-        body = base64.b64encode(b"#cloud-config\n" + json.dumps(config).encode()).decode()
-
-        async def token(request: web.Request) -> web.Response:
-            return web.Response(text="token")
-
-        async def user_data(request: web.Request) -> web.Response:
-            return web.Response(text=body)
-
-        app = web.Application()
-        app.router.add_put("/v1/token", token)
-        app.router.add_get("/v1/user-data", user_data)
-        return app
-
-    async def add(self, number: int) -> HostSpec:
-        spec = HostSpec(
-            instance_id=number,
-            label=f"lc-test-{number}",
-            address=self.hosts.allocate_address(),
-            plan={"id": "g2-gpu-rtx4000a1-s"},
-            gpus=1,
-            region="us-ord",
-            image="linode/ubuntu24.04-nvidia",
-            authorized_keys=(self.client.with_suffix(".pub").read_text(),),
-            user_data=None,
-            tags=(),
-            host_uuid="0123456789abcdef0123456789abcdef",
-        )
-        await self.hosts.create(spec)
-        await self.hosts.boot(number)
-        return spec
-
-    def options(self, spec: HostSpec, key: str | None = None) -> list[str]:
-        known = self.home / f"known-{spec.instance_id}"
-        name = spec.address if self.hosts.ssh_port == 22 else f"[{spec.address}]:{self.hosts.ssh_port}"
-        known.write_text(f"{name} {key or self.host_key}\n")
-        pairs = (
-            f"UserKnownHostsFile={known}",
-            "StrictHostKeyChecking=yes",
-            "BatchMode=yes",
-            f"IdentityFile={self.client}",
-        )
-        return [part for pair in pairs for part in ("-o", pair)]
-
-    async def ssh(
-        self, spec: HostSpec, *command: str, stdin: bytes = b"", key: str | None = None
-    ) -> tuple[int, bytes, bytes]:
-        argv = ["ssh", "-p", str(self.hosts.ssh_port), *self.options(spec, key), f"root@{spec.address}", *command]
-        pipe = asyncio.subprocess.PIPE
-        process = await asyncio.create_subprocess_exec(*argv, stdin=pipe, stdout=pipe, stderr=pipe)
-        out, err = await asyncio.wait_for(process.communicate(stdin), 60)
-        assert process.returncode is not None
-        return process.returncode, out, err
-
-    async def say(self, spec: HostSpec, command: str) -> str:
-        code, out, err = await self.ssh(spec, command)
-        assert code == 0, err
-        return out.decode().strip()
-
-
-@asynccontextmanager
-async def sandbox(home: Path) -> AsyncIterator[Sandbox]:
-    made = Sandbox(home)
-    await made.hosts.start()
-    try:
-        yield made
-    finally:
-        await made.hosts.close()
+from linode_coder.sandbox.hosts.base import SandboxError
+from tests.hosts_fixture import keygen, sandbox
 
 
 def test_commands_streams_and_files(tmp_path: Path) -> None:
@@ -211,7 +117,7 @@ SERVER = """
 import asyncio, sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
-from test_sandbox_hosts import Sandbox
+from tests.hosts_fixture import keygen, sandbox
 
 async def main():
     box = Sandbox(Path(sys.argv[1]))
@@ -260,7 +166,7 @@ def test_killing_the_server_leaves_nothing_behind(open_directory: Path, user: st
         os.chown(home, 65534, 65534)
         identity = ["--reuid=65534", "--regid=65534", "--clear-groups"]
         prefix = ["setpriv", *identity, "--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]
-    program = SERVER.format(tests=str(Path(__file__).parent))
+    program = SERVER.format(tests=str(Path(__file__).parents[2]))
     server = subprocess.Popen([*prefix, sys.executable, "-c", program, str(home)], stdout=subprocess.PIPE, text=True)
     assert server.stdout is not None
     with server.stdout:

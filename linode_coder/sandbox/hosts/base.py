@@ -11,7 +11,10 @@ from typing import Any, Protocol
 
 from ..errors import SandboxError
 
-__all__ = ["HostBackend", "HostSpec", "SandboxError"]
+__all__ = ["SSH_FAULTS", "HostBackend", "HostSpec", "SandboxError"]
+
+# Host faults that the backend acts on itself; all others are for the host's own tools.
+SSH_FAULTS = ("wrong_host_key", "ssh_down")
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from . import gpus
 from .base import HostSpec, SandboxError
 
 GUEST_LIBRARY = "/usr/lib/linode-coder-sandbox"
-_GUEST = Path(__file__).resolve().parents[1] / "guest"
+GUEST = Path(__file__).resolve().parents[1] / "guest"
 _NVIDIA_IMAGE = "linode/ubuntu24.04-nvidia"
 # command -> the program of guest/ behind it and its fixed first arguments
 _COMMANDS = {
@@ -183,7 +183,7 @@ class Image:
         for name in _UPPER_DIRS:
             (usr / name).mkdir(parents=True, exist_ok=True)
         library = usr / GUEST_LIBRARY.removeprefix("/usr/")
-        shutil.copytree(_GUEST, library, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
+        shutil.copytree(GUEST, library, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
         for command, program in _COMMANDS.items():
             _write_command(usr / "bin" / command, program)
             if os.path.lexists(f"/usr/sbin/{command}"):
@@ -220,7 +220,7 @@ class Image:
         ssh.mkdir(parents=True, mode=0o700)
         ssh.parent.chmod(0o700)
         keys = ssh / "authorized_keys"
-        keys.write_text("".join(key.rstrip("\n") + "\n" for key in spec.authorized_keys))
+        keys.write_text(authorized_keys(spec))
         keys.chmod(0o600)
         if spec.image == _NVIDIA_IMAGE:
             (root / "var/lib/sandbox/driver").touch()
@@ -251,13 +251,7 @@ class Image:
             "profile": "export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n"
             'for part in /etc/profile.d/*.sh; do [ -r "$part" ] && . "$part"; done; unset part\n',
             "environment": 'PATH="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"\n',
-            "sandbox/gpus.json": json.dumps(gpus.describe(str(spec.plan["id"]), spec.gpus, spec.host_uuid), indent=1)
-            + "\n",
-            "sandbox/engine.json": json.dumps(engine, indent=1) + "\n",
-            "sandbox/host.json": json.dumps(
-                {"id": spec.instance_id, "region": spec.region, "plan": spec.plan["id"], "image": spec.image}, indent=1
-            )
-            + "\n",
+            **sandbox_files(spec, engine),
         }
         for name, text in files.items():
             (etc / name).write_text(text)
@@ -306,6 +300,21 @@ class Image:
             for name in _NEVER_FROM_MACHINE
             if os.path.lexists(f"/usr/{directory}/{name}") and not (self.layer / "usr" / directory / name).exists()
         ]
+
+
+def sandbox_files(spec: HostSpec, engine: dict[str, Any]) -> dict[str, str]:
+    """What the stand-ins of a host read: path below /etc -> text."""
+    facts = {
+        "gpus": gpus.describe(str(spec.plan["id"]), spec.gpus, spec.host_uuid),
+        "engine": engine,
+        "host": {"id": spec.instance_id, "region": spec.region, "plan": spec.plan["id"], "image": spec.image},
+    }
+    return {f"sandbox/{name}.json": json.dumps(fact, indent=1) + "\n" for name, fact in facts.items()}
+
+
+def authorized_keys(spec: HostSpec) -> str:
+    """Content of root's authorized_keys."""
+    return "".join(key.rstrip("\n") + "\n" for key in spec.authorized_keys)
 
 
 def separate_directories() -> list[str]:

@@ -17,7 +17,7 @@ from aiohttp import web
 
 from . import messages
 from .addresses import Addresses
-from .base import HostSpec, SandboxError
+from .base import SSH_FAULTS, HostSpec, SandboxError
 from .guest_init import METADATA_ADDRESS
 from .guest_link import GuestLink
 from .image import GUEST_LIBRARY, Image, remove_tree
@@ -369,7 +369,7 @@ class SimulatedHosts:
 
 
 def _acts_on_ssh(fault: dict[str, Any]) -> bool:
-    return fault["kind"] in ("wrong_host_key", "ssh_down")
+    return fault["kind"] in SSH_FAULTS
 
 
 def _raise_file_limit() -> None:

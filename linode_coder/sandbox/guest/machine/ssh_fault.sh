@@ -1,0 +1,17 @@
+#!/bin/sh
+# ssh_fault.sh own|foreign up|down: present the host's own key or another one, and let SSH answer or not.
+set -eu
+drop_in=/etc/ssh/sshd_config.d/00-sandbox-fault.conf
+if [ "$1" = foreign ]; then
+  key=/run/sandbox-foreign-key
+  [ -e "$key" ] || ssh-keygen -q -t ed25519 -N '' -C '' -f "$key"
+  echo "HostKey $key" > "$drop_in"
+else
+  rm -f "$drop_in"
+fi
+if [ "$2" = down ]; then
+  systemctl stop ssh
+  pkill -x sshd-session || true
+else
+  systemctl restart ssh
+fi
