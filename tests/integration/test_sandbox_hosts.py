@@ -117,7 +117,7 @@ SERVER = """
 import asyncio, sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
-from tests.hosts_fixture import keygen, sandbox
+from tests.hosts_fixture import Sandbox
 
 async def main():
     box = Sandbox(Path(sys.argv[1]))
