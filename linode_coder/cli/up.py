@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from ansible_collections.linode_coder.gpu.plugins.module_utils.duration import format_duration
 from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
+from ansible_collections.linode_coder.gpu.plugins.module_utils.hub_token import hub_token
 from ansible_collections.linode_coder.gpu.plugins.module_utils.quote import as_list, make_quote
 
 from .. import history
@@ -20,6 +21,24 @@ from ..signals import Terminated
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
+def describe_engine(engine: dict[str, Any]) -> list[str]:
+    """What would serve, and what takes the memory of each GPU."""
+    lines = [f"model    {engine['variant']} ({engine['name']}, {engine['precision']})"]
+    fit = engine["fit"]
+    if fit:
+        context = fit["context"] or fit["max_context"]
+        room = f"context {context} tokens" if context else "context unknown until it runs"
+        speed = f", about {fit['decode_tps']:.0f} tokens/s for one user" if fit["decode_tps"] else ""
+        lines.append(f"fit      {room}{speed} (estimates)")
+        weights = "unknown" if fit["weights_gib"] is None else f"{fit['weights_gib']:.1f}"
+        left = "unknown" if fit["kv_gib"] is None else f"{fit['kv_gib']:.1f}"
+        lines.append(
+            f"memory   per GPU {fit['usable_gib']:.1f} GiB usable = weights {weights} + engine {fit['overhead_gib']:.1f} "
+            f"+ KV cache {left} ({fit['kv_dtype']}), tensor parallel {fit['tensor_parallel']}"
+        )
+    return lines + [f"note     {note}" for note in engine["notes"]]
+
+
 def describe(quote: dict[str, Any]) -> list[str]:
     """What would be created and what it costs."""
     offers = quote["offers"]
@@ -29,7 +48,8 @@ def describe(quote: dict[str, Any]) -> list[str]:
     idle = f"{quote['idle_minutes']} min" if quote["idle_minutes"] is not None else "off"
     card = f" ({first['gpus']} x {first['gpu']})" if first["gpu"] else ""
     return [
-        f"session  {quote['session']}, model {quote['model']}",
+        f"session  {quote['session']}",
+        *describe_engine(quote["engine"]),
         f"plan     {first['plan']}{card}, first of {len(offers)} places: {places}",
         f"price    {money(quote['hourly'])} per started hour, at most {money(quote['cost_to_lease_end'])} to the end of the "
         f"lease in {format_duration(left + 30)}",
@@ -69,7 +89,12 @@ def report(console: Console, view: dict[str, Any], data: dict[str, Any], port: i
 @app.command()
 def up(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the session.")],
-    model: Annotated[str | None, typer.Option(help="Model id, organisation/name.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Model of `linode-coder models`, or organisation/name (default: the plan's).")
+    ] = None,
+    variant: Annotated[str | None, typer.Option(help="Variant of the model, by repository or precision.")] = None,
+    context: Annotated[str | None, typer.Option(help="Tokens that have to fit, e.g. 64K (default: what fits).")] = None,
+    tensor_parallel: Annotated[int | None, typer.Option(help="GPUs to spread over (default: all that can).")] = None,
     plan: Annotated[list[str] | None, typer.Option(help="Plan to try; repeat or separate with commas.")] = None,
     region: Annotated[list[str] | None, typer.Option(help="Region to try; repeat or separate with commas.")] = None,
     lease: Annotated[str | None, typer.Option(help="How long it may live, e.g. 4h (default 8h).")] = None,
@@ -92,6 +117,9 @@ def up(
         now=int(time.time()),
         session=name,
         model=model,
+        variant=variant,
+        context=context,
+        tensor_parallel=tensor_parallel,
         plans=plans,
         regions=regions,
         lease=lease,
@@ -99,6 +127,7 @@ def up(
         idle=idle,
         max_cost=max_cost,
         owner=owner,
+        has_hub_token=hub_token() is not None,
     )
     console.event("plan", quote=quote)
     if not quote["existing"]:
@@ -114,6 +143,9 @@ def up(
     variables = {
         "session": name,
         "model": model,
+        "variant": variant,
+        "context": context,
+        "tensor_parallel": tensor_parallel,
         "plan": plans or None,
         "region": regions or None,
         "lease": lease,
@@ -124,8 +156,8 @@ def up(
     }
     with session_lock(name):
         existing = quote["existing"]
-        asked = [value for value in (lease, cap, idle, max_cost) if value is not None]
-        if existing and not converge and not asked and _fits(existing, model, plans, regions):
+        asked = [value for value in (lease, cap, idle, max_cost, context, tensor_parallel) if value is not None]
+        if existing and not converge and not asked and _fits(existing, plans, regions):
             from ..applied import unchanged
 
             console.step("Check that all is as the last up left it")
@@ -138,13 +170,9 @@ def up(
         _run(console, name, variables)
 
 
-def _fits(view: dict[str, Any], model: str | None, plans: str, regions: str) -> bool:
-    """Whether the VM is what was asked for, as far as anything was asked for."""
-    return (
-        model in (None, view["model"])
-        and (not plans or view["plan"] in as_list(plans))
-        and (not regions or view["region"] in as_list(regions))
-    )
+def _fits(view: dict[str, Any], plans: str, regions: str) -> bool:
+    """Whether the VM is where it was asked for, if that was asked; the quote has compared the model."""
+    return (not plans or view["plan"] in as_list(plans)) and (not regions or view["region"] in as_list(regions))
 
 
 def _run(console: Console, name: str, variables: dict[str, Any]) -> None:

@@ -32,7 +32,7 @@ def weights_gib(model: str) -> float | None:
     if match is None:
         return 0.01 if "tiny" in model.lower() else None
     low = model.lower()
-    per_parameter = 0.6 if any(word in low for word in ("awq", "gptq", "int4", "nvfp4", "w4a16")) else 2.0
+    per_parameter = 0.6 if any(word in low for word in ("awq", "gptq", "int4", "nvfp4", "w4a16", "gpt-oss")) else 2.0
     if "fp8" in low or "int8" in low:
         per_parameter = 1.05
     return float(match.group(1)) * 1e9 * per_parameter / GIB

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from .failure import Failure
@@ -30,7 +31,8 @@ def near(value: str, known: list[str]) -> str:
     return f"Did you mean {', '.join(matches)}?" if matches else f"Known are {', '.join(sorted(known)[:12])}."
 
 
-def _chosen_plans(types: list[dict[str, Any]], wanted: list[str]) -> list[dict[str, Any]]:
+def chosen_plans(types: list[dict[str, Any]], wanted: list[str]) -> list[dict[str, Any]]:
+    """The plans that were named, in that order; Failure(usage) when one is not known or has no GPU."""
     by_id = {plan["id"]: plan for plan in types}
     gpu_ids = [plan["id"] for plan in types if is_gpu_plan(plan)]
     for name in wanted:
@@ -73,20 +75,21 @@ def all_offers(
     plans: list[str],
     wanted_regions: list[str],
     min_vram_gb: int = DEFAULT_MIN_VRAM_GB,
+    suits: Callable[[str], bool] | None = None,
 ) -> list[Offer]:
-    """Every offer that matches, best first.
+    """Every offer that matches, best first. ``suits`` says of a plan nobody named whether it may be offered.
 
     Plans and regions that the user named keep the user's order; otherwise the cheapest plan comes first and, at equal
     price, regions that advertise stock. Failure(usage) for unknown names, Failure(capacity) when nothing is left.
     """
-    named_plans = _chosen_plans(types, plans)
+    named_plans = chosen_plans(types, plans)
     region_ids = _chosen_regions(regions, wanted_regions)
     stock = {(row["plan"], row["region"]): bool(row["available"]) for row in availability}
     offers = []
     for plan in named_plans or [plan for plan in types if is_gpu_plan(plan)]:
         card = card_of(plan["id"])
         vram = card.vram_gb * plan["gpus"] if card else None
-        if not named_plans and (vram is None or vram < min_vram_gb):
+        if not named_plans and (vram is None or vram < min_vram_gb or not (suits is None or suits(plan["id"]))):
             continue
         for region in region_ids:
             hourly = hourly_price(plan, region)
@@ -125,9 +128,10 @@ def build_offers(
     plans: list[str],
     wanted_regions: list[str],
     min_vram_gb: int = DEFAULT_MIN_VRAM_GB,
+    suits: Callable[[str], bool] | None = None,
 ) -> list[Offer]:
     """What `up` tries, in order. Without a plan only the lowest price is offered: falling back never costs more."""
-    offers = all_offers(types, regions, availability, plans, wanted_regions, min_vram_gb)
+    offers = all_offers(types, regions, availability, plans, wanted_regions, min_vram_gb, suits)
     if not plans:
         offers = [offer for offer in offers if offer.hourly == offers[0].hourly]
     return offers[:MAX_OFFERS]

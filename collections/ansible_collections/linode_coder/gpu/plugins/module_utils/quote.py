@@ -8,15 +8,17 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from .cost import cost, format_time, paid_until
+from .engine_choice import Engine, best_on_plan, default_model, on_plan
 from .failure import Failure
+from .gpu_plans import Plan, is_gpu_plan, known_plan, plan_of
 from .lease import new_lease, parse_idle
-from .offers import DEFAULT_MIN_VRAM_GB, Offer, build_offers
+from .model_catalogue import Selection, catalogue, find
+from .model_data import DEFAULT_MODEL
+from .model_request import Lookup, Request, check_access, make_request, resolve, unlisted
+from .offers import DEFAULT_MIN_VRAM_GB, Offer, all_offers, build_offers, chosen_plans
 from .session_name import instance_label, validate_session_name
 from .session_tags import MARKER, owner_slug
 from .session_view import session_view
-
-# Serves on the smallest plan and is licensed for any use.
-DEFAULT_MODEL = "Qwen/Qwen2.5-Coder-7B-Instruct-AWQ"
 
 
 class Reader(Protocol):
@@ -33,19 +35,6 @@ def as_list(value: str | list[str] | tuple[str, ...] | None) -> list[str]:
         return []
     items = value.split(",") if isinstance(value, str) else value
     return [str(item).strip() for item in items if str(item).strip()]
-
-
-def validate_model(model: str | None) -> str:
-    text = model or DEFAULT_MODEL
-    if len(text) > 96 or text.strip() != text or not text.isprintable() or " " in text:
-        raise Failure(
-            "usage",
-            f"model {model!r} is not a model id.",
-            remedy=f"Use an id of the form organisation/name, for example {DEFAULT_MODEL}.",
-            field="model",
-            value=model,
-        )
-    return text
 
 
 def find_session(instances: list[dict[str, Any]], session: str, now: int) -> dict[str, Any] | None:
@@ -83,12 +72,176 @@ def affordable(offers: list[Offer], max_cost: float | None, now: int, lease_end:
     )
 
 
+def _default_for(plan_id: str) -> Selection:
+    selection = find(catalogue(), default_model(plan_id) or DEFAULT_MODEL)
+    if selection is None:  # a user's catalogue may have taken its place
+        model = unlisted(DEFAULT_MODEL)
+        return Selection(model, model.variants[0])
+    return selection
+
+
+def _engine(request: Request, plan: Plan, chosen: Selection | None = None) -> Engine:
+    selection = chosen or request.selection or _default_for(plan.id)
+    return best_on_plan(selection, plan, request.context, request.tensor_parallel)
+
+
+def _with_one_variant(request: Request, plans: list[Plan]) -> list[Engine]:
+    """The engines of the plans on which one and the same variant serves: that of the first plan where any does.
+
+    A VM says in its tags what it serves before it is known which of the plans has room for it.
+    """
+    chosen: Selection | None = None
+    engines = []
+    for plan in plans:
+        engine = _engine(request, plan, chosen)
+        if engine.problem is None:
+            chosen = chosen or Selection(engine.model, engine.variant)
+            engines.append(engine)
+    return engines
+
+
+class _Market:
+    """The account's plans, regions and stock, as read once."""
+
+    def __init__(self, reader: Reader, regions: list[str], min_vram_gb: int) -> None:
+        self.types = reader.list("linode/types")
+        self.regions = reader.list("regions")
+        self.availability = reader.list("regions/availability")
+        self.wanted_regions = regions
+        self.min_vram_gb = min_vram_gb
+        self.plans = {row["id"]: plan_of(row) for row in self.types if is_gpu_plan(row)}
+
+    def offers(self, plans: list[str], suits: set[str] | None = None) -> list[Offer]:
+        return build_offers(
+            self.types,
+            self.regions,
+            self.availability,
+            plans,
+            self.wanted_regions,
+            self.min_vram_gb,
+            None if suits is None else suits.__contains__,
+        )
+
+    def cheapest(self, suits: set[str]) -> Offer | None:
+        """The cheapest offer of these plans in the wanted regions."""
+        if not suits:
+            return None
+        try:
+            found = all_offers(
+                self.types, self.regions, self.availability, [], self.wanted_regions, 0, suits.__contains__
+            )
+        except Failure:  # none of them has a price there
+            return None
+        return min(found, key=lambda offer: offer.hourly)
+
+
+def _refusal(request: Request, engine: Engine, market: _Market) -> Failure:
+    """Why ``engine`` is not started, and what would fit at which price."""
+    selection = request.selection or Selection(engine.model, engine.variant)
+    fitting = {}
+    for plan in market.plans.values():
+        other = best_on_plan(selection, plan, request.context, request.tensor_parallel)
+        if other.problem is None and other.fit is not None:
+            fitting[plan.id] = other
+    hints = []
+    offer = market.cheapest(set(fitting))
+    if offer is not None:
+        other = fitting[offer.plan]
+        context = other.fit.max_context if other.fit else None
+        room = f" with a context of {context} tokens" if context else ""
+        hints.append(f"{other.variant.id} fits on {offer.plan} at ${offer.hourly:.2f}/h{room}.")
+    elif not fitting:
+        hints.append("It fits on no plan of this account.")
+    field = "model"
+    if request.context is not None:
+        without = on_plan(engine.model, engine.variant, engine.plan, None, engine.tensor_parallel)
+        longest = without.fit.max_context if without.fit and without.problem is None else None
+        if longest is not None:
+            field = "context"
+            hints.append(f"Here a context of {longest} tokens fits.")
+    if field == "model":
+        fallback = default_model(engine.plan.id)
+        if fallback and fallback != engine.variant.id:
+            hints.append(f"{engine.plan.id} serves for example {fallback}.")
+    wrong_spread = (
+        request.tensor_parallel is not None
+        and _engine(Request(request.selection, request.context), engine.plan).problem is None
+    )
+    return Failure(
+        "usage" if wrong_spread else "refused",
+        f"{selection.variant.id if selection.variant else selection.model.id} does not fit on {engine.plan.id}"
+        + (f" over {request.tensor_parallel} GPUs." if wrong_spread else "."),
+        cause=engine.problem,
+        remedy=" ".join(hints),
+        field="tensor_parallel" if wrong_spread else field,
+        value=request.tensor_parallel
+        if wrong_spread
+        else request.context
+        if field == "context"
+        else selection.model.id,
+    )
+
+
+def _place(request: Request, market: _Market, plans: list[str]) -> tuple[list[Offer], list[Engine]]:
+    """Where it could run, and what would run there; Failure(refused) when it fits nowhere."""
+    if plans:
+        chosen_plans(market.types, plans)
+        engines = _with_one_variant(request, [market.plans[name] for name in plans])
+        if not engines:
+            raise _refusal(request, _engine(request, market.plans[plans[0]]), market)
+        return market.offers([engine.plan.id for engine in engines]), engines
+    if request.selection is None:
+        request = Request(find(catalogue(), DEFAULT_MODEL), request.context, request.tensor_parallel)
+    known = [plan for plan in market.plans.values() if plan.card is not None]
+    fitting = [plan for plan in known if _engine(request, plan).problem is None]
+    suits = {plan.id for plan in fitting if plan.advised} or {plan.id for plan in fitting}
+    if known and not suits:
+        largest = max(known, key=lambda plan: plan.gpus * (plan.card.cuda_gib if plan.card else 0.0))
+        raise _refusal(request, _engine(request, largest), market)
+    offers = market.offers([], suits)
+    engines = _with_one_variant(request, [market.plans[name] for name in dict.fromkeys(offer.plan for offer in offers)])
+    return [offer for offer in offers if offer.plan in {engine.plan.id for engine in engines}], engines
+
+
+def _existing_plan(reader: Reader, plan_id: str) -> Plan | None:
+    plan = known_plan(plan_id)
+    if plan is not None:
+        return plan
+    return next((plan_of(row) for row in reader.list("linode/types") if row["id"] == plan_id), None)
+
+
+def _existing_engine(reader: Reader, existing: dict[str, Any], request: Request, lookup: Lookup) -> Engine | None:
+    """What serves, or has to serve, on a VM that exists; Failure(refused) when another model is asked for."""
+    served = existing["model"]
+    plan = _existing_plan(reader, existing["plan"]) if existing["plan"] else None
+    if not served or plan is None:
+        return None
+    found = find(catalogue(), served)
+    asked = request.selection
+    if asked is not None:
+        names = [asked.variant.id] if asked.variant else [variant.id for variant in asked.model.variants]
+        if served not in names:
+            raise Failure(
+                "refused",
+                f"Session {existing['name']} serves {served}, not {names[0]}.",
+                remedy=f"Change it with: linode-coder switch-model {existing['name']} {names[0]}",
+                field="model",
+                value=names[0],
+            )
+    selection = found or resolve(served, lookup)
+    variant = selection.variant or selection.model.variants[0]
+    return on_plan(selection.model, variant, plan, request.context, request.tensor_parallel)
+
+
 def make_quote(
     reader: Reader,
     *,
     now: int,
     session: str,
     model: str | None = None,
+    variant: str | None = None,
+    context: str | int | None = None,
+    tensor_parallel: int | None = None,
     plans: str | list[str] | None = None,
     regions: str | list[str] | None = None,
     lease: str | None = None,
@@ -98,14 +251,17 @@ def make_quote(
     owner: str | None = None,
     generation: int = 1,
     min_vram_gb: int = DEFAULT_MIN_VRAM_GB,
+    lookup: Lookup = unlisted,
+    has_hub_token: bool = False,
 ) -> dict[str, Any]:
     """Validate everything and price it. Failure for the first thing that is wrong; nothing is changed.
 
     ``existing`` in the answer is the session's view when its VM exists already: its price and lease are then the ones
-    that hold, and no catalogue is read.
+    that hold, and no catalogue of the account is read. ``engine`` is what would serve on the first offer, or serves on
+    that VM; ``engines`` the same for every plan among the offers.
     """
     name = validate_session_name(session)
-    chosen_model = validate_model(model)
+    request = make_request(lookup, model, variant, context, tensor_parallel)
     clocks = new_lease(now, lease, cap)
     idle_minutes = parse_idle(idle)
     existing = find_session(reader.list("linode/instances", {"tags": MARKER}), name, now)
@@ -113,7 +269,6 @@ def make_quote(
         "session": name,
         "label": instance_label(name, generation),
         "generation": generation,
-        "model": (existing or {}).get("model") if existing and not model else chosen_model,
         "owner": owner_slug(owner or "unknown"),
         "lease_end": format_time(clocks.end),
         "lease_end_epoch": clocks.end,
@@ -124,21 +279,23 @@ def make_quote(
         "offers": [],
     }
     if existing:
+        engine = _existing_engine(reader, existing, request, lookup)
+        quote["model"] = engine.variant.id if engine else existing["model"]
+        quote["engine"] = engine.as_dict() if engine else None
+        quote["engines"] = {engine.plan.id: quote["engine"]} if engine else {}
         quote["hourly"] = quote["hourly_max"] = existing["hourly"]
         quote["cost_to_lease_end"] = existing["cost_to_lease_end"]
         quote["cost_to_cap"] = None
         quote["paid_until"] = existing["paid_until"]
         return quote
-    wanted_regions = as_list(regions)
-    offers = build_offers(
-        reader.list("linode/types"),
-        reader.list("regions"),
-        reader.list("regions/availability"),
-        as_list(plans),
-        wanted_regions,
-        min_vram_gb,
-    )
+    offers, engines = _place(request, _Market(reader, as_list(regions), min_vram_gb), as_list(plans))
+    for engine in engines:
+        check_access(engine.model, engine.variant, has_hub_token)
     offers = affordable(offers, max_cost, now, clocks.end)
+    by_plan = {engine.plan.id: engine.as_dict() for engine in engines}
+    quote["engine"] = by_plan[offers[0].plan]
+    quote["engines"] = {offer.plan: by_plan[offer.plan] for offer in offers}
+    quote["model"] = quote["engine"]["variant"]
     # The dearest offer is what may have to be paid.
     dearest = max(offer.hourly for offer in offers)
     worst = cost(now, clocks.end, dearest)

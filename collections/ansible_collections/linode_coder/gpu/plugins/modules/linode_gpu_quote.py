@@ -20,8 +20,19 @@ options:
     type: str
     required: true
   model:
-    description: Model id. A default that suits the smallest plan is used when this is not set.
+    description:
+      - A model of the catalogue, one of its variants, or any repository of the Hugging Face Hub.
+      - Not set, the plan's default is served, on the cheapest plan that serves it well when no plan is named either.
     type: str
+  variant:
+    description: The variant of the model, by its repository or its precision. The one that serves best when not set.
+    type: str
+  context:
+    description: Tokens of context that have to fit, for example V(65536) or V(64K). As many as fit when not set.
+    type: str
+  tensor_parallel:
+    description: Over how many GPUs the model is spread. As many as possible when not set.
+    type: int
   plans:
     description: Plans in the order in which they are tried. The cheapest ones that suit when empty.
     type: list
@@ -86,6 +97,40 @@ quote:
       type: list
       elements: dict
       returned: success
+    engine:
+      description: What serves on the first offer or on the VM that exists. Null when that is unknown.
+      type: dict
+      returned: success
+      contains:
+        variant:
+          description: Repository of the weights.
+          type: str
+          returned: success
+        flags:
+          description: Flags of the engine, as they stand in its configuration file.
+          type: dict
+          returned: success
+        environment:
+          description: Environment of the engine.
+          type: dict
+          returned: success
+        fit:
+          description: Memory per GPU in GiB, context that fits, expected speed. Null for an unknown card.
+          type: dict
+          returned: success
+        notes:
+          description: What the user should know, one sentence each.
+          type: list
+          elements: str
+          returned: success
+        asked:
+          description: Settings that were asked for, null where a default was taken.
+          type: dict
+          returned: success
+    engines:
+      description: The same by plan, for all plans among the offers.
+      type: dict
+      returned: success
     existing:
       description: The session's view when its VM exists already, else null.
       type: dict
@@ -119,6 +164,7 @@ quote:
 
 import time
 
+from ..module_utils.hub_token import hub_token
 from ..module_utils.linode_module import run
 from ..module_utils.quote import make_quote
 
@@ -128,6 +174,9 @@ def work(module, api, result):
     names = (
         "session",
         "model",
+        "variant",
+        "context",
+        "tensor_parallel",
         "plans",
         "regions",
         "lease",
@@ -138,7 +187,9 @@ def work(module, api, result):
         "generation",
         "min_vram_gb",
     )
-    result["quote"] = make_quote(api, now=int(time.time()), **{name: params[name] for name in names})
+    result["quote"] = make_quote(
+        api, now=int(time.time()), has_hub_token=hub_token() is not None, **{name: params[name] for name in names}
+    )
 
 
 def main():
@@ -146,6 +197,9 @@ def main():
         {
             "session": {"type": "str", "required": True},
             "model": {"type": "str"},
+            "variant": {"type": "str"},
+            "context": {"type": "str"},
+            "tensor_parallel": {"type": "int"},
             "plans": {"type": "list", "elements": "str", "default": []},
             "regions": {"type": "list", "elements": "str", "default": []},
             "lease": {"type": "str"},
