@@ -95,7 +95,7 @@ def error_of(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
 def session(sandbox: RunningSandbox) -> Iterator[dict[str, Any]]:
     yield result_of(coder(sandbox, "up", "main", "--yes", "--json"))
     down = result_of(coder(sandbox, "down", "main", "--yes", "--json"))
-    assert down["hours"] == 1 and down["cost"] == 0.52
+    assert down["hours"] == 1 and down["cost"] == 0.67
 
 
 def test_up_ends_with_an_endpoint_that_answers(sandbox: RunningSandbox, session: dict[str, Any]) -> None:

@@ -62,7 +62,8 @@ def on_plan(
     model: Model, variant: Variant, plan: Plan, context: int | None = None, tensor_parallel: int | None = None
 ) -> Engine:
     """The engine that serves ``variant`` on ``plan``, with what speaks against it."""
-    spread = tensor_parallel or largest_tensor_parallel(plan.gpus, model.heads)
+    sandbox = variant.id.startswith(SANDBOX_ORGANISATION)
+    spread = tensor_parallel or (1 if sandbox else largest_tensor_parallel(plan.gpus, model.heads))
     notes = []
     result = None
     problem = None
@@ -78,7 +79,7 @@ def on_plan(
         )
         if result.fits is False:
             problem = result.why
-        elif result.fits is None and result.why and not variant.id.startswith(SANDBOX_ORGANISATION):
+        elif result.fits is None and result.why and not sandbox:
             notes.append(result.why)
         if not plan.card.bf16 and variant.precision in ("fp8", "nvfp4"):
             notes.append(f"{variant.precision} on the {plan.card.name} saves memory only, and nobody has verified it.")
@@ -91,7 +92,7 @@ def on_plan(
                 f"The weights of {variant.id} take {variant.disk_gb:.0f} GB and the system {DISK_RESERVE_GB} GB, and the "
                 f"disk of {plan.id} has {disk_gb:.0f} GB."
             )
-    if spread < plan.gpus:
+    if spread < plan.gpus and not sandbox:
         notes.append(f"It uses {spread} of the {plan.gpus} GPUs: the model cannot be spread over {plan.gpus}.")
     if not plan.advised:
         notes.append(f"{plan.id} has {plan.vcpus} vCPUs, fewer than the engine's advice of {2 * (2 + plan.gpus)}.")

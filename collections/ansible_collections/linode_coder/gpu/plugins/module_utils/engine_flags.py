@@ -33,18 +33,21 @@ def engine_flags(
     Without a ``context`` the engine takes the longest that fits, by its own measure and not by our estimate. ``card`` is
     None for a plan whose card is unknown: then nothing is assumed of it.
     """
-    if variant.id.startswith(SANDBOX_ORGANISATION):
+    sandbox = variant.id.startswith(SANDBOX_ORGANISATION)
+    if sandbox:
         # Served by the engine's CPU build, whatever card the sandbox shows.
         card = None
     flags: dict[str, Any] = {
         "served-model-name": [SERVED_ALIAS, variant.id],
-        "max-model-len": context or "auto",
         "tensor-parallel-size": tensor_parallel,
-        "gpu-memory-utilization": DEFAULT_UTILIZATION,
         "max-num-seqs": _LARGE_SEQUENCES if card and card.cuda_gib >= _LARGE_GIB else _SMALL_SEQUENCES,
         # Without it a SIGTERM cuts streams off, and waits for ever for clients that hold one open.
         "shutdown-timeout": 60,
     }
+    if context or not sandbox:
+        flags["max-model-len"] = context or "auto"
+    if card:
+        flags["gpu-memory-utilization"] = DEFAULT_UTILIZATION
     if model.tool_parser:
         flags["enable-auto-tool-choice"] = True
         flags["tool-call-parser"] = model.tool_parser
