@@ -16,10 +16,19 @@ _LISTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "/databases/instances": ("databases:read_only", ("engine", "label", "region", "status", "type")),
     "/longview/clients": ("longview:read_only", ("label",)),
     "/object-storage/buckets": ("object_storage:read_only", ()),
-    "/networking/vlans": ("linodes:read_only", ("label", "region")),
     "/networking/ipv6/ranges": ("ips:read_only", ()),
     "/networking/ipv6/pools": ("ips:read_only", ()),
     "/networking/reserved/ips": ("ips:read_only", ("address", "region")),
+    "/networking/prefixlists": ("firewall:read_only", ("name", "visibility", "id")),
+    "/networking/firewalls/rulesets": ("firewall:read_only", ("id", "label", "type")),
+    "/images/sharegroups": ("images:read_only", ("id", "label", "is_suspended")),
+    "/account/child-accounts": ("child_account:read_only", ()),
+    "/account/oauth-clients": ("account:read_only", ()),
+    "/account/payment-methods": ("account:read_only", ()),
+    "/account/service-transfers": ("account:read_only", ()),
+    "/profile/apps": ("account:read_only", ()),
+    "/profile/devices": ("account:read_only", ()),
+    "/profile/logins": ("account:read_only", ()),
 }
 
 

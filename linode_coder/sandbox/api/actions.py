@@ -13,6 +13,7 @@ from .instances import (
     check_capacity,
     check_deploy,
     check_unique,
+    free_address,
     new_record,
     one,
     show,
@@ -126,6 +127,38 @@ def resize(call: Call) -> Json:
     return {}
 
 
+@route("POST", "/linode/instances/{linodeId}/migrate", _RW)
+def migrate(call: Call) -> Json:
+    """To another region, powered off; without one the migration that support scheduled, of which there is never one."""
+    record, body, sandbox = one(call), call.body, call.sandbox
+    problems = Problems()
+    if body.get("migration_type") not in (None, "cold", "warm"):
+        problems.add("Must be one of warm, cold", "migration_type")
+    region = sandbox.catalogue.region.get(str(body.get("region")))
+    if body.get("region") is not None and region is None:
+        problems.add("region is not valid", "region")
+    problems.check()
+    if region is None:
+        raise fail("There are no pending migrations for this Linode")
+    if region["id"] == record["api"]["region"]:
+        raise fail("The Linode is in that region already", "region")
+    if any(row["linode_id"] == record["api"]["id"] for row in sandbox.store.table("volume").values()):
+        raise fail("Detach the Linode's volumes before it moves to another region")
+    sandbox.lifecycle.check_free(record["api"]["id"])
+    check_capacity(sandbox.catalogue.type[record["api"]["type"]], region)
+    was_running = record["api"]["status"] == "running"
+    sandbox.events.add("linode_migrate_datacenter_create", linode_entity(record["api"]))
+    _job(call, record, "linode_migrate_datacenter", {"region": region["id"], "address": free_address(sandbox)},
+         boot=was_running)  # fmt: skip
+    return {}
+
+
+@route("POST", "/linode/instances/{linodeId}/mutate", _RW)
+def mutate(call: Call) -> Json:
+    one(call)
+    raise fail("Linode cannot be upgraded: its plan is of the newest generation")
+
+
 @route("POST", "/linode/instances/{linodeId}/password", _RW)
 def password(call: Call) -> Json:
     record = one(call)
@@ -180,7 +213,7 @@ def clone(call: Call) -> Json:
     sandbox.lifecycle.check_free(source["api"]["id"])
     check_capacity(plan, region)
     number = sandbox.store.next_id("instance")
-    image = sandbox.catalogue.image.get(source["api"]["image"] or "")
+    image = sandbox.image(source["api"]["image"] or "")
     label = body.get("label") or f"linode{number}"
     record = new_record(sandbox, number, label, plan, region["id"], image["id"] if image else None, tags)
     record["user_data"] = user_data

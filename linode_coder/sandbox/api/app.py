@@ -18,13 +18,16 @@ from . import (  # noqa: F401 (importing them registers their routes)
     account,
     actions,
     catalogue,
+    config_interfaces,
     disks,
     firewalls,
+    images,
     instances,
     interfaces,
     locks,
     networking,
     tags,
+    vlans,
     volumes,
 )
 from .auth import Caller, identify, require

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from .envelope import Json, fail, not_found
+from .envelope import Json, not_found
 from .routing import Call, route
 
 _TYPE_FIELDS = ("accelerated_devices", "class", "disk", "gpus", "label", "memory", "network_out", "transfer", "vcpus")
-_IMAGE_FIELDS = (
-    "deprecated", "id", "is_public", "is_shared", "label", "size", "status", "tags", "type", "vendor", "created_by",
-)  # fmt: skip
+
+
+# Dollars per GB beyond the pool where it is not the usual price.
+_TRANSFER = {"br-gru": 0.007, "id-cgk": 0.015}
 
 
 def _named(rows: dict[str, Json], name: str) -> Json:
@@ -61,19 +62,25 @@ def region_availability(call: Call) -> list[Json]:
     return [row for row in call.sandbox.catalogue.availability if row["region"] == region["id"]]
 
 
-@route("GET", "/images", None, filterable=_IMAGE_FIELDS, limit="images")
-def list_images(call: Call) -> Json:
-    return call.page(call.sandbox.catalogue.images)
-
-
-@route("GET", "/images/{imageId...}", None)
-def view_image(call: Call) -> Json:
-    return _named(call.sandbox.catalogue.image, call.params["imageId"])
-
-
-@route("PUT", "/images/{imageId...}", "images:read_write")
-@route("DELETE", "/images/{imageId...}", "images:read_write")
-def change_image(call: Call) -> Json:
-    """There are only public images here, and those belong to somebody else."""
-    _named(call.sandbox.catalogue.image, call.params["imageId"])
-    raise fail("Unauthorized", status=403)
+@route("GET", "/network-transfer/prices", None)
+def transfer_prices(call: Call) -> Json:
+    price = {"hourly": 0.005, "monthly": None}
+    dearer = [{"id": region, "hourly": hourly, "monthly": None} for region, hourly in _TRANSFER.items()]
+    return call.page(
+        [
+            {
+                "id": "distributed_network_transfer",
+                "label": "Distributed Network Transfer",
+                "price": {"hourly": 0.01, "monthly": None},
+                "region_prices": [],
+                "transfer": 0,
+            },
+            {
+                "id": "network_transfer",
+                "label": "Network Transfer",
+                "price": price,
+                "region_prices": dearer,
+                "transfer": 0,
+            },
+        ]
+    )

@@ -23,7 +23,20 @@ USERNAME = "sandbox"
 # Seconds that a job takes at least; a boot takes longer when the host does. "realistic" are medians of recordings.
 PROFILES: dict[str, dict[str, float]] = {
     "instant": dict.fromkeys(
-        ("create", "boot", "shutdown", "reboot", "rebuild", "resize", "rescue", "clone", "delete", "disk", "volume"),
+        (
+            "create",
+            "boot",
+            "shutdown",
+            "reboot",
+            "rebuild",
+            "resize",
+            "rescue",
+            "clone",
+            "migrate",
+            "delete",
+            "disk",
+            "volume",
+        ),
         0.0,
     ),
     "quick": {
@@ -35,6 +48,7 @@ PROFILES: dict[str, dict[str, float]] = {
         "resize": 0.6,
         "rescue": 0.5,
         "clone": 0.6,
+        "migrate": 0.6,
         "delete": 0.4,
         "disk": 0.3,
         "volume": 0.2,
@@ -48,6 +62,7 @@ PROFILES: dict[str, dict[str, float]] = {
         "resize": 120.0,
         "rescue": 20.0,
         "clone": 110.0,
+        "migrate": 300.0,
         "delete": 8.0,
         "disk": 12.0,
         "volume": 6.0,
@@ -139,6 +154,10 @@ class Sandbox:
         if not isinstance(linode_id, int) or isinstance(linode_id, bool):
             return None
         return self.store.table("instance").get(linode_id)
+
+    def image(self, image_id: str) -> Json | None:
+        """A public image of the catalogue or a private one of the account."""
+        return self.catalogue.image.get(image_id) or self.store.table("image").get(image_id)
 
     def instances(self) -> list[Json]:
         return list(self.store.table("instance").values())

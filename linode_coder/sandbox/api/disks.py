@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from .core import Sandbox
 
 _FILESYSTEMS = ("raw", "swap", "ext2", "ext3", "ext4", "initrd")
-_DEVICES = tuple(f"sd{letter}" for letter in "abcdefgh")
+_LETTERS = "abcdefghijklmnopqrstuvwxyz"
+# An answer always has the first eight; plans with much memory take up to 64, and those that are used are shown too.
+_DEVICES = tuple(f"sd{letter}" for letter in _LETTERS[:8])
+_EXTENDED = tuple(f"sd{prefix}{letter}" for prefix in ("", "a", "b") for letter in _LETTERS)[:64]
 
 
 def _instance(call: Call) -> Json:
@@ -46,7 +49,7 @@ def add_disk(sandbox: Sandbox, record: Json, label: str, size: int, filesystem: 
 
 def add_config(sandbox: Sandbox, record: Json, label: str, devices: Json, kernel: str) -> Json:
     number, now = sandbox.store.next_id("config"), sandbox.now()
-    slots = {name: _device(devices.get(name)) for name in _DEVICES}
+    slots = _slots(devices)
     api: Json = {
         "id": number,
         "label": label,
@@ -71,6 +74,12 @@ def add_config(sandbox: Sandbox, record: Json, label: str, devices: Json, kernel
     }
     sandbox.store.put("config", number, {"api": api, "linode_id": record["api"]["id"]})
     return api
+
+
+def _slots(devices: Json) -> Json:
+    """All slots that an answer shows, from those that a request names."""
+    used = {name: _device(devices.get(name)) for name in _EXTENDED}
+    return {name: device for name, device in used.items() if device is not None or name in _DEVICES}
 
 
 def _device(wanted: Json | None) -> Json | None:
@@ -129,7 +138,7 @@ def create_disk(call: Call) -> Json:
         problems.add("Length must be 1-48 characters", "label")
     image = None
     if body.get("image") is not None:
-        image = sandbox.catalogue.image.get(str(body["image"]))
+        image = sandbox.image(str(body["image"]))
         if image is None:
             problems.add("image is not valid", "image")
         if body.get("root_pass") is not None:
@@ -201,6 +210,34 @@ def resize_disk(call: Call) -> Json:
     return {}
 
 
+@route("POST", "/linode/instances/{linodeId}/disks/{diskId}/clone", "linodes:read_write")
+def clone_disk(call: Call) -> Json:
+    source, record = _disk(call)["api"], _instance(call)
+    number = record["api"]["id"]
+    call.sandbox.lifecycle.check_free(number)
+    used = sum(disk["size"] for disk in of_linode(call.sandbox, "disk", number))
+    if used + source["size"] > record["api"]["specs"]["disk"]:
+        raise fail("There is not enough unallocated storage to duplicate this disk.")
+    label = f"Copy of {source['label']}"[:48]
+    disk = add_disk(call.sandbox, record, label, source["size"], source["filesystem"], "not ready")
+    _disk_event(call, record, "disk_duplicate", disk, {})
+    return disk
+
+
+@route("POST", "/linode/instances/{linodeId}/disks/{diskId}/password", "linodes:read_write")
+def reset_disk_password(call: Call) -> Json:
+    disk, record, problems = _disk(call)["api"], _instance(call), Problems()
+    require(problems, call.body, "password")
+    if call.body.get("password") is not None:
+        check_password(problems, call.body["password"], "password")
+    problems.check()
+    call.sandbox.lifecycle.check_free(record["api"]["id"])
+    if record["api"]["status"] != "offline":
+        raise fail("Linode must be powered off to reset its root password")
+    _disk_event(call, record, "password_reset", disk, {})
+    return {}
+
+
 def _disk_event(call: Call, record: Json, action: str, disk: Json, job: Json) -> None:
     number = record["api"]["id"]
     about = entity("disk", disk["id"], disk["label"], f"/v4/linode/instances/{number}/disks/{disk['id']}")
@@ -223,7 +260,8 @@ def list_configs(call: Call) -> Json:
     return call.page(of_linode(call.sandbox, "config", _instance(call)["api"]["id"]))
 
 
-def _config(call: Call) -> Json:
+def config_of(call: Call) -> Json:
+    """The record of the config of the path, or 404."""
     record = _instance(call)
     row = call.sandbox.store.table("config").get(call.number("configId"))
     if row is None or row["linode_id"] != record["api"]["id"]:
@@ -243,11 +281,15 @@ def _check_config(call: Call, *, create: bool) -> None:
         problems.add("Must be an object", "devices")
     elif isinstance(devices, dict):
         own = {disk["id"] for disk in of_linode(call.sandbox, "disk", call.number("linodeId"))}
+        volumes = call.sandbox.store.table("volume")
+        allowed = _EXTENDED[: max(8, min(64, _instance(call)["api"]["specs"]["memory"] // 1024))]
         for name, device in devices.items():
-            if name not in _DEVICES:
-                problems.add(f"Must be one of {', '.join(_DEVICES)}", f"devices.{name}")
+            if name not in allowed:
+                problems.add(f"Must be one of {', '.join(allowed)}", f"devices.{name}")
             elif isinstance(device, dict) and device.get("disk_id") is not None and device["disk_id"] not in own:
                 problems.add("A disk by that ID was not found", f"devices.{name}.disk_id")
+            elif isinstance(device, dict) and device.get("volume_id") not in {None, *volumes}:
+                problems.add("A volume by that ID was not found", f"devices.{name}.volume_id")
     if body.get("kernel") is not None and body["kernel"] not in call.sandbox.catalogue.kernel:
         problems.add("kernel is not valid", "kernel")
     problems.check()
@@ -266,20 +308,20 @@ def create_config(call: Call) -> Json:
 
 @route("GET", "/linode/instances/{linodeId}/configs/{configId}", "linodes:read_only")
 def view_config(call: Call) -> Json:
-    api: Json = _config(call)["api"]
+    api: Json = config_of(call)["api"]
     return api
 
 
 @route("PUT", "/linode/instances/{linodeId}/configs/{configId}", "linodes:read_write")
 def update_config(call: Call) -> Json:
-    row = _config(call)
+    row = config_of(call)
     _check_config(call, create=False)
     api: Json = row["api"]
     for field in ("label", "kernel"):
         if call.body.get(field) is not None:
             api[field] = call.body[field]
     if isinstance(call.body.get("devices"), dict):
-        api["devices"] = {name: _device(call.body["devices"].get(name)) for name in _DEVICES}
+        api["devices"] = _slots(call.body["devices"])
     _apply_config(call, api)
     api["updated"] = call.sandbox.now()
     call.sandbox.store.put("config", api["id"], row)
@@ -303,7 +345,7 @@ def _apply_config(call: Call, api: Json) -> None:
 
 @route("DELETE", "/linode/instances/{linodeId}/configs/{configId}", "linodes:read_write")
 def delete_config(call: Call) -> Json:
-    row, record = _config(call), _instance(call)
+    row, record = config_of(call), _instance(call)
     call.sandbox.store.drop("config", row["api"]["id"])
     _config_event(call, record, "linode_config_delete", row["api"])
     return {}

@@ -285,6 +285,7 @@ def create_firewall(call: Call) -> Json:
         "tags": tags,
     }
     sandbox.store.put("firewall", number, firewall)
+    _remember(sandbox, firewall)
     sandbox.events.add("firewall_create", _event_entity(firewall))
     for kind, target, found in wanted:
         add_device(sandbox, number, kind, target, found["label"], found["linode_id"])
@@ -328,6 +329,9 @@ def delete_firewall(call: Call) -> Json:
         raise fail("Cannot delete a firewall that is a default of the account")
     for device in _devices(sandbox, firewall["id"]):
         sandbox.store.drop("firewall_device", device["id"])
+    for key, entry in list(sandbox.store.table("firewall_history").items()):
+        if entry["firewall_id"] == firewall["id"]:
+            sandbox.store.drop("firewall_history", key)
     sandbox.store.drop("firewall", firewall["id"])
     sandbox.events.add("firewall_delete", _event_entity(firewall))
     return {}
@@ -347,9 +351,46 @@ def update_rules(call: Call) -> Json:
     firewall["rules"] = _version(call.body, firewall["rules"]["version"] + 1)
     firewall["updated"] = call.sandbox.now()
     call.sandbox.store.put("firewall", firewall["id"], firewall)
+    _remember(call.sandbox, firewall)
     call.sandbox.events.add("firewall_rules_update", _event_entity(firewall))
     rules: Json = firewall["rules"]
     return rules
+
+
+@route("GET", "/networking/firewalls/{firewallId}/history", _RO)
+def rule_history(call: Call) -> Json:
+    """Every version of the rules: the latest is current, the others are disabled."""
+    firewall = _one(call)
+    rows = [
+        {
+            "updated": entry["updated"],
+            "status": firewall["status"] if entry["rules"]["version"] == firewall["rules"]["version"] else "disabled",
+            "rules": {key: entry["rules"][key] for key in ("version", "fingerprint")},
+        }
+        for entry in _history(call, firewall["id"])
+    ]
+    return call.page(rows)
+
+
+@route("GET", "/networking/firewalls/{firewallId}/history/rules/{version}", _RO)
+def rule_version(call: Call) -> Json:
+    firewall, version = _one(call), call.number("version")
+    for entry in _history(call, firewall["id"]):
+        if entry["rules"]["version"] == version:
+            rules: Json = entry["rules"]
+            return rules
+    raise not_found()
+
+
+def _history(call: Call, firewall_id: int) -> list[Json]:
+    kept = call.sandbox.store.table("firewall_history").values()
+    return [entry for entry in kept if entry["firewall_id"] == firewall_id]
+
+
+def _remember(sandbox: Sandbox, firewall: Json) -> None:
+    key = f"{firewall['id']}/{firewall['rules']['version']:06}"
+    entry = {"firewall_id": firewall["id"], "updated": firewall["updated"], "rules": firewall["rules"]}
+    sandbox.store.put("firewall_history", key, entry)
 
 
 @route("GET", "/networking/firewalls/{firewallId}/devices", _RO, filterable=("created", "id", "updated"))

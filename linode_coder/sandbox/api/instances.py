@@ -250,7 +250,7 @@ def check_deploy(problems: Problems, sandbox: Sandbox, body: Json) -> tuple[Json
     """Image and everything that lets somebody in: (image or None, authorized keys)."""
     image = None
     if body.get("image") is not None:
-        image = sandbox.catalogue.image.get(str(body["image"]))
+        image = sandbox.image(str(body["image"]))
         if image is None:
             problems.add("image is not valid", "image")
     keys: list[str] = []

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .core import Sandbox
 
 DEFAULT_SETTING = "legacy_config_default_but_linode_allowed"
-_PURPOSES = ("public", "vlan", "vpc")
+PURPOSES = ("public", "vlan", "vpc")
 _KINDS = ("public", "vlan", "vpc", "rdma_vpc")
 
 
@@ -50,8 +50,8 @@ def check_create(problems: Problems, sandbox: Sandbox, body: Json, kind: str) ->
         problems.add("At most 3 interfaces are allowed", "interfaces")
     if kind == "legacy_config":
         for position, item in enumerate(wanted):
-            if item.get("purpose") not in _PURPOSES:
-                problems.add(f"Must be one of {', '.join(_PURPOSES)}", f"interfaces[{position}].purpose")
+            if item.get("purpose") not in PURPOSES:
+                problems.add(f"Must be one of {', '.join(PURPOSES)}", f"interfaces[{position}].purpose")
         return [{"body": item, "firewall_id": firewall_id} for item in wanted] or [
             {"body": None, "firewall_id": firewall_id}
         ]

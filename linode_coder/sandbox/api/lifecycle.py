@@ -40,7 +40,10 @@ class Lifecycle:
             "linode_delete": ("delete", self._delete),
             "disk_create": ("disk", self._disk_create),
             "disk_delete": ("disk", self._disk_delete),
+            "disk_duplicate": ("disk", self._disk_create),
+            "disk_imagize": ("disk", self._imagize),
             "disk_resize": ("disk", self._disk_resize),
+            "linode_migrate_datacenter": ("migrate", self._migrate),
             "password_reset": ("disk", self._nothing),
         }
 
@@ -181,6 +184,7 @@ class Lifecycle:
         "linode_shutdown": "shutting_down",
         "linode_rebuild": "rebuilding",
         "linode_resize": "resizing",
+        "linode_migrate_datacenter": "offline",  # as recorded; `migrating` is for moves within a region
         "linode_delete": "deleting",
     }
     _AFTER = {  # noqa: RUF012 (a constant)
@@ -197,7 +201,7 @@ class Lifecycle:
     def _done(self, record: Json, event: Json) -> None:
         action = event["api"]["action"]
         status = self._AFTER.get(action)
-        if action in ("linode_create", "linode_clone", "linode_rebuild", "linode_resize"):
+        if action in ("linode_create", "linode_clone", "linode_rebuild", "linode_resize", "linode_migrate_datacenter"):
             pending = [other for other in self._sandbox.events.open_for(record["api"]["id"]) if other is not event]
             status = "booting" if any(other["api"]["action"] == "linode_boot" for other in pending) else "offline"
         if action == "linode_delete":
@@ -297,6 +301,18 @@ class Lifecycle:
         if disk is not None:
             disk["api"].update(size=event["job"]["size"], status="ready", updated=self._sandbox.now())
             self._sandbox.store.put("disk", event["job"]["disk_id"], disk)
+
+    async def _imagize(self, record: Json, event: Json) -> None:
+        image = self._sandbox.store.table("image").get(event["job"]["image_id"])
+        if image is not None:
+            image.update(status="available", updated=self._sandbox.now())
+            self._sandbox.store.put("image", event["job"]["image_id"], image)
+
+    async def _migrate(self, record: Json, event: Json) -> None:
+        """To another region: another machine, another address."""
+        await self._drop_host(record)
+        region = self._sandbox.catalogue.region[event["job"]["region"]]
+        self._sandbox.touch(record, region=region["id"], site_type=region["site_type"], ipv4=[event["job"]["address"]])
 
     async def _disk_delete(self, record: Json, event: Json) -> None:
         self._sandbox.store.drop("disk", event["job"]["disk_id"])

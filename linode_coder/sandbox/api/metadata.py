@@ -73,7 +73,7 @@ def metadata_app(sandbox: Sandbox, instance_id: int) -> web.Application:
 
 def _instance(sandbox: Sandbox, record: Json) -> Json:
     api = record["api"]
-    image = sandbox.catalogue.image.get(api["image"] or "")
+    image = sandbox.image(api["image"] or "")
     return {
         "id": api["id"],
         "host_uuid": api["host_uuid"],

@@ -95,7 +95,7 @@ def instance_ips(call: Call) -> Json:
         "ipv4": {
             "public": [row for row in rows if row["public"]],
             "private": [row for row in rows if not row["public"]],
-            "shared": [],
+            "shared": [_shared(call.sandbox, address) for address in _shared_with(call.sandbox, record["api"]["id"])],
             "reserved": [],
             "vpc": [],
         },
@@ -191,6 +191,81 @@ def create_ip(call: Call) -> Json:
     if record is None:
         raise fail("A Linode by that ID was not found", "linode_id")
     return _add(call, record)
+
+
+def _owner(sandbox: Sandbox, address: object) -> Json | None:
+    """The instance that has this public address."""
+    for record in sandbox.instances():
+        if address in record["api"]["ipv4"] and not _private(str(address)):
+            return record
+    return None
+
+
+def _shared_with(sandbox: Sandbox, linode_id: int) -> list[str]:
+    kept = sandbox.store.table("ip_share").get(linode_id, {}).get("addresses", [])
+    return [address for address in kept if _owner(sandbox, address) is not None]
+
+
+def _shared(sandbox: Sandbox, address: str) -> Json:
+    owner = _owner(sandbox, address)
+    if owner is None:
+        raise not_found()
+    return _ipv4(sandbox, owner, address)
+
+
+@route("POST", "/networking/ips/share", "ips:read_write")
+@route("POST", "/networking/ipv4/share", "ips:read_write")
+def share_ips(call: Call) -> Json:
+    """The instance may bring these addresses up too; an empty list takes all of them back."""
+    body, sandbox, problems = call.body, call.sandbox, Problems()
+    require(problems, body, "ips", "linode_id")
+    record = sandbox.instance(body.get("linode_id"))
+    if body.get("linode_id") is not None and record is None:
+        problems.add("A Linode by that ID was not found", "linode_id")
+    addresses = body.get("ips") if isinstance(body.get("ips"), list) else []
+    for address in addresses or []:
+        owner = _owner(sandbox, address)
+        if owner is None:
+            problems.add(f"{address} is not an address of this account", "ips")
+        elif record is not None and owner["api"]["region"] != record["api"]["region"]:
+            problems.add(f"{address} is in another region", "ips")
+    problems.check()
+    sandbox.store.put("ip_share", body["linode_id"], {"addresses": list(addresses or [])})
+    return {}
+
+
+@route("POST", "/networking/ips/assign", "ips:read_write")
+@route("POST", "/networking/ipv4/assign", "ips:read_write")
+def assign_ips(call: Call) -> Json:
+    """Moves addresses between instances of a region; each keeps at least one public address."""
+    body, sandbox, problems = call.body, call.sandbox, Problems()
+    require(problems, body, "assignments", "region")
+    wanted = body.get("assignments") if isinstance(body.get("assignments"), list) else []
+    after: dict[int, list[str]] = {}
+    for position, item in enumerate(wanted or []):
+        field = f"assignments[{position}]"
+        source = _owner(sandbox, item.get("address")) if isinstance(item, dict) else None
+        target = sandbox.instance(item.get("linode_id")) if isinstance(item, dict) else None
+        if source is None:
+            problems.add("Must be an address of this account", f"{field}.address")
+        elif target is None:
+            problems.add("A Linode by that ID was not found", f"{field}.linode_id")
+        elif body.get("region") not in (source["api"]["region"], None) or body.get("region") != target["api"]["region"]:
+            problems.add("Must be in the region of the request", f"{field}.linode_id")
+        else:
+            for record in (source, target):
+                after.setdefault(record["api"]["id"], list(record["api"]["ipv4"]))
+            after[source["api"]["id"]].remove(item["address"])
+            after[target["api"]["id"]].append(item["address"])
+    problems.check()
+    for addresses in after.values():
+        if all(_private(address) for address in addresses):
+            raise fail("Linode must have at least one public IP after assignment")
+    for linode_id, addresses in after.items():
+        changed = sandbox.instance(linode_id)
+        if changed is not None:
+            sandbox.touch(changed, ipv4=addresses)
+    return {}
 
 
 def _anywhere(call: Call) -> tuple[Json, str]:

@@ -102,4 +102,5 @@ _FIRST = {
     "firewall_device": 3_000_001,
     "volume": 5_000_001,
     "interface": 400_001,
+    "image": 30_000_001,
 }

@@ -70,25 +70,42 @@ def create_volume(call: Call) -> Json:
     if body.get("encryption") not in (None, "enabled", "disabled"):
         problems.add("Must be one of enabled, disabled", "encryption")
     problems.check()
+    return _add(
+        sandbox,
+        {
+            "label": body["label"],
+            "size": size or 20,
+            "linode_id": owner["api"]["id"] if owner else None,
+            "linode_label": owner["api"]["label"] if owner else None,
+            "region": region,
+            "tags": tags,
+            "encryption": body.get("encryption") or "enabled",
+        },
+        "volume_create",
+    )
+
+
+def _add(sandbox: Sandbox, given: Json, action: str) -> Json:
+    """A new volume, as the answer shows it: not ready yet."""
     number, now = sandbox.store.next_id("volume"), sandbox.now()
     row: Json = {
         "id": number,
         "status": "creating",
-        "label": body["label"],
+        "label": given["label"],
         "created": now,
         "updated": now,
-        "filesystem_path": f"/dev/disk/by-id/scsi-0Linode_Volume_{body['label']}",
-        "size": size or 20,
-        "linode_id": owner["api"]["id"] if owner else None,
-        "linode_label": owner["api"]["label"] if owner else None,
-        "region": region,
-        "tags": tags,
+        "filesystem_path": f"/dev/disk/by-id/scsi-0Linode_Volume_{given['label']}",
+        "size": given["size"],
+        "linode_id": given["linode_id"],
+        "linode_label": given["linode_label"],
+        "region": given["region"],
+        "tags": given["tags"],
         "hardware_type": "nvme",
-        "encryption": body.get("encryption") or "enabled",
+        "encryption": given["encryption"],
         "io_ready": False,
     }
     sandbox.store.put("volume", number, row)
-    _event(call, "volume_create", row)
+    sandbox.events.add(action, entity("volume", number, row["label"], f"/v4/volumes/{number}"), status="finished")
     answer = dict(row)
 
     def ready() -> None:
@@ -98,6 +115,18 @@ def create_volume(call: Call) -> Json:
 
     sandbox.lifecycle.later(sandbox.timing["volume"], ready)
     return answer
+
+
+@route("POST", "/volumes/{volumeId}/clone", _RW, limit="volumes")
+def clone_volume(call: Call) -> Json:
+    source, problems = _one(call), Problems()
+    require(problems, call.body, "label")
+    if call.body.get("label") is not None:
+        check_label(problems, call.body["label"], low=1, high=32, volume=True)
+        _check_unique(problems, call.sandbox, call.body["label"])
+    problems.check()
+    given = {**source, "label": call.body["label"], "linode_id": None, "linode_label": None}
+    return _add(call.sandbox, given, "volume_clone")
 
 
 @route("GET", "/volumes/{volumeId}", _RO)
