@@ -130,16 +130,16 @@ def reset(as_json: AsJson = False) -> None:
         console.text("The sandbox's account is empty.")
 
 
-def _where(pairs: list[str]) -> dict[str, str]:
+def _pairs(option: str, pairs: list[str], example: str) -> dict[str, str]:
     where = {}
     for pair in pairs:
         key, separator, value = pair.partition("=")
         if not separator or not key:
             raise Failure(
                 "usage",
-                f"--where {pair!r} is not FIELD=VALUE.",
-                remedy="Such as: --where region=us-ord",
-                field="where",
+                f"--{option} {pair!r} is not NAME=VALUE.",
+                remedy=f"Such as: --{option} {example}",
+                field=option,
                 value=pair,
             )
         where[key] = value
@@ -159,6 +159,10 @@ def add(
     retry_after: Annotated[int, typer.Option(min=0, help="Seconds, for rate_limited.")] = 2,
     delay: Annotated[float, typer.Option(min=0, help="Seconds, for delay and slow_boot.")] = 5.0,
     where: Annotated[list[str] | None, typer.Option(help="FIELD=VALUE of the request's body; may be repeated.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="NAME=VALUE of a host's fault, such as cause=gated; may be repeated."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Arm one."""
@@ -170,11 +174,20 @@ def add(
         "status": status,
         "retry_after": retry_after,
         "delay": delay,
-        "where": _where(where or []),
+        "where": _pairs("where", where or [], "region=us-ord"),
     }
     if count is not None:
         spec["count"] = count or None
+    extra = _pairs("set", settings or [], "cause=gated")
+    if extra and host is None:
+        raise Failure(
+            "usage",
+            "--set is for faults of a host.",
+            remedy="Name the host with --host, or narrow a fault of requests with --where.",
+            field="set",
+        )
     if host is not None:
+        spec = {**extra, **spec}
         spec = {key: value for key, value in {**spec, "host": host}.items() if value not in (None, {})}
     armed = control.call("POST", "faults", spec)
     if as_json:
@@ -184,7 +197,7 @@ def add(
 
 
 def _describe(fault: dict[str, Any]) -> str:
-    if "id" not in fault:
+    if "host" in fault:
         return f"{fault['kind']} on host {fault['host']}"
     text = f"{fault['id']}: {fault['kind']}"
     if fault["on"]:
@@ -208,8 +221,10 @@ def list_faults(as_json: AsJson = False) -> None:
     if not data["faults"]:
         console.text("No fault is armed.")
     console.text()
-    for line in table([["KIND", "WHAT HAPPENS"], *([kind, text] for kind, text in data["kinds"].items())]):
-        console.text(line)
+    for title, kinds in (("KIND", data["kinds"]), ("KIND (--host)", data["host_kinds"])):
+        for line in table([[title, "WHAT HAPPENS"], *([kind, text] for kind, text in kinds.items())]):
+            console.text(line)
+        console.text()
 
 
 @fault_app.command("clear")

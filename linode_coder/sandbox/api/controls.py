@@ -12,6 +12,7 @@ from ..errors import SandboxError
 from .core import Sandbox
 from .envelope import ApiError, Json
 from .faults import KINDS
+from .host_faults import HOST_KINDS, complaint
 
 _REQUEST_FIELDS = ("kind", "on", "count", "skip", "status", "retry_after", "delay", "where")
 
@@ -27,7 +28,7 @@ def control_routes(app: web.Application, sandbox: Sandbox, stopping: asyncio.Eve
         return web.json_response({**facts, "instances": states, "faults": sandbox.faults.all()})
 
     async def faults(request: web.Request) -> web.Response:
-        return web.json_response({"faults": sandbox.faults.all(), "kinds": KINDS})
+        return web.json_response({"faults": sandbox.faults.all(), "kinds": KINDS, "host_kinds": HOST_KINDS})
 
     async def add_fault(request: web.Request) -> web.Response:
         try:
@@ -95,5 +96,11 @@ async def _guest_fault(sandbox: Sandbox, spec: Json) -> Json:
         ).as_dict()
     if not record["on_host"]:
         raise ValueError(f"instance {wanted!r} has no host to break")
-    await sandbox.backend.fault(api["id"], spec)
-    return spec
+    said = complaint(spec)
+    if said is not None:
+        raise ValueError(said)
+    # The guest counts by this number how often it has struck.
+    numbered = {**spec, "id": sandbox.store.next_id("fault")}
+    await sandbox.backend.fault(api["id"], numbered)
+    sandbox.store.flush()
+    return numbered

@@ -1,15 +1,52 @@
-"""Which faults somebody asked this host to have."""
+"""Which faults somebody asked this host to have, and how often they have struck."""
 
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
-FILE = Path("/run/sandbox/faults.json")
+FILE = Path(os.environ.get("SANDBOX_RUN", "/run/sandbox"), "faults.json")
+STRUCK = FILE.with_name("struck.json")
+
+
+_seen: dict[Path, tuple[tuple[int, int, int], list | dict]] = {}
+
+
+def _read(path: Path) -> list | dict:
+    """What the file says; parsed anew only when it has changed, since a running engine asks all the time."""
+    try:
+        state = path.stat()
+    except FileNotFoundError:
+        return []
+    key = (state.st_mtime_ns, state.st_size, state.st_ino)
+    if path not in _seen or _seen[path][0] != key:
+        _seen[path] = (key, json.loads(path.read_text()))
+    return _seen[path][1]
 
 
 def active(kind: str) -> dict[str, object] | None:
     """The first fault of this kind, or None."""
-    if not FILE.exists():
-        return None
-    return next((fault for fault in json.loads(FILE.read_text()) if fault["kind"] == kind), None)
+    return next((fault for fault in _read(FILE) if fault["kind"] == kind), None)
+
+
+def due(kind: str) -> dict[str, object] | None:
+    """The first fault of this kind that has not struck as often as its `count` says."""
+    struck = dict(_read(STRUCK))
+    for fault in _read(FILE):
+        count = fault.get("count")
+        if fault["kind"] == kind and (count is None or struck.get(str(fault.get("id")), 0) < count):
+            return fault
+    return None
+
+
+def strike(kind: str) -> dict[str, object] | None:
+    """The fault that is due, if any; counts."""
+    fault = due(kind)
+    if fault is not None:
+        struck = dict(_read(STRUCK))
+        number = str(fault.get("id"))
+        new = STRUCK.with_suffix(".new")
+        new.write_text(json.dumps({**struck, number: struck.get(number, 0) + 1}))
+        new.replace(STRUCK)
+    return fault

@@ -1,0 +1,68 @@
+"""Faults inside a host, for `fault list` and for people who misspell one. The guest's programs act on them.
+
+A fault holds until it is cleared or the host reboots (`persistent`: longer); with `count` it strikes so often and no more.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..guest.engine_failures import FAILURES, STAGES
+
+HOST_KINDS: dict[str, str] = {
+    "clear": "mends everything on the host",
+    "wrong_host_key": "SSH shows another host key",
+    "ssh_down": "SSH does not answer",
+    # -- GPUs and their driver
+    "gpu_lost": "nvidia-smi: the GPU is lost",
+    "hang": "nvidia-smi hangs for --delay seconds",
+    "no_devices": "nvidia-smi: no devices were found",
+    "version_mismatch": "nvidia-smi: driver/library version mismatch",
+    "xid": "the kernel's log has an Xid",
+    # -- packages, Docker, images, weights
+    "apt_fails": "apt-get fails",
+    "docker_down": "the Docker daemon does not answer",
+    "container_oom": "the kernel kills the container for want of memory",
+    "disk_full": "the disk is full",
+    "image_pull_fails": "pulling an image fails",
+    "image_disk_full": "pulling an image fills the disk",
+    "hub_cut": "a download from the model hub is cut",
+    "hub_down": "the model hub does not answer",
+    "hub_gated": "the model's licence was not accepted",
+    "hub_not_found": "the model hub does not know the model",
+    "hub_rate_limited": "the model hub answers 429",
+    "hub_unauthorized": "the model hub refuses the token",
+    # -- the engine
+    "engine_start_fails": "the engine's start fails with the text of --set cause=SLUG, or --set text=TEXT (--set stage=PHASE)",
+    "engine_slow_start": "a phase of the engine's start (--set phase=NAME) takes --delay seconds longer",
+    "engine_crash": "the engine's core dies (--set text=TEXT) as soon as it serves, each time it does",
+    "engine_hang": "the engine's core stops as soon as it serves, while /health answers 200",
+    "engine_slow": "a token takes --delay seconds",
+    "engine_gibberish": "the engine answers nonsense",
+    "cuda_oom": "the engine's core runs out of GPU memory at the next request",
+    "port_taken": "another program holds the engine's port",
+    "weights_truncated": "the engine finds its weights cut short",
+}
+# What --set may give to a fault of a host.
+_TEXTS = ("cause", "text", "stage", "phase", "service")
+
+
+def complaint(fault: dict[str, Any]) -> str | None:
+    """Why this is no fault of a host, in one sentence."""
+    kind = fault.get("kind")
+    if kind not in HOST_KINDS:
+        return f"{kind!r} is not a kind of fault; on a host the kinds are {', '.join(HOST_KINDS)}"
+    bad = [name for name in _TEXTS if name in fault and not isinstance(fault[name], str)]
+    if bad:
+        return f"{bad[0]} must be a text"
+    if kind == "engine_start_fails":
+        return _start_complaint(fault)
+    return None
+
+
+def _start_complaint(fault: dict[str, Any]) -> str | None:
+    if "text" in fault:
+        stage = fault.get("stage", "load")
+        return None if stage in STAGES else f"{stage!r} is not a stage; the stages are {', '.join(STAGES)}"
+    cause = fault.get("cause")
+    return None if cause in FAILURES else f"{cause!r} is not a cause; the causes are {', '.join(FAILURES)}"

@@ -1,0 +1,100 @@
+"""What a model needs and what the cards have: the arithmetic with which vLLM starts or refuses."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+GIB = 2**30
+OVERHEAD_GIB = 2.0  # activations, graphs and CUDA context of a small model
+_KV_BYTES = 57344  # a token of a 7B model with grouped-query attention, two bytes a value
+
+
+@dataclass(frozen=True)
+class Model:
+    """`weights` in GiB, `kv` in bytes for one token at 16 bit, `context` in tokens."""
+
+    architecture: str
+    weights: float
+    kv: int
+    context: int
+    files: int
+
+
+def cards() -> list[dict[str, object]]:
+    return list(json.loads(Path(os.environ.get("SANDBOX_GPUS", "/etc/sandbox/gpus.json")).read_text())["gpus"])
+
+
+def model_of(name: str) -> Model | None:
+    """From the files when `name` is a directory, else from what the name tells; None for a model that is not there."""
+    path = Path(name)
+    if (path / "config.json").is_file():
+        return _from_files(path)
+    match = re.search(r"(\d+(?:\.\d+)?)\s*[bB](?![a-zA-Z])", name)
+    low = name.lower()
+    if match is None:
+        return Model("Qwen2ForCausalLM", 0.01, _KV_BYTES, 32768, 1) if "tiny" in low else None
+    per_parameter = (
+        0.6 if any(word in low for word in ("awq", "gptq", "int4", "nvfp4", "mxfp4", "gpt-oss", "w4a16")) else 2.0
+    )
+    if "fp8" in low or "int8" in low:
+        per_parameter = 1.05
+    weights = float(match.group(1)) * 1e9 * per_parameter / GIB
+    return Model("Qwen2ForCausalLM", weights, _KV_BYTES, 32768, max(1, round(weights / 4)))
+
+
+def _from_files(path: Path) -> Model:
+    config = json.loads((path / "config.json").read_text())
+    shards = list(path.glob("*.safetensors"))
+    layers, heads = config.get("num_hidden_layers", 28), config.get("num_attention_heads", 28)
+    head = config.get("head_dim") or config.get("hidden_size", 3584) // heads
+    return Model(
+        architecture=(config.get("architectures") or ["Qwen2ForCausalLM"])[0],
+        weights=sum(shard.stat().st_size for shard in shards) / GIB,
+        kv=2 * layers * config.get("num_key_value_heads", heads) * head * 2,
+        context=config.get("max_position_embeddings", 32768),
+        files=len(shards),
+    )
+
+
+@dataclass(frozen=True)
+class Room:
+    """Per card, in GiB; `tokens` is what the KV cache holds."""
+
+    total: float
+    wanted: float
+    weights: float
+    cache: float
+    needed: float
+    tokens: int
+    longest: int
+    context: int
+
+
+def room_for(model: Model, options: argparse.Namespace, card_gib: float) -> Room:
+    """The cache that is left beside the weights, and what one request of the longest context needs of it."""
+    ranks = options.tensor_parallel_size
+    wanted = card_gib * options.gpu_memory_utilization
+    cache = wanted - model.weights / ranks - OVERHEAD_GIB
+    if options.kv_cache_memory_bytes:
+        cache = options.kv_cache_memory_bytes / GIB
+    share = 0.5 if "8" in (options.kv_cache_dtype or "") else 1.0
+    per_token = model.kv * share / ranks
+    longest = max(0, int(cache * GIB / per_token) // 16 * 16)
+    context = options.max_model_len or model.context
+    if context < 0:
+        context = min(longest, model.context)
+    return Room(
+        total=card_gib,
+        wanted=wanted,
+        weights=model.weights / ranks,
+        cache=cache,
+        needed=per_token * context / GIB,
+        tokens=longest,
+        longest=longest,
+        context=context,
+    )

@@ -1,0 +1,444 @@
+"""The stand-in for vLLM by itself: how it starts, refuses, serves, breaks and ends. The real one judges it in tests/engine."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from linode_coder.sandbox.api.host_faults import HOST_KINDS, complaint
+from linode_coder.sandbox.guest.engine_failures import FAILURES
+
+GUEST = Path(__file__).resolve().parents[2] / "linode_coder/sandbox/guest"
+CARD = {"index": 0, "name": "NVIDIA RTX 4000 Ada Generation", "memory_mib": 20475, "cc": "8.9"}
+MODEL = "Qwen/Qwen2.5-Coder-7B-Instruct-AWQ"
+WAIT = 30.0
+# Causes that need a setting which the engine would not choose by itself.
+PROVOKED = {
+    "bad_quantization": ["--quantization", "bitsandbytes"],
+    "fp8_kv_unsupported": ["--kv-cache-dtype", "fp8"],
+    "heads_not_divisible": ["--tensor-parallel-size", "3"],
+    "no_attention_backend": ["--attention-backend", "FLASHINFER"],
+}
+
+
+class Engine:
+    """One stand-in on this machine; faults are files, as in a host."""
+
+    def __init__(self, tmp: Path, *arguments: str, cards: int = 1, faults: list[dict[str, Any]] | None = None) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.run = tmp / "run"
+        self.run.mkdir(exist_ok=True)
+        self.faults(*(faults or []))
+        gpus = tmp / "gpus.json"
+        gpus.write_text(json.dumps({"gpus": [{**CARD, "index": index} for index in range(cards)]}))
+        self.log_path = tmp / "log"
+        environment = {
+            "PATH": os.defpath,
+            "SANDBOX_GPUS": str(gpus),
+            "SANDBOX_RUN": str(self.run),
+            "SANDBOX_ENGINE_SECONDS": "0.1",
+            "VLLM_API_KEY": "key",
+        }
+        with self.log_path.open("wb") as log:
+            self.process = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-I",
+                    "-S",
+                    str(GUEST / "engine.py"),
+                    *arguments,
+                    "--host",
+                    "127.0.0.1",
+                    "--port",
+                    str(self.port),
+                ],
+                stdout=log,
+                stderr=log,
+                env=environment,
+            )
+
+    def faults(self, *faults: dict[str, Any]) -> None:
+        new = self.run / "new"
+        new.write_text(json.dumps(list(faults)))
+        new.replace(self.run / "faults.json")
+
+    @property
+    def log(self) -> str:
+        return self.log_path.read_text()
+
+    def ready(self) -> Engine:
+        until = time.monotonic() + WAIT
+        while "Application startup complete" not in self.log:
+            assert self.process.poll() is None, self.log
+            assert time.monotonic() < until, self.log
+            time.sleep(0.02)
+        return self
+
+    def ended(self, timeout: float = WAIT) -> int:
+        return self.process.wait(timeout)
+
+    def core(self) -> int:
+        return int(re.findall(r"\(EngineCore pid=(\d+)\)", self.log)[-1])
+
+    def connect(self) -> http.client.HTTPConnection:
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=WAIT)
+
+    def ask(self, path: str, body: object = None, key: str | None = "key", timeout: float = WAIT) -> tuple[int, Any]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+        headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {key}"} if key else {})}
+        connection.request("GET" if body is None else "POST", path, None if body is None else json.dumps(body), headers)
+        answer = connection.getresponse()
+        data = answer.read()
+        connection.close()
+        return answer.status, json.loads(data) if data[:1] in (b"{", b"[") else data.decode()
+
+    def stream(self, tokens: int) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+        connection = self.connect()
+        body = {"prompt": "p", "max_tokens": tokens, "stream": True, "ignore_eos": True}
+        connection.request("POST", "/v1/completions", json.dumps(body), {"Authorization": "Bearer key"})
+        answer = connection.getresponse()
+        assert answer.readline().startswith(b"data: {")
+        return connection, answer
+
+    def metric(self, name: str) -> float:
+        text = self.ask("/metrics")[1]
+        return sum(float(line.rpartition(" ")[2]) for line in text.splitlines() if re.match(rf"{name}[{{ ]", line))
+
+
+@contextmanager
+def engine(tmp: Path, *arguments: str, **more: Any) -> Iterator[Engine]:
+    started = Engine(tmp, *(arguments or (MODEL,)), **more)
+    try:
+        yield started
+    finally:
+        started.faults()
+        started.process.kill()
+        started.process.wait()
+
+
+@pytest.mark.parametrize("cause", sorted(FAILURES))
+def test_every_cause_ends_the_start_with_its_text_and_code(tmp_path: Path, cause: str) -> None:
+    flags, cards = PROVOKED.get(cause, []), 3 if cause == "heads_not_divisible" else 1
+    fault = {"id": 1, "kind": "engine_start_fails", "cause": cause}
+    with engine(tmp_path, MODEL, *flags, cards=cards, faults=[fault]) as broken:
+        failure = FAILURES[cause]
+        assert broken.ended() == failure.code
+        first = re.split(r"\{\w+(?::[^}]*)?\}", failure.text.split("\n")[0])[0]
+        assert first and first in broken.log
+        if failure.stage == "config":
+            assert "EngineCore" not in broken.log
+        else:
+            assert f"(EngineCore pid={broken.core()}) ERROR" in broken.log
+            tail = broken.log.rstrip().splitlines()[-1]
+            assert (
+                tail == "RuntimeError: Engine core initialization failed. See root cause above. Failed core proc(s): {}"
+            )
+
+
+@pytest.mark.parametrize(
+    ("cause", "flags"),
+    [
+        ("oom_profile", ["--max-num-seqs", "8"]),
+        ("oom_capture", ["--enforce-eager"]),
+        ("oom_sampler", ["--max-num-seqs=64"]),
+        ("no_kv_room", ["--gpu-memory-utilization", "0.95"]),
+        ("context_too_long", ["--max-model-len", "15360"]),
+        ("context_too_long", ["--max-model-len", "auto"]),
+        ("bf16_unsupported", ["--dtype", "half"]),
+        ("fp8_kv_unsupported", []),
+    ],
+)
+def test_changed_parameters_avoid_a_failure(tmp_path: Path, cause: str, flags: list[str]) -> None:
+    with engine(tmp_path, MODEL, *flags, faults=[{"id": 1, "kind": "engine_start_fails", "cause": cause}]) as well:
+        well.ready()
+
+
+def test_a_context_that_does_not_fit_is_refused_with_an_estimate_that_fits(tmp_path: Path) -> None:
+    with engine(tmp_path, MODEL, "--max-model-len", "500k") as large:
+        assert large.ended() == 1
+        match = re.search(
+            r"To serve at least one request with the model's max seq len \((\d+)\), \(([\d.]+) GiB KV cache is needed, which is "
+            r"larger than the available KV cache memory \(([\d.]+) GiB\)\. Based on the available memory, the estimated maximum "
+            r"model length is (\d+)\.",
+            large.log,
+        )
+        assert match is not None and match[1] == "500000" and float(match[2]) > float(match[3])
+    with engine(tmp_path, MODEL, "--max-model-len", match[4]) as fitting:
+        assert fitting.ready().ask("/v1/models")[1]["data"][0]["max_model_len"] == int(match[4])
+
+
+def test_arguments(tmp_path: Path) -> None:
+    config = tmp_path / "vllm.yaml"
+    config.write_text(
+        f'# what this VM serves\nmodel: "{MODEL}"\nserved-model-name: ["coder", "other"]\nmax-model-len: 4096\n'
+        'enable-auto-tool-choice: true\ntool-call-parser: "hermes"\nenforce-eager: false\nreasoning-parser: "qwen3"\n'
+        'default-chat-template-kwargs: {"enable_thinking": false}\n'
+    )
+    with engine(tmp_path, "--config", str(config), "--max_model_len=2K") as configured:
+        configured.ready()
+        cards = configured.ask("/v1/models")[1]["data"]
+        assert [(card["id"], card["max_model_len"]) for card in cards] == [("coder", 2048), ("other", 2048)]
+    for arguments, code, text in (
+        ([MODEL, "--no-such-flag"], 2, "vllm serve: error: unrecognized arguments: --no-such-flag"),
+        ([MODEL, "--kv-cache-dtype", "fp7"], 2, "argument --kv-cache-dtype: invalid choice: 'fp7'"),
+        ([MODEL, "--tool-call-parser", "nope"], 1, "KeyError: 'invalid tool call parser: nope (chose from { apertus,"),
+        ([MODEL, "--reasoning-parser", "nope"], 1, "Reasoning parser 'nope' not found. Available parsers: "),
+        (
+            [MODEL, "--enable-auto-tool-choice"],
+            1,
+            "TypeError: Error: --enable-auto-tool-choice requires --tool-call-parser",
+        ),
+        ([MODEL, "-tp", "2"], 1, "World size (2) is larger than the number of available GPUs (1) in this node."),
+        (["no/such-model"], 1, "no/such-model is not a local folder and is not a valid model identifier"),
+        (
+            [MODEL, "--config", str(tmp_path / "absent.yaml")],
+            1,
+            "FileNotFoundError: [Errno 2] No such file or directory",
+        ),
+    ):
+        with engine(tmp_path, *arguments) as refused:
+            assert refused.ended() == code, refused.log
+            assert text in refused.log
+
+
+def test_secrets_are_not_logged(tmp_path: Path) -> None:
+    with engine(tmp_path, MODEL, "--api-key", "planted", "--hf-token", "hf_planted") as started:
+        assert "planted" not in started.ready().log
+        assert started.ask("/v1/models", key="planted")[0] == 200
+        assert started.ask("/v1/models")[0] == 401
+
+
+def test_tools_and_reasoning(tmp_path: Path) -> None:
+    tool = {
+        "type": "function",
+        "function": {
+            "name": "read_file",
+            "parameters": {"type": "object", "properties": {"path": {"type": "string"}, "line": {"type": "integer"}}},
+        },
+    }
+    question = {"messages": [{"role": "user", "content": "hi"}], "tools": [tool]}
+    with engine(tmp_path) as plain:
+        status, body = plain.ready().ask("/v1/chat/completions", question)
+        assert (status, body["error"]["message"]) == (
+            400,
+            '"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set',
+        )
+    flags = ["--enable-auto-tool-choice", "--tool-call-parser", "hermes", "--reasoning-parser", "qwen3"]
+    with engine(tmp_path, MODEL, *flags) as able:
+        able.ready()
+        message = able.ask("/v1/chat/completions", question)[1]["choices"][0]
+        assert message["finish_reason"] == "tool_calls"
+        call = message["message"]["tool_calls"][0]["function"]
+        assert (call["name"], json.loads(call["arguments"])) == ("read_file", {"path": "sandbox", "line": 1})
+        answered = {
+            **question,
+            "messages": [*question["messages"], {"role": "tool", "tool_call_id": "x", "content": "text"}],
+        }
+        assert able.ask("/v1/chat/completions", answered)[1]["choices"][0]["message"]["content"]
+        # A short answer of a thinking model has no content at all, only tokens.
+        body = {"messages": question["messages"], "max_tokens": 4}
+        short = able.ask("/v1/chat/completions", body)[1]
+        assert (short["choices"][0]["message"]["content"], short["usage"]["completion_tokens"]) == (None, 4)
+        off = able.ask("/v1/chat/completions", {**body, "chat_template_kwargs": {"enable_thinking": False}})[1]
+        assert off["choices"][0]["message"]["content"]
+
+
+def test_counters_move_with_use_and_with_nothing_else(tmp_path: Path) -> None:
+    with engine(tmp_path) as served:
+        served.ready()
+        for path in ("/health", "/ping", "/version", "/v1/models"):
+            assert served.ask(path)[0] == 200
+        assert served.ask("/v1/completions", {"prompt": "x"}, key="wrong")[0] == 401
+        assert served.ask("/v1/completions", {"prompt": "x", "model": "other"})[0] == 404
+        assert served.metric("vllm:generation_tokens_total") == served.metric("vllm:prompt_tokens_total") == 0
+        usage = served.ask("/v1/completions", {"prompt": "x" * 40, "max_tokens": 7})[1]["usage"]
+        assert usage == {**usage, "prompt_tokens": 10, "completion_tokens": 7}
+        assert served.metric("vllm:generation_tokens_total") == 7
+        assert served.metric("vllm:prompt_tokens_total") == 10
+        assert served.metric("vllm:request_success_total") == 1
+        assert served.metric("vllm:e2e_request_latency_seconds_count") == 1
+        assert served.metric("http_requests_total") == 4
+
+
+def test_a_client_that_leaves_aborts_its_request(tmp_path: Path) -> None:
+    with engine(tmp_path) as served:
+        connection, answer = served.ready().stream(30000)
+        assert served.metric("vllm:num_requests_running") == 1
+        answer.close()
+        connection.close()
+        until = time.monotonic() + WAIT
+        while served.metric("vllm:num_requests_running"):
+            assert time.monotonic() < until
+        assert 'finished_reason="abort",model_name="' in served.ask("/metrics")[1]
+
+
+def test_requests_beyond_max_num_seqs_wait(tmp_path: Path) -> None:
+    with engine(tmp_path, MODEL, "--max-num-seqs", "1") as served:
+        first = served.ready().stream(30000)
+        second = served.connect()
+        second.request("POST", "/v1/completions", json.dumps({"prompt": "p"}), {"Authorization": "Bearer key"})
+        until = time.monotonic() + WAIT
+        while served.metric("vllm:num_requests_waiting") != 1:
+            assert time.monotonic() < until
+        assert served.metric("vllm:num_requests_running") == 1
+        for connection in (first[0], second):
+            connection.close()
+
+
+def test_a_killed_core_ends_the_server_with_zero(tmp_path: Path) -> None:
+    with engine(tmp_path) as served:
+        connection, answer = served.ready().stream(30000)
+        os.kill(served.core(), signal.SIGKILL)
+        rest = answer.read().decode()
+        assert "EngineCore encountered an issue" in rest and rest.rstrip().endswith("[DONE]")
+        assert served.ended() == 0
+        assert "engine core exited unexpectedly" in served.log and "EngineDeadError" in served.log
+        connection.close()
+
+
+def test_a_killed_worker_takes_the_engine_along(tmp_path: Path) -> None:
+    with engine(tmp_path, MODEL, "--tensor-parallel-size", "2", cards=2) as served:
+        served.ready()
+        children = Path(f"/proc/{served.core()}/task/{served.core()}/children").read_text().split()
+        until = time.monotonic() + WAIT
+        titles: list[bytes] = []
+        while titles != [b"VLLM::Worker_TP0", b"VLLM::Worker_TP1"]:
+            assert time.monotonic() < until, titles
+            titles = [Path(f"/proc/{child}/cmdline").read_bytes().rstrip(b"\0") for child in children]
+        os.kill(int(children[1]), signal.SIGKILL)
+        assert served.ended() == 0
+        assert "Worker proc VllmWorker-1 died unexpectedly" in served.log
+
+
+def test_a_stopped_core_looks_healthy_and_answers_nothing(tmp_path: Path) -> None:
+    with engine(tmp_path) as served:
+        os.kill(served.ready().core(), signal.SIGSTOP)
+        with pytest.raises(TimeoutError):
+            served.ask("/v1/completions", {"prompt": "p"}, timeout=1)
+        assert served.ask("/health")[0] == served.ask("/v1/models")[0] == 200
+        assert served.metric("vllm:num_requests_running") == 0
+        core = served.core()
+        served.process.kill()
+        served.process.wait()
+        until = time.monotonic() + WAIT
+        while Path(f"/proc/{core}").exists() and "Z" not in Path(f"/proc/{core}/stat").read_text().split()[2]:
+            assert time.monotonic() < until, "a stopped core outlives its server"
+            time.sleep(0.02)
+
+
+def test_faults_while_it_serves(tmp_path: Path) -> None:
+    with engine(tmp_path) as served:
+        served.ready()
+        served.faults({"id": 1, "kind": "engine_slow", "delay": 0.4})
+        began = time.monotonic()
+        assert served.ask("/v1/completions", {"prompt": "p", "max_tokens": 3})[0] == 200
+        assert time.monotonic() - began > 0.7
+        served.faults({"id": 2, "kind": "engine_gibberish"})
+        assert served.ask("/v1/completions", {"prompt": "p", "max_tokens": 3})[1]["choices"][0]["text"] == "!!!"
+        served.faults({"id": 3, "kind": "engine_hang", "count": 1})
+        until = time.monotonic() + WAIT
+        while "T" not in Path(f"/proc/{served.core()}/stat").read_text().split()[2]:
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        assert served.ask("/health")[0] == 200
+    with engine(tmp_path) as again:
+        again.ready()
+        again.faults({"id": 3, "kind": "engine_hang", "count": 1}, {"id": 4, "kind": "cuda_oom", "count": 1})
+        status, body = again.ask("/v1/completions", {"prompt": "p"})
+        assert (status, body["error"]["code"]) == (500, 500)
+        assert again.ended() == 0
+        assert "CUDA out of memory. Tried to allocate" in again.log
+    with engine(tmp_path, faults=[{"id": 5, "kind": "engine_crash", "text": "RuntimeError: planted"}]) as crashing:
+        assert crashing.ended() == 0
+        assert "EngineCore encountered a fatal error" in crashing.log and "RuntimeError: planted" in crashing.log
+
+
+def test_the_port_is_taken_until_the_fault_is_cleared(tmp_path: Path) -> None:
+    with engine(tmp_path, faults=[{"id": 1, "kind": "port_taken"}]) as refused:
+        assert refused.ended() == 1
+        assert refused.log.rstrip().endswith("OSError: [Errno 98] Address already in use")
+        with socket.create_connection(("127.0.0.1", refused.port), timeout=WAIT):
+            pass
+        refused.faults()
+        until = time.monotonic() + WAIT
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", refused.port), timeout=WAIT).close()
+            except ConnectionRefusedError:
+                break
+            assert time.monotonic() < until
+            time.sleep(0.05)
+
+
+def test_sigterm_drains_when_told_to(tmp_path: Path) -> None:
+    with engine(tmp_path, MODEL, "--shutdown-timeout", "60") as served:
+        connection, answer = served.ready().stream(400)
+        served.process.terminate()
+        until = time.monotonic() + WAIT
+        while "mode=drain timeout=60s" not in served.log:
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        status, body = served.ask("/v1/completions", {"prompt": "p"})
+        assert (status, body["error"]["message"]) == (500, "cannot schedule new futures after shutdown")
+        assert served.ask("/health")[0] == 200
+        assert answer.read().rstrip().endswith(b"[DONE]")
+        assert served.ended() == 0
+        connection.close()
+
+
+def test_sigterm_hangs_with_an_open_stream_when_not(tmp_path: Path) -> None:
+    with engine(tmp_path) as served:
+        connection, answer = served.ready().stream(30000)
+        served.process.terminate()
+        with pytest.raises(subprocess.TimeoutExpired):
+            served.ended(timeout=2)
+        served.process.terminate()
+        with pytest.raises(subprocess.TimeoutExpired):
+            served.ended(timeout=0.5)
+        assert "Waiting for connections to close." in served.log
+        answer.close()
+        connection.close()
+        assert served.ended() == 0
+
+
+def test_sigterm_during_the_start(tmp_path: Path) -> None:
+    with engine(tmp_path, faults=[{"id": 1, "kind": "engine_slow_start", "delay": 60}]) as starting:
+        until = time.monotonic() + WAIT
+        while "Starting to load model" not in starting.log:
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        with pytest.raises(ConnectionRefusedError):
+            starting.ask("/health")
+        starting.process.terminate()
+        assert starting.ended() == 143
+
+
+def test_faults_of_hosts_are_checked() -> None:
+    assert complaint({"kind": "engine_crash"}) is None
+    assert complaint({"kind": "engine_start_fails", "cause": "gated"}) is None
+    assert complaint({"kind": "engine_start_fails", "text": "boom", "stage": "profile"}) is None
+    for fault, words in (
+        ({"kind": "engine_crush"}, "'engine_crush' is not a kind of fault"),
+        ({"kind": "engine_start_fails"}, "None is not a cause; the causes are "),
+        ({"kind": "engine_start_fails", "cause": "gate"}, "'gate' is not a cause; the causes are "),
+        ({"kind": "engine_start_fails", "text": "boom", "stage": "later"}, "'later' is not a stage"),
+        ({"kind": "engine_crash", "text": 5}, "text must be a text"),
+    ):
+        said = complaint(fault)
+        assert said is not None and words in said
+    assert {"engine_crash", "engine_hang", "weights_truncated"} <= set(HOST_KINDS)
