@@ -9,9 +9,14 @@ from typing import Any
 from ansible_collections.linode_coder.gpu.plugins.module_utils import linode_reader
 
 from . import console
+from .config import export_credentials
 
 
 class LinodeReader(linode_reader.LinodeReader):
+    def __init__(self) -> None:
+        export_credentials()
+        super().__init__()
+
     def _get_once(self, path: str, x_filter: dict[str, Any] | None) -> Any:
         started = time.monotonic()
         try:

@@ -35,6 +35,7 @@ COMMANDS = {
     "status": ("linode_coder.cli.status", "Show one session: clocks, cost, endpoint."),
     "use": ("linode_coder.cli.use", "Open the tunnel and print the environment for clients."),
     "extend": ("linode_coder.cli.extend", "Move the end of a session's lease, up to its hard cap."),
+    "config": ("linode_coder.cli.config", "Show and check the configuration."),
     "sandbox": ("linode_coder.cli.sandbox", "A Linode account on your own machine."),
 }
 

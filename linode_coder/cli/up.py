@@ -10,10 +10,13 @@ import typer
 from ansible_collections.linode_coder.gpu.plugins.module_utils.duration import format_duration
 from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
 from ansible_collections.linode_coder.gpu.plugins.module_utils.hub_token import hub_token
-from ansible_collections.linode_coder.gpu.plugins.module_utils.quote import as_list, make_quote
+from ansible_collections.linode_coder.gpu.plugins.module_utils.quote import find_session, make_quote
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session_name import validate_session_name
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags import MARKER
 
 from .. import history
 from ..api import LinodeReader
+from ..config import load
 from ..console import Console, confirm, money
 from ..lock import session_lock
 from ..signals import Terminated
@@ -56,6 +59,18 @@ def describe(quote: dict[str, Any]) -> list[str]:
         f"idle     {idle}; hard cap {quote['hard_cap']}, worst case {money(quote['cost_to_cap'])}",
         "watcher  none is known: nothing deletes this VM by itself, take it down when you are done",
     ]
+
+
+def describe_changes(quote: dict[str, Any]) -> list[str]:
+    """What the options change of a session that exists."""
+    lines = []
+    if "until" in quote["changes"]:
+        lines.append(
+            f"lease    ends {quote['lease_end']} instead, {money(quote['cost_to_lease_end'])} in all to its end"
+        )
+    if "idle" in quote["changes"]:
+        lines.append(f"idle     {quote['changes']['idle']} from now on")
+    return lines
 
 
 def report(console: Console, view: dict[str, Any], data: dict[str, Any], port: int, changed: int) -> None:
@@ -108,56 +123,52 @@ def up(
 ) -> None:
     """Create a session, or finish and verify one."""
     console = Console(as_json)
-    plans = ",".join(plan or [])
-    regions = ",".join(region or [])
-    owner = getpass.getuser()
+    validate_session_name(name)
     reader = LinodeReader()
+    instances = reader.list("linode/instances", {"tags": MARKER})
+    given: dict[str, Any] = {
+        "model": model,
+        "variant": variant,
+        "context": context,
+        "tensor_parallel": tensor_parallel,
+        "plan": ",".join(plan or []) or None,
+        "region": ",".join(region or []) or None,
+        "lease": lease,
+        "cap": cap,
+        "idle": idle,
+        "max_cost": max_cost,
+    }
+    now = int(time.time())
+    # The configuration is about new sessions: what one that exists is told to become has to be said.
+    asked = given if find_session(instances, name, now) else _configured(given)
+    asked["owner"] = getpass.getuser()
     quote = make_quote(
         reader,
-        now=int(time.time()),
+        now=now,
         session=name,
-        model=model,
-        variant=variant,
-        context=context,
-        tensor_parallel=tensor_parallel,
-        plans=plans,
-        regions=regions,
-        lease=lease,
-        cap=cap,
-        idle=idle,
-        max_cost=max_cost,
-        owner=owner,
+        instances=instances,
+        plans=asked["plan"],
+        regions=asked["region"],
         has_hub_token=hub_token() is not None,
+        **{key: value for key, value in asked.items() if key not in ("plan", "region")},
     )
     console.event("plan", quote=quote)
     if not quote["existing"]:
         for line in describe(quote):
             console.text(line)
+    for line in describe_changes(quote):
+        console.text(line)
     if dry_run:
         if quote["existing"]:
-            console.text(f"Session {name} exists; `up` would verify it and change nothing that fits.")
+            console.text(f"Session {name} exists; `up` would verify it.")
         console.event("result", command="up", dry_run=True, changed=0)
         return
     if not quote["existing"] and not yes:
         confirm(f"Create it for {money(quote['hourly'])} per hour?", f"linode-coder up {name}")
-    variables = {
-        "session": name,
-        "model": model,
-        "variant": variant,
-        "context": context,
-        "tensor_parallel": tensor_parallel,
-        "plan": plans or None,
-        "region": regions or None,
-        "lease": lease,
-        "cap": cap,
-        "idle": idle,
-        "max_cost": max_cost,
-        "owner": owner,
-    }
     with session_lock(name):
         existing = quote["existing"]
-        asked = [value for value in (lease, cap, idle, max_cost, context, tensor_parallel) if value is not None]
-        if existing and not converge and not asked and _fits(existing, plans, regions):
+        engine_asked = context is not None or tensor_parallel is not None
+        if existing and not converge and not quote["changes"] and not engine_asked:
             from ..applied import unchanged
 
             console.step("Check that all is as the last up left it")
@@ -167,12 +178,25 @@ def up(
                 report(console, existing, same[0], same[1], 0)
                 return
             console.step_skipped()
-        _run(console, name, variables)
+        _run(console, name, {"session": name, **asked})
 
 
-def _fits(view: dict[str, Any], plans: str, regions: str) -> bool:
-    """Whether the VM is where it was asked for, if that was asked; the quote has compared the model."""
-    return (not plans or view["plan"] in as_list(plans)) and (not regions or view["region"] in as_list(regions))
+def _configured(given: dict[str, Any]) -> dict[str, Any]:
+    """The options, and what the configuration says where there is none."""
+    config = load(**{key: value for key, value in given.items() if key not in ("variant", "tensor_parallel")})
+    return {
+        # A variant that was named names its model as well.
+        "model": config.model if given["variant"] is None else given["model"],
+        "variant": given["variant"],
+        "context": config.context,
+        "tensor_parallel": given["tensor_parallel"],
+        "plan": ",".join(config.plan) or None,
+        "region": ",".join(config.region) or None,
+        "lease": config.lease,
+        "cap": config.cap,
+        "idle": config.idle,
+        "max_cost": config.max_cost,
+    }
 
 
 def _run(console: Console, name: str, variables: dict[str, Any]) -> None:

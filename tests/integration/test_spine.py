@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,23 @@ def test_second_up_changes_nothing(sandbox: RunningSandbox, session: dict[str, A
     done = ansible(sandbox, "ansible-playbook", "playbooks/up.yml", "-e", "session=main")
     assert done.returncode == 0, done.stdout
     assert re.findall(r"changed=(\d+)", done.stdout) == ["0", "0"], done.stdout
+
+
+def test_options_change_what_can_change(sandbox: RunningSandbox, session: dict[str, Any]) -> None:
+    asked = ("up", "main", "--lease", "10h", "--idle", "1h", "--json")
+    changed = result_of(coder(sandbox, *asked))
+    view = changed["session"]
+    lasts = datetime.fromisoformat(view["lease_end"]) - datetime.fromisoformat(view["created"])
+    assert changed["changed"] == 1
+    assert view["idle_minutes"] == 60 and abs(lasts.total_seconds() - 36000) < 60
+    assert result_of(coder(sandbox, *asked))["changed"] == 0
+    for option, value in (("plan", "g2-gpu-rtx4000a2-s"), ("region", "fr-par"), ("lease", "2h"), ("cap", "2d")):
+        error = error_of(coder(sandbox, "up", "main", f"--{option}", value, "--json"))
+        assert (error["kind"], error["field"]) == ("refused", option)
+    # What the configuration says is about new sessions.
+    away = RunningSandbox({**sandbox.env, "LINODE_CODER_PLAN": "elsewhere"}, sandbox.url, sandbox.home, sandbox.facts)
+    assert result_of(coder(away, "up", "main", "--json"))["changed"] == 0
+    assert error_of(coder(away, "up", "new", "--dry-run", "--json"))["value"] == "elsewhere"
 
 
 def test_check_mode_changes_nothing(sandbox: RunningSandbox, session: dict[str, Any]) -> None:

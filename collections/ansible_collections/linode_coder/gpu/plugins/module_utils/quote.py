@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from .cost import cost, format_time, paid_until
+from .cost import cost, format_time, paid_until, parse_time
 from .engine_choice import Engine, best_on_plan, default_model, on_plan
 from .failure import Failure
 from .gpu_plans import Plan, is_gpu_plan, known_plan, plan_of
@@ -16,6 +16,7 @@ from .model_catalogue import Selection, catalogue, find
 from .model_data import DEFAULT_MODEL
 from .model_request import Lookup, Request, check_access, make_request, resolve, unlisted
 from .offers import DEFAULT_MIN_VRAM_GB, Offer, all_offers, build_offers, chosen_plans
+from .session_changes import session_changes
 from .session_name import instance_label, validate_session_name
 from .session_tags import MARKER, owner_slug
 from .session_view import session_view
@@ -233,6 +234,34 @@ def _existing_engine(reader: Reader, existing: dict[str, Any], request: Request,
     return on_plan(selection.model, variant, plan, request.context, request.tensor_parallel)
 
 
+def _of_existing(view: dict[str, Any], changes: dict[str, str], engine: Engine | None) -> dict[str, Any]:
+    described = engine.as_dict() if engine else None
+    lease_end = changes.get("until") or view["lease_end"]
+    total = cost(parse_time(view["created"]), parse_time(lease_end), view["hourly"]) if lease_end else None
+    return {
+        "session": view["name"],
+        "label": view["label"],
+        "generation": view["generation"],
+        "model": engine.variant.id if engine else view["model"],
+        "engine": described,
+        "engines": {engine.plan.id: described} if engine else {},
+        "owner": view["owner"],
+        "lease_end": lease_end,
+        "lease_end_epoch": parse_time(lease_end) if lease_end else None,
+        "hard_cap": view["hard_cap"],
+        "hard_cap_epoch": parse_time(view["hard_cap"]) if view["hard_cap"] else None,
+        "idle_minutes": parse_idle(changes["idle"]) if "idle" in changes else view["idle_minutes"],
+        "existing": view,
+        "changes": changes,
+        "offers": [],
+        "hourly": view["hourly"],
+        "hourly_max": view["hourly"],
+        "cost_to_lease_end": total,
+        "cost_to_cap": None,
+        "paid_until": view["paid_until"],
+    }
+
+
 def make_quote(
     reader: Reader,
     *,
@@ -253,18 +282,26 @@ def make_quote(
     min_vram_gb: int = DEFAULT_MIN_VRAM_GB,
     lookup: Lookup = unlisted,
     has_hub_token: bool = False,
+    instances: list[dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """Validate everything and price it. Failure for the first thing that is wrong; nothing is changed.
 
-    ``existing`` in the answer is the session's view when its VM exists already: its price and lease are then the ones
-    that hold, and no catalogue of the account is read. ``engine`` is what would serve on the first offer, or serves on
-    that VM; ``engines`` the same for every plan among the offers.
+    ``existing`` in the answer is the session's view when its VM exists already: its price and clocks are then the ones
+    that hold, ``changes`` is what its tags have to take for what was asked, and no catalogue of the account is read.
+    ``engine`` is what would serve on the first offer, or serves on that VM; ``engines`` the same for every plan among
+    the offers. ``instances`` are those with our marker, when the caller has read them.
     """
     name = validate_session_name(session)
     request = make_request(lookup, model, variant, context, tensor_parallel)
-    clocks = new_lease(now, lease, cap)
     idle_minutes = parse_idle(idle)
-    existing = find_session(reader.list("linode/instances", {"tags": MARKER}), name, now)
+    if instances is None:
+        instances = reader.list("linode/instances", {"tags": MARKER})
+    existing = find_session(instances, name, now)
+    if existing:
+        asked = {"lease": lease, "cap": cap, "idle": idle, "max_cost": max_cost}
+        changes = session_changes(existing, plans=as_list(plans), regions=as_list(regions), **asked)
+        return _of_existing(existing, changes, _existing_engine(reader, existing, request, lookup))
+    clocks = new_lease(now, lease, cap)
     quote: dict[str, Any] = {
         "session": name,
         "label": instance_label(name, generation),
@@ -275,19 +312,10 @@ def make_quote(
         "hard_cap": format_time(clocks.cap),
         "hard_cap_epoch": clocks.cap,
         "idle_minutes": idle_minutes,
-        "existing": existing,
+        "existing": None,
+        "changes": {},
         "offers": [],
     }
-    if existing:
-        engine = _existing_engine(reader, existing, request, lookup)
-        quote["model"] = engine.variant.id if engine else existing["model"]
-        quote["engine"] = engine.as_dict() if engine else None
-        quote["engines"] = {engine.plan.id: quote["engine"]} if engine else {}
-        quote["hourly"] = quote["hourly_max"] = existing["hourly"]
-        quote["cost_to_lease_end"] = existing["cost_to_lease_end"]
-        quote["cost_to_cap"] = None
-        quote["paid_until"] = existing["paid_until"]
-        return quote
     offers, engines = _place(request, _Market(reader, as_list(regions), min_vram_gb), as_list(plans))
     for engine in engines:
         check_access(engine.model, engine.variant, has_hub_token)

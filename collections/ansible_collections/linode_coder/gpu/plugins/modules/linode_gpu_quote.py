@@ -10,7 +10,7 @@ short_description: Validate what a session asks for and price it
 version_added: 0.1.0
 description:
   - Checks every input of a new session against the account and answers where it could run and what it would cost.
-  - Changes nothing. A session that exists already is returned as it is.
+  - Changes nothing. For a session that exists already it answers what of it would have to change.
 extends_documentation_fragment:
   - linode_coder.gpu.linode
   - linode_coder.gpu.linode.attributes
@@ -133,6 +133,12 @@ quote:
       returned: success
     existing:
       description: The session's view when its VM exists already, else null.
+      type: dict
+      returned: success
+    changes:
+      description:
+        - New values for the tags of the VM that exists, as M(linode_coder.gpu.linode_gpu_session_tags) takes them.
+        - Empty when it is as asked for. What it cannot become, another plan for example, is refused.
       type: dict
       returned: success
     hourly:

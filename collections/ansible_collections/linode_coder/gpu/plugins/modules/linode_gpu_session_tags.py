@@ -38,6 +38,9 @@ options:
   pause:
     description: How long healing and idle deletion are to pause from now on, or V(clear). The lease goes on.
     type: str
+  idle:
+    description: Idle time after which the session goes, or V(off).
+    type: str
 """
 
 EXAMPLES = r"""
@@ -69,7 +72,7 @@ import time
 from ..module_utils.duration import parse_duration
 from ..module_utils.failure import Failure
 from ..module_utils.host_key import connection_vars, from_openssh
-from ..module_utils.lease import Lease, extended
+from ..module_utils.lease import Lease, extended, parse_idle
 from ..module_utils.linode_module import run
 from ..module_utils.session_name import validate_session_name
 from ..module_utils.session_tags import MARKER, decode, encode, merge, with_changes
@@ -171,6 +174,8 @@ def work(module, api, result):
         changes["next_host_key"] = public_key(params, "next_host_key")
     if params["model"]:
         changes["model"] = params["model"]
+    if params["idle"]:
+        changes["idle_minutes"] = parse_idle(params["idle"])
     now = int(time.time())
     clocks = clock_changes(params, tags, now)
     wanted = with_changes(tags, **changes, **clocks)
@@ -196,6 +201,7 @@ def main():
             "extend": {"type": "str"},
             "until": {"type": "str"},
             "pause": {"type": "str"},
+            "idle": {"type": "str"},
         },
         work,
     )

@@ -1,0 +1,95 @@
+"""linode-coder config: every value with its origin, and what is wrong where."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
+
+from ..config import SETTINGS, Reading, read
+from ..config_files import dotenv_path, toml_path
+from ..console import Console, table
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, help="Show and check the configuration.")
+
+MASK = "********"
+
+
+def shown(key: str, value: Any, secret: bool) -> Any:
+    """A value as it may be printed."""
+    if value is None or value == ():
+        return None
+    return MASK if secret else list(value) if isinstance(value, tuple) else value
+
+
+def _written(value: Any) -> str:
+    return "-" if value is None else ", ".join(value) if isinstance(value, list) else str(value)
+
+
+def _files() -> dict[str, dict[str, Any]]:
+    return {
+        "toml": {"path": str(toml_path()), "exists": toml_path().exists()},
+        "dotenv": {"path": str(dotenv_path().absolute()), "exists": dotenv_path().exists()},
+    }
+
+
+def _problems(console: Console, reading: Reading) -> None:
+    for problem in reading.problems:
+        console.text(f"{problem.severity}: {problem.where}: {problem.message} {problem.remedy}")
+
+
+def _stop_at_errors(reading: Reading) -> None:
+    count = len(reading.errors)
+    if count:
+        raise Failure(
+            "config",
+            f"The configuration has {count} error{'s' if count > 1 else ''}; the first is at {reading.errors[0].where}.",
+            cause=reading.errors[0].message,
+            remedy=reading.errors[0].remedy,
+            field=reading.errors[0].key,
+        )
+
+
+@app.command()
+def show(as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False) -> None:
+    """Show every value with where it came from; secrets are masked."""
+    console = Console(as_json)
+    reading = read()
+    rows = [
+        {
+            "key": setting.key,
+            "value": shown(setting.key, reading.values[setting.key], setting.secret),
+            "source": reading.origins.get(setting.key, "default"),
+            "variable": setting.env,
+            "meaning": setting.meaning,
+        }
+        for setting in SETTINGS
+    ]
+    problems = [problem.as_dict() for problem in reading.problems]
+    if as_json:
+        console.result({"command": "config show", "values": rows, "files": _files(), "problems": problems})
+    else:
+        lines = [["KEY", "VALUE", "FROM"]]
+        lines += [[str(row["key"]), _written(row["value"]), str(row["source"])] for row in rows]
+        for line in table(lines):
+            console.text(line)
+        for name, file in _files().items():
+            console.text(f"{name:7} {file['path']}{'' if file['exists'] else ' (does not exist)'}")
+        _problems(console, reading)
+
+
+@app.command()
+def validate(as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False) -> None:
+    """Name file and line of everything that is wrong. Exit code 2 when something is."""
+    console = Console(as_json)
+    reading = read()
+    if as_json:
+        problems = [problem.as_dict() for problem in reading.problems]
+        console.result({"command": "config validate", "valid": not reading.errors, "problems": problems})
+        if reading.errors:
+            raise typer.Exit(2)
+        return
+    _problems(console, reading)
+    _stop_at_errors(reading)
+    console.text("The configuration is valid." if not reading.problems else "The configuration has no errors.")
