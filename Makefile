@@ -7,13 +7,14 @@ SHELL  := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test lint types unit integration sanity test-docker test-molecule bench clean constraints dist
+.PHONY: help demo test lint types unit integration sanity test-docker test-foreign test-molecule bench clean constraints dist
 
 help:
 	@echo 'make demo           bring a session up in the local sandbox, ask it something, show the cost, take it down'
 	@echo 'make test           lint, types, unit, integration and sanity tests'
 	@echo 'make test-molecule  molecule scenarios on sandbox hosts'
 	@echo 'make test-docker    integration tests on docker hosts (root, docker.io, mmdebstrap)'
+	@echo "make test-foreign   the SDK's own integration tests against the sandbox"
 	@echo 'make bench          ratios of our commands against their peers, in one run'
 	@echo 'make clean          remove everything that make created'
 
@@ -53,6 +54,9 @@ dist: $(BIN)/.complete
 
 test-docker: $(BIN)/.complete
 	$(BIN)/python tests/with_docker.py $(BIN)/pytest tests/docker_hosts
+
+test-foreign: $(BIN)/.complete
+	$(BIN)/python tests/foreign_sdk.py
 
 test-molecule: $(BIN)/.complete
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python tests/molecule_in_sandbox.py
