@@ -36,6 +36,8 @@ COMMANDS = {
     "use": ("linode_coder.cli.use", "Open the tunnel and print the environment for clients."),
     "extend": ("linode_coder.cli.extend", "Move the end of a session's lease, up to its hard cap."),
     "config": ("linode_coder.cli.config", "Show and check the configuration."),
+    "models": ("linode_coder.cli.models", "Show models: licence, sizes, where they fit, how fast, at which price."),
+    "plans": ("linode_coder.cli.plans", "Show GPU plans: cards, price, stock, and what a model does on them."),
     "sandbox": ("linode_coder.cli.sandbox", "A Linode account on your own machine."),
 }
 

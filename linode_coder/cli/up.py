@@ -53,6 +53,7 @@ def describe(quote: dict[str, Any]) -> list[str]:
     return [
         f"session  {quote['session']}",
         *describe_engine(quote["engine"]),
+        *(f"left out {row['plan']}: {row['why']}" for row in quote["left_out"]),
         f"plan     {first['plan']}{card}, first of {len(offers)} places: {places}",
         f"price    {money(quote['hourly'])} per started hour, at most {money(quote['cost_to_lease_end'])} to the end of the "
         f"lease in {format_duration(left + 30)}",

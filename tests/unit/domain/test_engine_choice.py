@@ -123,9 +123,10 @@ def test_defaults_fit_on_their_plans() -> None:
 def test_what_is_chosen_among_variants() -> None:
     selection = find(packaged(), "qwen3.8-27b")
     assert selection is not None
-    # A single person's weights only where nothing else fits.
-    assert not best_on_plan(selection, plan(ADA_2)).variant.community
-    assert best_on_plan(selection, plan(TURING_1)).variant.community
+    # A single person's weights only when they are named.
+    assert best_on_plan(selection, plan(TURING_1)).problem is not None
+    own = next(variant for variant in selection.model.variants if variant.community)
+    assert best_on_plan(Selection(selection.model, own), plan(TURING_1)).problem is None
     named = next(variant for variant in selection.model.variants if variant.precision == "fp8")
     assert best_on_plan(Selection(selection.model, named), plan(ADA_4)).variant == named
 

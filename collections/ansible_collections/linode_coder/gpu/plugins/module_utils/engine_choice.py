@@ -108,7 +108,6 @@ def _rank(engine: Engine) -> tuple[Any, ...]:
     return (
         engine.problem is None,
         found is not None and found.fits is True,
-        not engine.variant.community,
         not (turing and engine.variant.precision in ("fp8", "nvfp4")),
         context,
         # What does not fit is explained by the smallest of them.
@@ -119,7 +118,7 @@ def _rank(engine: Engine) -> tuple[Any, ...]:
 def best_on_plan(
     selection: Selection, plan: Plan, context: int | None = None, tensor_parallel: int | None = None
 ) -> Engine:
-    """The variant that was named, or the one that serves best: made by a team, known to run there, then quickest."""
-    variants = [selection.variant] if selection.variant else list(selection.model.variants)
+    """The variant that was named, or the one that serves best: known to run there, with ample context, then quickest."""
+    variants = [selection.variant] if selection.variant else selection.model.unasked
     engines = [on_plan(selection.model, variant, plan, context, tensor_parallel) for variant in variants]
     return max(engines, key=_rank)

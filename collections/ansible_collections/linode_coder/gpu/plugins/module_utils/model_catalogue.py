@@ -98,6 +98,11 @@ class Model:
         """Whether a token uses only some of the parameters."""
         return bool(self.active_b and self.parameters_b and self.active_b < self.parameters_b)
 
+    @property
+    def unasked(self) -> list[Variant]:
+        """The variants that may be chosen without being named."""
+        return [variant for variant in self.variants if not variant.community] or list(self.variants)
+
     def gated_for(self, variant: Variant) -> bool | None:
         """Whether the weights need an accepted licence and a token; None when nobody said so of this repository."""
         if variant.gated is not None:

@@ -204,6 +204,18 @@ def _place(request: Request, market: _Market, plans: list[str]) -> tuple[list[Of
     return [offer for offer in offers if offer.plan in {engine.plan.id for engine in engines}], engines
 
 
+def _left_out(request: Request, engines: list[Engine], wanted: list[str]) -> list[dict[str, Any]]:
+    """The plans that were named and are not offered, and why."""
+    offered = {engine.plan.id for engine in engines}
+    served = Selection(engines[0].model, engines[0].variant)
+    rows = []
+    for name in wanted:
+        plan = known_plan(name)
+        if name not in offered and plan is not None:
+            rows.append({"plan": name, "why": _engine(request, plan, served).problem})
+    return rows
+
+
 def _existing_plan(reader: Reader, plan_id: str) -> Plan | None:
     plan = known_plan(plan_id)
     if plan is not None:
@@ -315,8 +327,10 @@ def make_quote(
         "existing": None,
         "changes": {},
         "offers": [],
+        "left_out": [],
     }
-    offers, engines = _place(request, _Market(reader, as_list(regions), min_vram_gb), as_list(plans))
+    wanted = as_list(plans)
+    offers, engines = _place(request, _Market(reader, as_list(regions), min_vram_gb), wanted)
     for engine in engines:
         check_access(engine.model, engine.variant, has_hub_token)
     offers = affordable(offers, max_cost, now, clocks.end)
@@ -324,6 +338,7 @@ def make_quote(
     quote["engine"] = by_plan[offers[0].plan]
     quote["engines"] = {offer.plan: by_plan[offer.plan] for offer in offers}
     quote["model"] = quote["engine"]["variant"]
+    quote["left_out"] = _left_out(request, engines, wanted)
     # The dearest offer is what may have to be paid.
     dearest = max(offer.hourly for offer in offers)
     worst = cost(now, clocks.end, dearest)

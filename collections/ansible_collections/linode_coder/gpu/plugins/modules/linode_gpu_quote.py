@@ -97,6 +97,11 @@ quote:
       type: list
       elements: dict
       returned: success
+    left_out:
+      description: Plans that were named and are not offered, each with its reason in RV(quote.left_out[].why).
+      type: list
+      elements: dict
+      returned: success
     engine:
       description: What serves on the first offer or on the VM that exists. Null when that is unknown.
       type: dict

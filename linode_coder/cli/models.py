@@ -1,0 +1,204 @@
+"""linode-coder models: what can be served, where it fits, how fast and at which price. Never starts Ansible."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from ansible_collections.linode_coder.gpu.plugins.module_utils.catalogue_view import (
+    by_price,
+    engine_view,
+    first_that_fits,
+    model_view,
+)
+from ansible_collections.linode_coder.gpu.plugins.module_utils.engine_choice import best_on_plan
+from ansible_collections.linode_coder.gpu.plugins.module_utils.model_catalogue import Model, Selection, catalogue
+from ansible_collections.linode_coder.gpu.plugins.module_utils.model_request import parse_context, resolve, unlisted
+
+from ..console import Console, money, table
+from ..market import Market, read_market
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+def tokens(number: int | None) -> str:
+    if number is None:
+        return "?"
+    return f"{number // 1024}K" if number >= 1024 else str(number)
+
+
+def sized(disk_gb: float | None, uncertain: bool) -> str:
+    return "?" if disk_gb is None else f"{'~' if uncertain else ''}{disk_gb:.1f} GB"
+
+
+def parameters(model: Model) -> str:
+    if model.parameters_b is None:
+        return "?"
+    return f"{model.parameters_b:g}B" + (f" ({model.active_b:g}B active)" if model.mixture else "")
+
+
+def licence(model: Model) -> str:
+    doubt = "?" if "licence" in model.uncertain else ""
+    return model.licence + doubt + (", gated" if model.gated else "")
+
+
+def fit_cells(view: dict[str, Any]) -> list[str]:
+    """Variant, context, speed and price of a model on a plan."""
+    speed = view["tokens_per_second"]
+    return [
+        f"{view['variant']} ({view['precision']})",
+        tokens(view["context"]),
+        f"{speed:.0f}" if speed else "?",
+        money(view["hourly"]) if view["hourly"] else "-",
+    ]
+
+
+def refusals(views: list[dict[str, Any]], key: str) -> list[str]:
+    """Why things do not fit, one line for each reason."""
+    by_reason: dict[str, list[str]] = {}
+    for view in views:
+        if view["fits"] is False:
+            by_reason.setdefault(view["why"], []).append(view[key])
+    return [f"no: {', '.join(names)}: {why}" for why, names in by_reason.items()]
+
+
+@app.command()
+def models(
+    model: Annotated[str | None, typer.Argument(metavar="[MODEL]", help="Show one, with every plan.")] = None,
+    plan: Annotated[str | None, typer.Option(help="What fits on this plan.")] = None,
+    context: Annotated[str | None, typer.Option(help="Tokens that have to fit, e.g. 64K.")] = None,
+    show_all: Annotated[bool, typer.Option("--all", help="What does not fit as well, and why.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
+) -> None:
+    """Show models: licence, sizes, where they fit, how fast, at which price."""
+    console = Console(as_json)
+    wanted = parse_context(context)
+    selections = [resolve(model, unlisted)] if model else [Selection(each) for each in catalogue()]
+    market = read_market(console)
+    if plan:
+        market.plan(plan)
+    if model:
+        _one(console, selections[0], market, plan, wanted, show_all)
+    elif plan:
+        _on_plan(console, selections, market, plan, wanted, show_all)
+    else:
+        _overview(console, selections, market, wanted, show_all)
+    if market.note:
+        console.text(market.note)
+
+
+def _engines(selection: Selection, market: Market, plan: str | None, context: int | None) -> list[dict[str, Any]]:
+    plans = [market.plan(plan)] if plan else by_price(market.plans, market.prices)
+    return [engine_view(best_on_plan(selection, each, context), market.prices.get(each.id)) for each in plans]
+
+
+def _overview(
+    console: Console, selections: list[Selection], market: Market, context: int | None, show_all: bool
+) -> None:
+    """Every model with the cheapest, or without prices the smallest, plan that serves it well."""
+    plans = by_price(market.plans, market.prices)
+    found = []
+    for selection in selections:
+        engine = first_that_fits(selection, plans, context)
+        found.append((selection.model, engine_view(engine, market.prices.get(engine.plan.id)) if engine else None))
+    if console.as_json:
+        listed = [{**model_view(model), "first_fit": view} for model, view in found]
+        console.result({"command": "models", "context": context, "note": market.note, "models": listed})
+        return
+    where = "CHEAPEST PLAN" if market.prices else "SMALLEST PLAN"
+    rows = [["MODEL", "LICENCE", "PARAMETERS", "MAX", where, "VARIANT", "CONTEXT", "TOKENS/S", "$/H"]]
+    hidden = 0
+    for model, view in found:
+        if view is None and not show_all:
+            hidden += 1
+            continue
+        cells = [view["plan"], *fit_cells(view)] if view else ["fits on none", "-", "-", "-", "-"]
+        rows.append([model.id, licence(model), parameters(model), tokens(model.max_context), *cells])
+    for line in table(rows):
+        console.text(line)
+    if hidden:
+        console.text(f"{hidden} more fit on no plan: --all")
+    console.text(
+        "Contexts and speeds are estimates for one user; ? is unknown. One in detail: linode-coder models MODEL"
+    )
+
+
+def _on_plan(
+    console: Console,
+    selections: list[Selection],
+    market: Market,
+    plan: str,
+    context: int | None,
+    show_all: bool,
+) -> None:
+    found = [(selection.model, _engines(selection, market, plan, context)[0]) for selection in selections]
+    if console.as_json:
+        listed = [{**model_view(model), "fit": view} for model, view in found if show_all or view["fits"] is not False]
+        console.result({"command": "models", "plan": plan, "context": context, "note": market.note, "models": listed})
+        return
+    fitting = sorted(
+        (pair for pair in found if pair[1]["fits"] is not False),
+        key=lambda pair: -(pair[1]["tokens_per_second"] or 0.0),
+    )
+    rows = [["MODEL", "LICENCE", "PARAMETERS", "VARIANT", "CONTEXT", "TOKENS/S", "$/H"]]
+    rows += [[model.id, licence(model), parameters(model), *fit_cells(view)] for model, view in fitting]
+    for line in table(rows):
+        console.text(line)
+    refused = [(model, view) for model, view in found if view["fits"] is False]
+    if refused and not show_all:
+        console.text(f"{len(refused)} more do not fit on {plan}: --all")
+    for line in refusals([view for _model, view in refused], "model") if show_all else []:
+        console.text(line)
+    console.text("Contexts and speeds are estimates for one user; ? is unknown.")
+
+
+def _one(
+    console: Console,
+    selection: Selection,
+    market: Market,
+    plan: str | None,
+    context: int | None,
+    show_all: bool,
+) -> None:
+    model = selection.model
+    views = _engines(selection, market, plan, context)
+    if console.as_json:
+        console.result(
+            {
+                "command": "models",
+                "context": context,
+                "note": market.note,
+                "model": model_view(model),
+                "variant": selection.variant.id if selection.variant else None,
+                "plans": views,
+            }
+        )
+        return
+    console.text(f"{model.id}  {model.name}, {parameters(model)}, context up to {tokens(model.max_context)}")
+    console.text(f"licence   {licence(model)}; https://huggingface.co/{model.hf}")
+    calls = f"tool calls {model.tool_parser or 'unknown'}, reasoning {model.reasoning_parser or 'none'}"
+    console.text(f"parsers   {calls}{', reads images' if model.multimodal else ''}")
+    if model.speculation:
+        console.text(f"recipe    speculation {model.speculation} is offered by the model's recipe, and not switched on")
+    if model.uncertain:
+        console.text(f"uncertain {', '.join(model.uncertain)}")
+    console.text()
+    rows = [["VARIANT", "PRECISION", "ON DISK", "CARD FROM", "NOTES"]]
+    for variant in model.variants:
+        notes = ["gated"] if model.gated_for(variant) else []
+        notes += ["made by a single person"] if variant.community else []
+        notes += [f"--{name} {value}" for name, value in variant.flags.items()]
+        size = sized(variant.disk_gb, "disk_gb" in variant.uncertain)
+        rows.append([variant.id, variant.precision, size, f"sm {variant.min_capability}", ", ".join(notes) or "-"])
+    for line in table(rows):
+        console.text(line)
+    console.text()
+    rows = [["PLAN", "GPUS", "VARIANT", "CONTEXT", "TOKENS/S", "$/H"]]
+    rows += [[view["plan"], str(view["gpus"]), *fit_cells(view)] for view in views if view["fits"] is not False]
+    for line in table(rows) if len(rows) > 1 else ["It fits on none of these plans."]:
+        console.text(line)
+    refused = [view for view in views if view["fits"] is False]
+    if refused and not show_all and len(rows) > 1:
+        console.text(f"{len(refused)} plans do not fit: --all")
+    for line in refusals(refused, "plan") if show_all or len(rows) == 1 else []:
+        console.text(line)

@@ -1,0 +1,69 @@
+"""linode-coder plans: GPU plans, their cards, prices and stock, and what a model does on them. Never starts Ansible."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from ansible_collections.linode_coder.gpu.plugins.module_utils.catalogue_view import by_price, engine_view, plan_view
+from ansible_collections.linode_coder.gpu.plugins.module_utils.engine_choice import best_on_plan
+from ansible_collections.linode_coder.gpu.plugins.module_utils.gpu_plans import advised_vcpus
+from ansible_collections.linode_coder.gpu.plugins.module_utils.model_request import parse_context, resolve, unlisted
+
+from ..console import Console, money, table
+from ..market import read_market
+from .models import fit_cells, refusals
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@app.command()
+def plans(
+    model: Annotated[str | None, typer.Option(help="How this model fits on each.")] = None,
+    region: Annotated[str | None, typer.Option(help="Prices and stock of this region.")] = None,
+    context: Annotated[str | None, typer.Option(help="Tokens that have to fit, e.g. 64K.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
+) -> None:
+    """Show GPU plans: cards, price, stock, and what a model does on them."""
+    console = Console(as_json)
+    wanted = parse_context(context)
+    selection = resolve(model, unlisted) if model else None
+    market = read_market(console, region, with_stock=True)
+    listed = by_price(market.plans, market.prices)
+    views = []
+    for plan in listed:
+        view = plan_view(plan, market.prices.get(plan.id))
+        view["advertised_in"] = sorted(market.stock.get(plan.id, [])) if market.prices else None
+        if selection:
+            view["fit"] = engine_view(best_on_plan(selection, plan, wanted), view["hourly"])
+        views.append(view)
+    if as_json:
+        console.result({"command": "plans", "region": region, "note": market.note, "plans": views})
+        return
+    head = ["PLAN", "GPUS", "CARD", "VRAM", "VCPUS", "RAM", "DISK", "$/H", "STOCK"]
+    rows = [head + (["VARIANT", "CONTEXT", "TOKENS/S"] if selection else ["DEFAULT MODEL"])]
+    for view in views:
+        stock = "-" if view["advertised_in"] is None else f"{len(view['advertised_in'])} regions"
+        if region and view["advertised_in"] is not None:
+            stock = "yes" if view["advertised_in"] else "no"
+        row = [view["id"], str(view["gpus"]), view["card"] or "unknown"]
+        row += [f"{view['vram_gb']} GB" if view["vram_gb"] else "?"]
+        row += [f"{view['vcpus']}{'' if view['advised'] else '!'}", f"{(view['memory_mb'] or 0) // 1024} GB"]
+        row += [f"{(view['disk_mb'] or 0) // 1024} GB", money(view["hourly"]) if view["hourly"] else "-", stock]
+        if selection:
+            fit = view["fit"]
+            row += fit_cells(fit)[:3] if fit["fits"] is not False else ["does not fit", "-", "-"]
+        else:
+            row.append(view["default_model"] or "-")
+        rows.append(row)
+    for line in table(rows):
+        console.text(line)
+    for line in refusals([view["fit"] for view in views], "plan") if selection else []:
+        console.text(line)
+    few = [view for view in views if not view["advised"]]
+    for view in few:
+        advice = advised_vcpus(view["gpus"])
+        console.text(f"! {view['id']} has {view['vcpus']} vCPUs; the engine advises {advice} for its GPUs.")
+    console.text("Stock is what the API advertises, which is advice: a create may be refused all the same.")
+    if market.note:
+        console.text(market.note)
