@@ -16,6 +16,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.gpu_plans import 
 )
 from ansible_collections.linode_coder.gpu.plugins.module_utils.offers import near
 
+from .config import export_credentials
 from .console import Console
 
 
@@ -43,16 +44,17 @@ class Market:
 
 def read_market(console: Console, region: str | None = None, with_stock: bool = False) -> Market:
     """With a token, the account's GPU plans and their prices; a ``region`` asks for its own, and has to exist."""
+    export_credentials()
     if not os.environ.get("LINODE_TOKEN", "").strip():
         if region:
             raise Failure(
                 "auth",
-                "Prices of a region come from the API, and LINODE_TOKEN is not set.",
+                "Prices of a region come from the API, and there is no API token.",
                 remedy="Export LINODE_TOKEN, or leave out --region.",
                 field="region",
                 value=region,
             )
-        return Market(known_plans(), note="no prices: LINODE_TOKEN is not set")
+        return Market(known_plans(), note="no prices: there is no API token")
     from .api import LinodeReader
 
     try:

@@ -12,8 +12,9 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.catalogue_view im
     model_view,
 )
 from ansible_collections.linode_coder.gpu.plugins.module_utils.engine_choice import best_on_plan
+from ansible_collections.linode_coder.gpu.plugins.module_utils.hub import hub_lookup
 from ansible_collections.linode_coder.gpu.plugins.module_utils.model_catalogue import Model, Selection, catalogue
-from ansible_collections.linode_coder.gpu.plugins.module_utils.model_request import parse_context, resolve, unlisted
+from ansible_collections.linode_coder.gpu.plugins.module_utils.model_request import parse_context, resolve
 
 from ..console import Console, money, table
 from ..market import Market, read_market
@@ -73,7 +74,7 @@ def models(
     """Show models: licence, sizes, where they fit, how fast, at which price."""
     console = Console(as_json)
     wanted = parse_context(context)
-    selections = [resolve(model, unlisted)] if model else [Selection(each) for each in catalogue()]
+    selections = [resolve(model, hub_lookup)] if model else [Selection(each) for each in catalogue()]
     market = read_market(console)
     if plan:
         market.plan(plan)
@@ -180,6 +181,8 @@ def _one(
     console.text(f"parsers   {calls}{', reads images' if model.multimodal else ''}")
     if model.speculation:
         console.text(f"recipe    speculation {model.speculation} is offered by the model's recipe, and not switched on")
+    for note in model.notes:
+        console.text(f"note      {note}")
     if model.uncertain:
         console.text(f"uncertain {', '.join(model.uncertain)}")
     console.text()

@@ -8,7 +8,8 @@ import typer
 from ansible_collections.linode_coder.gpu.plugins.module_utils.catalogue_view import by_price, engine_view, plan_view
 from ansible_collections.linode_coder.gpu.plugins.module_utils.engine_choice import best_on_plan
 from ansible_collections.linode_coder.gpu.plugins.module_utils.gpu_plans import advised_vcpus
-from ansible_collections.linode_coder.gpu.plugins.module_utils.model_request import parse_context, resolve, unlisted
+from ansible_collections.linode_coder.gpu.plugins.module_utils.hub import hub_lookup
+from ansible_collections.linode_coder.gpu.plugins.module_utils.model_request import parse_context, resolve
 
 from ..console import Console, money, table
 from ..market import read_market
@@ -27,7 +28,7 @@ def plans(
     """Show GPU plans: cards, price, stock, and what a model does on them."""
     console = Console(as_json)
     wanted = parse_context(context)
-    selection = resolve(model, unlisted) if model else None
+    selection = resolve(model, hub_lookup) if model else None
     market = read_market(console, region, with_stock=True)
     listed = by_price(market.plans, market.prices)
     views = []

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from ansible_collections.linode_coder.gpu.plugins.module_utils.duration import format_duration
 from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
+from ansible_collections.linode_coder.gpu.plugins.module_utils.hub import hub_lookup
 from ansible_collections.linode_coder.gpu.plugins.module_utils.hub_token import hub_token
 from ansible_collections.linode_coder.gpu.plugins.module_utils.quote import find_session, make_quote
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session_name import validate_session_name
@@ -150,6 +151,7 @@ def up(
         instances=instances,
         plans=asked["plan"],
         regions=asked["region"],
+        lookup=hub_lookup,
         has_hub_token=hub_token() is not None,
         **{key: value for key, value in asked.items() if key not in ("plan", "region")},
     )

@@ -36,6 +36,7 @@ def model_view(model: Model) -> dict[str, Any]:
         "min_engine": model.min_engine,
         "uncertain": list(model.uncertain),
         "source": model.source,
+        "notes": list(model.notes),
         "variants": [
             {
                 "id": variant.id,

@@ -64,7 +64,7 @@ def on_plan(
     """The engine that serves ``variant`` on ``plan``, with what speaks against it."""
     sandbox = variant.id.startswith(SANDBOX_ORGANISATION)
     spread = tensor_parallel or (1 if sandbox else largest_tensor_parallel(plan.gpus, model.heads))
-    notes = []
+    notes = list(model.notes)
     result = None
     problem = None
     if plan.card:

@@ -92,6 +92,7 @@ class Model:
     min_engine: str | None = None
     uncertain: tuple[str, ...] = ()
     source: str = "packaged"
+    notes: tuple[str, ...] = ()  # sentences for whoever asks for it
 
     @property
     def mixture(self) -> bool:

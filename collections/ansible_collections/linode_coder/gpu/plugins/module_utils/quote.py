@@ -204,16 +204,15 @@ def _place(request: Request, market: _Market, plans: list[str]) -> tuple[list[Of
     return [offer for offer in offers if offer.plan in {engine.plan.id for engine in engines}], engines
 
 
-def _left_out(request: Request, engines: list[Engine], wanted: list[str]) -> list[dict[str, Any]]:
+def _left_out(request: Request, engines: list[Engine], market: _Market, wanted: list[str]) -> list[dict[str, Any]]:
     """The plans that were named and are not offered, and why."""
     offered = {engine.plan.id for engine in engines}
     served = Selection(engines[0].model, engines[0].variant)
-    rows = []
-    for name in wanted:
-        plan = known_plan(name)
-        if name not in offered and plan is not None:
-            rows.append({"plan": name, "why": _engine(request, plan, served).problem})
-    return rows
+    return [
+        {"plan": name, "why": _engine(request, market.plans[name], served).problem}
+        for name in wanted
+        if name not in offered
+    ]
 
 
 def _existing_plan(reader: Reader, plan_id: str) -> Plan | None:
@@ -330,7 +329,8 @@ def make_quote(
         "left_out": [],
     }
     wanted = as_list(plans)
-    offers, engines = _place(request, _Market(reader, as_list(regions), min_vram_gb), wanted)
+    market = _Market(reader, as_list(regions), min_vram_gb)
+    offers, engines = _place(request, market, wanted)
     for engine in engines:
         check_access(engine.model, engine.variant, has_hub_token)
     offers = affordable(offers, max_cost, now, clocks.end)
@@ -338,7 +338,7 @@ def make_quote(
     quote["engine"] = by_plan[offers[0].plan]
     quote["engines"] = {offer.plan: by_plan[offer.plan] for offer in offers}
     quote["model"] = quote["engine"]["variant"]
-    quote["left_out"] = _left_out(request, engines, wanted)
+    quote["left_out"] = _left_out(request, engines, market, wanted)
     # The dearest offer is what may have to be paid.
     dearest = max(offer.hourly for offer in offers)
     worst = cost(now, clocks.end, dearest)

@@ -175,6 +175,7 @@ quote:
 
 import time
 
+from ..module_utils.hub import hub_lookup
 from ..module_utils.hub_token import hub_token
 from ..module_utils.linode_module import run
 from ..module_utils.quote import make_quote
@@ -199,7 +200,11 @@ def work(module, api, result):
         "min_vram_gb",
     )
     result["quote"] = make_quote(
-        api, now=int(time.time()), has_hub_token=hub_token() is not None, **{name: params[name] for name in names}
+        api,
+        now=int(time.time()),
+        lookup=hub_lookup,
+        has_hub_token=hub_token() is not None,
+        **{name: params[name] for name in names},
     )
 
 
