@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from . import gpus
 from .base import HostSpec, SandboxError
 
@@ -184,6 +186,9 @@ class Image:
             (usr / name).mkdir(parents=True, exist_ok=True)
         library = usr / GUEST_LIBRARY.removeprefix("/usr/")
         shutil.copytree(GUEST, library, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
+        # `docker compose` reads YAML with the library that Ansible brings; its pure Python part runs anywhere.
+        parser = Path(yaml.__file__).parent
+        shutil.copytree(parser, library / "yaml", ignore=shutil.ignore_patterns("__pycache__", "*.so"))
         for command, program in _COMMANDS.items():
             _write_command(usr / "bin" / command, program)
             if os.path.lexists(f"/usr/sbin/{command}"):

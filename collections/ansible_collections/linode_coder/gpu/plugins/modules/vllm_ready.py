@@ -11,7 +11,8 @@ version_added: 0.1.0
 description:
   - Runs on the VM. One run waits for at most O(slice) seconds or until the start-up phase changes, so that a retried
     task shows progress.
-  - Ready means that the engine is healthy and has generated a token. A container that ended is an error at once.
+  - Ready means that the engine is healthy and has generated a token, asked through the proxy as a client would.
+  - An engine that ended, or that its restart policy has started again, is an error at once, with the cause that its log names.
 attributes:
   check_mode:
     description: Only looks, so it does the same in check mode.
@@ -21,7 +22,7 @@ attributes:
     support: none
 options:
   port:
-    description: Port of the engine on loopback.
+    description: Port on loopback that clients reach.
     type: int
     default: 8000
   secrets_file:
@@ -32,6 +33,10 @@ options:
     description: Directory of the Compose project.
     type: path
     required: true
+  service:
+    description: Name of the engine's service.
+    type: str
+    default: vllm
   slice:
     description: Seconds that one run waits at most.
     type: float
@@ -61,7 +66,7 @@ phase:
   description: What the newest known line of the engine's log says.
   returned: success
   type: str
-  sample: loading the weights
+  sample: loading the weights, 3 of 8 files
 model:
   description: Name under which the model is served.
   returned: when ready
@@ -72,17 +77,34 @@ max_model_len:
   returned: when ready
   type: int
   sample: 32768
+measured:
+  description: What the engine's log says of itself.
+  returned: when ready
+  type: dict
+  sample: {"kv_cache_tokens": 187456, "max_model_len": 32768}
+restarts:
+  description: How often the engine was started again by itself since its container was made.
+  returned: success
+  type: int
+  sample: 0
+started:
+  description: When the engine's process began, in seconds since the epoch.
+  returned: when ready
+  type: float
+  sample: 1764000000.0
 """
 
+import datetime
 import json
 import time
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.urls import open_url
 
+from ..module_utils.engine_measures import measures
 from ..module_utils.failure import Failure
-from ..module_utils.linode_module import fail
 from ..module_utils.vllm_log import cause_of, phase_of
+from ..module_utils.vm_module import compose_services, fail, inspect
 
 
 def api_key(path):
@@ -108,41 +130,106 @@ def ask(port, key):
     return card if tokens else None
 
 
+class Engine:
+    """The container, as Docker and its log tell."""
+
+    def __init__(self, module):
+        self.module = module
+        self.service = module.params["service"]
+        self.docker = module.get_bin_path("docker", required=True)
+        self.compose = [self.docker, "compose", "--project-directory", module.params["project_dir"]]
+
+    def look(self):
+        """Its state, how often it was restarted and when its process began."""
+        row = compose_services(self.module, self.compose).get(self.service)
+        found = inspect(self.module, self.docker, row["Name"]) if row else None
+        if found is None:
+            return {"state": "absent", "restarts": 0, "exit_code": 0, "oom": False, "started": None}
+        state = found["State"]
+        began = datetime.datetime.fromisoformat(state["StartedAt"].rstrip("Z")[:26] + "+00:00")
+        return {
+            "state": state["Status"],
+            "restarts": found["RestartCount"],
+            "exit_code": state["ExitCode"],
+            "oom": state["OOMKilled"],
+            "started": began.timestamp(),
+            "started_text": state["StartedAt"],
+        }
+
+    def log(self, since=None):
+        command = [*self.compose, "logs", "--no-color", "--no-log-prefix", "--tail", "1000"]
+        command += ["--since", since] if since else []
+        _code, out, err = self.module.run_command([*command, self.service])
+        return out + err
+
+
+def failure_of(found, log):
+    """Why the engine does not come up; None while it may."""
+    ended = found["state"] not in ("running", "created")
+    again = found["restarts"] > 0
+    cause = cause_of(log)
+    if not (ended or again or cause):
+        return None
+    last = "; ".join(line.strip() for line in log.splitlines()[-2:] if line.strip())
+    how = []
+    if found["oom"]:
+        how.append("the kernel killed it for want of memory")
+    if ended and found["state"] != "absent":
+        how.append(f"exit code {found['exit_code']}")
+    if again:
+        how.append(f"started again {found['restarts']} time(s) by its restart policy")
+    if cause:
+        message, remedy = cause
+    elif found["oom"]:
+        message, remedy = "The VM's memory is too small for the engine.", "Choose a plan with more memory."
+    elif found["state"] == "absent":
+        message, remedy = "The engine's container is not there.", "Run it again: linode-coder up NAME"
+    else:
+        message, remedy = "The engine ends before it serves.", "Read its log: linode-coder logs NAME"
+    return Failure("unhealthy", message, cause="; ".join([*([last] if last else []), *how]) or None, remedy=remedy)
+
+
 def main():
     module = AnsibleModule(
         argument_spec={
             "port": {"type": "int", "default": 8000},
             "secrets_file": {"type": "path", "required": True, "no_log": False},
             "project_dir": {"type": "path", "required": True},
+            "service": {"type": "str", "default": "vllm"},
             "slice": {"type": "float", "default": 8.0},
         },
         supports_check_mode=True,
     )
     params = module.params
-    docker = module.get_bin_path("docker", required=True)
-    compose = [docker, "compose", "--project-directory", params["project_dir"]]
+    engine = Engine(module)
     key = api_key(params["secrets_file"])
     deadline = time.monotonic() + params["slice"]
     first_phase = None
     while True:
         card = ask(params["port"], key)
+        found = engine.look()
         if card:
+            log = engine.log(since=found.get("started_text"))
             module.exit_json(
-                changed=False, ready=True, phase="serving", model=card["id"], max_model_len=card["max_model_len"]
+                changed=False,
+                ready=True,
+                phase="serving",
+                model=card["id"],
+                max_model_len=card["max_model_len"],
+                measured={**measures(log), "max_model_len": card["max_model_len"]},
+                restarts=found["restarts"],
+                started=found["started"],
             )
-        _code, listed, _err = module.run_command([*compose, "ps", "--all", "--format", "json"])
-        _code, log, log_err = module.run_command([*compose, "logs", "--no-color", "--tail", "200"])
-        states = [json.loads(line)["State"] for line in listed.splitlines() if line.strip()]
-        cause = cause_of(log + log_err)
-        if cause or "running" not in states:
-            message, remedy = cause or ("The engine's container is not running.", "Read its log on the VM.")
-            failure = Failure("unhealthy", message, cause="; ".join((log + log_err).splitlines()[-2:]), remedy=remedy)
-            fail(module, failure, ready=False, phase="failed")
-        phase = phase_of(log + log_err)
+        # A restarted one is judged by all that was said since its container was made.
+        log = engine.log(since=None if found["restarts"] else found.get("started_text"))
+        failure = failure_of(found, log)
+        if failure:
+            fail(module, failure, ready=False, phase="failed", restarts=found["restarts"])
+        phase = phase_of(log)
         if first_phase is None:
             first_phase = phase
         if phase != first_phase or time.monotonic() > deadline:
-            module.exit_json(changed=False, ready=False, phase=phase)
+            module.exit_json(changed=False, ready=False, phase=phase, restarts=found["restarts"])
         time.sleep(0.3)
 
 

@@ -1,0 +1,62 @@
+# Copyright: (c) 2026, linode_coder contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the modules that run on a VM share: a way to fail, and files in the state directory."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NoReturn
+
+from ansible.module_utils.basic import AnsibleModule
+
+from .failure import Failure
+
+STATE_FILE = "/var/lib/linode-coder/engine.json"
+RUN_DIRECTORY = "/run/linode-coder"
+
+
+def fail(module: AnsibleModule, failure: Failure, **result: Any) -> NoReturn:
+    message = failure.message
+    for part in (failure.cause and f"Cause: {failure.cause}.", failure.remedy):
+        if part:
+            message += " " + part
+    module.fail_json(msg=message, failure=failure.as_dict(), **result)
+    raise AssertionError("fail_json ends the module")
+
+
+def start_ticks(pid: int) -> str | None:
+    """When a process began, to tell it from a later one with its number; None when it is gone or a zombie."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
+            fields = file.read().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] == "Z" else fields[19]
+
+
+def compose_services(module: AnsibleModule, base: list[str]) -> dict[str, dict[str, Any]]:
+    """What `docker compose ps` says of each service that has a container."""
+    code, out, err = module.run_command([*base, "ps", "--all", "--format", "json"])
+    if code:
+        fail(
+            module,
+            Failure(
+                "unhealthy",
+                "Docker Compose does not answer on the VM.",
+                cause=(err or out).strip()[-300:],
+                remedy="Look at it on the VM: systemctl status docker",
+            ),
+        )
+    # Older Composes print one list, newer ones a line for each container.
+    lines = [json.loads(line) for line in out.splitlines() if line.strip()]
+    rows = lines[0] if len(lines) == 1 and isinstance(lines[0], list) else lines
+    return {row["Service"]: row for row in rows}
+
+
+def inspect(module: AnsibleModule, docker: str, name: str) -> dict[str, Any] | None:
+    code, out, _err = module.run_command([docker, "inspect", "--type", "container", name])
+    if code:
+        return None
+    found: dict[str, Any] = json.loads(out)[0]
+    return found

@@ -1,0 +1,245 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, linode_coder contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: model_weights
+short_description: Fetch a model's weights in a container of their own
+version_added: 0.1.0
+description:
+  - Runs on the VM. The download goes on when the connection goes away, and goes on where it stopped after an interruption.
+  - A model whose files are all there with their sizes is not asked for again, so an unreachable hub does not matter then.
+  - A model that is an absolute path is a directory of the VM and is never fetched.
+attributes:
+  check_mode:
+    description: Says whether it would fetch.
+    support: full
+  diff_mode:
+    description: There is nothing to show.
+    support: none
+options:
+  model:
+    description: Id of the model on the Hugging Face Hub.
+    type: str
+    required: true
+  revision:
+    description: Branch, tag or commit.
+    type: str
+    default: main
+  project_dir:
+    description: Directory of the download's Compose project.
+    type: path
+    default: /opt/linode-coder/weights
+  models_dir:
+    description: Cache of the hub's files on the VM.
+    type: path
+    default: /var/lib/linode-coder/models
+  state:
+    description:
+      - V(fetching) makes sure that they are there or being fetched.
+      - V(present) waits for at most O(slice) seconds, so that a retried task shows progress.
+    type: str
+    choices: [fetching, present]
+    default: present
+  slice:
+    description: Seconds that one run waits at most.
+    type: float
+    default: 5.0
+author:
+  - linode_coder contributors (@linode-coder)
+"""
+
+EXAMPLES = r"""
+- name: Wait for the weights
+  linode_coder.gpu.model_weights:
+    model: Qwen/Qwen2.5-Coder-7B-Instruct-AWQ
+  register: weights
+  until: weights.present | default(false) or weights.failure is defined
+  retries: 2000
+  delay: 0
+"""
+
+RETURN = r"""
+present:
+  description: Whether all files are there.
+  returned: success
+  type: bool
+  sample: true
+phase:
+  description: How far the download is.
+  returned: success
+  type: str
+  sample: 3.1 of 5.6 GB fetched (55 %)
+started:
+  description: When the download began, in seconds since the epoch; null when none is known.
+  returned: success
+  type: float
+  sample: 1764000000.0
+finished:
+  description: When it was complete; null as above.
+  returned: success
+  type: float
+  sample: 1764000090.0
+"""
+
+import json
+import os
+import time
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils.downloads import events_of, weights_failure, weights_phase
+from ..module_utils.failure import Failure
+from ..module_utils.vm_module import RUN_DIRECTORY, compose_services, fail
+
+_STARTS = 4
+_SERVICE = "weights"
+
+
+def complete(models_dir, model, revision):
+    """By the sizes that the download noted: a truncated or deleted file shows."""
+    if model.startswith("/"):
+        return os.path.isfile(os.path.join(model, "config.json"))
+    folder = os.path.join(models_dir, "hub", "models--" + model.replace("/", "--"))
+    try:
+        with open(os.path.join(folder, "fetched.json"), encoding="utf-8") as file:
+            noted = json.load(file)
+        snapshot = os.path.join(folder, "snapshots", noted["revision"])
+        whole = all(os.path.getsize(os.path.join(snapshot, name)) == size for name, size in noted["sizes"].items())
+    except (OSError, ValueError, KeyError):
+        return False
+    return whole and revision in ("main", noted["revision"])
+
+
+def write_request(path, model, revision):
+    """What to fetch, read by the Compose file. Whether it was another before."""
+    text = f"MODEL={model}\nREVISION={revision}\n"
+    try:
+        with open(path, encoding="utf-8") as file:
+            if file.read() == text:
+                return False
+    except FileNotFoundError:
+        pass  # the first request
+    with open(path + ".new", "w", encoding="utf-8") as file:
+        file.write(text)
+    os.replace(path + ".new", path)
+    return True
+
+
+class Download:
+    def __init__(self, module):
+        self.module = module
+        self.project = module.params["project_dir"]
+        docker = module.get_bin_path("docker", required=True)
+        self.compose = [docker, "compose", "--project-directory", self.project]
+
+    def events(self):
+        command = [*self.compose, "logs", "--no-color", "--no-log-prefix", "--tail", "2000", _SERVICE]
+        _code, out, _err = self.module.run_command(command)
+        return events_of(out)
+
+    def running(self):
+        row = compose_services(self.module, self.compose).get(_SERVICE)
+        return row is not None and row["State"] in ("running", "restarting")
+
+    def count(self, first):
+        """How often this request was begun since it was made or the VM booted."""
+        path = os.path.join(RUN_DIRECTORY, "weights-starts")
+        try:
+            with open(path, encoding="utf-8") as file:
+                number = 0 if first else int(file.read())
+        except (OSError, ValueError):
+            number = 0
+        os.makedirs(RUN_DIRECTORY, mode=0o755, exist_ok=True)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(str(number + 1))
+        return number + 1
+
+    def start(self, first):
+        """Begin, or go on; Failure when it ended too often without saying why."""
+        if self.count(first) > _STARTS:
+            failure = Failure(
+                "unhealthy",
+                f"The download of {self.module.params['model']} ended {_STARTS} times without saying why.",
+                remedy=f"Look at it on the VM: docker compose --project-directory {self.project} logs",
+            )
+            fail(self.module, failure, present=False, phase="failed")
+        code, out, err = self.module.run_command([*self.compose, "up", "--detach", _SERVICE])
+        if code:
+            failure = Failure(
+                "unhealthy",
+                "The download's container did not start.",
+                cause=(err or out).strip()[-300:],
+                remedy=f"Look at it on the VM: docker compose --project-directory {self.project} ps --all",
+            )
+            fail(self.module, failure, present=False, phase="failed")
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec={
+            "model": {"type": "str", "required": True},
+            "revision": {"type": "str", "default": "main"},
+            "project_dir": {"type": "path", "default": "/opt/linode-coder/weights"},
+            "models_dir": {"type": "path", "default": "/var/lib/linode-coder/models"},
+            "state": {"type": "str", "choices": ["fetching", "present"], "default": "present"},
+            "slice": {"type": "float", "default": 5.0},
+        },
+        supports_check_mode=True,
+    )
+    params = module.params
+    model, revision = params["model"], params["revision"]
+    if complete(params["models_dir"], model, revision):
+        started = finished = None
+        if not model.startswith("/"):
+            events = Download(module).events() if os.path.exists(params["project_dir"] + "/compose.yaml") else []
+            if events and events[0].get("model") == model and events[-1]["event"] == "done":
+                started, finished = events[0]["time"], events[-1]["time"]
+        module.exit_json(changed=False, present=True, phase="there", started=started, finished=finished)
+    if model.startswith("/"):
+        failure = Failure(
+            "config",
+            f"The VM has no model in the directory {model}.",
+            remedy="Put config.json and the weights there, or name a model of the Hugging Face Hub.",
+            field="model",
+            value=model,
+        )
+        fail(module, failure, present=False, phase="failed")
+    if module.check_mode:
+        module.exit_json(changed=True, present=False, phase="to be fetched", started=None, finished=None)
+    download = Download(module)
+    changed = write_request(os.path.join(params["project_dir"], "weights.env"), model, revision)
+    if changed or (params["state"] == "fetching" and not download.running()):
+        download.start(first=True)
+        changed = True
+    if params["state"] == "fetching":
+        module.exit_json(changed=changed, present=False, phase="begun", started=None, finished=None)
+    deadline = time.monotonic() + params["slice"]
+    while True:
+        running = download.running()
+        events = download.events()
+        if complete(params["models_dir"], model, revision):
+            times = (events[0]["time"], events[-1]["time"]) if events else (None, None)
+            module.exit_json(changed=changed, present=True, phase="fetched", started=times[0], finished=times[1])
+        if not running:
+            failure = weights_failure(model, events)
+            if failure:
+                fail(module, failure, present=False, phase="failed")
+            # Cut by a reboot, or killed: it goes on.
+            download.start(first=False)
+            changed = True
+        if time.monotonic() > deadline:
+            module.exit_json(
+                changed=changed,
+                present=False,
+                phase=weights_phase(events),
+                started=events[0]["time"] if events else None,
+                finished=None,
+            )
+        time.sleep(0.3)
+
+
+if __name__ == "__main__":
+    main()

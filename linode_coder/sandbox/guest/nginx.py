@@ -1,0 +1,251 @@
+"""nginx of the sandbox: a reverse proxy that obeys the real configuration file.
+
+Understood are the directives that the role writes; any other is refused as nginx refuses an unknown one.
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import re
+import signal
+import sys
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+# Directives without a bearing on which request goes where.
+_IGNORED = frozenset(
+    ["worker_processes", "worker_connections", "worker_rlimit_nofile", "error_log", "access_log", "pid", "user", "server_tokens", "log_format", "proxy_http_version", "proxy_buffering", "proxy_request_buffering", "proxy_read_timeout", "proxy_send_timeout", "proxy_connect_timeout", "client_max_body_size", "client_body_timeout", "keepalive", "keepalive_timeout", "send_timeout", "proxy_set_header", "default_type", "proxy_temp_path", "client_body_temp_path", "fastcgi_temp_path", "uwsgi_temp_path", "scgi_temp_path", "tcp_nodelay", "sendfile", "proxy_cache", "gzip", "proxy_next_upstream", "proxy_socket_keepalive", "include_nothing"]
+)
+Block = list[tuple[list[str], "Block | None"]]
+
+
+class ConfigError(Exception):
+    pass
+
+
+def tokens(text: str) -> list[str]:
+    found = re.findall(
+        r"""#[^\n]*|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[{};]|(?:\\.|[^\s{};#"'])(?:\\.|[^\s{};"'])*""", text
+    )
+    return [token for token in found if not token.startswith("#")]
+
+
+def parse(words: list[str]) -> Block:
+    """Directives, each a list of words, with a block where it has one. Consumes `words`."""
+    block: Block = []
+    current: list[str] = []
+    while words:
+        word = words.pop(0)
+        if word == ";":
+            block.append((current, None))
+            current = []
+        elif word == "{":
+            block.append((current, parse(words)))
+            current = []
+        elif word == "}":
+            return block
+        else:
+            current.append(word[1:-1].replace("\\" + word[0], word[0]) if word[0] in "\"'" else word)
+    if current:
+        raise ConfigError(f'directive "{current[0]}" is not terminated by ";"')
+    return block
+
+
+def children(block: Block, name: str) -> list[tuple[list[str], Block]]:
+    return [(words[1:], inner or []) for words, inner in block if words[0] == name]
+
+
+class Location:
+    def __init__(self, words: list[str], block: Block, upstreams: dict[str, str]) -> None:
+        self.kind = words[0] if words[0] in ("=", "~", "~*", "^~") else "" if words[0][0] in "/@" else "?"
+        if self.kind == "?":
+            raise ConfigError(f'invalid location modifier "{words[0]}"')
+        self.pattern = words[-1]
+        self.target: tuple[str, int] | None = None
+        self.answer: tuple[int, str] | None = None
+        self.type = "text/plain"
+        for directive, _inner in block:
+            name = directive[0]
+            if name == "proxy_pass":
+                address = directive[1].removeprefix("http://")
+                host, _, port = upstreams.get(address, address).partition(":")
+                self.target = (host, int(port or 80))
+            elif name == "return":
+                self.answer = (int(directive[1]), directive[2] if len(directive) > 2 else "")
+            elif name == "default_type":
+                self.type = directive[1]
+            elif name == "limit_except":
+                raise ConfigError("limit_except is not understood by the sandbox's nginx")
+            elif name not in _IGNORED:
+                raise ConfigError(f'unknown directive "{name}"')
+
+    def matches(self, path: str) -> bool:
+        if self.kind == "=":
+            return path == self.pattern
+        if self.kind in ("~", "~*"):
+            return re.search(self.pattern, path, re.IGNORECASE if self.kind == "~*" else 0) is not None
+        return self.pattern.startswith("/") and path.startswith(self.pattern)
+
+
+class Server:
+    """One `server` block."""
+
+    def __init__(self, block: Block, upstreams: dict[str, str]) -> None:
+        self.addresses: list[tuple[str, int]] = []
+        self.locations: list[Location] = []
+        self.error_pages: dict[int, str] = {}
+        for words, inner in block:
+            if words[0] == "listen":
+                host, _, port = words[1].rpartition(":")
+                self.addresses.append((host or "0.0.0.0", int(port)))
+            elif words[0] == "location":
+                self.locations.append(Location(words[1:], inner or [], upstreams))
+            elif words[0] == "error_page":
+                for code in words[1:-1]:
+                    if code.isdigit():
+                        self.error_pages[int(code)] = words[-1]
+            elif words[0] not in _IGNORED and words[0] != "server_name":
+                raise ConfigError(f'unknown directive "{words[0]}"')
+
+    def find(self, path: str) -> Location | None:
+        """Exact first, then the first matching pattern unless the longest prefix forbids it, then that prefix."""
+        found = [location for location in self.locations if location.matches(path)]
+        exact = [location for location in found if location.kind == "="]
+        if exact:
+            return exact[0]
+        prefixes = sorted((row for row in found if row.kind in ("", "^~")), key=lambda row: -len(row.pattern))
+        patterns = [location for location in found if location.kind in ("~", "~*")]
+        if patterns and not (prefixes and prefixes[0].kind == "^~"):
+            return patterns[0]
+        return prefixes[0] if prefixes else None
+
+    def error_location(self, code: int) -> Location | None:
+        page = self.error_pages.get(code)
+        return next((location for location in self.locations if location.pattern == page), None) if page else None
+
+
+def load(path: Path) -> list[Server]:
+    top = parse(tokens(path.read_text()))
+    for words, _inner in top:
+        if words[0] not in _IGNORED and words[0] not in ("events", "http"):
+            raise ConfigError(f'unknown directive "{words[0]}"')
+    servers = []
+    for _words, block in children(top, "http"):
+        upstreams = {}
+        for words, inner in block:
+            if words[0] == "upstream":
+                upstreams[words[1]] = next(line[1] for line, _block in inner or [] if line[0] == "server")
+            elif words[0] not in _IGNORED and words[0] not in ("server", "map"):
+                raise ConfigError(f'unknown directive "{words[0]}"')
+        servers += [Server(inner, upstreams) for _head, inner in children(block, "server")]
+    return servers
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server_block: Server
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        stamp = time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime())
+        print(f'{self.client_address[0]} - - [{stamp}] {format % arguments} "-"', flush=True)
+
+    def answer(self, code: int, text: str, kind: str) -> None:
+        self.send_response(code)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(text.encode())))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(text.encode())
+
+    def serve(self) -> None:
+        size = int(self.headers.get("Content-Length") or 0)
+        path = self.path.partition("?")[0]
+        location = self.server_block.find(path)
+        body = self.rfile.read(size) if size else None
+        if location is None or (location.target is None and location.answer is None):
+            self.answer(404, "<html><head><title>404 Not Found</title></head></html>\n", "text/html")
+        elif location.answer is not None:
+            self.answer(*location.answer, location.type)
+        else:
+            assert location.target is not None
+            self.forward(location.target, body)
+
+    do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = do_OPTIONS = do_PATCH = serve
+
+    def forward(self, target: tuple[str, int], body: bytes | None) -> None:
+        upstream = http.client.HTTPConnection(*target, timeout=3600)
+        headers = {name: value for name, value in self.headers.items() if name.lower() not in ("connection", "host")}
+        try:
+            upstream.request(self.command, self.path, body, {**headers, "Host": f"{target[0]}:{target[1]}"})
+            response = upstream.getresponse()
+        except (OSError, http.client.HTTPException) as error:
+            print(f"[error] connect() failed ({error}) while connecting to upstream", file=sys.stderr, flush=True)
+            page = self.server_block.error_location(502)
+            self.answer(*(page.answer if page and page.answer else (502, "")), page.type if page else "text/html")
+            return
+        try:
+            self.send_response(response.status)
+            length = response.getheader("Content-Length")
+            for name, value in response.getheaders():
+                if name.lower() not in ("connection", "transfer-encoding", "server", "date"):
+                    self.send_header(name, value)
+            if length is None:
+                self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            while self.command != "HEAD":
+                data = response.read1(65536)
+                if not data:
+                    break
+                self.wfile.write(data if length is not None else f"{len(data):x}\r\n".encode() + data + b"\r\n")
+                self.wfile.flush()
+            if length is None and self.command != "HEAD":
+                self.wfile.write(b"0\r\n\r\n")
+        except (OSError, http.client.HTTPException):
+            self.close_connection = True
+        finally:
+            upstream.close()
+
+
+class Listener(ThreadingHTTPServer):
+    daemon_threads = True
+    allow_reuse_address = True
+
+
+def main(arguments: list[str]) -> int:
+    words = arguments[1:] if arguments[:1] == ["nginx"] else arguments
+    path = Path(words[words.index("-c") + 1]) if "-c" in words else Path("/etc/nginx/nginx.conf")
+    try:
+        servers = load(path)
+    except (OSError, ConfigError, StopIteration, IndexError, ValueError) as error:
+        print(f"nginx: [emerg] {error} in {path}", file=sys.stderr)
+        return 1
+    if "-t" in words:
+        print(f"nginx: configuration file {path} test is successful", file=sys.stderr)
+        return 0
+    import threading
+
+    listeners = []
+    for server in servers:
+        for address in server.addresses:
+            handler = type("BoundHandler", (Handler,), {"server_block": server})
+            try:
+                listeners.append(Listener(address, handler))
+            except OSError as error:
+                print(
+                    f"nginx: [emerg] bind() to {address[0]}:{address[1]} failed ({error.errno}: {error.strerror})",
+                    file=sys.stderr,
+                )
+                return 1
+    for number in (signal.SIGTERM, signal.SIGQUIT, signal.SIGINT):
+        signal.signal(number, lambda *_: os._exit(0))
+    for listener in listeners:
+        threading.Thread(target=listener.serve_forever, daemon=True).start()
+    print("nginx: ready (the sandbox's)", file=sys.stderr, flush=True)
+    signal.pause()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
