@@ -19,7 +19,37 @@ VERSION = "2.36.2"
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 # What a service of this sandbox may say; the rest is refused rather than overlooked.
 _KEYS = frozenset(
-    ["image", "command", "entrypoint", "environment", "env_file", "network_mode", "ipc", "restart", "stop_grace_period", "stop_signal", "volumes", "deploy", "ulimits", "logging", "profiles", "labels", "container_name", "depends_on", "init", "healthcheck", "shm_size", "devices", "pull_policy", "working_dir", "user", "read_only", "tmpfs", "security_opt", "cap_drop"]
+    [
+        "image",
+        "command",
+        "entrypoint",
+        "environment",
+        "env_file",
+        "network_mode",
+        "ipc",
+        "restart",
+        "stop_grace_period",
+        "stop_signal",
+        "volumes",
+        "deploy",
+        "ulimits",
+        "logging",
+        "profiles",
+        "labels",
+        "container_name",
+        "depends_on",
+        "init",
+        "healthcheck",
+        "shm_size",
+        "devices",
+        "pull_policy",
+        "working_dir",
+        "user",
+        "read_only",
+        "tmpfs",
+        "security_opt",
+        "cap_drop",
+    ]
 )
 
 

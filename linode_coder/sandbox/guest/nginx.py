@@ -16,7 +16,42 @@ from pathlib import Path
 
 # Directives without a bearing on which request goes where.
 _IGNORED = frozenset(
-    ["worker_processes", "worker_connections", "worker_rlimit_nofile", "error_log", "access_log", "pid", "user", "server_tokens", "log_format", "proxy_http_version", "proxy_buffering", "proxy_request_buffering", "proxy_read_timeout", "proxy_send_timeout", "proxy_connect_timeout", "client_max_body_size", "client_body_timeout", "keepalive", "keepalive_timeout", "send_timeout", "proxy_set_header", "default_type", "proxy_temp_path", "client_body_temp_path", "fastcgi_temp_path", "uwsgi_temp_path", "scgi_temp_path", "tcp_nodelay", "sendfile", "proxy_cache", "gzip", "proxy_next_upstream", "proxy_socket_keepalive", "include_nothing"]
+    [
+        "worker_processes",
+        "worker_connections",
+        "worker_rlimit_nofile",
+        "error_log",
+        "access_log",
+        "pid",
+        "user",
+        "server_tokens",
+        "log_format",
+        "proxy_http_version",
+        "proxy_buffering",
+        "proxy_request_buffering",
+        "proxy_read_timeout",
+        "proxy_send_timeout",
+        "proxy_connect_timeout",
+        "client_max_body_size",
+        "client_body_timeout",
+        "keepalive",
+        "keepalive_timeout",
+        "send_timeout",
+        "proxy_set_header",
+        "default_type",
+        "proxy_temp_path",
+        "client_body_temp_path",
+        "fastcgi_temp_path",
+        "uwsgi_temp_path",
+        "scgi_temp_path",
+        "tcp_nodelay",
+        "sendfile",
+        "proxy_cache",
+        "gzip",
+        "proxy_next_upstream",
+        "proxy_socket_keepalive",
+        "include_nothing",
+    ]
 )
 Block = list[tuple[list[str], "Block | None"]]
 

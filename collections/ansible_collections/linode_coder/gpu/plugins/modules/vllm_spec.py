@@ -45,6 +45,12 @@ options:
     description: Flags of C(vllm serve) without their dashes.
     type: dict
     default: {}
+  keep:
+    description:
+      - Flags of which nobody asked for a value. For the model that is wanted already they stay as they were wanted before.
+    type: list
+    elements: str
+    default: []
   measured:
     description: What the engine said of itself, recorded with a spec that is verified for the first time.
     type: dict
@@ -108,6 +114,18 @@ def write(path, text):
     os.replace(path + ".new", path)
 
 
+def kept(params, before):
+    """The flags that are wanted, with those that stay as they were."""
+    flags = dict(params["flags"])
+    if before and before["model"] == params["model"]:
+        for name in params["keep"]:
+            if name in before["flags"]:
+                flags[name] = before["flags"][name]
+            else:
+                flags.pop(name, None)
+    return flags
+
+
 def main():
     module = AnsibleModule(
         argument_spec={
@@ -117,6 +135,7 @@ def main():
             "model": {"type": "str"},
             "image": {"type": "str"},
             "flags": {"type": "dict", "default": {}},
+            "keep": {"type": "list", "elements": "str", "default": []},
             "measured": {"type": "dict", "default": {}},
         },
         required_if=[("state", "present", ("model", "image"))],
@@ -129,7 +148,7 @@ def main():
     text = before_text
     try:
         if state == "present":
-            wanted = {"model": params["model"], "image": params["image"], "flags": params["flags"]}
+            wanted = {"model": params["model"], "image": params["image"], "flags": kept(params, remembered["wanted"])}
             if before_text is None or remembered["wanted"] != wanted:
                 text = render({"model": wanted["model"], **wanted["flags"]}, {"": _COMMENT})
         elif state == "restored":
