@@ -1,13 +1,25 @@
-"""Session history of this control node: a record of what happened and what it cost, never the truth."""
+"""Session history of this control node: a record of what happened and what it cost, never the truth.
+
+So no command fails because of it: what cannot be recorded is said once, and a file that is no database any more is set aside.
+"""
 
 from __future__ import annotations
 
+import fcntl
+import functools
+import os
 import sqlite3
+import sys
 import time
+from collections.abc import Callable
 from contextlib import closing
-from typing import Any
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar, cast
 
 from ansible_collections.linode_coder.gpu.plugins.module_utils.paths import state_dir
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 MIGRATIONS = (
     """
@@ -23,25 +35,101 @@ MIGRATIONS = (
 )
 
 
+def path() -> Path:
+    return state_dir() / "history.sqlite3"
+
+
 def connect() -> sqlite3.Connection:
     """The database, migrated. Several processes may do this at the same moment."""
-    directory = state_dir()
-    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    connection = sqlite3.connect(directory / "history.sqlite3", timeout=20, isolation_level=None)
-    connection.row_factory = sqlite3.Row
-    connection.execute("PRAGMA journal_mode=WAL")
-    if connection.execute("PRAGMA user_version").fetchone()[0] < len(MIGRATIONS):
-        connection.execute("BEGIN IMMEDIATE")
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        for script in MIGRATIONS[version:]:
-            for statement in script.split(";"):
-                if statement.strip():
-                    connection.execute(statement)
-        connection.execute(f"PRAGMA user_version={len(MIGRATIONS)}")
-        connection.execute("COMMIT")
+    path().parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    connection = sqlite3.connect(path(), timeout=20, isolation_level=None)
+    try:
+        connection.row_factory = sqlite3.Row
+        connection.execute("PRAGMA journal_mode=WAL")
+        if connection.execute("PRAGMA user_version").fetchone()[0] < len(MIGRATIONS):
+            connection.execute("BEGIN IMMEDIATE")
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+            for script in MIGRATIONS[version:]:
+                for statement in script.split(";"):
+                    if statement.strip():
+                        connection.execute(statement)
+            connection.execute(f"PRAGMA user_version={len(MIGRATIONS)}")
+            connection.execute("COMMIT")
+    except sqlite3.Error:
+        connection.close()
+        raise
     return connection
 
 
+_noted: set[str] = set()
+
+
+def _note(text: str) -> None:
+    if text not in _noted:
+        _noted.add(text)
+        print(f"note: {text}", file=sys.stderr)
+
+
+def _bad_file(error: sqlite3.Error) -> bool:
+    """Whether the file itself is bad, and not only locked, full or out of reach."""
+    if isinstance(error, sqlite3.OperationalError):
+        # Tables that are not as they were made.
+        return "no such" in str(error) or "already exists" in str(error)
+    return isinstance(error, sqlite3.InternalError) or type(error) is sqlite3.DatabaseError
+
+
+def _check() -> None:
+    """Read all of it, so that what is bad shows."""
+    with closing(connect()) as connection:
+        for table in ("sessions", "runs"):
+            connection.execute(f"SELECT * FROM {table}").fetchall()  # noqa: S608 - two names of ours
+        found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if found != "ok":
+            raise sqlite3.DatabaseError(found)
+
+
+def _set_aside() -> None:
+    """Move a bad file out of the way. Only one process does, and nobody moves the new one."""
+    with (state_dir() / "history.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            _check()
+        except sqlite3.Error as error:
+            if not _bad_file(error):
+                raise
+        else:
+            return
+        aside = path().with_name(f"history.broken-{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}.sqlite3")
+        path().rename(aside)
+        for extra in ("-wal", "-shm"):
+            path().with_name(path().name + extra).unlink(missing_ok=True)
+    _note(f"the session history could not be read; it is set aside as {aside}, and a new one begins.")
+
+
+def _never_in_the_way(fallback: Callable[[], Any]) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Begin a new file when the old one is bad; do without when that does not help either."""
+
+    def decorate(work: Callable[P, T]) -> Callable[P, T]:
+        @functools.wraps(work)
+        def guarded(*args: P.args, **kwargs: P.kwargs) -> T:
+            try:
+                try:
+                    return work(*args, **kwargs)
+                except sqlite3.DatabaseError as error:
+                    if not _bad_file(error):
+                        raise
+                    _set_aside()
+                    return work(*args, **kwargs)
+            except (sqlite3.OperationalError, OSError) as error:
+                _note(f"the session history cannot be used: {error}.")
+                return cast("T", fallback())
+
+        return guarded
+
+    return decorate
+
+
+@_never_in_the_way(lambda: None)
 def saw(views: list[dict[str, Any]], account: str | None = None) -> None:
     """Sessions that exist, as their tags say."""
     with closing(connect()) as connection:
@@ -55,6 +143,7 @@ def saw(views: list[dict[str, Any]], account: str | None = None) -> None:
             )
 
 
+@_never_in_the_way(lambda: None)
 def ended(linode_id: int, hours: int, cost: float | None) -> None:
     with closing(connect()) as connection:
         connection.execute(
@@ -63,6 +152,7 @@ def ended(linode_id: int, hours: int, cost: float | None) -> None:
         )
 
 
+@_never_in_the_way(lambda: None)
 def ran(session: str, command: str, started: float, exit_code: int, changed: bool | None, message: str | None) -> None:
     with closing(connect()) as connection:
         connection.execute(
@@ -71,6 +161,7 @@ def ran(session: str, command: str, started: float, exit_code: int, changed: boo
         )
 
 
+@_never_in_the_way(list)
 def known(name: str | None = None) -> list[dict[str, Any]]:
     """Recorded sessions, newest first."""
     with closing(connect()) as connection:

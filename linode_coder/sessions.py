@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import sqlite3
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -23,11 +21,7 @@ def all_sessions(reader: LinodeReader) -> list[dict[str, Any]]:
     now = int(time.time())
     views = [session_view(instance, now) for instance in reader.list("linode/instances", {"tags": MARKER})]
     views.sort(key=lambda view: (-(view["hourly"] or 0), view["lease_left"] or 0, view["label"]))
-    try:
-        history.saw(views)
-    except (sqlite3.Error, OSError) as error:
-        # The record failed, not the reading: the tags are the truth.
-        print(f"note: the session history could not be written: {error}", file=sys.stderr)
+    history.saw(views)
     return views
 
 

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -136,6 +137,27 @@ def test_options_change_what_can_change(sandbox: RunningSandbox, session: dict[s
     away = RunningSandbox({**sandbox.env, "LINODE_CODER_PLAN": "elsewhere"}, sandbox.url, sandbox.home, sandbox.facts)
     assert result_of(coder(away, "up", "main", "--json"))["changed"] == 0
     assert error_of(coder(away, "up", "new", "--dry-run", "--json"))["value"] == "elsewhere"
+
+
+def test_a_broken_history_is_only_a_note(sandbox: RunningSandbox, session: dict[str, Any]) -> None:
+    file = sandbox.home / "state" / "history.sqlite3"
+    for arguments in (("list", "--all"), ("up", "main", "--converge"), ("status", "main")):
+        file.write_text("no database\n" * 500)
+        done = coder(sandbox, *arguments)
+        assert done.returncode == 0, done.stderr
+        assert done.stderr.count("note: the session history") == 1
+    # `down` as far as its question, which nobody answers here.
+    file.write_text("no database\n" * 500)
+    done = coder(sandbox, "down", "main")
+    assert done.returncode == 2 and done.stderr.count("note: the session history") == 1, done.stderr
+    with sqlite3.connect(file) as connection:
+        assert connection.execute("SELECT name FROM sessions").fetchall() == [("main",)]
+
+
+def test_the_status_playbook_fails_in_a_typed_way(sandbox: RunningSandbox, session: dict[str, Any]) -> None:
+    done = ansible(sandbox, "ansible-playbook", "playbooks/status.yml", "-e", "session=mian", "-v")
+    assert done.returncode == 2
+    assert "not_found" in done.stdout and "Did you mean main?" in done.stdout
 
 
 def test_check_mode_changes_nothing(sandbox: RunningSandbox, session: dict[str, Any]) -> None:

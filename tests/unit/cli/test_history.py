@@ -7,6 +7,11 @@ import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+
+import pytest
+
+from linode_coder import history
 
 WRITER = """
 import sys, time
@@ -26,3 +31,70 @@ def test_concurrent_processes_lose_nothing(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "state" / "history.sqlite3") as connection:
         assert connection.execute("SELECT count(*) FROM sessions").fetchone() == (100,)
         assert connection.execute("SELECT count(*) FROM runs").fetchone() == (100,)
+
+
+VIEW: dict[str, Any] = {
+    **{"name": "one", "label": "lc-one-1", "linode_id": 7, "plan": "p", "region": "r", "model": "m", "owner": "o"},
+    **{"created": "2026-01-01T00:00:00Z", "hourly": 0.5},
+}
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("LINODE_CODER_HOME", str(tmp_path))
+    monkeypatch.setattr(history, "_noted", set())
+    (tmp_path / "state").mkdir()
+    return tmp_path / "state"
+
+
+def broken(directory: Path, how: str) -> bytes:
+    file = directory / "history.sqlite3"
+    if how == "text":
+        file.write_text("this is no database, although it is long enough to be looked at twice\n" * 40)
+    elif how == "other tables":
+        with sqlite3.connect(file) as connection:
+            connection.execute("CREATE TABLE sessions (something)")
+    else:
+        history.saw([VIEW])
+        with sqlite3.connect(file) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        whole = bytearray(file.read_bytes())
+        whole[4096:] = os.urandom(len(whole) - 4096)
+        file.write_bytes(whole)
+    return file.read_bytes()
+
+
+@pytest.mark.parametrize("how", ["text", "other tables", "damaged page"])
+def test_a_broken_file_is_set_aside_and_work_goes_on(home: Path, capsys: pytest.CaptureFixture[str], how: str) -> None:
+    content = broken(home, how)
+    history.saw([VIEW])
+    history.ran("one", "up", 0.0, 0, True, None)
+    assert [record["linode_id"] for record in history.known("one")] == [7]
+    kept = list(home.glob("history.broken-*.sqlite3"))
+    assert len(kept) == 1
+    # The journal's mode is noted in the first bytes.
+    assert kept[0].read_bytes()[100:] == content[100:]
+    assert capsys.readouterr().err.count("note:") == 1
+
+
+def test_a_file_out_of_reach_is_done_without(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (home / "history.sqlite3").mkdir()
+    history.saw([VIEW])
+    history.ended(7, 1, 0.5)
+    assert history.known() == []
+    assert capsys.readouterr().err.count("note:") == 1
+    assert (home / "history.sqlite3").is_dir()
+
+
+def test_processes_that_find_it_broken_together_keep_what_they_write(tmp_path: Path, home: Path) -> None:
+    broken(home, "text")
+    environment = {**os.environ, "LINODE_CODER_HOME": str(tmp_path)}
+    writers = [
+        subprocess.Popen([sys.executable, "-c", WRITER, str(n)], env=environment, stderr=subprocess.PIPE, text=True)
+        for n in range(1, 6)
+    ]
+    said = [writer.communicate(timeout=120)[1] for writer in writers]
+    assert [writer.returncode for writer in writers] == [0] * 5, said
+    assert "".join(said).count("set aside") == 1
+    with sqlite3.connect(home / "history.sqlite3") as connection:
+        assert connection.execute("SELECT count(*) FROM sessions").fetchone() == (100,)

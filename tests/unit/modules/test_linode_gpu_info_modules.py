@@ -114,3 +114,13 @@ def test_instance_info_shows_ours_only(api: ScriptedLinode, run: Any, tags: list
     result = run("linode_gpu_instance_info", session="demo")
     assert [(row["name"], row["owner"], row["complete"]) for row in result["sessions"]] == [("demo", "ada", True)]
     assert run("linode_gpu_instance_info", session="other")["sessions"] == []
+
+
+@pytest.mark.parametrize(("asked", "kind", "remedy"), [("dem", "not_found", "Did you mean demo?"), ("", "usage", "")])
+def test_a_session_that_must_exist_is_a_typed_failure(
+    api: ScriptedLinode, run: Any, tags: list[str], asked: str, kind: str, remedy: str
+) -> None:
+    api.add("lc-demo-1", tags)
+    failure = run("linode_gpu_instance_info", session=asked, must_exist=True)["failure"]
+    assert (failure["kind"], failure["field"]) == (kind, "session")
+    assert remedy in failure["remedy"]

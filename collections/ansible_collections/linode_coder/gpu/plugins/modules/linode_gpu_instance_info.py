@@ -17,6 +17,10 @@ options:
   session:
     description: Only this session.
     type: str
+  must_exist:
+    description: Whether it is a failure when there is no such session.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""
@@ -34,24 +38,43 @@ sessions:
   sample: [{"name": "demo", "status": "running", "hourly": 0.52}]
 """
 
+import difflib
 import time
 
+from ..module_utils.failure import Failure
 from ..module_utils.linode_module import run
+from ..module_utils.session_name import validate_session_name
 from ..module_utils.session_tags import MARKER
 from ..module_utils.session_view import session_view
+
+
+def not_found(name, known):
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
+    return Failure(
+        "not_found",
+        f"There is no session {name!r} in this account.",
+        remedy=f"Did you mean {' or '.join(near)}?" if near else "See them all: linode-coder list",
+        field="session",
+        value=name,
+    )
 
 
 def work(module, api, result):
     now = int(time.time())
     views = [session_view(instance, now) for instance in api.list("linode/instances", {"tags": MARKER})]
     wanted = module.params["session"]
+    if module.params["must_exist"]:
+        validate_session_name(wanted)
     if wanted:
-        views = [view for view in views if view["name"] == wanted]
+        found = [view for view in views if view["name"] == wanted]
+        if module.params["must_exist"] and not found:
+            raise not_found(wanted, [str(view["name"]) for view in views])
+        views = found
     result["sessions"] = sorted(views, key=lambda view: (-(view["hourly"] or 0), view["label"]))
 
 
 def main():
-    run({"session": {"type": "str"}}, work)
+    run({"session": {"type": "str"}, "must_exist": {"type": "bool", "default": False}}, work)
 
 
 if __name__ == "__main__":
