@@ -1,0 +1,88 @@
+"""The tables of docs/models.md, made from the catalogue: `python tests/models_page.py` writes them into the page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ansible_collections.linode_coder.gpu.plugins.module_utils.catalogue_view import by_price, first_that_fits
+from ansible_collections.linode_coder.gpu.plugins.module_utils.engine_choice import best_on_plan, default_model
+from ansible_collections.linode_coder.gpu.plugins.module_utils.gpu_plans import known_plans
+from ansible_collections.linode_coder.gpu.plugins.module_utils.model_catalogue import (
+    Model,
+    Selection,
+    find,
+    packaged,
+)
+
+from linode_coder.cli.models import licence, parameters, sized, tokens
+
+PAGE = Path(__file__).parents[1] / "collections/ansible_collections/linode_coder/gpu/docs/models.md"
+BEGIN, END = "<!-- {} begin -->", "<!-- {} end -->"
+
+
+def _table(rows: list[list[str]]) -> str:
+    head, *body = ["| " + " | ".join(row) + " |" for row in rows]
+    return "\n".join([head, "|" + "---|" * len(rows[0]), *body])
+
+
+def _where(model: Model) -> str:
+    engine = first_that_fits(Selection(model), by_price(known_plans(), {}))
+    if engine is None or engine.fit is None:
+        return "no plan"
+    speed = f"{engine.fit.decode_tps:.0f} tokens/s" if engine.fit.decode_tps else "speed unknown"
+    return f"`{engine.plan.id}`, {tokens(engine.fit.max_context)}, {speed}"
+
+
+def models_table() -> str:
+    rows = [["model", "licence", "parameters", "context", "parsers", "variants", "smallest plan, context there, speed"]]
+    for model in packaged():
+        variants = "<br>".join(
+            f"`{variant.id}` {variant.precision}, {sized(variant.disk_gb, 'disk_gb' in variant.uncertain)}"
+            for variant in model.variants
+        )
+        parsers = f"{model.tool_parser or '-'} / {model.reasoning_parser or '-'}"
+        rows.append(
+            [
+                f"`{model.id}`",
+                licence(model),
+                parameters(model),
+                tokens(model.max_context),
+                parsers,
+                variants,
+                _where(model),
+            ]
+        )
+    return _table(rows)
+
+
+def defaults_table() -> str:
+    rows = [["plan", "cards", "default", "context", "tokens/s"]]
+    for plan in known_plans():
+        selection = find(packaged(), default_model(plan.id) or "")
+        assert selection is not None and plan.card is not None
+        engine = best_on_plan(selection, plan)
+        assert engine.fit is not None
+        speed = f"{engine.fit.decode_tps:.0f}" if engine.fit.decode_tps else "?"
+        cards = f"{plan.gpus} x {plan.card.name}"
+        rows.append(
+            [f"`{plan.id}`", cards, f"`{engine.variant.id}`", tokens(engine.fit.max_context), speed],
+        )
+    return _table(rows)
+
+
+TABLES = {"models": models_table, "defaults": defaults_table}
+
+
+def with_tables(text: str) -> str:
+    """The page with every table as the catalogue has it now."""
+    for name, make in TABLES.items():
+        before, _begin, rest = text.partition(BEGIN.format(name))
+        _old, end, after = rest.partition(END.format(name))
+        if not end:
+            raise ValueError(f"the page has no place for the table {name}")
+        text = f"{before}{BEGIN.format(name)}\n{make()}\n{END.format(name)}{after}"
+    return text
+
+
+if __name__ == "__main__":
+    PAGE.write_text(with_tables(PAGE.read_text()))
