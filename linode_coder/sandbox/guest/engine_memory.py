@@ -8,6 +8,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 GIB = 2**30
 OVERHEAD_GIB = 2.0  # activations, graphs and CUDA context of a small model
@@ -36,6 +37,10 @@ def model_of(name: str) -> Model | None:
         return _from_files(path)
     match = re.search(r"(\d+(?:\.\d+)?)\s*[bB](?![a-zA-Z])", name)
     low = name.lower()
+    known = listed(name)
+    if known is not None:
+        weights = float(known["weights_gib"])
+        return Model("Qwen2ForCausalLM", weights, known["kv_bytes"], known["context"], max(1, round(weights / 4)))
     if match is None:
         return Model("Qwen2ForCausalLM", 0.01, _KV_BYTES, 32768, 1) if "tiny" in low else None
     per_parameter = (
@@ -45,6 +50,12 @@ def model_of(name: str) -> Model | None:
         per_parameter = 1.05
     weights = float(match.group(1)) * 1e9 * per_parameter / GIB
     return Model("Qwen2ForCausalLM", weights, _KV_BYTES, 32768, max(1, round(weights / 4)))
+
+
+def listed(name: str) -> dict[str, Any] | None:
+    """What the catalogue has of a model: its name alone does not always tell its size."""
+    path = Path(os.environ.get("SANDBOX_MODELS", "/etc/sandbox/models.json"))
+    return dict(json.loads(path.read_text())).get(name) if path.is_file() else None
 
 
 def _from_files(path: Path) -> Model:

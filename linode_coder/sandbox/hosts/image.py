@@ -20,6 +20,7 @@ import yaml
 
 from . import gpus
 from .base import HostSpec, SandboxError
+from .models import listed_models
 
 GUEST_LIBRARY = "/usr/lib/linode-coder-sandbox"
 GUEST = Path(__file__).resolve().parents[1] / "guest"
@@ -312,6 +313,7 @@ def sandbox_files(spec: HostSpec, engine: dict[str, Any]) -> dict[str, str]:
     facts = {
         "gpus": gpus.describe(str(spec.plan["id"]), spec.gpus, spec.host_uuid),
         "engine": engine,
+        "models": listed_models(),
         "host": {"id": spec.instance_id, "region": spec.region, "plan": spec.plan["id"], "image": spec.image},
     }
     return {f"sandbox/{name}.json": json.dumps(fact, indent=1) + "\n" for name, fact in facts.items()}

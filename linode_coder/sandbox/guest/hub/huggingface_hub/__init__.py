@@ -20,6 +20,7 @@ from . import errors
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from containers import seconds_of
+from engine_memory import listed
 from faults import active
 
 __all__ = ["HfApi", "errors", "snapshot_download"]
@@ -47,7 +48,7 @@ def _refuse(model: str) -> None:
         raise errors.HfHubHTTPError(f"401 Client Error: Unauthorized for url: {url}. Invalid credentials", 401)
     if active("hub_gated") or (model.startswith(_GATED) and not token):
         raise errors.GatedRepoError(f"403 Client Error. Cannot access gated repo for url {url}", 403 if token else 401)
-    known = re.search(r"\d+(\.\d+)?[bB](?![a-zA-Z])|tiny|gpt-oss", model)
+    known = listed(model) or re.search(r"\d+(\.\d+)?[bB](?![a-zA-Z])|tiny", model)
     if active("hub_not_found") or model.startswith("nosuch/") or known is None:
         raise errors.RepositoryNotFoundError(f"404 Client Error. Repository Not Found for url: {url}.", 404)
 

@@ -1,0 +1,155 @@
+"""Models and plans through the command line, and a served model with a context that was asked for."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.sandbox_fixture import RunningSandbox, start_sandbox
+
+BIN = Path(sys.executable).parent
+ADA, ADA_2, PRO_2 = "g2-gpu-rtx4000a1-m", "g2-gpu-rtx4000a2-s", "g3-gpu-rtxpro6000-blackwell-2"
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSandbox]:
+    with start_sandbox(tmp_path_factory.mktemp("models"), hosts="simulated") as running:
+        # Nobody answers there: what is asked of the Hub fails at once.
+        running.env["HF_ENDPOINT"] = "http://127.0.0.1:9"
+        for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
+            running.env.pop(name, None)
+        running.env["HF_HOME"] = str(running.home / "no-hub")
+        yield running
+
+
+def coder(sandbox: RunningSandbox, *arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(BIN / "linode-coder"), *arguments],
+        env={**sandbox.env, **changes},
+        cwd="/",
+        capture_output=True,
+        text=True,
+        timeout=300,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def document(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    assert done.returncode == 0, done.stderr + done.stdout
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+def types(sandbox: RunningSandbox) -> dict[str, Any]:
+    listed = subprocess.run(
+        [str(BIN / "linode-cli"), "linodes", "types", "--json"],
+        env=sandbox.env,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    return {row["id"]: row for row in json.loads(listed.stdout)}
+
+
+def test_models_show_the_cheapest_plan_at_the_accounts_price(sandbox: RunningSandbox) -> None:
+    known = types(sandbox)
+    found = {model["id"]: model for model in document(coder(sandbox, "models", "--json"))["models"]}
+    first = found["gpt-oss-20b"]["first_fit"]
+    assert (first["plan"], first["hourly"]) == (ADA, known[ADA]["price"]["hourly"])
+    assert found["qwen3.8-27b"]["first_fit"]["plan"] == ADA_2
+    assert found["llama-3.3-70b"]["gated"] is True
+    text = coder(sandbox, "models", "--plan", ADA, "--all")
+    assert text.returncode == 0 and "$0.67" in text.stdout and "no: " in text.stdout
+
+
+def test_plans_show_a_regions_own_price_and_the_fit(sandbox: RunningSandbox) -> None:
+    price = {
+        row["id"]: row["hourly"]
+        for row in document(coder(sandbox, "plans", "--json", "--model", "gpt-oss-120b"))["plans"]
+    }
+    there = document(coder(sandbox, "plans", "--json", "--region", "id-cgk", "--model", "gpt-oss-120b"))["plans"]
+    by_id = {row["id"]: row for row in there}
+    assert by_id[PRO_2]["hourly"] > price[PRO_2]
+    assert by_id[PRO_2]["fit"]["fits"] is True
+    assert by_id[ADA]["fit"]["fits"] is False and "GiB" in by_id[ADA]["fit"]["why"]
+    refused = coder(sandbox, "plans", "--region", "nowhere")
+    assert refused.returncode == 2 and "next:" in refused.stderr
+
+
+def test_without_a_token_there_are_models_and_no_prices(sandbox: RunningSandbox) -> None:
+    env = {name: value for name, value in sandbox.env.items() if name != "LINODE_TOKEN"}
+    alone = RunningSandbox(env, sandbox.url, sandbox.home, sandbox.facts)
+    found = document(coder(alone, "models", "qwen3.8-27b", "--json"))
+    assert all(row["hourly"] is None for row in found["plans"]) and found["note"]
+    assert any(row["fits"] for row in found["plans"])
+    assert coder(alone, "plans", "--region", "us-ord").returncode == 4
+
+
+BAD = (
+    (("up", "m", "--model", "qwen3.6-35", "--yes"), 2, "model", "qwen3.6-35b-a3b"),
+    (("up", "m", "--model", "meta-llama/Llama-3.3-70B-Instruct", "--yes"), 2, "hf_token", "HF_TOKEN"),
+    (("up", "m", "--model", "gpt-oss-120b", "--plan", ADA, "--yes"), 3, "model", "/h"),
+    (("up", "m", "--model", "gpt-oss-20b", "--context", "256K", "--yes"), 2, "context", "131072"),
+    (("up", "m", "--model", "qwen3-14b", "--plan", ADA, "--context", "0", "--yes"), 2, "context", "64K"),
+    (("up", "m", "--model", "qwen3-14b", "--tensor-parallel", "3", "--yes"), 2, "tensor_parallel", "leave it out"),
+    (("up", "m", "--model", "Qwen/Qwen3-14B-AWQ", "--variant", "fp8", "--yes"), 2, "variant", "qwen3-14b"),
+    (("models", "gpt-os-20b"), 2, "model", "gpt-oss-20b"),
+    (("models", "--plan", "g2-gpu-rtx4000a1-q"), 2, "plan", ADA[:-1]),
+)
+
+
+@pytest.mark.parametrize(("arguments", "code", "field", "words"), BAD, ids=[" ".join(row[0]) for row in BAD])
+def test_bad_wishes_are_one_sentence(
+    sandbox: RunningSandbox, arguments: tuple[str, ...], code: int, field: str, words: str
+) -> None:
+    done = coder(sandbox, *arguments, "--json")
+    error = json.loads(done.stdout.splitlines()[-1])["error"]
+    assert (done.returncode, error["exit_code"], error["field"]) == (code, code, field), done.stderr
+    assert words in error["remedy"] and "Traceback" not in done.stderr
+
+
+def test_dry_run_shows_what_takes_the_memory(sandbox: RunningSandbox) -> None:
+    done = coder(sandbox, "up", "m", "--model", "qwen3.8-27b", "--plan", ADA_2, "--context", "64K", "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert "KV cache" in done.stdout and "context 65536 tokens" in done.stdout and "tokens/s" in done.stdout
+
+
+def test_a_repository_nobody_knows_is_allowed_and_said_to_be_unknown(sandbox: RunningSandbox) -> None:
+    done = coder(sandbox, "up", "m", "--model", "org/thing-3b", "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert "nothing is known of org/thing-3b" in done.stdout
+
+
+def test_a_large_model_serves_with_the_context_that_was_asked_for(sandbox: RunningSandbox) -> None:
+    import urllib.request
+
+    asked = ("--model", "minimax-m2.7", "--plan", PRO_2, "--context", "64K")
+    up = document(coder(sandbox, "up", "large", *asked, "--yes", "--json"))
+    assert up["session"]["model"] == "nvidia/MiniMax-M2.7-NVFP4"
+    key = Path(up["api_key_file"]).read_text().strip()
+    request = urllib.request.Request(up["endpoint"] + "/models", headers={"Authorization": f"Bearer {key}"})
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        cards = {card["id"]: card["max_model_len"] for card in json.load(answer)["data"]}
+    assert cards == {"coder": 65536, "nvidia/MiniMax-M2.7-NVFP4": 65536}
+    # The context stays as long as nobody asks for another.
+    assert document(coder(sandbox, "up", "large", "--converge", "--json"))["changed"] == 0
+    other = coder(sandbox, "up", "large", "--model", "gpt-oss-120b", "--json")
+    assert other.returncode == 3 and "switch-model large" in other.stderr
+    document(coder(sandbox, "down", "large", "--yes", "--json"))
+
+
+def test_listing_models_imports_nothing_heavy(sandbox: RunningSandbox) -> None:
+    env = {name: value for name, value in sandbox.env.items() if name != "LINODE_TOKEN"}
+    code = "import sys; from linode_coder.cli.app import run; run(['models']); print(sorted(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=env, cwd="/", capture_output=True, text=True, check=True, timeout=120
+    )
+    loaded = set(done.stdout.splitlines()[-1].strip("[]").replace("'", "").split(", "))
+    assert "linode_coder.cli.models" in loaded
+    assert not {"ansible", "ansible_runner", "linode_api4", "requests", "urllib.request"} & loaded
