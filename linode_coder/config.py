@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ from .config_files import Problem, Raw
 PREFIX = "LINODE_CODER_"
 # Variables of ours that are no settings.
 _OTHER_VARIABLES = ("LINODE_CODER_HOME", "LINODE_CODER_SESSION", "LINODE_CODER_SSH_PORT")
+_PUBLIC_KEY = re.compile(r"(ssh-(ed25519|rsa)|ecdsa-sha2-nistp\d+|sk-[a-z0-9@.-]+) [A-Za-z0-9+/]{40,}=*( [^\n]*)?")
 HEAL_POLICIES = ("off", "alert", "container", "host", "vm")
 
 
@@ -45,6 +47,22 @@ def _names(value: Any) -> tuple[str, ...]:
     if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
         raise WrongValue("a list of names, or names separated by commas")
     return tuple(item.strip() for item in items if item.strip())
+
+
+def public_keys(value: Any) -> tuple[str, ...]:
+    """Public keys; an item that is none is the path of a file with one. WrongValue for anything else."""
+    keys = []
+    for item in _names(value):
+        line = item
+        if " " not in item:
+            try:
+                line = Path(item).expanduser().read_text().strip()
+            except (OSError, UnicodeDecodeError) as error:
+                raise WrongValue(f"a list of public keys or of files with one: {item} cannot be read") from error
+        if not _PUBLIC_KEY.fullmatch(line):
+            raise WrongValue(f"a list of public keys or of files with one: {item[:40]} is neither")
+        keys.append(line)
+    return tuple(keys)
 
 
 def _number(value: Any) -> float:
@@ -135,6 +153,12 @@ SETTINGS = (
     Setting("idle", _idle, "Idle time after which a session goes, or off.", DEFAULT_IDLE),
     Setting("max_cost", _number, "Refuse a session whose lease could cost more dollars."),
     Setting("budget", _number, "Dollars a month; `validate` compares what this machine's history has spent with it."),
+    Setting(
+        "authorized_keys",
+        public_keys,
+        "Public keys, or files with one, that may log in to new VMs beside this machine's own: a watcher's, a colleague's.",
+        (),
+    ),
     Setting("heal", _policy, "How far healing may go: off, alert, container, host or vm.", "vm"),
     Setting("watchdog_interval", _duration("watchdog_interval"), "How often the watchdog looks.", "5m"),
     Setting("notify_url", _url, "Webhook for warnings; part of the address is often a secret.", secret=True),
@@ -161,6 +185,7 @@ class Config:
     idle: str
     max_cost: float | None
     budget: float | None
+    authorized_keys: tuple[str, ...]
     heal: str
     watchdog_interval: str
     notify_url: str | None

@@ -17,7 +17,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags impo
 
 from .. import history
 from ..api import LinodeReader
-from ..config import load
+from ..config import WrongValue, load, public_keys
 from ..console import Console, confirm, money
 from ..lock import session_lock
 from ..signals import Terminated
@@ -118,6 +118,10 @@ def up(
     cap: Annotated[str | None, typer.Option(help="Hard cap that no extension moves (default 24h).")] = None,
     idle: Annotated[str | None, typer.Option(help="Idle limit, or off (default 45m).")] = None,
     max_cost: Annotated[float | None, typer.Option(help="Refuse if the lease could cost more dollars.")] = None,
+    authorized_key: Annotated[
+        list[str] | None,
+        typer.Option(help="File with a public key that may log in to the new VM too; may be repeated."),
+    ] = None,
     converge: Annotated[bool, typer.Option("--converge", help="Run the playbook even if all looks unchanged.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show plan and price, create nothing.")] = False,
@@ -142,7 +146,17 @@ def up(
     }
     now = int(time.time())
     # The configuration is about new sessions: what one that exists is told to become has to be said.
-    asked = given if find_session(instances, name, now) else _configured(given)
+    existing_view = find_session(instances, name, now)
+    if existing_view and authorized_key:
+        raise Failure(
+            "usage",
+            f"authorized-key: the VM of session {name!r} exists, and its keys were fixed when it was made.",
+            remedy=f"Add the key on the VM: linode-coder ssh {name}",
+            field="authorized_key",
+            value=authorized_key[0],
+        )
+    keys = () if existing_view else _authorized_keys(authorized_key)
+    asked = given if existing_view else _configured(given)
     asked["owner"] = getpass.getuser()
     quote = make_quote(
         reader,
@@ -181,7 +195,23 @@ def up(
                 report(console, existing, same[0], same[1], 0)
                 return
             console.step_skipped()
-        _run(console, name, {"session": name, **asked})
+        _run(console, name, {"session": name, "authorized_keys": list(keys) or None, **asked})
+
+
+def _authorized_keys(files: list[str] | None) -> tuple[str, ...]:
+    """Keys beside this machine's own: of the option, else of the configuration."""
+    if not files:
+        return load().authorized_keys
+    try:
+        return public_keys(files)
+    except WrongValue as wrong:
+        raise Failure(
+            "usage",
+            f"authorized-key: not {wrong}.",
+            remedy="Name a file such as ~/.ssh/id_ed25519.pub.",
+            field="authorized_key",
+            value=files[0],
+        ) from wrong
 
 
 def _configured(given: dict[str, Any]) -> dict[str, Any]:

@@ -230,3 +230,23 @@ def test_the_page_lists_every_setting() -> None:
     for setting in config.SETTINGS:
         default = "" if setting.default in (None, ()) else f"`{setting.default}`"
         assert f"| `{setting.key}` | `{setting.env}` | {default} | {setting.meaning} |" in page.read_text()
+
+
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4 watcher"
+
+
+def test_public_keys_are_given_as_they_are_or_by_file(place: Path) -> None:
+    (place / "key.pub").write_text(KEY + "\n")
+    toml(place, f'authorized_keys = ["{place}/key.pub", "{KEY}"]\n')
+    assert config.load().authorized_keys == (KEY, KEY)
+
+
+@pytest.mark.parametrize("content", ["-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n", "", None])
+def test_what_is_no_public_key_is_refused(place: Path, content: str | None) -> None:
+    if content is not None:
+        (place / "key").write_text(content)
+    toml(place, f'authorized_keys = ["{place}/key"]\n')
+    with pytest.raises(Failure) as caught:
+        config.load()
+    assert (caught.value.kind, caught.value.field) == ("config", "authorized_keys")
+    assert "PRIVATE" not in caught.value.message
