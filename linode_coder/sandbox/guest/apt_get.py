@@ -21,6 +21,12 @@ def main(arguments: list[str]) -> int:
     if words[:1] != ["install"]:
         print(f"the sandbox's apt-get knows update and install, not: {' '.join(arguments)}", file=sys.stderr)
         return 100
+    if "python3-apt" in words:
+        print(
+            "E: Unable to locate package python3-apt. Simulated hosts cannot install packages from repositories; docker hosts can.",
+            file=sys.stderr,
+        )
+        return 100
     INSTALLED.mkdir(parents=True, exist_ok=True)
     for package in words[1:]:
         (INSTALLED / package).touch()

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
+from device_access import refusal
 from faults import active
 
 FIELDS = {
@@ -34,6 +35,10 @@ def main(arguments: list[str]) -> int:
     hang = active("hang")
     if hang:
         time.sleep(float(str(hang.get("delay") or 3600)))
+    cannot = refusal()
+    if cannot is not None:
+        print(cannot[0])
+        return cannot[1]
     if active("version_mismatch"):
         print("Failed to initialize NVML: Driver/library version mismatch")
         return 18

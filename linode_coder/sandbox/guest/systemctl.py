@@ -7,10 +7,11 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
+import nvidia_ctk
 from power import tell_server
 
 STATE = Path("/var/lib/sandbox/units.json")
-UNITS = {"ssh": True, "docker": True, "nvidia-persistenced": False}
+UNITS = {"ssh": True, "docker": True, "nvidia-persistenced": False, "nvidia-cdi-refresh": False}
 
 
 def load() -> dict[str, dict[str, bool]]:
@@ -40,6 +41,8 @@ def main(arguments: list[str]) -> int:
         unit = units[name]
         if command in ("start", "restart", "reload", "try-restart", "reload-or-restart"):
             unit["active"] = True
+            if name == "nvidia-cdi-refresh":
+                nvidia_ctk.generate(["--output=/etc/cdi/nvidia.yaml"])
             if name == "ssh":
                 complaint = tell_server({"op": "ssh", "action": command})
                 if complaint:

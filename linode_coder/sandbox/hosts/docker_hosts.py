@@ -11,6 +11,7 @@ import logging
 import os
 import shutil
 import socket
+import ssl
 import tarfile
 import time
 from collections.abc import Callable
@@ -19,11 +20,14 @@ from typing import Any
 
 from aiohttp import web
 
-from . import docker_image
+from . import docker_image, played_repositories
 from .addresses import Addresses
 from .base import SSH_FAULTS, HostSpec, SandboxError
 from .docker_cli import DockerCli, check_machine
-from .image import GUEST, GUEST_LIBRARY, authorized_keys, sandbox_files
+from .image import GUEST, GUEST_LIBRARY, NVIDIA_IMAGE, authorized_keys, sandbox_files
+from .played_internet import ADDRESS, NAMES, certificate, internet_app
+from .played_repositories import DRIVER_FILES
+from .registry import Registry
 
 _LOG = logging.getLogger("linode_coder.sandbox.hosts")
 MetadataApp = Callable[[int], web.Application]
@@ -33,13 +37,17 @@ _STOP_SECONDS = 30
 _LASSIE_SECONDS = 1.0
 _BOOTS_AT_ONCE = 4
 _MACHINE = GUEST / "machine"
-_WANTED_BY = {"sandbox-metadata.socket": "sockets.target", "sandbox-cloud-init.service": "multi-user.target"}
+_WANTED_BY = {
+    "sandbox-metadata.socket": "sockets.target",
+    "sandbox-internet.socket": "sockets.target",
+    "sandbox-cloud-init.service": "multi-user.target",
+}
 # What systemd and a Docker Engine need inside; --privileged asks for CAP_SYS_RESOURCE too, which not every machine has.
 _LIKE_A_MACHINE = (
     *("--cap-add", "ALL", "--cap-drop", "SYS_RESOURCE"),
     *("--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined"),
     *("--tmpfs", "/run", "--tmpfs", "/run/lock", "--tmpfs", "/tmp"),
-    *("--volume", "/sys/fs/cgroup:/sys/fs/cgroup:rw", "--env", "container=docker"),
+    *("--cgroupns", "host", "--volume", "/sys/fs/cgroup:/sys/fs/cgroup:rw", "--env", "container=docker"),
     *("--stop-signal", "SIGRTMIN+3", "--shm-size", "2g"),
 )
 
@@ -52,6 +60,7 @@ class _Host:
         """Directory behind the host's /run/sandbox."""
         self.lock = asyncio.Lock()
         self.metadata: web.AppRunner | None = None
+        self.internet: web.SockSite | None = None
         self.wanted = False
         self.up = False
         self.faults: list[dict[str, Any]] = []
@@ -79,6 +88,9 @@ class DockerHosts:
         self._hosts: dict[int, _Host] = {}
         self._addresses: Addresses | None = None
         self._image = ""
+        self._internet: web.AppRunner | None = None
+        self._tls: ssl.SSLContext | None = None
+        self._authority = b""
         self._boots = asyncio.Semaphore(_BOOTS_AT_ONCE)
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
@@ -93,7 +105,18 @@ class DockerHosts:
         self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._addresses = Addresses(self._root / "addresses.json")
         self.ssh_port = self._addresses.ssh_port()
-        self._image = await docker_image.ensure(self._docker, docker_image.HOST)
+        self._image, layer = await asyncio.gather(
+            docker_image.ensure_image(self._docker, docker_image.HOST), docker_image.ensure_layer(docker_image.ENGINE)
+        )
+        await asyncio.to_thread(played_repositories.build, self._root / "internet")
+        self._internet = web.AppRunner(
+            internet_app(self._root / "internet", Registry(layer)),
+            access_log=None,
+            handle_signals=False,
+            shutdown_timeout=0.1,
+        )
+        await self._internet.setup()
+        self._tls, self._authority = certificate(self._root / "tls")
         await stop_leftovers(self._root)
         self._later(self._watch())
 
@@ -118,10 +141,13 @@ class DockerHosts:
                 *_LIKE_A_MACHINE,
                 *("--volume", f"{host.name}:/var/lib/docker"),
                 *(part for here, there in binds.items() for part in ("--volume", f"{here}:{there}")),
-                *("--publish", f"{spec.address}:{self.ssh_port}:22"),
+                *("--publish", f"{spec.address}:{self.ssh_port}:22", "--device-cgroup-rule", "c 195:* rwm"),
+                *(part for name in NAMES for part in ("--add-host", f"{name}:{ADDRESS}")),
+                *("--dns", ADDRESS),  # nobody answers there: other names are unknown at once
                 *(self._image, "/bin/sh", f"{GUEST_LIBRARY}/machine/boot.sh"),
             )
-            await self._docker.run("cp", "-", f"{host.name}:/", given=_files(spec, self._engine))
+            files = _files(spec, self._engine, self._authority, sorted(self._binds.values()))
+            await self._docker.run("cp", "-", f"{host.name}:/", given=files)
 
     async def boot(self, instance_id: int) -> None:
         """Units up, cloud-init done, SSH answering; does nothing for a host that is up."""
@@ -153,7 +179,7 @@ class DockerHosts:
             return
         host.wanted = host.up = False
         async with host.lock:
-            await self._end_metadata(host)
+            await self._stop_serving(host)
             await self._remove(host)
 
     async def restore(self, specs: list[HostSpec], running: set[int]) -> None:
@@ -197,6 +223,8 @@ class DockerHosts:
                 await self._halt(host)
 
         await asyncio.gather(*(halt(host) for host in self._hosts.values()))
+        if self._internet is not None:
+            await self._internet.cleanup()
 
     # -- one host
 
@@ -218,8 +246,9 @@ class DockerHosts:
         host.faults = [fault for fault in host.faults if fault.get("persistent") or fault.get("kind") in SSH_FAULTS]
         async with self._boots:
             self._write_faults(host)
+            (host.control / "struck.json").unlink(missing_ok=True)
             try:
-                await self._serve_metadata(host)
+                await self._serve(host)
                 await self._docker.run("start", host.name)
                 await asyncio.wait_for(self._answering(host), _BOOT_SECONDS)
             except TimeoutError as error:
@@ -252,7 +281,7 @@ class DockerHosts:
 
     async def _halt(self, host: _Host) -> None:
         host.up = False
-        await self._end_metadata(host)
+        await self._stop_serving(host)
         await self._docker.run("stop", "--time", str(_STOP_SECONDS), host.name)
 
     async def _remove(self, host: _Host) -> None:
@@ -260,18 +289,24 @@ class DockerHosts:
         await self._docker.attempt("volume", "rm", "--force", host.name)
         await asyncio.to_thread(shutil.rmtree, host.control, True)
 
-    async def _serve_metadata(self, host: _Host) -> None:
+    async def _serve(self, host: _Host) -> None:
         host.metadata = web.AppRunner(
             self._metadata_app(host.spec.instance_id), access_log=None, handle_signals=False, shutdown_timeout=0.1
         )
         await host.metadata.setup()
         await web.SockSite(host.metadata, _unix_socket(host.control, "metadata.sock")).start()
+        assert self._internet is not None
+        host.internet = web.SockSite(self._internet, _unix_socket(host.control, "internet.sock"), ssl_context=self._tls)
+        await host.internet.start()
 
     @staticmethod
-    async def _end_metadata(host: _Host) -> None:
+    async def _stop_serving(host: _Host) -> None:
         metadata, host.metadata = host.metadata, None
         if metadata is not None:
             await metadata.cleanup()
+        internet, host.internet = host.internet, None
+        if internet is not None:
+            await internet.stop()
 
     def _write_faults(self, host: _Host) -> None:
         text = json.dumps([fault for fault in host.faults if fault["kind"] not in SSH_FAULTS], indent=1) + "\n"
@@ -307,7 +342,7 @@ class DockerHosts:
         async with host.lock:
             if not (host.up and host.wanted) or self._closing or await self._running(host):
                 return
-            await self._end_metadata(host)
+            await self._stop_serving(host)
             host.up = False
             try:
                 await self._boot(host)
@@ -377,9 +412,16 @@ def _unix_socket(directory: Path, name: str) -> socket.socket:
     return sock
 
 
-def _files(spec: HostSpec, engine: dict[str, Any]) -> bytes:
+def _files(spec: HostSpec, engine: dict[str, Any], authority: bytes, binds: list[str]) -> bytes:
     """What makes a fresh container this instance, as a tar archive for its root."""
     files = {f"etc/{name}": (text, 0o644) for name, text in sandbox_files(spec, engine).items()}
+    files["etc/sandbox/binds.json"] = (json.dumps(binds) + "\n", 0o644)
+    files["etc/sandbox/devices"] = ("", 0o644)
+    files["usr/local/share/ca-certificates/sandbox.crt"] = (authority.decode(), 0o644)
+    for name in ("modprobe", "lsmod"):
+        files[f"usr/local/sbin/{name}"] = (played_repositories.command(f"{name}.py"), 0o755)
+    if spec.image == NVIDIA_IMAGE:
+        files |= {path: (text, 0o755 if "/bin/" in path else 0o644) for path, text in DRIVER_FILES.items()}
     files["etc/machine-id"] = (spec.host_uuid.replace("-", "")[:32].ljust(32, "0") + "\n", 0o444)
     files["root/.ssh/authorized_keys"] = (authorized_keys(spec), 0o600)
     for path in (_MACHINE / "units").rglob("*.*"):

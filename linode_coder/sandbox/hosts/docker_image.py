@@ -1,24 +1,28 @@
 """The two root file systems of docker hosts: the host's own, and the one of the engine's image inside it.
 
-Both are made with mmdebstrap from Debian 13 and kept as images of the machine's Docker Engine, named after what went
-into them: one build serves every sandbox of the machine until that changes. An interrupted build leaves no image, only
-a directory that the next build removes.
+Both are made with mmdebstrap from Debian 13 and named after what went into them: one build serves every sandbox of the
+machine until that changes. The first is kept as an image of the machine's Docker Engine, the second as a file. An
+interrupted build leaves neither, only a directory that the next build removes.
 """
 
 from __future__ import annotations
 
 import asyncio
 import fcntl
+import gzip
 import hashlib
 import json
 import logging
 import os
 import shutil
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from .base import SandboxError
 from .docker_cli import DockerCli
+from .registry import Layer
 
 _LOG = logging.getLogger("linode_coder.sandbox.hosts")
 _WORK = Path("/var/cache/linode-coder-sandbox")
@@ -62,33 +66,86 @@ HOST = Recipe(
         "systemd-networkd.service systemd-resolved.service systemd-timesyncd.service",
     ),
 )
-ENGINE = Recipe("engine", ("python3", "libnuma1", "libgomp1", "ca-certificates"), ())
+ENGINE = Recipe(
+    "engine",
+    ("python3", "libnuma1", "libgomp1", "ca-certificates", "nginx"),
+    (
+        # As nginx's own image has it: its user, no site, logs where `docker logs` finds them.
+        'chroot "$1" useradd --system --no-create-home --shell /usr/sbin/nologin nginx',
+        'rm -f "$1/etc/nginx/sites-enabled/default"',
+        'ln -sf /dev/stdout "$1/var/log/nginx/access.log"; ln -sf /dev/stderr "$1/var/log/nginx/error.log"',
+        'rm -rf "$1"/var/lib/apt/lists/* "$1"/var/cache/apt/*',
+    ),
+)
 
 
-async def ensure(docker: DockerCli, recipe: Recipe) -> str:
-    """The image's name; builds it when the engine does not have it. Two builders at once wait for each other."""
-    if await _exists(docker, recipe):
-        return recipe.tag
+async def ensure_image(docker: DockerCli, recipe: Recipe) -> str:
+    """The name of the engine's image for `recipe`, which is built when it is not there."""
+
+    async def there() -> bool:
+        code, _out, _err = await docker.attempt("image", "inspect", "--format", "{{.Id}}", recipe.tag)
+        return code == 0
+
+    async def keep(root: Path) -> None:
+        await docker.run("import", "--change", 'CMD ["/sbin/init"]', str(root), recipe.tag)
+        for tag in (await docker.run("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", recipe.repository)).split():
+            if tag != recipe.tag:
+                await docker.attempt("image", "rm", tag)  # an older one that a container still uses stays
+
+    await _ensure(recipe, there, keep)
+    return recipe.tag
+
+
+async def ensure_layer(recipe: Recipe) -> Layer:
+    """The file of an image's layer for `recipe`, which is built when it is not there."""
+    name = recipe.tag.replace(":", "-")
+    layer, facts = _WORK / f"{name}.tar.gz", _WORK / f"{name}.json"
+
+    async def there() -> bool:
+        return facts.exists()
+
+    async def keep(root: Path) -> None:
+        for old in _WORK.glob(f"{recipe.repository}-*"):
+            old.unlink()
+        found = await asyncio.to_thread(_compress, root, layer)
+        facts.with_suffix(".new").write_text(json.dumps(found))
+        facts.with_suffix(".new").replace(facts)
+
+    await _ensure(recipe, there, keep)
+    return Layer(layer, **json.loads(facts.read_text()))
+
+
+def _compress(plain: Path, packed: Path) -> dict[str, Any]:
+    diff = hashlib.sha256()
+    with plain.open("rb") as source, gzip.open(packed, "wb", compresslevel=1) as target:
+        while block := source.read(1 << 20):
+            diff.update(block)
+            target.write(block)
+    with packed.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"digest": f"sha256:{digest}", "diff_id": f"sha256:{diff.hexdigest()}", "size": packed.stat().st_size}
+
+
+async def _ensure(
+    recipe: Recipe, there: Callable[[], Awaitable[bool]], keep: Callable[[Path], Awaitable[None]]
+) -> None:
+    """Build unless it is there, and hand the result to `keep`. Two builders at once wait for each other."""
+    if await there():
+        return
     _WORK.mkdir(parents=True, exist_ok=True, mode=0o700)
     # Inherited by mmdebstrap: when we are killed, the next builder waits for what is left of this one.
     lock = await asyncio.to_thread(_lock, _WORK / f"{recipe.name}.lock")
     try:
-        if not await _exists(docker, recipe):
+        if not await there():
             directory = _WORK / f"{recipe.name}.build"
             await asyncio.to_thread(shutil.rmtree, directory, True)
             directory.mkdir()
             try:
-                await _build(docker, recipe, directory, lock)
+                await keep(await _build(recipe, directory, lock))
             finally:
                 await asyncio.to_thread(shutil.rmtree, directory, True)
     finally:
         os.close(lock)
-    return recipe.tag
-
-
-async def _exists(docker: DockerCli, recipe: Recipe) -> bool:
-    code, _out, _err = await docker.attempt("image", "inspect", "--format", "{{.Id}}", recipe.tag)
-    return code == 0
 
 
 def _lock(path: Path) -> int:
@@ -97,7 +154,7 @@ def _lock(path: Path) -> int:
     return fd
 
 
-async def _build(docker: DockerCli, recipe: Recipe, directory: Path, lock: int) -> None:
+async def _build(recipe: Recipe, directory: Path, lock: int) -> Path:
     _LOG.info("building %s", recipe.tag)
     root = directory / "root.tar"
     options = ["--variant=minbase", "--mode=root", "--quiet", '--aptopt=Acquire::Languages "none"']
@@ -128,7 +185,4 @@ async def _build(docker: DockerCli, recipe: Recipe, directory: Path, lock: int) 
             f"The root file system of docker hosts could not be built: {said[-600:]}",
             f"mmdebstrap fetches Debian {_SUITE} from {_MIRROR}: see whether this machine reaches it, then start again.",
         )
-    await docker.run("import", "--change", 'CMD ["/sbin/init"]', str(root), recipe.tag)
-    for line in (await docker.run("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", recipe.repository)).split():
-        if line != recipe.tag:
-            await docker.attempt("image", "rm", line)  # an older one that a container still uses stays
+    return root

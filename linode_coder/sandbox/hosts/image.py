@@ -24,7 +24,7 @@ from .models import listed_models
 
 GUEST_LIBRARY = "/usr/lib/linode-coder-sandbox"
 GUEST = Path(__file__).resolve().parents[1] / "guest"
-_NVIDIA_IMAGE = "linode/ubuntu24.04-nvidia"
+NVIDIA_IMAGE = "linode/ubuntu24.04-nvidia"
 # command -> the program of guest/ behind it and its fixed first arguments
 _COMMANDS = {
     "docker": "docker.py",
@@ -32,6 +32,7 @@ _COMMANDS = {
     "cloud-init": "cloud_init.py",
     "apt-get": "apt_get.py",
     "journalctl": "journalctl.py",
+    "nvidia-ctk": "nvidia_ctk.py",
     "reboot": "power.py reboot",
     "shutdown": "power.py shutdown",
     "poweroff": "power.py poweroff",
@@ -43,7 +44,7 @@ _MERGED = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 _EMPTY_DIRS = (
     *("boot", "dev", "home", "media", "mnt", "opt", "proc", "run", "srv", "sys"),
     *("etc/cloud", "etc/default", "etc/docker", "etc/profile.d", "etc/sandbox/boot.d", "etc/ssh", "etc/systemd/system"),
-    *("etc/apt/sources.list.d", "etc/apt/keyrings", "etc/modprobe.d", "etc/cdi"),
+    *("etc/apt/sources.list.d", "etc/apt/keyrings", "etc/apt/apt.conf.d", "etc/modprobe.d", "etc/cdi"),
     *("var/cache/apt/archives", "var/lib/apt/lists", "var/lib/cloud", "var/lib/sandbox", "var/log", "var/mail"),
     *("var/spool/cron", "var/opt"),
 )
@@ -228,7 +229,7 @@ class Image:
         keys = ssh / "authorized_keys"
         keys.write_text(authorized_keys(spec))
         keys.chmod(0o600)
-        if spec.image == _NVIDIA_IMAGE:
+        if spec.image == NVIDIA_IMAGE:
             (root / "var/lib/sandbox/driver").touch()
 
     def _write_etc(self, spec: HostSpec, root: Path, engine: dict[str, Any]) -> None:

@@ -1,0 +1,27 @@
+"""`vllm serve` of the engine's image: the stand-in, or the real engine where the sandbox runs that one."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+ENGINE = Path("/etc/sandbox/engine.json")
+
+
+def main(arguments: list[str]) -> None:
+    if arguments[:1] != ["serve"]:
+        sys.exit("the sandbox's vllm knows `vllm serve`")
+    if not ENGINE.exists():
+        # What brings it also brings the GPUs, and vLLM finds none without them.
+        sys.exit(
+            "RuntimeError: Failed to infer device type, please set the environment variable `VLLM_LOGGING_LEVEL=DEBUG`"
+        )
+    environment = {**os.environ, **json.loads(ENGINE.read_text()).get("env", {})}
+    argv = [sys.executable, "-I", "-S", str(Path(__file__).with_name("engine.py")), *arguments[1:]]
+    os.execve(argv[0], argv, environment)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
