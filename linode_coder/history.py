@@ -16,6 +16,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
 
+from ansible_collections.linode_coder.gpu.plugins.module_utils.cost import cost, format_time, parse_time
 from ansible_collections.linode_coder.gpu.plugins.module_utils.paths import state_dir
 
 P = ParamSpec("P")
@@ -144,11 +145,11 @@ def saw(views: list[dict[str, Any]], account: str | None = None) -> None:
 
 
 @_never_in_the_way(lambda: None)
-def ended(linode_id: int, hours: int, cost: float | None) -> None:
+def ended(linode_id: int, hours: int, paid: float | None) -> None:
     with closing(connect()) as connection:
         connection.execute(
             "UPDATE sessions SET ended = strftime('%Y-%m-%dT%H:%M:%SZ', 'now'), hours = ?, cost = ? WHERE linode_id = ?",
-            (hours, cost, linode_id),
+            (hours, paid, linode_id),
         )
 
 
@@ -169,3 +170,15 @@ def known(name: str | None = None) -> list[dict[str, Any]]:
             "SELECT * FROM sessions WHERE ?1 IS NULL OR name = ?1 ORDER BY id DESC", (name,)
         ).fetchall()
     return [dict(row) for row in rows]
+
+
+@_never_in_the_way(float)
+def spent_this_month() -> float:
+    """Dollars of sessions that this machine knows and that were created this month, also of those that still run."""
+    now = int(time.time())
+    month = format_time(now)[:7]
+    with closing(connect()) as connection:
+        rows = connection.execute("SELECT * FROM sessions WHERE created LIKE ?", (month + "%",)).fetchall()
+    return sum(
+        (row["cost"] if row["ended"] else cost(parse_time(row["created"]), now, row["hourly"])) or 0.0 for row in rows
+    )

@@ -39,16 +39,17 @@ def _problems(console: Console, reading: Reading) -> None:
         console.text(f"{problem.severity}: {problem.where}: {problem.message} {problem.remedy}")
 
 
-def _stop_at_errors(reading: Reading) -> None:
+def _failure(reading: Reading) -> Failure | None:
     count = len(reading.errors)
-    if count:
-        raise Failure(
-            "config",
-            f"The configuration has {count} error{'s' if count > 1 else ''}; the first is at {reading.errors[0].where}.",
-            cause=reading.errors[0].message,
-            remedy=reading.errors[0].remedy,
-            field=reading.errors[0].key,
-        )
+    if not count:
+        return None
+    return Failure(
+        "config",
+        f"The configuration has {count} error{'s' if count > 1 else ''}; the first is at {reading.errors[0].where}.",
+        cause=reading.errors[0].message,
+        remedy=reading.errors[0].remedy,
+        field=reading.errors[0].key,
+    )
 
 
 @app.command()
@@ -84,12 +85,15 @@ def validate(as_json: Annotated[bool, typer.Option("--json", help="One JSON docu
     """Name file and line of everything that is wrong. Exit code 2 when something is."""
     console = Console(as_json)
     reading = read()
+    failure = _failure(reading)
     if as_json:
         problems = [problem.as_dict() for problem in reading.problems]
-        console.result({"command": "config validate", "valid": not reading.errors, "problems": problems})
-        if reading.errors:
-            raise typer.Exit(2)
+        error = failure.as_dict() if failure else None
+        console.result({"command": "config validate", "valid": not failure, "problems": problems, "error": error})
+        if failure:
+            raise typer.Exit(failure.exit_code)
         return
     _problems(console, reading)
-    _stop_at_errors(reading)
+    if failure:
+        raise failure
     console.text("The configuration is valid." if not reading.problems else "The configuration has no errors.")

@@ -122,6 +122,16 @@ def test_second_up_changes_nothing(sandbox: RunningSandbox, session: dict[str, A
     assert re.findall(r"changed=(\d+)", done.stdout) == ["0", "0"], done.stdout
 
 
+def test_validate_reads_what_is_served(sandbox: RunningSandbox, session: dict[str, Any]) -> None:
+    document = json.loads(coder(sandbox, "validate", "main", "--json").stdout)
+    assert {finding["severity"] for finding in document["findings"]} == {"pass"}
+    assert len(document["findings"]) == 7 and document["error"] is None
+    done = ansible(sandbox, "ansible-playbook", "playbooks/validate.yml", "-e", "session=main")
+    assert done.returncode == 0 and done.stdout.count("id: endpoint.") == 7, done.stdout
+    error = error_of(coder(sandbox, "validate", "main", "--context", "900K", "--json"))
+    assert (error["kind"], error["exit_code"], error["field"]) == ("unhealthy", 6, "endpoint.context")
+
+
 def test_options_change_what_can_change(sandbox: RunningSandbox, session: dict[str, Any]) -> None:
     asked = ("up", "main", "--lease", "10h", "--idle", "1h", "--json")
     changed = result_of(coder(sandbox, *asked))

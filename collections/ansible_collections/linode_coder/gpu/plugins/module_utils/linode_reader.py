@@ -71,7 +71,7 @@ def all_pages(
 
 
 class LinodeReader:
-    """GET requests only. Counts them in ``requests``."""
+    """GET requests only. Counts them in ``requests``; ``scopes`` are the token's, as the last answer said them."""
 
     def __init__(
         self, token: str | None = None, api_url: str | None = None, ca_path: str | None = None, timeout: float = 20
@@ -89,6 +89,7 @@ class LinodeReader:
         else:
             self._connection = http.client.HTTPConnection(str(base.hostname), base.port, timeout=timeout)
         self.requests = 0
+        self.scopes: str | None = None
 
     def get(self, path: str, x_filter: dict[str, Any] | None = None) -> Any:
         for attempt in range(_ATTEMPTS):
@@ -113,6 +114,7 @@ class LinodeReader:
         except (OSError, http.client.HTTPException) as error:
             self._connection.close()
             raise from_transport("GET", error) from error
+        self.scopes = answer.headers.get("X-OAuth-Scopes")
         try:
             body = json.loads(raw) if raw else {}
         except ValueError:

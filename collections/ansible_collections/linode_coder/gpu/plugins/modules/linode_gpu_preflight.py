@@ -1,0 +1,134 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, linode_coder contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: linode_gpu_preflight
+short_description: Check everything that can be checked before money is spent
+version_added: 0.1.0
+description:
+  - Token and scopes, account, access to GPUs, plan, region, advertised stock, whether the model fits, whether its weights
+    can be had, and the budget. Reads only.
+  - A question that could not be asked is V(unknown), not a failure.
+extends_documentation_fragment:
+  - linode_coder.gpu.linode
+  - linode_coder.gpu.linode.attributes
+options:
+  model:
+    description: Model of the catalogue, or the id of a repository.
+    type: str
+  variant:
+    description: Variant of the model, by repository or precision.
+    type: str
+  context:
+    description: Context that has to fit, for example V(64K).
+    type: str
+  tensor_parallel:
+    description: GPUs to spread over.
+    type: int
+  plans:
+    description: Plans in the order in which they would be tried.
+    type: list
+    elements: str
+    default: []
+  regions:
+    description: Regions in the order in which they would be tried.
+    type: list
+    elements: str
+    default: []
+  lease:
+    description: How long the session may live.
+    type: str
+  cap:
+    description: Hard cap of the lease.
+    type: str
+  idle:
+    description: Idle time after which the session goes, or V(off).
+    type: str
+  max_cost:
+    description: Dollars that the lease may cost.
+    type: float
+  budget:
+    description: Dollars a month.
+    type: float
+  spent:
+    description: Dollars of this month that are spent already.
+    type: float
+    default: 0
+  fail_when_refused:
+    description: Whether the module fails when a check does.
+    type: bool
+    default: true
+"""
+
+EXAMPLES = r"""
+- name: Check before a session is created
+  linode_coder.gpu.linode_gpu_preflight:
+    plans: [g2-gpu-rtx4000a1-s]
+    lease: 4h
+    max_cost: 5
+  register: checked
+"""
+
+RETURN = r"""
+findings:
+  description: One for each check, with RV(findings[].severity) V(pass), V(warn), V(unknown) or V(fail).
+  returned: always
+  type: list
+  elements: dict
+  sample: [{"id": "preflight.token", "severity": "pass", "summary": "The token is ada's."}]
+severity:
+  description: The most serious one.
+  returned: always
+  type: str
+  sample: pass
+"""
+
+import time
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils.failure import Failure
+from ..module_utils.finding import worst
+from ..module_utils.hub import hub_lookup
+from ..module_utils.hub_token import hub_token
+from ..module_utils.linode_module import API_SPEC, fail
+from ..module_utils.linode_reader import LinodeReader
+from ..module_utils.preflight import gather, preflight, refusal, wanted_from
+
+
+def main():
+    spec = {
+        "model": {"type": "str"},
+        "variant": {"type": "str"},
+        "context": {"type": "str"},
+        "tensor_parallel": {"type": "int"},
+        "plans": {"type": "list", "elements": "str", "default": []},
+        "regions": {"type": "list", "elements": "str", "default": []},
+        "lease": {"type": "str"},
+        "cap": {"type": "str"},
+        "idle": {"type": "str"},
+        "max_cost": {"type": "float"},
+        "budget": {"type": "float"},
+        "spent": {"type": "float", "default": 0},
+        "fail_when_refused": {"type": "bool", "default": True},
+    }
+    module = AnsibleModule(argument_spec={**API_SPEC, **spec}, supports_check_mode=True)
+    params = module.params
+    try:
+        reader = LinodeReader(params["api_token"], params["api_url"], params["ca_path"], params["api_timeout"])
+        answers = gather(reader)
+        findings = preflight(answers, wanted_from(params), int(time.time()), hub_lookup, hub_token() is not None)
+    except Failure as failure:
+        fail(module, failure, findings=[], severity="unknown")
+    result = {"findings": [finding.as_dict() for finding in findings], "severity": worst(findings)}
+    refused = refusal(findings)
+    if refused and params["fail_when_refused"]:
+        fail(module, refused, **result)
+    module.exit_json(changed=False, **result)
+
+
+if __name__ == "__main__":
+    main()

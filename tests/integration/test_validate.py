@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`validate` against an account: what is checked before money is spent, from the command line and as a playbook."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.sandbox_fixture import RunningSandbox, start_sandbox
+
+ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSandbox]:
+    with start_sandbox(tmp_path_factory.mktemp("validate")) as running:
+        yield running
+
+
+def run(sandbox: RunningSandbox, *command: str, **env: str) -> subprocess.CompletedProcess[str]:
+    environment = {**sandbox.env, "PATH": f"{BIN}{os.pathsep}{sandbox.env['PATH']}", "HF_HUB_OFFLINE": "1", **env}
+    return subprocess.run(
+        list(command), env=environment, cwd=ROOT, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL
+    )
+
+
+def checks(done: subprocess.CompletedProcess[str]) -> dict[str, str]:
+    findings = json.loads(done.stdout)["findings"]
+    return {finding["id"].removeprefix("preflight."): finding["severity"] for finding in findings}
+
+
+def test_all_that_can_be_asked(sandbox: RunningSandbox) -> None:
+    done = run(sandbox, "linode-coder", "validate", "--json")
+    assert done.returncode == 0, done.stderr
+    assert set(checks(done).values()) == {"pass"} and len(checks(done)) == 12
+
+
+def test_a_narrow_token_is_told_what_it_lacks(sandbox: RunningSandbox) -> None:
+    scopes = "linodes:read_only images:read_only account:read_only"
+    made = run(sandbox, "linode-cli", "profile", "token-create", "--label", "narrow", "--scopes", scopes, "--json")
+    token = json.loads(made.stdout)[0]["token"]
+    done = run(sandbox, "linode-coder", "validate", "--json", LINODE_TOKEN=token)
+    assert done.returncode == 3
+    assert checks(done)["scopes"] == "fail"
+    message = json.loads(done.stdout)["error"]["message"]
+    for scope in ("linodes:read_write", "firewall:read_write", "events:read_only"):
+        assert scope in message
+    assert "images:read_only" not in message
+
+
+def test_configuration_and_options_meet(sandbox: RunningSandbox, tmp_path: Path) -> None:
+    done = run(sandbox, "linode-coder", "validate", "--json", LINODE_CODER_MAX_COST="1", LINODE_CODER_REGION="us-ord")
+    assert (done.returncode, checks(done)["budget"]) == (3, "fail")
+    done = run(sandbox, "linode-coder", "validate", "--lease", "1h", "--json", LINODE_CODER_MAX_COST="1")
+    assert (done.returncode, checks(done)["budget"]) == (0, "pass")
+    done = run(sandbox, "linode-coder", "validate", LINODE_CODER_LEASE="soon")
+    assert done.returncode == 3
+    assert "FAIL  preflight.configuration" in done.stdout and "LINODE_CODER_LEASE" in done.stdout
+
+
+@pytest.mark.parametrize(("extra", "code", "severity"), [("plan=g6-nanode-1", 2, "fail"), ("lease=2h", 0, "pass")])
+def test_the_playbook_says_the_same(sandbox: RunningSandbox, extra: str, code: int, severity: str) -> None:
+    done = run(sandbox, "ansible-playbook", "playbooks/validate.yml", "-e", extra)
+    assert done.returncode == code, done.stdout
+    stats: Any = done.stdout.partition("CUSTOM STATS")[2]
+    assert f"severity: {severity}   " in stats.replace("\n", "   ") + "   "
+    assert "command: validate" in stats
