@@ -36,6 +36,8 @@ options:
     description: Whether the module fails when a check does.
     type: bool
     default: true
+author:
+  - linode_coder contributors (@linode-coder)
 """
 
 EXAMPLES = r"""
@@ -47,7 +49,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 findings:
-  description: One for each check, with RV(findings[].severity) V(pass), V(warn), V(unknown) or V(fail).
+  description: One for each check, with the severity V(pass), V(warn), V(unknown) or V(fail).
   returned: always
   type: list
   elements: dict

@@ -74,7 +74,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 findings:
-  description: One for each check, with RV(findings[].severity) V(pass), V(warn), V(unknown) or V(fail).
+  description: One for each check, with the severity V(pass), V(warn), V(unknown) or V(fail).
   returned: always
   type: list
   elements: dict
