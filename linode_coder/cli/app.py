@@ -35,6 +35,7 @@ COMMANDS = {
     "status": ("linode_coder.cli.status", "Show one session: clocks, cost, endpoint."),
     "use": ("linode_coder.cli.use", "Open the tunnel and print the environment for clients."),
     "extend": ("linode_coder.cli.extend", "Move the end of a session's lease, up to its hard cap."),
+    "wizard": ("linode_coder.cli.wizard", "Answer a few questions and have the configuration written."),
     "validate": ("linode_coder.cli.validate", "Check everything before money is spent, or what a session serves."),
     "config": ("linode_coder.cli.config", "Show and check the configuration."),
     "models": ("linode_coder.cli.models", "Show models: licence, sizes, where they fit, how fast, at which price."),
