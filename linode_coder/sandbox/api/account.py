@@ -207,6 +207,7 @@ def _user(call: Call) -> Json:
         "restricted": False,
         "ssh_keys": [row["label"] for row in call.sandbox.store.table("sshkey").values()],
         "tfa_enabled": False,
+        "tfa_enforced": False,
         "verified_phone_number": None,
         "password_created": None,
         "last_login": None,

@@ -103,6 +103,7 @@ def _add(sandbox: Sandbox, given: Json, action: str) -> Json:
         "hardware_type": "nvme",
         "encryption": given["encryption"],
         "io_ready": False,
+        "locks": [],
     }
     sandbox.store.put("volume", number, row)
     sandbox.events.add(action, entity("volume", number, row["label"], f"/v4/volumes/{number}"), status="finished")
