@@ -1,0 +1,152 @@
+# Copyright: (c) 2026, linode_coder contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What one look at a host brought, read, and how a check turns it into a finding."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from .check_catalogue import CHECKS
+from .finding import Finding
+from .kernel_log import KernelLine, OomKill, kernel_lines, oom_kills
+from .nvidia_smi import SmiReading, read_nvidia_smi
+from .vllm_log import Diagnosis, diagnose
+from .vllm_metrics import activity
+from .xid import GpuFault, gpu_faults
+
+FILES = ("nvidia-smi.xml", "kernel.log", "engine.log", "metrics.txt", "container.json", "host.json", "models.json")
+# Lines that are older than this many characters are left out.
+_LONGEST = 4_000_000
+
+
+def finding(
+    name: str,
+    severity: str,
+    subject: str,
+    summary: str,
+    evidence: str = "",
+    *,
+    cause: str | None = None,
+    ladder: tuple[str, ...] | None = None,
+    remedy: str | None = None,
+) -> Finding:
+    """A finding of a check; what it does not say comes from the catalogue. Only a failure has the check's ladder."""
+    check = CHECKS[name]
+    rungs = ladder if ladder is not None else check.ladder if severity == "fail" else ()
+    advice = remedy if remedy is not None else check.remedy if severity in ("warn", "fail") else ""
+    return Finding(name, severity, subject, summary, evidence[:500], cause, rungs, advice)
+
+
+def section(data: Any, *keys: str) -> Any:
+    """A value deep inside untrusted JSON; None where something else is in the way."""
+    for key in keys:
+        if not isinstance(data, dict):
+            return None
+        data = data.get(key)
+    return data
+
+
+def number(value: Any) -> float | None:
+    """A finite number and not a flag."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return float(value) if abs(value) < 1e18 else None
+
+
+def _json(text: str | None) -> Any:
+    if text is None:
+        return None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+@dataclass(frozen=True)
+class Look:
+    """One look at a host: the texts that were collected, and what they say.
+
+    :param expected: what the session should have: gpus, card, model, start_budget, control_time, pcie.
+    :param previous: the facts of an earlier look.
+    """
+
+    texts: dict[str, str]
+    expected: dict[str, Any]
+    previous: dict[str, Any]
+    host: dict[str, Any] = field(default_factory=dict)
+    smi: SmiReading | None = None
+    kernel: list[KernelLine] | None = None
+    faults: list[GpuFault] = field(default_factory=list)
+    kills: list[OomKill] = field(default_factory=list)
+    container: dict[str, Any] | None = None
+    models: Any = None
+    diagnoses: list[Diagnosis] = field(default_factory=list)
+    activity: dict[str, Any] = field(default_factory=dict)
+
+    def probe(self, name: str) -> dict[str, Any]:
+        """How the collecting of one text went: rc, timed_out, stuck."""
+        entry = section(self.host, "probes", name)
+        return entry if isinstance(entry, dict) else {}
+
+    @property
+    def now(self) -> float | None:
+        return number(self.host.get("clock"))
+
+    @property
+    def boot_time(self) -> float | None:
+        return number(self.host.get("boot_time"))
+
+    def epoch(self, time: float | None) -> float | None:
+        """A log's time as seconds since the epoch; a time since boot needs the boot's."""
+        if time is None or time > 1e8:
+            return time
+        return None if self.boot_time is None else self.boot_time + time
+
+
+def _containers(text: str) -> dict[str, Any] | None:
+    """``docker inspect`` as a list, an object, or one object a line; an empty list is a container that is not there."""
+    data = _json(text)
+    if isinstance(data, list):
+        data = data[0] if data else {}
+    return data if isinstance(data, dict) else None
+
+
+def _of_this_boot(lines: list[KernelLine], boot_id: Any) -> list[KernelLine]:
+    """A reboot clears what a log says about the time before it."""
+    boots = [line.boot_id for line in lines if line.boot_id]
+    if not boots:
+        return lines
+    wanted = str(boot_id or "").replace("-", "")
+    current = wanted if wanted in boots else boots[-1]
+    return [line for line in lines if line.boot_id in (None, current)]
+
+
+def read(texts: dict[str, str], expected: dict[str, Any] | None, previous: dict[str, Any] | None) -> Look:
+    """Read everything that was collected; what is missing stays None."""
+    host = _json(texts.get("host.json"))
+    host = host if isinstance(host, dict) else {}
+    known = host.get("expected") if isinstance(host.get("expected"), dict) else {}
+    smi = None
+    if "nvidia-smi.xml" in texts:
+        code = number(section(host, "probes", "nvidia_smi", "rc"))
+        smi = read_nvidia_smi(texts["nvidia-smi.xml"], None if code is None else int(code))
+    kernel = None
+    if texts.get("kernel.log") is not None:
+        kernel = _of_this_boot(list(kernel_lines(texts["kernel.log"][-_LONGEST:])), host.get("boot_id"))
+    return Look(
+        texts=texts,
+        expected={**known, **{key: value for key, value in (expected or {}).items() if value is not None}},
+        previous=previous or {},
+        host=host,
+        smi=smi,
+        kernel=kernel,
+        faults=gpu_faults(kernel or []),
+        kills=oom_kills(kernel or []),
+        container=_containers(texts["container.json"]) if "container.json" in texts else None,
+        models=_json(texts.get("models.json")),
+        diagnoses=diagnose(texts.get("engine.log") or ""),
+        activity=activity(texts.get("metrics.txt") or ""),
+    )

@@ -1,0 +1,118 @@
+# Copyright: (c) 2026, linode_coder contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Checks of the VM itself: state at the provider, reachability, boot, disk, clock, memory."""
+
+from __future__ import annotations
+
+from .finding import Finding
+from .health_subject import Look, finding, number, section
+
+# Sending and starting a module takes time, so a clock that is ahead by less than this cannot be told from a slow network.
+TRANSFER_S = 30.0
+STARTING_S = 600.0
+ON_ITS_WAY = ("provisioning", "booting", "rebooting", "rebuilding", "restoring", "migrating", "cloning", "resizing")
+
+
+def status_finding(status: str | None, since_s: float | None = None) -> Finding:
+    """What the provider says about the VM; None when it could not be asked.
+
+    :param since_s: seconds since the state was last seen to change.
+    """
+    if status is None:
+        return finding("vm.status", "unknown", "vm", "The provider could not be asked about the VM.")
+    if status == "running":
+        return finding("vm.status", "pass", "vm", "The VM is running.")
+    if status in ON_ITS_WAY and (since_s is None or since_s < STARTING_S):
+        return finding("vm.status", "warn", "vm", f"The VM is {status}.", remedy="Wait until it runs.")
+    return finding("vm.status", "fail", "vm", f"The VM is {status}.", cause=status)
+
+
+def ssh_finding(error: str, status: str | None) -> Finding:
+    """A VM that was not reached: a failure only where the provider says that it runs."""
+    if status == "running":
+        return finding("vm.ssh", "fail", "vm", "The VM runs, and does not answer over SSH.", error, cause="unreachable")
+    return finding("vm.ssh", "unknown", "vm", "The VM does not answer over SSH.", error)
+
+
+def _boot(look: Look) -> Finding | None:
+    before, now = look.previous.get("boot_id"), look.host.get("boot_id")
+    if not before:
+        return None
+    if not now:
+        return finding("vm.boot", "unknown", "vm", "The boot id was not read.")
+    if before == now:
+        return finding("vm.boot", "pass", "vm", "The same boot as at the last look.")
+    return finding("vm.boot", "warn", "vm", "The VM was rebooted since the last look.", f"{before} -> {now}")
+
+
+def _disk(look: Look) -> Finding:
+    disk = look.host.get("disk")
+    size, used = number(section(disk, "size")), number(section(disk, "used"))
+    if not size or used is None:
+        return finding("vm.disk", "unknown", "vm", "The root file system was not read.")
+    shares = [used / size]
+    inodes, inodes_used = number(section(disk, "inodes")), number(section(disk, "inodes_used"))
+    if inodes and inodes_used is not None:
+        shares.append(inodes_used / inodes)
+    share = max(shares)
+    evidence = f"{shares[0]:.0%} of {size / 2**30:.0f} GiB" + (f", {shares[1]:.0%} of inodes" if len(shares) > 1 else "")
+    if section(disk, "read_only") is True:
+        return finding("vm.disk", "fail", "vm", "The root file system is read-only.", evidence, cause="read_only")
+    if share >= 0.92:
+        return finding("vm.disk", "fail", "vm", "The root file system is full.", evidence, cause="full")
+    if share >= 0.80:
+        return finding("vm.disk", "warn", "vm", "The root file system is getting full.", evidence)
+    return finding("vm.disk", "pass", "vm", "The root file system has room.", evidence)
+
+
+def _clock(look: Look) -> Finding:
+    skew = number(look.host.get("clock_offset"))
+    source = "measured by the VM's time service"
+    control = number(look.expected.get("control_time"))
+    if look.now is not None and control is not None:
+        ahead = look.now - control
+        apart = -ahead if ahead < 0 else max(0.0, ahead - TRANSFER_S)
+        if skew is None or apart > abs(skew):
+            skew, source = apart, "against the control node"
+    if skew is None:
+        return finding("vm.clock", "unknown", "vm", "Nothing to compare the VM's clock with.")
+    evidence = f"{abs(skew):.1f} s, {source}"
+    if abs(skew) > 10:
+        return finding("vm.clock", "fail", "vm", "The VM's clock is wrong.", evidence)
+    if abs(skew) >= 1:
+        return finding("vm.clock", "warn", "vm", "The VM's clock is off.", evidence)
+    return finding("vm.clock", "pass", "vm", "The VM's clock is right.", evidence)
+
+
+def _memory(look: Look) -> Finding:
+    if section(look.container, "State", "OOMKilled") is True:
+        return finding(
+            "vm.mem", "fail", "vm", "The kernel killed the engine for want of memory.", "OOMKilled", cause="engine_killed"
+        )
+    if look.kernel is None:
+        return finding("vm.mem", "unknown", "vm", "The kernel log was not read.")
+    if not look.kills:
+        return finding("vm.mem", "pass", "vm", "The kernel killed nothing for want of memory.")
+    engine = [kill for kill in look.kills if "vllm" in kill.name.lower() or kill.name.startswith("python")]
+    if not engine:
+        kill = look.kills[-1]
+        return finding("vm.mem", "warn", "vm", f"The kernel killed {kill.name} for want of memory.", kill.message)
+    kill = engine[-1]
+    started, killed = number(look.host.get("container_started")), look.epoch(kill.time)
+    if started is not None and killed is not None and started > killed:
+        return finding(
+            "vm.mem",
+            "warn",
+            "vm",
+            "The kernel killed the engine for want of memory, and it was started again since.",
+            kill.message,
+        )
+    return finding(
+        "vm.mem", "fail", "vm", "The kernel killed the engine for want of memory.", kill.message, cause="engine_killed"
+    )
+
+
+def check_vm(look: Look) -> list[Finding]:
+    boot = _boot(look)
+    return [*([boot] if boot else []), _disk(look), _clock(look), _memory(look)]
