@@ -56,7 +56,9 @@ def _disk(look: Look) -> Finding:
     if inodes and inodes_used is not None:
         shares.append(inodes_used / inodes)
     share = max(shares)
-    evidence = f"{shares[0]:.0%} of {size / 2**30:.0f} GiB" + (f", {shares[1]:.0%} of inodes" if len(shares) > 1 else "")
+    evidence = f"{shares[0]:.0%} of {size / 2**30:.0f} GiB" + (
+        f", {shares[1]:.0%} of inodes" if len(shares) > 1 else ""
+    )
     if section(disk, "read_only") is True:
         return finding("vm.disk", "fail", "vm", "The root file system is read-only.", evidence, cause="read_only")
     if share >= 0.92:
@@ -88,7 +90,12 @@ def _clock(look: Look) -> Finding:
 def _memory(look: Look) -> Finding:
     if section(look.container, "State", "OOMKilled") is True:
         return finding(
-            "vm.mem", "fail", "vm", "The kernel killed the engine for want of memory.", "OOMKilled", cause="engine_killed"
+            "vm.mem",
+            "fail",
+            "vm",
+            "The kernel killed the engine for want of memory.",
+            "OOMKilled",
+            cause="engine_killed",
         )
     if look.kernel is None:
         return finding("vm.mem", "unknown", "vm", "The kernel log was not read.")

@@ -93,6 +93,11 @@ def is_error_text(text: str) -> bool:
     return bool(_ERROR.search(text)) and not _ABSENT.fullmatch(text) and not _FLAG.fullmatch(text)
 
 
+def absent(text: str) -> bool:
+    """Whether a text says that the card or the driver has no such reading."""
+    return bool(_ABSENT.fullmatch(text.strip()))
+
+
 @dataclass(frozen=True)
 class GpuProcess:
     pid: int | None

@@ -1,0 +1,486 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, linode_coder contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: gpu_health
+short_description: Look at a GPU VM and say what is wrong with it
+version_added: 0.1.0
+description:
+  - Runs on the VM. Collects in one run what nvidia-smi, the kernel log, Docker, the engine's container and the engine
+    itself say, each with a time limit of its own, and evaluates it.
+  - A source that cannot be read makes its checks C(unknown). It never makes them fail, and the module does not fail
+    because of it.
+  - To see whether the engine works end to end, one token is generated. What these tokens add to the engine's counters
+    is remembered in O(state_dir) and taken off again, so that looking is no use. That note is no change of the VM.
+attributes:
+  check_mode:
+    description: Looks in the same way, but asks for no token.
+    support: full
+  diff_mode:
+    description: There is nothing to show.
+    support: none
+options:
+  expected:
+    description:
+      - What the session should have. Any of V(gpus) (number), V(card) (name), V(model) (served model), V(start_budget)
+        (seconds that a start may take), V(control_time) (the control node's clock) and V(pcie) (V(gen) and V(width)).
+      - What is not given is not compared.
+    type: dict
+    default: {}
+  previous:
+    description: RV(facts) of an earlier look, for what only two looks can show.
+    type: dict
+    default: {}
+  cursor:
+    description: Read the kernel log from this place on. The whole boot without it.
+    type: str
+  bundle:
+    description: Return the collected texts as well, without secrets.
+    type: bool
+    default: false
+  canary:
+    description: Whether to generate a token.
+    type: bool
+    default: true
+  port:
+    description: Port of the engine on loopback.
+    type: int
+    default: 8000
+  project_dir:
+    description: Directory of the engine's Compose project.
+    type: path
+    default: /opt/linode-coder/vllm
+  state_dir:
+    description: Where the note about our own tokens is kept.
+    type: path
+    default: /var/lib/linode-coder
+  nvidia_smi_timeout:
+    description: Seconds that nvidia-smi may take.
+    type: float
+    default: 25.0
+  canary_timeout:
+    description: Seconds that a token may take.
+    type: float
+    default: 30.0
+  log_lines:
+    description: How many lines of the engine's log to read.
+    type: int
+    default: 2000
+author:
+  - linode_coder contributors (@linode-coder)
+"""
+
+EXAMPLES = r"""
+- name: Look at the VM
+  linode_coder.gpu.gpu_health:
+    expected:
+      gpus: 1
+      card: RTX 4000 Ada
+      model: Qwen/Qwen2.5-Coder-7B-Instruct-AWQ
+  register: health
+
+- name: Collect everything for a ticket
+  linode_coder.gpu.gpu_health:
+    bundle: true
+    canary: false
+  register: collected
+"""
+
+RETURN = r"""
+findings:
+  description: The result of every check that applies.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    id: {description: Name of the check., type: str, sample: gpu.lost}
+    severity: {description: V(pass), V(warn), V(unknown) or V(fail)., type: str, sample: fail}
+    subject: {description: What it is about., type: str, sample: "gpu:GPU-6ba7b810-9dad-11d1-80b4-00c04fd430c8"}
+    summary: {description: One sentence., type: str, sample: The GPU fell off the bus.}
+    evidence: {description: The reading or line it rests on., type: str, sample: "NVRM: Xid (PCI:0000:00:02): 79"}
+    cause: {description: What tells two reasons for one check apart., type: str, sample: off_bus}
+    ladder: {description: Rungs of the remedy ladder., type: list, elements: str, sample: [reboot, recreate_vm]}
+    remedy: {description: What a person can do., type: str, sample: Reboot the VM once.}
+severity:
+  description: The worst severity. V(unknown) outranks V(warn).
+  returned: success
+  type: str
+  sample: pass
+activity:
+  description: The engine's counters without our own tokens, and its queue. All null when RV(activity.readable) is false.
+  returned: success
+  type: dict
+  sample: {"readable": true, "prompt_tokens": 120, "generation_tokens": 80, "requests": 2, "running": 0, "waiting": 0, "process_start": 1800000000.0}
+facts:
+  description: What was read, as data. Give it back as O(previous) at the next look.
+  returned: success
+  type: dict
+  sample: {"boot_id": "9f0c...", "driver": "580.95.05", "gpus": []}
+cursor:
+  description: Where the kernel log can be read on.
+  returned: when the journal was read
+  type: str
+  sample: "s=0639...;i=4f2"
+bundle:
+  description: The collected texts by file name.
+  returned: when O(bundle=true)
+  type: dict
+  sample: {"nvidia-smi.xml": "...", "kernel.log": "..."}
+"""
+
+import fcntl
+import json
+import os
+import re
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.error import HTTPError
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.urls import open_url
+
+from ..module_utils import probe, vllm_metrics
+from ..module_utils.health import evaluate
+from ..module_utils.kernel_log import last_cursor
+from ..module_utils.scrub import scrub
+
+KERNEL_LINES = "5000"
+
+
+def read_text(path):
+    try:
+        return Path(path).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+
+
+def api_key(project_dir):
+    for line in (read_text(Path(project_dir) / "secrets.env") or "").splitlines():
+        name, _, value = line.strip().partition("=")
+        if name == "VLLM_API_KEY":
+            return value
+    return None
+
+
+class Engine:
+    """The engine's HTTP interface on loopback."""
+
+    def __init__(self, port, key):
+        self.base = f"http://127.0.0.1:{port}"
+        self.headers = {"Content-Type": "application/json"}
+        if key:
+            self.headers["Authorization"] = f"Bearer {key}"
+
+    def ask(self, path, limit, body=None):
+        """Status, text, seconds and error of one request."""
+        began = time.monotonic()
+        data = None if body is None else json.dumps(body)
+        try:
+            with open_url(
+                self.base + path,
+                data=data,
+                headers=self.headers,
+                method="GET" if data is None else "POST",
+                timeout=limit,
+                use_proxy=False,
+            ) as answer:
+                text = answer.read().decode("utf-8", "replace")
+            status, error = answer.status, None
+        except HTTPError as refusal:
+            status, text, error = refusal.code, refusal.read().decode("utf-8", "replace"), None
+        except (OSError, ValueError) as failure:
+            status, text, error = None, "", str(getattr(failure, "reason", failure))
+        return {"status": status, "text": text, "seconds": round(time.monotonic() - began, 2), "error": error}
+
+
+class OwnTokens:
+    """What our own questions added to the counters of the engine that runs now, shared by everybody who looks."""
+
+    def __init__(self, directory):
+        self.path = Path(directory) / "canary.json"
+        self.lock = Path("/run/linode-coder/canary.lock")
+
+    def __enter__(self):
+        self.lock.parent.mkdir(parents=True, exist_ok=True)
+        self.file = self.lock.open("a", encoding="ascii")
+        fcntl.flock(self.file, fcntl.LOCK_EX)
+        return self
+
+    def __exit__(self, *_error):
+        self.file.close()
+
+    def of(self, process_start):
+        try:
+            kept = json.loads(read_text(self.path) or "{}")
+            own = kept if kept.get("process_start") == process_start else {}
+            return {name: int(own.get(name) or 0) for name in ("prompt_tokens", "generation_tokens", "requests")}
+        except (ValueError, AttributeError, TypeError):
+            return {"prompt_tokens": 0, "generation_tokens": 0, "requests": 0}
+
+    def add(self, process_start, usage):
+        total = self.of(process_start)
+        total["prompt_tokens"] += int(usage.get("prompt_tokens") or 0)
+        total["generation_tokens"] += int(usage.get("completion_tokens") or 0)
+        total["requests"] += 1
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        new = self.path.with_suffix(".new")
+        new.write_text(json.dumps({"process_start": process_start, **total}), encoding="ascii")
+        new.replace(self.path)
+
+
+def look_at_engine(params, engine, allow_canary):
+    """Health, metrics, model and one token."""
+    health = engine.ask("/health", 5)
+    found = {"health": {key: health[key] for key in ("status", "seconds", "error")}}
+    texts = {}
+    models = engine.ask("/v1/models", 5)
+    if models["status"] == 200:
+        texts["models.json"] = models["text"]
+    with OwnTokens(params["state_dir"]) as own:
+        metrics = engine.ask("/metrics", 10)
+        if metrics["status"] == 200:
+            texts["metrics.txt"] = metrics["text"]
+        activity = vllm_metrics.activity(metrics["text"])
+        start = activity["process_start"]
+        found["activity"] = vllm_metrics.without(activity, **own.of(start))
+        if allow_canary and health["status"] == 200:
+            found["generation"] = generate(params, engine, activity, models, own)
+    return found, texts
+
+
+def generate(params, engine, activity, models, own):
+    """One token, unless others wait for theirs and get them."""
+    if activity["readable"] and activity["waiting"]:
+        time.sleep(1)
+        later = vllm_metrics.activity(engine.ask("/metrics", 10)["text"])
+        if later["readable"] and later["generation_tokens"] > activity["generation_tokens"]:
+            return {"skipped": f"{activity['waiting']} requests wait, and tokens flow"}
+    try:
+        name = json.loads(models["text"])["data"][0]["id"]
+    except (ValueError, KeyError, IndexError, TypeError):
+        return {"ok": False, "status": models["status"], "error": models["error"] or "the engine names no model"}
+    answer = engine.ask(
+        "/v1/completions",
+        params["canary_timeout"],
+        {"model": name, "prompt": "1", "max_tokens": 1, "temperature": 0},
+    )
+    try:
+        usage = json.loads(answer["text"])["usage"]
+        tokens = int(usage["completion_tokens"])
+    except (ValueError, KeyError, TypeError):
+        usage, tokens = {}, 0
+    if usage:
+        own.add(activity["process_start"], usage)
+    return {
+        "ok": answer["status"] == 200 and tokens > 0,
+        **{key: answer[key] for key in ("status", "seconds", "error")},
+    }
+
+
+def look_at_container(params):
+    """Docker, the engine's container, its log, and the GPUs that it sees."""
+    probes, texts, facts = {}, {}, {}
+    version = probe.run(["docker", "version", "--format", "{{.Server.Version}}"], 10)
+    probes["docker"] = {**version.as_dict(), "down": "Cannot connect to the Docker daemon" in version.text}
+    if version.rc != 0:
+        return probes, texts, facts
+    listed = probe.run(
+        ["docker", "compose", "--project-directory", params["project_dir"], "ps", "--all", "--format", "json"], 15
+    )
+    names = []
+    for line in listed.text.splitlines():
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue
+        names += [
+            entry["Name"] for entry in (row if isinstance(row, list) else [row]) if entry.get("Service") == "vllm"
+        ]
+    if listed.rc == 0 and not names:
+        texts["container.json"] = "[]"
+    if not names:
+        probes["container"] = listed.as_dict()
+        return probes, texts, facts
+    with ThreadPoolExecutor(3) as pool:
+        inspected = pool.submit(probe.run, ["docker", "inspect", names[0]], 10)
+        logged = pool.submit(probe.run, ["docker", "logs", "--tail", str(params["log_lines"]), names[0]], 15)
+        inside = pool.submit(probe.run, ["docker", "exec", names[0], "nvidia-smi", "-L"], 15)
+    probes["container"] = inspected.result().as_dict()
+    if inspected.result().rc == 0:
+        texts["container.json"] = inspected.result().text
+    probes["engine_log"] = logged.result().as_dict()
+    if logged.result().rc == 0:
+        texts["engine.log"] = logged.result().text
+    facts["container_gpus"] = {**inside.result().as_dict(), "text": inside.result().text[-1000:]}
+    return probes, texts, facts
+
+
+def look_at_kernel(cursor):
+    """The journal, else the kernel's own buffer."""
+    argv = ["journalctl", "-k", "-o", "json", "--no-pager", "-n", KERNEL_LINES]
+    journal = probe.run([*argv, *([f"--after-cursor={cursor}"] if cursor else [])], 20)
+    readable = journal.rc == 0 and "insufficient permissions" not in journal.text
+    if readable:
+        return journal, journal.text
+    for argv in (["dmesg", "--time-format=iso"], ["dmesg"]):
+        buffer = probe.run(argv, 10)
+        if buffer.rc == 0:
+            return buffer, buffer.text
+    return journal, None
+
+
+def disk():
+    """Space and inodes of the root file system, in bytes and pieces."""
+    found = {}
+    for option, names in (("-k", ("size", "used", "free")), ("-i", ("inodes", "inodes_used", "inodes_free"))):
+        listed = probe.run(["df", "-P", option, "/"], 10)
+        words = listed.text.splitlines()[-1].split() if listed.rc == 0 and listed.text.strip() else []
+        numbers = [int(word) if word.isdigit() else None for word in words[1:4]]
+        scale = 1024 if option == "-k" else 1
+        found.update(
+            {name: None if value is None else value * scale for name, value in zip(names, numbers, strict=False)}
+        )
+    mounts = (read_text("/proc/self/mounts") or "").splitlines()
+    options = [line.split()[3].split(",") for line in mounts if line.split()[1:2] == ["/"]]
+    found["read_only"] = "ro" in options[-1] if options else None
+    return found
+
+
+def clock_offset():
+    """Seconds that the VM's time service says the clock is off; None when it does not know."""
+    status = probe.run(["timedatectl", "timesync-status"], 5)
+    match = re.search(r"Offset: ([+-]?[0-9.]+)(us|ms|s|min)\b", status.text) if status.rc == 0 else None
+    if match:
+        return float(match[1]) * {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0}[match[2]]
+    tracking = probe.run(["chronyc", "-c", "tracking"], 5)
+    fields = tracking.text.strip().split(",")
+    try:
+        return float(fields[4]) if tracking.rc == 0 else None
+    except (IndexError, ValueError):
+        return None
+
+
+def pci_gpus():
+    """NVIDIA display devices on the PCI bus, whether the driver knows them or not."""
+    listed = probe.run(["lspci", "-n", "-d", "10de:"], 10)
+    if listed.rc == 0:
+        return sum(bool(re.search(r" 030[02]: 10de:", line)) for line in listed.text.splitlines())
+    devices = list(Path("/sys/bus/pci/devices").glob("*"))
+    kinds = [(read_text(device / "vendor"), read_text(device / "class")) for device in devices]
+    return sum((vendor or "").strip() == "0x10de" and (kind or "").startswith("0x03") for vendor, kind in kinds)
+
+
+def memory():
+    lines = dict(line.split(":", 1) for line in (read_text("/proc/meminfo") or "").splitlines() if ":" in line)
+    return {
+        name: int(lines[key].split()[0]) * 1024 if key in lines else None
+        for name, key in (("total", "MemTotal"), ("available", "MemAvailable"), ("swap_free", "SwapFree"))
+    }
+
+
+def descendants(root):
+    """A process and everything below it."""
+    parents = {}
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            fields = (read_text(f"/proc/{entry}/stat") or "").rpartition(")")[2].split()
+            if len(fields) > 1:
+                parents[int(entry)] = int(fields[1])
+    found, last = {root}, 0
+    while len(found) != last:
+        last = len(found)
+        found |= {pid for pid, parent in parents.items() if parent in found}
+    return sorted(found)
+
+
+def collect(params, check_mode):
+    """Everything at once; every source has its own limit."""
+    key = api_key(params["project_dir"])
+    clock = time.time()
+    with ThreadPoolExecutor(8) as pool:
+        cards = pool.submit(probe.run, ["nvidia-smi", "-q", "-x"], params["nvidia_smi_timeout"])
+        container = pool.submit(look_at_container, params)
+        engine = pool.submit(look_at_engine, params, Engine(params["port"], key), params["canary"] and not check_mode)
+        kernel = pool.submit(look_at_kernel, params["cursor"])
+        disks, offset, bus = pool.submit(disk), pool.submit(clock_offset), pool.submit(pci_gpus)
+    probes, texts, facts = container.result()
+    spoken, answers = engine.result()
+    texts.update(answers)
+    smi = cards.result()
+    probes["nvidia_smi"] = smi.as_dict()
+    if smi.text.strip() or smi.rc is not None:
+        texts["nvidia-smi.xml"] = smi.text
+    logged, log = kernel.result()
+    probes["kernel"] = logged.as_dict()
+    if log is not None:
+        texts["kernel.log"] = log
+    stat = re.search(r"^btime (\d+)", read_text("/proc/stat") or "", re.MULTILINE)
+    version = re.search(r"(\d{3}\.\d[\d.]*)", read_text("/proc/driver/nvidia/version") or "")
+    try:
+        pid = json.loads(texts["container.json"])[0]["State"]["Pid"]
+    except (KeyError, IndexError, TypeError, ValueError):
+        pid = 0
+    host = {
+        "schema": 1,
+        "clock": clock,
+        "clock_offset": offset.result(),
+        "boot_id": (read_text("/proc/sys/kernel/random/boot_id") or "").strip() or None,
+        "boot_time": int(stat[1]) if stat else None,
+        "kernel": os.uname().release,
+        "hostname": os.uname().nodename,
+        "driver_module": version[1] if version else None,
+        "pci_gpus": bus.result(),
+        "disk": disks.result(),
+        "memory": memory(),
+        "engine_pids": descendants(pid) if pid else None,
+        "engine": spoken,
+        "probes": probes,
+        "expected": {name: value for name, value in params["expected"].items() if name != "control_time"},
+        **facts,
+    }
+    texts["host.json"] = json.dumps(host, indent=1)
+    return texts, key
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec={
+            "expected": {"type": "dict", "default": {}},
+            "previous": {"type": "dict", "default": {}},
+            "cursor": {"type": "str"},
+            "bundle": {"type": "bool", "default": False},
+            "canary": {"type": "bool", "default": True},
+            "port": {"type": "int", "default": 8000},
+            "project_dir": {"type": "path", "default": "/opt/linode-coder/vllm"},
+            "state_dir": {"type": "path", "default": "/var/lib/linode-coder"},
+            "nvidia_smi_timeout": {"type": "float", "default": 25.0},
+            "canary_timeout": {"type": "float", "default": 30.0},
+            "log_lines": {"type": "int", "default": 2000},
+        },
+        supports_check_mode=True,
+    )
+    params = module.params
+    texts, key = collect(params, module.check_mode)
+    health = evaluate(texts, params["expected"], params["previous"])
+    known = (key,) if key else ()
+    result = {
+        "findings": [finding.as_dict() for finding in health.findings],
+        "severity": health.severity,
+        "activity": health.activity,
+        "facts": health.facts,
+    }
+    result = json.loads(scrub(json.dumps(result), known))
+    cursor = last_cursor(texts.get("kernel.log") or "") or params["cursor"]
+    if cursor:
+        result["cursor"] = cursor
+    if params["bundle"]:
+        result["bundle"] = {name: scrub(text, known) for name, text in texts.items()}
+    module.exit_json(changed=False, **result)
+
+
+if __name__ == "__main__":
+    main()

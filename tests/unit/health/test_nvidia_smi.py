@@ -1,0 +1,250 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""nvidia-smi of every schema era, its failures as plain text, and that no error text ever becomes a value."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+from typing import Any
+
+import pytest
+from ansible_collections.linode_coder.gpu.plugins.module_utils.health import evaluate
+from ansible_collections.linode_coder.gpu.plugins.module_utils.nvidia_smi import (
+    Gpu,
+    normalise_bus_id,
+    read_nvidia_smi,
+)
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from smi_documents import ALL, v11_turing, v13_blackwell
+
+GOLDEN: dict[str, dict[str, Any]] = {
+    "v9": {
+        "name": "Tesla P40",
+        "ecc_corrected_volatile": 5,
+        "ecc_uncorrected_volatile": 3,
+        "ecc_uncorrected_aggregate": 4,
+        "retired_double_bit": 16,
+        "retirement_pending": False,
+        "temperature": 88.0,
+        "temperature_slowdown": 92.0,
+        "temperature_margin": None,
+        "power_draw": 119.47,
+        "power_limit": 250.0,
+        "recovery_action": None,
+        "remap_failure": None,
+        "pcie_width": 8,
+        "mig": None,
+    },
+    "v11": {
+        "ecc_uncorrected_volatile": 2,
+        "ecc_pending": False,
+        "retirement_pending": True,
+        "remap_pending": None,
+        "power_draw": None,
+        "power_limit": 260.0,
+        "mig": None,
+    },
+    "v12": {
+        "mig": True,
+        "reset_required": True,
+        "utilization": None,
+        "ecc_uncorrected_volatile": 0,
+        "remap_pending": True,
+        "remap_failure": False,
+        "remapped_uncorrectable": 1,
+        "temperature_margin": None,
+        "power_draw": 67.03,
+    },
+    "v13": {
+        "minor_number": 1,
+        "bus_id": "0000:00:03",
+        "recovery_action": "None",
+        "virtualization": "Pass-Through",
+        "ecc_uncorrected_volatile": 0,
+        "sram_threshold_exceeded": False,
+        "repair_pending": False,
+        "retired_double_bit": None,
+        "temperature_margin": 52.0,
+        "margin_slowdown": -2.0,
+        "memory_temperature": None,
+        "power_draw": 61.27,
+        "utilization": 7.0,
+        "memory_used_mib": 11,
+        "fabric_state": None,
+    },
+    "v13-610": {"power_limit": 600.0, "bus_id": "0000:00:02"},
+}
+
+
+@pytest.mark.parametrize("era", sorted(GOLDEN))
+def test_every_era_is_read(era: str) -> None:
+    reading = read_nvidia_smi(ALL[era], 0)
+    assert (reading.state, reading.attached) == ("ok", len(reading.gpus))
+    gpu = reading.gpus[0]
+    assert {name: getattr(gpu, name) for name in GOLDEN[era]} == GOLDEN[era]
+    missing = [entry.name for entry in fields(Gpu) if getattr(gpu, entry.name) is None]
+    assert all(gpu.reasons.get(name) for name in missing), "what is None says why"
+
+
+def test_details_survive() -> None:
+    turing, ampere, blackwell = (read_nvidia_smi(ALL[era]).gpus[0] for era in ("v11", "v12", "v13"))
+    assert turing.throttle["hw_power_brake_slowdown"] is True and turing.throttle["hw_slowdown"] is False
+    assert blackwell.throttle["gpu_idle"] is True and blackwell.throttle["display_clocks_setting"] is None
+    assert [device.gpu_instance for device in ampere.mig_devices] == [3, 4]
+    assert blackwell.errors == {"power_smoothing": "Insufficient Permissions"}
+    assert blackwell.throttle_us["hw_thermal_slowdown"] == 0 and blackwell.throttle_us["sync_boost"] is None
+    assert [process.name for process in read_nvidia_smi(ALL["v9"]).gpus[0].processes] == [
+        "VLLM::EngineCore",
+        "/usr/lib/xorg/Xorg",
+    ]
+    assert read_nvidia_smi(ALL["v13-610"]).driver == "610.57.04"
+
+
+FAILURES = [
+    ("NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver. Make sure that", 9, "no_driver"),
+    ("Failed to initialize NVML: Driver/library version mismatch\nNVML library version: 570.124", 18, "mismatch"),
+    ("No devices were found", 6, "no_devices"),
+    ("Unable to determine the device handle for GPU 0000:02:00.0: GPU is lost.  Reboot the system", 15, "lost"),
+    ("Unable to determine the device handle for GPU 0000:0B:00.0: Unknown Error", 255, "lost"),
+    ("Unable to determine the device handle for GPU 0000:0B:00.0: GPU requires reset", 255, "requires_reset"),
+    ("Failed to initialize NVML: Unknown Error", 255, "nvml_error"),
+    ("Failed to initialize NVML: Insufficient Permissions", 4, "no_permission"),
+    ("NVIDIA-SMI couldn't find libnvidia-ml.so library in your system.", 12, "no_library"),
+    ('Field "gpu_recovery_action" is not a valid field to query.', 2, "bad_question"),
+    ("bash: nvidia-smi: command not found", 127, "not_installed"),
+    ("", 9, "no_driver"),
+    ("", 15, "lost"),
+    ("", 124, "timeout"),
+    ("", 255, "unreadable"),
+    ("<nvidia_smi_log><gpu", 0, "unreadable"),
+    ("<nvidia_smi_log><gpu></nvidia_smi_log>", 0, "unreadable"),
+]
+
+
+@pytest.mark.parametrize(("text", "code", "state"), FAILURES)
+def test_failures_have_names(text: str, code: int, state: str) -> None:
+    reading = read_nvidia_smi(text, code)
+    assert (reading.state, reading.gpus) == (state, ())
+    assert reading.text
+
+
+def test_an_exit_code_discards_no_document() -> None:
+    warned = v13_blackwell() + "WARNING: infoROM is corrupted at gpu 0000:00:02.0\n"
+    reading = read_nvidia_smi(warned, 14)
+    assert (reading.state, len(reading.gpus)) == ("ok", 1)
+
+
+def test_entities_are_neither_declared_nor_fetched() -> None:
+    bomb = '<!DOCTYPE nvidia_smi_log [<!ENTITY a "GPU is lost"><!ENTITY f SYSTEM "file:///etc/passwd">]>'
+    reading = read_nvidia_smi(
+        v13_blackwell().replace("<nvidia_smi_log>", bomb + "<nvidia_smi_log>", 1).replace("36 C", "&f;")
+    )
+    assert (reading.state, reading.gpus) == ("unreadable", ())
+
+
+@pytest.mark.parametrize(
+    ("text", "normal"),
+    [
+        ("00000000:01:00.0", "0000:01:00"),
+        ("PCI:0000:9B:00", "0000:9b:00"),
+        ("0000:b3:00.0", "0000:b3:00"),
+        ("00000001:00:02.0", "0001:00:02"),
+        ("0002:00", "0000:02:00"),
+        ("N/A", None),
+        (None, None),
+    ],
+)
+def test_bus_ids_of_all_tools_are_the_same(text: str | None, normal: str | None) -> None:
+    assert normalise_bus_id(text) == normal
+
+
+ERROR_TEXTS = st.sampled_from(
+    [
+        "N/A",
+        "[N/A]",
+        "Not Supported",
+        "[Unknown Error]",
+        "Unknown Error",
+        "ERR!",
+        "Requested functionality has been deprecated",
+        "[Function Not Found]",
+        "Not Found",
+        "Insufficient Permissions",
+        "Insufficient Size",
+        "Invalid Argument",
+        "Operation timed out",
+        "No data",
+        "In use by another client",
+        "",
+    ]
+) | st.from_regex(r"\[?[A-Z][a-z]{2,9} (Error|Failed|Unavailable)\]?", fullmatch=True)
+LEAVES = {era: [match.span(1) for match in re.finditer(r">([^<>\n]+)<", text)] for era, text in ALL.items()}
+
+
+def _numbers(gpu: Gpu) -> dict[str, float]:
+    return {
+        entry.name: value
+        for entry in fields(Gpu)
+        if isinstance(value := getattr(gpu, entry.name), (int, float)) and not isinstance(value, bool)
+    }
+
+
+@given(st.data(), ERROR_TEXTS)
+@settings(max_examples=400, deadline=None)
+def test_no_error_text_becomes_a_number_a_heal_or_a_delete(data: st.DataObject, error: str) -> None:
+    era = data.draw(st.sampled_from(sorted(ALL)))
+    start, end = data.draw(st.sampled_from(LEAVES[era]))
+    broken = ALL[era][:start] + error + ALL[era][end:]
+    before, after = read_nvidia_smi(ALL[era]), read_nvidia_smi(broken)
+    for old, new in zip(before.gpus, after.gpus, strict=True):
+        changed = {name: value for name, value in _numbers(new).items() if _numbers(old).get(name) != value}
+        # An alias may take over, and a sum may lose a part that failed; neither makes up a value.
+        assert all(
+            value <= _numbers(old).get(name, value) and name.startswith(("ecc_", "power_"))
+            for name, value in changed.items()
+        ), changed
+    sound = {(found.id, found.subject, found.ladder) for found in evaluate({"nvidia-smi.xml": ALL[era]}).findings}
+    for found in evaluate({"nvidia-smi.xml": broken}).findings:
+        if (found.id, found.subject, found.ladder) not in sound:
+            subjectless = any((found.id, found.ladder) == (known[0], known[2]) for known in sound)
+            assert found.ladder == () or subjectless, found
+
+
+@given(st.sampled_from(sorted(ALL)), st.data())
+@settings(max_examples=100, deadline=None)
+def test_an_element_that_turned_into_a_text_is_unknown(era: str, data: st.DataObject) -> None:
+    names = sorted(set(re.findall(r"<(\w+)>\n", ALL[era])) - {"nvidia_smi_log", "gpu"})
+    name = data.draw(st.sampled_from(names))
+    broken = re.sub(rf"<{name}>\n.*?</{name}>", f"<{name}>Unknown Error</{name}>", ALL[era], flags=re.DOTALL)
+    for gpu in read_nvidia_smi(broken).gpus:
+        assert any(text == "Unknown Error" for text in gpu.errors.values())
+        assert not gpu.lost
+
+
+def test_a_lost_gpu_says_so_in_any_element() -> None:
+    lost = re.sub(
+        r"<remapped_rows>.*?</remapped_rows>",
+        "<remapped_rows>GPU is lost</remapped_rows>",
+        v13_blackwell(),
+        flags=re.DOTALL,
+    )
+    found = {entry.id: entry for entry in evaluate({"nvidia-smi.xml": lost}).findings}
+    assert found["gpu.lost"].severity == "fail" and found["gpu.lost"].ladder == ("reboot", "recreate_vm")
+    assert found["gpu.remap"].severity == "unknown"
+
+
+@given(st.text(max_size=400) | st.binary(max_size=400).map(lambda data: data.decode("utf-8", "surrogateescape")))
+@settings(max_examples=300, deadline=None)
+def test_garbage_is_unreadable_and_nothing_else(text: str) -> None:
+    for wrapped in (text, f"<nvidia_smi_log>{text}</nvidia_smi_log>"):
+        reading = read_nvidia_smi(wrapped)
+        assert reading.gpus == () or reading.state == "ok"
+
+
+def test_turing_fails_by_its_pages_and_warns_when_one_is_pending() -> None:
+    by_id = {entry.id: entry for entry in evaluate({"nvidia-smi.xml": v11_turing()}).findings}
+    assert by_id["gpu.retired"].severity == "warn" and by_id["gpu.retired"].ladder == ("reboot_when_idle",)
+    many = {entry.id: entry for entry in evaluate({"nvidia-smi.xml": v11_turing().replace(">2<", ">61<")}).findings}
+    assert (many["gpu.retired"].severity, many["gpu.retired"].ladder) == ("fail", ("recreate_vm",))
+    assert by_id["gpu.throttle"].severity == "warn"
