@@ -28,6 +28,7 @@ EXIT_CODES: dict[str, int] = {
     "timeout": 8,
     "not_found": 9,
     "conflict": 10,
+    "unknown": 11,
 }
 
 

@@ -36,12 +36,21 @@ sessions:
   type: list
   elements: dict
   sample: [{"name": "demo", "status": "running", "hourly": 0.52}]
+hosts:
+  description: The VMs that can be connected to, with what they should have and the connection variables that pin the
+    host keys in their tags.
+  returned: success
+  type: list
+  elements: dict
+  sample: [{"label": "lc-demo-1", "name": "demo", "linode_id": 123, "expected": {"gpus": 1}, "connection": {"ansible_host": "203.0.113.7"}}]
 """
 
 import difflib
 import time
 
+from ..module_utils.expectation import expected_of
 from ..module_utils.failure import Failure
+from ..module_utils.host_key import connection_vars, from_openssh
 from ..module_utils.linode_module import run
 from ..module_utils.session_name import validate_session_name
 from ..module_utils.session_tags import MARKER
@@ -71,6 +80,18 @@ def work(module, api, result):
             raise not_found(wanted, [str(view["name"]) for view in views])
         views = found
     result["sessions"] = sorted(views, key=lambda view: (-(view["hourly"] or 0), view["label"]))
+
+    result["hosts"] = [
+        {
+            "label": view["label"],
+            "name": view["name"],
+            "linode_id": view["linode_id"],
+            "expected": expected_of(view),
+            "connection": connection_vars(view["address"], [from_openssh(key) for key in view["host_keys"]]),
+        }
+        for view in result["sessions"]
+        if view["status"] == "running" and view["address"] and view["host_keys"] and view["name"]
+    ]
 
 
 def main():

@@ -1,0 +1,87 @@
+# Copyright: (c) 2026, linode_coder contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A bundle: what a look at a host collected, as one archive or directory, ours or somebody else's."""
+
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+import zlib
+from pathlib import Path, PurePosixPath
+
+from .failure import Failure
+from .health_subject import FILES
+
+# More of one file is not read, and more files are not looked at.
+_FILE_LIMIT = 32_000_000
+_MEMBERS = 2000
+
+
+def _damaged(path: Path, why: str) -> Failure:
+    return Failure("usage", f"{path} is not a readable bundle.", cause=why, remedy="Collect it again.", field="bundle")
+
+
+def _unsafe(path: Path, member: str, why: str) -> Failure:
+    return Failure(
+        "refused",
+        f"The archive {path} holds {member!r}, {why}.",
+        remedy="Do not trust an archive like this one; ask for another.",
+        field="bundle",
+        value=str(path),
+    )
+
+
+def _from_directory(path: Path) -> dict[str, str]:
+    texts = {}
+    for name in FILES:
+        file = path / name
+        if file.is_file():
+            with file.open("rb") as opened:
+                texts[name] = opened.read(_FILE_LIMIT).decode("utf-8", "replace")
+    return texts
+
+
+def _from_archive(path: Path) -> dict[str, str]:
+    texts: dict[str, str] = {}
+    with tarfile.open(path, "r:*") as archive:
+        for number, member in enumerate(archive):
+            if number >= _MEMBERS:
+                raise _unsafe(path, member.name, f"more than {_MEMBERS} files")
+            place = PurePosixPath(member.name)
+            if place.is_absolute() or ".." in place.parts:
+                raise _unsafe(path, member.name, "which lies outside of it")
+            if not (member.isfile() or member.isdir()):
+                raise _unsafe(path, member.name, "which is a link or a device")
+            if member.isfile() and place.name in FILES and place.name not in texts:
+                opened = archive.extractfile(member)
+                texts[place.name] = opened.read(_FILE_LIMIT).decode("utf-8", "replace") if opened else ""
+    return texts
+
+
+def read_bundle(path: Path) -> dict[str, str]:
+    """The texts of a bundle by file name. Nothing is ever unpacked to the disk."""
+    if not path.exists():
+        raise Failure(
+            "usage", f"There is no {path}.", remedy="Name an archive or a directory.", field="bundle", value=str(path)
+        )
+    try:
+        texts = _from_directory(path) if path.is_dir() else _from_archive(path)
+    except (tarfile.TarError, EOFError, zlib.error, OSError, ValueError, OverflowError, UnicodeError) as error:
+        raise _damaged(path, f"{type(error).__name__}: {error}") from error
+    if not texts:
+        raise _damaged(path, f"None of {', '.join(FILES)} is in it.")
+    return texts
+
+
+def write_bundle(path: Path, texts: dict[str, str]) -> None:
+    """One archive, readable by its owner only."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file, tarfile.open(fileobj=file, mode="w:gz") as archive:
+        for name in FILES:
+            if name in texts:
+                data = texts[name].encode("utf-8", "replace")
+                member = tarfile.TarInfo(name)
+                member.size, member.mode = len(data), 0o600
+                archive.addfile(member, io.BytesIO(data))

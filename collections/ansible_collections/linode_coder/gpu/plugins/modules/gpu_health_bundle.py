@@ -1,0 +1,84 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, linode_coder contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: gpu_health_bundle
+short_description: Save what was collected on a VM as one archive
+version_added: 0.1.0
+description:
+  - Runs on the control node and writes one C(.tar.gz) that only its owner can read.
+  - C(linode-coder check --bundle) evaluates such an archive without any host.
+attributes:
+  check_mode:
+    description: Says what would be written.
+    support: full
+  diff_mode:
+    description: There is nothing to show.
+    support: none
+options:
+  path:
+    description: File to write. One that is there is replaced.
+    type: path
+    required: true
+  bundle:
+    description: The texts by file name, as M(linode_coder.gpu.gpu_health) returns them.
+    type: dict
+    required: true
+author:
+  - linode_coder contributors (@linode-coder)
+"""
+
+EXAMPLES = r"""
+- name: Save it
+  linode_coder.gpu.gpu_health_bundle:
+    path: demo.tar.gz
+    bundle: "{{ collected.bundle }}"
+"""
+
+RETURN = r"""
+path:
+  description: The archive.
+  returned: success
+  type: str
+  sample: /home/ada/demo.tar.gz
+files:
+  description: What is in it, with its size in characters.
+  returned: success
+  type: dict
+  sample: {"nvidia-smi.xml": 12000}
+"""
+
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils.bundle import write_bundle
+from ..module_utils.failure import Failure
+from ..module_utils.linode_module import fail
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec={
+            "path": {"type": "path", "required": True},
+            "bundle": {"type": "dict", "required": True},
+        },
+        supports_check_mode=True,
+    )
+    path, texts = Path(module.params["path"]).absolute(), module.params["bundle"]
+    if not module.check_mode:
+        try:
+            write_bundle(path, texts)
+        except OSError as error:
+            failure = Failure(
+                "config", f"{path} cannot be written.", cause=str(error.strerror), remedy="Choose another place."
+            )
+            fail(module, failure)
+    module.exit_json(changed=True, path=str(path), files={name: len(text) for name, text in texts.items()})
+
+
+if __name__ == "__main__":
+    main()
