@@ -9,7 +9,7 @@ import re
 
 HIDDEN = "***"
 _NAMES = (
-    r"[A-Z0-9_]*(?:TOKEN|SECRET|PASSWORD|PASSWD|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY|CREDENTIALS?|AUTHORIZATION)[A-Z0-9_]*"
+    r"[A-Z0-9_]*(?:TOKEN(?!S)|SECRET|PASSWORD|PASSWD|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY|CREDENTIALS?|AUTHORIZATION)[A-Z0-9_]*"
 )
 _RULES = (
     # Environments of docker inspect, env files, JSON and Python dictionaries; flags and headers.

@@ -1,0 +1,324 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Why an engine failed, by its log: one text for each cause, real logs, and where a memory error comes from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.linode_coder.gpu.plugins.module_utils.vllm_log import cause_of, diagnose, phase_of, progress_of
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+LOGS = Path(__file__).parent / "vllm-logs"
+START = "(APIServer pid=1) INFO 11-23 21:01:45 [api_utils.py:286] non-default args: {}\n".format
+READY = "INFO:     Application startup complete.\n"
+TAIL = "RuntimeError: Engine core initialization failed. See root cause above. Failed core proc(s): {}\n"
+OOM = (
+    "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 1.02 GiB. GPU 0 has a total capacity of 19.53 GiB of "
+    "which 512.00 MiB is free. Including non-PyTorch memory, this process has 19.00 GiB memory in use.\n"
+)
+
+# real logs: slug, parameters, healable
+RECORDED: dict[str, tuple[str | None, dict[str, Any] | None, bool]] = {
+    "badarch": ("unknown_architecture", None, False),
+    "badflag": ("unknown_flag", {"no-such-flag": None}, False),
+    "badmodeltype": ("unknown_architecture", None, False),
+    "badparser": ("tool_parser", {"tool-call-parser": None, "enable-auto-tool-choice": None}, True),
+    "badquant": ("quantization_unknown", {"quantization": None}, True),
+    "nodir": ("model_not_found", None, False),
+    "notok": (None, None, False),
+    "noweights": ("no_weights", None, False),
+    "ok-start-0.32-cpu": (None, None, False),
+    "port-in-use": ("port_in_use", None, True),
+    "reasonbad": ("reasoning_parser", {"reasoning-parser": None}, True),
+    "repooffline": ("model_not_cached", None, True),
+    "sigterm-inflight-drain60": (None, None, False),
+    "toolong": ("context_above_model", {"max-model-len": 4096}, True),
+    "worker-killed-idle": ("worker_died", None, True),
+}
+
+
+@pytest.mark.parametrize("name", sorted(RECORDED))
+def test_recorded_logs_are_explained(name: str) -> None:
+    found = diagnose((LOGS / f"{name}.log").read_text())
+    slug, parameters, healable = RECORDED[name]
+    if slug is None:
+        assert found == []
+    else:
+        assert (found[0].slug, found[0].parameters, found[0].healable) == (slug, parameters, healable)
+        assert found[0].line and "{" not in found[0].sentence
+
+
+# slug, text, parameters of the first diagnosis
+TEXTS: list[tuple[str, str, dict[str, Any] | None]] = [
+    (
+        "oom_sampler",
+        "RuntimeError: CUDA out of memory occurred when warming up sampler with 1024 dummy requests.",
+        {"max-num-seqs": 256},
+    ),
+    (
+        "no_cache_memory",
+        "ValueError: No available memory for the cache blocks. Try increasing `gpu_memory_utilization`",
+        {"enforce-eager": True},
+    ),
+    (
+        "context_too_long",
+        "ValueError: To serve at least one request with the model's max seq len (131072), (7.00 GiB KV cache is needed, which is "
+        "larger than the available KV cache memory (2.50 GiB). Based on the available memory, the estimated maximum model length is 46808.",
+        {"max-model-len": 45056},
+    ),
+    (
+        "context_too_long",
+        "ValueError: To serve at least one request with the model's max seq len (131072), (7.00 GiB KV cache is needed, which is "
+        "larger than the available KV cache memory (0.10 GiB). Based on the available memory, the estimated maximum model length is 4000.",
+        None,
+    ),
+    (
+        "no_cache_memory",
+        "ValueError: Cannot auto-fit max_model_len: not enough GPU memory available to serve even a single token",
+        {"enforce-eager": True},
+    ),
+    (
+        "gpu_not_free",
+        "ValueError: Free memory on device cuda:0 (17.50/19.53 GiB) on startup is less than desired GPU memory utilization (0.92, 17.97 GiB).",
+        {"gpu-memory-utilization": 0.87},
+    ),
+    (
+        "gpu_not_free",
+        "ValueError: Free memory on device cuda:0 (3.50/19.53 GiB) on startup is less than desired GPU memory utilization (0.92, 17.97 GiB).",
+        None,
+    ),
+    (
+        "memory_profiling",
+        "AssertionError: Error in memory profiling. Initial free memory 17.2 GiB, current free memory 18",
+        None,
+    ),
+    (
+        "too_many_sequences",
+        "ValueError: max_num_seqs (256) exceeds available Mamba cache blocks (48).",
+        {"max-num-seqs": 48},
+    ),
+    (
+        "driver_too_old",
+        "nvidia-container-cli: requirement error: unsatisfied condition: cuda>=13.0, please update",
+        None,
+    ),
+    ("driver_too_old", "RuntimeError: The NVIDIA driver on your system is too old (found version 12020).", None),
+    ("driver_too_old", "Error 803: system has unsupported display driver / cuda driver combination", None),
+    ("driver_mismatch", "Failed to initialize NVML: Driver/library version mismatch", None),
+    (
+        "toolkit_missing",
+        'Error response from daemon: could not select device driver "" with capabilities: [[gpu]].',
+        None,
+    ),
+    (
+        "container_sees_no_gpu",
+        "RuntimeError: Failed to infer device type, please set the environment variable `VLLM_LOGGING_LEVEL`",
+        None,
+    ),
+    ("container_sees_no_gpu", "RuntimeError: No CUDA GPUs are available", None),
+    (
+        "container_sees_no_gpu",
+        "ImportError: libcuda.so.1: cannot open shared object file: No such file or directory",
+        None,
+    ),
+    ("container_lost_gpu", "Failed to initialize NVML: Unknown Error", None),
+    ("gpu_lost", "torch.AcceleratorError: CUDA error: unspecified launch failure", None),
+    ("gpu_lost", "CUDA error: CUDA-capable device(s) is/are busy or unavailable", None),
+    ("illegal_memory_access", "CUDA error: an illegal memory access was encountered", {"enforce-eager": True}),
+    ("device_assert", "CUDA error: device-side assert triggered", None),
+    ("ecc_error", "CUDA error: uncorrectable ECC error encountered", None),
+    ("unsupported_ptx", "CUDA error: the provided PTX was compiled with an unsupported toolchain.", None),
+    ("unsupported_ptx", "CUDA error: no kernel image is available for execution on the device", None),
+    (
+        "more_gpus_than_there_are",
+        "ValueError: World size (4) is larger than the number of available GPUs (2) in this node.",
+        {"tensor-parallel-size": 2},
+    ),
+    (
+        "heads_not_divisible",
+        "ValueError: Total number of attention heads (28) must be divisible by tensor parallel size (3).",
+        {"tensor-parallel-size": 2},
+    ),
+    ("nccl", "RuntimeError: NCCL error: unhandled system error (run with NCCL_DEBUG=INFO for details)", None),
+    ("shared_memory", "Error while creating shared memory segment /dev/shm/nccl-abc (size 9637888)", None),
+    ("shared_memory", "Bus error (core dumped)", None),
+    (
+        "no_peer_access",
+        "Cuda failure 217 'peer access is not supported between these two devices'",
+        {"disable-custom-all-reduce": True},
+    ),
+    ("worker_died", "Worker proc VllmWorker-0 died unexpectedly (exit code: -9), shutting down executor.", None),
+    (
+        "dtype_unsupported",
+        "ValueError: Bfloat16 is only supported on GPUs with compute capability of at least 8.0.",
+        {"dtype": "half"},
+    ),
+    (
+        "dtype_unsupported",
+        "ValueError: torch.bfloat16 is not supported for quantization method awq.",
+        {"dtype": "half"},
+    ),
+    (
+        "quantization_unsupported",
+        "ValueError: The quantization method mxfp4 is not supported for the current GPU. Minimum capability: 80. Current capability: 75.",
+        None,
+    ),
+    (
+        "quantization_unknown",
+        "ValueError: Unknown quantization method: bnb. Must be one of ['awq']",
+        {"quantization": None},
+    ),
+    (
+        "kv_cache_dtype",
+        "ValueError: FP8 KV cache is not supported by the Triton attention backend",
+        {"kv-cache-dtype": "auto"},
+    ),
+    ("attention_backend", "ValueError: No valid attention backend found for cuda", {"kv-cache-dtype": "auto"}),
+    ("unknown_architecture", "ValueError: Model architectures ['FooForCausalLM'] are not supported for now.", None),
+    ("unknown_architecture", "ValueError: FooForCausalLM was supported in vLLM until v0.9", None),
+    (
+        "remote_code",
+        "ValueError: Failed to load the model config. If the model is a custom model not yet available",
+        None,
+    ),
+    ("disk_full", "OSError: [Errno 28] No space left on device", None),
+    (
+        "corrupt_weights",
+        "safetensors_rust.SafetensorError: Error while deserializing header: incomplete metadata, file not fully covered",
+        None,
+    ),
+    ("no_weights", "RuntimeError: Cannot find any model weights with `./x`", None),
+    ("too_many_open_files", "OSError: [Errno 24] Too many open files", None),
+    (
+        "gated_model",
+        "huggingface_hub.errors.GatedRepoError: 403 Client Error. Cannot access gated repo for url https://x",
+        None,
+    ),
+    (
+        "model_not_found",
+        "huggingface_hub.errors.RepositoryNotFoundError: 401 Client Error. Repository Not Found for url: https://x",
+        None,
+    ),
+    ("model_not_found", "OSError: nope/nope is not a local folder and is not a valid model identifier listed on", None),
+    (
+        "rate_limited",
+        "huggingface_hub.errors.HfHubHTTPError: 429 Client Error: Too Many Requests for url: https://x. Retry after 55 seconds",
+        None,
+    ),
+    ("network", 'requests.exceptions.ReadTimeout: (ReadTimeoutError("HTTPSConnectionPool"))', None),
+    ("chat_template", "vllm.exceptions.ChatTemplateResolutionError: default chat template is no longer allowed", None),
+    ("tokenizer", "ValueError: Couldn't instantiate the backend tokenizer from one of:", None),
+    ("compile_cache", "RuntimeError: vLLM failed to compile the model. remove ~/.cache/vllm/torch_compile_cache", None),
+    ("jit_compile", "nvcc fatal   : Unsupported gpu architecture 'compute_120a'", None),
+    (
+        "start_timeout",
+        "TimeoutError: Timed out waiting for engine core processes to start. This is often caused by slow",
+        None,
+    ),
+    ("rpc_timeout", "TimeoutError: RPC call to execute_model timed out.", None),
+    ("engine_died", "vllm.v1.engine.exceptions.EngineDeadError: EngineCore encountered an issue.", None),
+    ("engine_hung", "No available shared memory broadcast block found in 60 seconds. This typically happens", None),
+    ("port_in_use", "OSError: [Errno 98] Address already in use", None),
+    ("bad_argument", "api_server.py: error: argument --dtype: invalid choice: 'x' (choose from auto, half)", None),
+    (
+        "configuration",
+        "1 validation error for VllmConfig\n  Value error, Something nobody has seen [type=value_error, input_value=x]",
+        None,
+    ),
+    ("unknown_error", "builtins.ZeroDivisionError: division by zero", None),
+]
+
+
+@pytest.mark.parametrize(("slug", "text", "parameters"), TEXTS)
+def test_every_cause_is_found(slug: str, text: str, parameters: dict[str, Any] | None) -> None:
+    log = START("{'model': 'x'}") + f"(EngineCore pid=7) ERROR 11-23 21:01:45 [core.py:1] {text}\n" + TAIL
+    found = diagnose(log)
+    assert (found[0].slug, found[0].parameters) == (slug, parameters)
+    assert "{" not in found[0].sentence and found[0].remedy
+    assert [entry.slug for entry in found][-1] in ("engine_start_failed", slug)
+
+
+@pytest.mark.parametrize(
+    ("before", "slug", "parameters"),
+    [
+        ("Starting to load model x...\n", "oom_loading", None),
+        ("Starting to load model\nModel loading took 12 GiB\n", "oom_profiling", {"max-num-batched-tokens": 4096}),
+        (
+            "Model loading took 12 GiB\nAvailable KV cache memory: 2 GiB\nCapturing CUDA graphs:  45%\n",
+            "oom_graphs",
+            {"max-cudagraph-capture-size": 64},
+        ),
+        ("Capturing CUDA graphs\n" + READY, "oom_running", {"gpu-memory-utilization": 0.89}),
+        (
+            '  File "gpu_worker.py", line 1, in determine_available_memory\n  File "x", line 2, in profile_run\n',
+            "oom_profiling",
+            {"max-num-batched-tokens": 4096},
+        ),
+        ("", "oom", {"max-num-batched-tokens": 4096}),
+    ],
+)
+def test_a_memory_error_is_placed(before: str, slug: str, parameters: dict[str, Any] | None) -> None:
+    found = diagnose(START("{'model': 'x'}") + before + OOM + TAIL)
+    assert (found[0].slug, found[0].parameters) == (slug, parameters)
+    assert found[0].healable == (parameters is not None)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text", "parameters"),
+    [
+        ({"max_num_batched_tokens": 2048}, "Model loading took\n" + OOM, {"max-num-batched-tokens": 1024}),
+        ({"max_num_batched_tokens": 1024}, "Model loading took\n" + OOM, {"max-num-seqs": 32}),
+        ({"max_num_batched_tokens": 1024, "max_num_seqs": 8}, "Model loading took\n" + OOM, None),
+        ({"enforce_eager": True}, "No available memory for the cache blocks", {"gpu-memory-utilization": 0.95}),
+        ({"enforce_eager": True, "gpu_memory_utilization": 0.95}, "No available memory for the cache blocks", None),
+        ({"gpu_memory_utilization": 0.72}, READY + OOM, None),
+        ({"attention_backend": "FLASHINFER"}, "No valid attention backend found for", {"attention-backend": None}),
+    ],
+)
+def test_the_next_step_goes_on_from_the_flags_in_effect(
+    arguments: dict[str, Any], text: str, parameters: dict[str, Any] | None
+) -> None:
+    assert diagnose(START(repr(arguments)) + text)[0].parameters == parameters
+
+
+def test_only_the_last_run_counts() -> None:
+    failed = START("{}") + OOM + TAIL
+    running = START("{}") + "Starting to load model x\n" + READY
+    assert diagnose(failed + running) == []
+    assert diagnose(running + failed)[0].slug == "oom"
+    assert diagnose(START("{}") + "requests.exceptions.ConnectionError: x\n" + READY) == []
+
+
+def test_the_first_cause_is_above_the_tail_whatever_it_is_wrapped_in() -> None:
+    log = "vllm-1  | \x1b[1;36m(EngineCore pid=7)\x1b[0;0m ERROR 11-23 21:01:45 [core.py:1512] " + OOM
+    log += "vllm-1  | (APIServer pid=1) ERROR 11-23 21:01:45 [x.py:1] NCCL error: remote process exited\n" + TAIL
+    assert [found.slug for found in diagnose(log)] == ["oom", "nccl", "engine_start_failed"]
+
+
+def test_phases_and_bars() -> None:
+    log = (
+        START("{}")
+        + "Starting to load model x\nLoading safetensors checkpoint shards:  33% Completed | 3/9 [00:01<00:02]\r"
+    )
+    assert (progress_of(log).phase, progress_of(log).fraction, progress_of(log).detail) == (
+        "loading the weights",
+        0.33,
+        "3 of 9",
+    )
+    assert phase_of((LOGS / "ok-start-0.32-cpu.log").read_text()) == "starting the server"
+    assert phase_of("") == "waiting for the container"
+    assert cause_of("") is None
+
+
+@given(
+    st.text(max_size=600)
+    | st.lists(st.sampled_from([text for _slug, text, _parameters in TEXTS]), max_size=5).map("\n".join)
+)
+@settings(max_examples=200, deadline=None)
+def test_no_text_breaks_the_reader(text: str) -> None:
+    for found in diagnose(text):
+        assert found.slug and found.sentence and found.remedy
+    progress_of(text)
