@@ -8,9 +8,7 @@ from __future__ import annotations
 import re
 
 HIDDEN = "***"
-_NAMES = (
-    r"[A-Z0-9_]*(?:TOKEN(?!S)|SECRET|PASSWORD|PASSWD|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY|CREDENTIALS?|AUTHORIZATION)[A-Z0-9_]*"
-)
+_NAMES = r"[A-Z0-9_]*(?:TOKEN(?!S)|SECRET|PASSWORD|PASSWD|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY|CREDENTIALS?|AUTHORIZATION)[A-Z0-9_]*"
 _RULES = (
     # Environments of docker inspect, env files, JSON and Python dictionaries; flags and headers.
     (re.compile(rf"(?i)(\b{_NAMES}=)(?!\*\*\*)[^\s\"'\\,]+"), rf"\1{HIDDEN}"),
