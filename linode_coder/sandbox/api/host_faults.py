@@ -1,6 +1,7 @@
 """Faults inside a host, for `fault list` and for people who misspell one. The guest's programs act on them.
 
-A fault holds until it is cleared or the host reboots (`persistent`: longer); with `count` it strikes so often and no more.
+A fault holds until it is cleared or the host reboots (`persistent`: longer); with `count` it strikes so often and no more;
+with `until` it holds until that is done on the host or to it, whatever else is done before.
 """
 
 from __future__ import annotations
@@ -44,7 +45,12 @@ HOST_KINDS: dict[str, str] = {
     "weights_truncated": "the engine finds its weights cut short",
 }
 # What --set may give to a fault of a host.
-_TEXTS = ("cause", "text", "stage", "phase", "service")
+_TEXTS = ("cause", "text", "stage", "phase", "service", "until")
+# What ends a fault that says so, as the rungs of healing are called.
+UNTIL = (
+    *("restart_container", "recreate_container", "restart_services", "regenerate_cdi", "reload_driver", "reset_gpu"),
+    *("reboot", "power_cycle", "recreate_vm"),
+)
 
 
 def complaint(fault: dict[str, Any]) -> str | None:
@@ -55,6 +61,8 @@ def complaint(fault: dict[str, Any]) -> str | None:
     bad = [name for name in _TEXTS if name in fault and not isinstance(fault[name], str)]
     if bad:
         return f"{bad[0]} must be a text"
+    if fault.get("until", UNTIL[0]) not in UNTIL:
+        return f"{fault['until']!r} ends no fault; what does is {', '.join(UNTIL)}"
     if kind == "engine_start_fails":
         return _start_complaint(fault)
     return None

@@ -8,6 +8,7 @@ from pathlib import Path
 
 FILE = Path(os.environ.get("SANDBOX_RUN", "/run/sandbox"), "faults.json")
 STRUCK = FILE.with_name("struck.json")
+MENDED = FILE.with_name("mended.json")
 
 
 _seen: dict[Path, tuple[tuple[int, int, int], list | dict]] = {}
@@ -25,15 +26,33 @@ def _read(path: Path) -> list | dict:
     return _seen[path][1]
 
 
+def _write(path: Path, data: object) -> None:
+    new = path.with_name(f"{path.name}.{os.getpid()}")
+    new.write_text(json.dumps(data))
+    new.replace(path)
+
+
+def _present() -> list[dict[str, object]]:
+    gone = _read(MENDED)
+    return [fault for fault in _read(FILE) if fault.get("id") not in gone]
+
+
+def mend(deed: str) -> None:
+    """Something was done: the faults that last `until` then are over, those of later rungs are not."""
+    over = [fault["id"] for fault in _present() if fault.get("until") == deed and "id" in fault]
+    if over:
+        _write(MENDED, [*_read(MENDED), *over])
+
+
 def active(kind: str) -> dict[str, object] | None:
     """The first fault of this kind, or None."""
-    return next((fault for fault in _read(FILE) if fault["kind"] == kind), None)
+    return next((fault for fault in _present() if fault["kind"] == kind), None)
 
 
 def due(kind: str) -> dict[str, object] | None:
     """The first fault of this kind that has not struck as often as its `count` says."""
     struck = dict(_read(STRUCK))
-    for fault in _read(FILE):
+    for fault in _present():
         count = fault.get("count")
         if fault["kind"] == kind and (count is None or struck.get(str(fault.get("id")), 0) < count):
             return fault
@@ -46,7 +65,5 @@ def strike(kind: str) -> dict[str, object] | None:
     if fault is not None:
         struck = dict(_read(STRUCK))
         number = str(fault.get("id"))
-        new = STRUCK.with_suffix(".new")
-        new.write_text(json.dumps({**struck, number: struck.get(number, 0) + 1}))
-        new.replace(STRUCK)
+        _write(STRUCK, {**struck, number: struck.get(number, 0) + 1})
     return fault

@@ -8,6 +8,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 import nvidia_ctk
+from faults import mend
 from power import tell_server
 
 STATE = Path("/var/lib/sandbox/units.json")
@@ -43,6 +44,8 @@ def main(arguments: list[str]) -> int:
             unit["active"] = True
             if name == "nvidia-cdi-refresh":
                 nvidia_ctk.generate(["--output=/etc/cdi/nvidia.yaml"])
+            if name == "docker" and command != "start":
+                mend("restart_services")
             if name == "ssh":
                 complaint = tell_server({"op": "ssh", "action": command})
                 if complaint:

@@ -11,10 +11,18 @@ from typing import Any, Protocol
 
 from ..errors import SandboxError
 
-__all__ = ["SSH_FAULTS", "HostBackend", "HostSpec", "SandboxError"]
+__all__ = ["SSH_FAULTS", "HostBackend", "HostSpec", "SandboxError", "survives"]
 
 # Host faults that the backend acts on itself; all others are for the host's own tools.
 SSH_FAULTS = ("wrong_host_key", "ssh_down")
+
+
+def survives(fault: dict[str, Any], off: bool) -> bool:
+    """Whether a fault is still there after a boot; ``off``: the machine was powered off before it, not only rebooted."""
+    until = fault.get("until")
+    if until is not None:
+        return until == "recreate_vm" or (until == "power_cycle" and not off)
+    return bool(fault.get("persistent")) or fault["kind"] in SSH_FAULTS
 
 
 @dataclass(frozen=True)

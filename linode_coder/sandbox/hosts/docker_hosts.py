@@ -22,7 +22,7 @@ from aiohttp import web
 
 from . import docker_image, played_repositories
 from .addresses import Addresses
-from .base import SSH_FAULTS, HostSpec, SandboxError
+from .base import SSH_FAULTS, HostSpec, SandboxError, survives
 from .docker_cli import DockerCli, check_machine
 from .image import GUEST, GUEST_LIBRARY, NVIDIA_IMAGE, authorized_keys, sandbox_files
 from .played_internet import ADDRESS, NAMES, certificate, internet_app
@@ -64,6 +64,7 @@ class _Host:
         self.wanted = False
         self.up = False
         self.faults: list[dict[str, Any]] = []
+        self.off = False  # powered off since the last boot
 
 
 class DockerHosts:
@@ -163,6 +164,7 @@ class DockerHosts:
         host.wanted = False
         async with host.lock:
             await self._halt(host)
+            host.off = True
 
     async def reboot(self, instance_id: int) -> None:
         """Stop the container and start it again."""
@@ -243,7 +245,8 @@ class DockerHosts:
         return host
 
     async def _boot(self, host: _Host) -> None:
-        host.faults = [fault for fault in host.faults if fault.get("persistent") or fault.get("kind") in SSH_FAULTS]
+        host.faults = [fault for fault in host.faults if survives(fault, host.off)]
+        host.off = False
         async with self._boots:
             self._write_faults(host)
             (host.control / "struck.json").unlink(missing_ok=True)

@@ -17,7 +17,7 @@ from aiohttp import web
 
 from . import messages
 from .addresses import Addresses
-from .base import SSH_FAULTS, HostSpec, SandboxError
+from .base import SSH_FAULTS, HostSpec, SandboxError, survives
 from .guest_init import METADATA_ADDRESS
 from .guest_link import GuestLink
 from .image import GUEST_LIBRARY, Image, remove_tree
@@ -50,6 +50,7 @@ class _Host:
         self.running: _Running | None = None
         self.wanted = False
         self.faults: list[dict[str, Any]] = []
+        self.off = False  # powered off since the last boot
 
 
 class SimulatedHosts:
@@ -128,6 +129,7 @@ class SimulatedHosts:
         host.wanted = False
         async with host.lock:
             await self._halt(host)
+            host.off = True
 
     async def reboot(self, instance_id: int) -> None:
         """Shut down and boot."""
@@ -169,7 +171,7 @@ class SimulatedHosts:
     async def fault(self, instance_id: int, fault: dict[str, Any]) -> None:
         """Break something. `kind` wrong_host_key and ssh_down act on SSH, clear mends everything; what else there is
         is for the host's own tools, which find it in /run/sandbox/faults.json until the next boot (`persistent`:
-        also after it)."""
+        also after it; `until`: until that was done)."""
         host = self._host(instance_id)
         kind = str(fault.get("kind") or "")
         if not kind:
@@ -220,7 +222,8 @@ class SimulatedHosts:
 
     async def _boot_now(self, host: _Host) -> None:
         spec = host.spec
-        host.faults = [fault for fault in host.faults if fault.get("persistent") or _acts_on_ssh(fault)]
+        host.faults = [fault for fault in host.faults if survives(fault, host.off)]
+        host.off = False
         link = await GuestLink.boot(
             self._namespaces,
             spec.instance_id,
