@@ -23,9 +23,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 KEY = key_of("vllm.health|engine|")
-FIRST = Attempt("restart_container", KEY, 1000, "vllm.health|engine|", 1, "connection refused", "ada@laptop", "boot-1")
+FIRST = Attempt(
+    "restart_container", KEY, 1000, "", "vllm.health|engine|", 1, "connection refused", "ada@laptop", "boot-1"
+)
 CHANGED = Attempt("change_parameters", KEY, 2000, number=2, change={"flag": "max-num-seqs", "old": None, "new": 32})
-REBOOT = Attempt("reboot", KEY, 3000)
+REBOOT = Attempt("reboot", KEY, 3000, "a1b2")
 
 
 def test_a_record_is_read_back() -> None:
@@ -42,7 +44,9 @@ def test_a_record_is_read_back() -> None:
     assert (second.outcome, second.acted, second.resumed, second.change) == ("pending", False, 1, CHANGED.change)
     assert record.pending() == (second,)
     assert parse(line("breaker", 5, reason="budget")).breaker == "budget"
-    assert parse(text + line("breaker", 5, reason="x") + line("ack", 3000)) == Record(record.attempts, 3000, None)
+    after = parse(text + line("breaker", 5, reason="x") + line("ack", 3000) + attempt_line(REBOOT))
+    assert (after.acknowledged, after.breaker, after.pending(), after.since(0)) == (3000, None, (REBOOT,), (REBOOT,))
+    assert [one.acknowledged for one in after.attempts] == [True, True, False]
 
 
 def test_the_first_judgement_counts() -> None:
@@ -100,7 +104,8 @@ def test_tags_remember_what_the_vm_may_not_survive() -> None:
     assert [tag for tag in tags if is_healing_tag(tag)] == tags[2:]
     assert from_tags(tags) == (REBOOT,)
     assert bad_gpus(tags) == {"gpu-5f0e7d3a-0000-1111-2222-333344445555"}
-    both = parse(attempt_line(REBOOT) + attempt_line(FIRST)).with_tags(from_tags(tags))
+    both = parse(attempt_line(REBOOT) + attempt_line(FIRST)).with_tags(tags)
     assert both.attempts == (FIRST, REBOOT)
-    assert parse(attempt_line(FIRST)).with_tags(from_tags(tags)).attempts == (FIRST, REBOOT)
-    assert parse(line("ack", 4000)).with_tags(from_tags(tags)).attempts == ()
+    assert parse(attempt_line(FIRST)).with_tags(tags).attempts == (FIRST, REBOOT)
+    assert parse(line("ack", 4000)).with_tags(tags).attempts == ()
+    assert parse("").with_tags(["lc-breaker:open"]).breaker

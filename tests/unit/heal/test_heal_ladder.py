@@ -35,7 +35,7 @@ DEAD = finding("ctr.state", cause="exited")
 MUTE = finding("vllm.health")
 OOM = finding("ctr.oom", cause="context_too_long")
 STANDARD = Policy()
-CONTEXT = {"max-model-len": 30000}
+CONTEXT = {"max-model-len": 28672}
 
 
 def ask(
@@ -79,6 +79,7 @@ FIRST_RUNG = (
     ((finding("vllm.health", "warn"),), "nothing"),
     ((finding("vllm.health", "unknown"),), "blind"),
     ((finding("gpu.count", "unknown"), finding("vllm.health", "pass")), "blind"),
+    ((finding("gpu.count", "unknown"), finding("vllm.gen", "pass")), "nothing"),
     ((), "blind"),
 )
 
@@ -146,7 +147,7 @@ def test_budgets_count_over_all_troubles_and_an_acknowledgement_starts_anew() ->
     spent = tuple(tried(other, "restart_container", 3600 * hour) for hour in (1, 2, 3))
     answer = ask(DEAD, MUTE, attempts=spent)
     assert isinstance(answer, Stop) and answer.reason == "budget" and answer.trips and "3 of 3" in answer.message
-    acknowledged = Record(spent, acknowledged=NOW - 60)
+    acknowledged = Record(tuple(replace(one, acknowledged=True) for one in spent), NOW - 60)
     assert rung_of(next_step([DEAD, MUTE], acknowledged, world(), Policy(), NOW)) == "restart_container"
     both = (tried(other, "reboot", 3600), tried(other, "power_cycle", 7200))
     assert rung_of(ask(LOST, attempts=both)) == "budget"
@@ -166,12 +167,12 @@ def test_an_unreadable_record_stops_and_is_not_empty() -> None:
 
 def test_parameters_change_one_after_another_and_never_twice() -> None:
     flags: dict[str, Any] = {"max-model-len": 32768}
-    given = {"suggested": {"max-num-seqs": None}, "flags": flags}
+    given = {"suggested": {"max-num-seqs": 32}, "flags": flags}
     first = ask(OOM, **given)
     assert isinstance(first, Step) and first.change is not None
     assert first.change.as_dict() == {"flag": "max-num-seqs", "old": None, "new": 32}
     made = tried(OOM, "change_parameters", 3600, change=first.change.as_dict())
-    second = ask(OOM, attempts=(made,), suggested={"max-num-seqs": None}, flags={**flags, "max-num-seqs": 32})
+    second = ask(OOM, attempts=(made,), suggested={"max-num-seqs": 32}, flags={**flags, "max-num-seqs": 32})
     assert isinstance(second, Step) and second.change is not None and second.change.new == 16
     # Somebody put the old value back: what failed once does not come again.
     third = ask(OOM, attempts=(made,), **given)
@@ -304,7 +305,7 @@ def troubles(draw: st.DrawFn) -> tuple[Finding, ...]:
 
 
 SUGGESTED = st.sampled_from(
-    [None, {}, CONTEXT, {"max-num-seqs": None, "enforce-eager": None}, {"kv-cache-dtype": None}]
+    [None, {}, CONTEXT, {"max-num-seqs": 32, "enforce-eager": True}, {"reasoning-parser": None}]
 )
 
 

@@ -23,8 +23,11 @@ DAY_S = 24 * 3600
 # Pending: reserved, its end not known yet. Cancelled: reserved, but nothing was done.
 OUTCOMES = ("pending", "healed", "failed", "cancelled")
 # Not "lc:", so that whoever rewrites the session's own tags keeps these.
-_TAG = re.compile(r"lc-heal:([a-z_]+):([0-9a-f]{8}):(\d{1,12})")
+_TAG = "lc-heal:"
+_ID = re.compile(r"([a-z_]+):([0-9a-f]{8}):(\d{1,12}):([0-9a-f]{0,4})")
 _BAD_GPU = "lc-bad:"
+# The breaker of a VM that could not be reached to write it down there.
+BREAKER_TAG = "lc-breaker:open"
 
 
 def key_of(fingerprint: str) -> str:
@@ -34,11 +37,13 @@ def key_of(fingerprint: str) -> str:
 
 @dataclass(frozen=True)
 class Attempt:
-    """One rung taken once. ``change`` is ``{"flag", "old", "new"}`` of a changed engine parameter."""
+    """One rung taken once. ``change`` is ``{"flag", "old", "new"}`` of a changed engine parameter, ``nonce`` tells two
+    watchers apart that reserve in the same second."""
 
     rung: str
     key: str
     at: int
+    nonce: str = ""
     fingerprint: str = ""
     number: int = 1
     evidence: str = ""
@@ -49,10 +54,17 @@ class Attempt:
     resumed: int = 0
     outcome: str = "pending"
     ended: int | None = None
+    acknowledged: bool = False
 
     @property
     def id(self) -> str:
-        return f"{self.rung}:{self.key}:{self.at}"
+        return f"{self.rung}:{self.key}:{self.at}:{self.nonce}"
+
+    @classmethod
+    def from_id(cls, text: str) -> Attempt | None:
+        """What an id tells; None when it is none."""
+        match = _ID.fullmatch(text)
+        return cls(match[1], match[2], int(match[3]), match[4]) if match else None
 
     def as_dict(self) -> dict[str, Any]:
         return {"id": self.id, **asdict(self)}
@@ -60,25 +72,33 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Record:
-    """All that is known. ``breaker`` is why healing stopped until a person acknowledges it; None while it may go on."""
+    """All that is known. ``acknowledged`` is when a person last looked; ``breaker`` is why healing stopped until one does,
+    None while it may go on."""
 
     attempts: tuple[Attempt, ...] = ()
     acknowledged: int = 0
     breaker: str | None = None
 
     def since(self, moment: int) -> tuple[Attempt, ...]:
-        """What counts: not older than ``moment`` or than the last acknowledgement, and really made."""
-        start = max(moment, self.acknowledged)
-        return tuple(one for one in self.attempts if one.at >= start and one.outcome != "cancelled")
+        """What counts: not older than ``moment``, not acknowledged, and really made."""
+        return tuple(
+            one for one in self.attempts if one.at >= moment and not one.acknowledged and one.outcome != "cancelled"
+        )
 
     def pending(self) -> tuple[Attempt, ...]:
-        return tuple(one for one in self.attempts if one.outcome == "pending" and one.at >= self.acknowledged)
+        return tuple(one for one in self.attempts if one.outcome == "pending" and not one.acknowledged)
 
-    def with_tags(self, found: Iterable[Attempt]) -> Record:
-        """With the attempts that only the tags know."""
+    def with_tags(self, tags: Iterable[str]) -> Record:
+        """With what only the tags know."""
         known = {one.id for one in self.attempts}
-        added = [one for one in found if one.id not in known and one.at >= self.acknowledged]
-        return replace(self, attempts=tuple(sorted((*self.attempts, *added), key=lambda one: one.at)))
+        given = list(tags)
+        added = [one for one in from_tags(given) if one.id not in known and one.at > self.acknowledged]
+        opened = any(tag.lower() == BREAKER_TAG for tag in given)
+        return replace(
+            self,
+            attempts=tuple(sorted((*self.attempts, *added), key=lambda one: one.at)),
+            breaker=self.breaker or ("Healing gave up on this VM." if opened else None),
+        )
 
 
 # -- the file ----------------------------------------------------------------------------------------------------------
@@ -95,7 +115,7 @@ def line(event: str, at: int, **data: Any) -> str:
 
 def attempt_line(attempt: Attempt) -> str:
     data = asdict(attempt)
-    for name in ("at", "acted", "resumed", "outcome", "ended"):
+    for name in ("at", "acted", "resumed", "outcome", "ended", "acknowledged"):
         del data[name]
     return line("attempt", attempt.at, **data)
 
@@ -137,6 +157,7 @@ def parse(text: str) -> Record:
                 breaker = str(data["reason"])
             elif event == "ack":
                 acknowledged, breaker = at, None
+                attempts = {name: replace(one, acknowledged=True) for name, one in attempts.items()}
             else:
                 raise ValueError(event)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
@@ -149,13 +170,14 @@ def parse(text: str) -> Record:
 
 def to_tag(attempt: Attempt) -> str:
     """How a rung that the VM may not survive is remembered."""
-    return f"lc-heal:{attempt.rung}:{attempt.key}:{attempt.at}"
+    return _TAG + attempt.id
 
 
 def from_tags(tags: Iterable[str]) -> tuple[Attempt, ...]:
     """The attempts in a Linode's tags. How they ended is not there: they count as made."""
-    matches = (_TAG.fullmatch(str(tag).lower()) for tag in tags)
-    return tuple(Attempt(match[1], match[2], int(match[3])) for match in matches if match)
+    texts = (str(tag).lower() for tag in tags)
+    found = (Attempt.from_id(text.removeprefix(_TAG)) for text in texts if text.startswith(_TAG))
+    return tuple(one for one in found if one is not None)
 
 
 def bad_gpu_tags(uuids: Iterable[str]) -> list[str]:
@@ -167,5 +189,10 @@ def bad_gpus(tags: Iterable[str]) -> frozenset[str]:
     return frozenset(tag.lower()[len(_BAD_GPU) :] for tag in tags if tag.lower().startswith(_BAD_GPU))
 
 
+def is_attempt_tag(tag: str) -> bool:
+    """What an acknowledgement forgets."""
+    return tag.lower().startswith((_TAG, BREAKER_TAG))
+
+
 def is_healing_tag(tag: str) -> bool:
-    return tag.lower().startswith(("lc-heal:", _BAD_GPU))
+    return tag.lower().startswith((_TAG, BREAKER_TAG, _BAD_GPU))

@@ -10,7 +10,6 @@ the result. What a change costs the user grows from the first flag to the last.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -24,7 +23,7 @@ _CONTEXT_STEP = 1024
 
 @dataclass(frozen=True)
 class Change:
-    """``old`` None: the flag was not set."""
+    """``old`` or ``new`` None: without the flag."""
 
     flag: str
     old: Any
@@ -34,17 +33,13 @@ class Change:
         return {"flag": self.flag, "old": self.old, "new": self.new}
 
 
-def context_that_fits(estimate: float) -> int:
-    """The engine's estimate of the longest context, with a margin, in whole steps."""
-    return math.floor(estimate * 0.97 / _CONTEXT_STEP) * _CONTEXT_STEP
-
-
 def _number(value: Any) -> float | None:
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
-def _below(steps: tuple[int, ...], current: float | None) -> list[Any]:
-    return [step for step in steps if current is None or step < current]
+def _less(current: float | None, *steps: float | None) -> list[Any]:
+    """Of ``steps`` those that are less than what is set now."""
+    return [int(step) for step in steps if step is not None and step >= 1 and (current is None or step < current)]
 
 
 def _values(flag: str, current: Any, suggested: Any, compute_capability: float | None) -> list[Any]:
@@ -53,32 +48,31 @@ def _values(flag: str, current: Any, suggested: Any, compute_capability: float |
     if flag == "kv-cache-dtype":
         # Ada and later read it natively; an unknown card is not trusted to.
         able = compute_capability is not None and compute_capability >= 8.9
-        return ["fp8"] if able and current in (None, "auto") else []
+        return [suggested] if suggested == "auto" else ["fp8"] if able and current in (None, "auto") else []
     if flag == "max-num-seqs":
-        first = [int(wanted)] if wanted is not None and wanted >= 1 and (now is None or wanted < now) else []
-        return first + _below((32, 16, 8), now)
+        return _less(now, wanted, 32, 16, 8)
     if flag == "max-num-batched-tokens":
-        if now is None:
-            return [2048, 1024]
-        half = int(now) // 2
-        return [half] if half >= 1024 else []
+        halves = (2048, 1024) if now is None else (now // 2,)
+        return [step for step in _less(now, wanted, *halves) if step >= 1024]
     if flag == "max-model-len":
-        longest = context_that_fits(wanted) if wanted is not None else None
-        if longest is None and now is not None and now > 0:
-            longest = int(now) // 2 // _CONTEXT_STEP * _CONTEXT_STEP
-        fits = longest is not None and longest >= MIN_CONTEXT and (not now or now <= 0 or longest < now)
-        return [longest] if fits else []
+        longest = wanted if wanted is not None else now // 2 if now is not None else 0
+        fitting = int(longest) // _CONTEXT_STEP * _CONTEXT_STEP
+        return [fitting] if fitting >= MIN_CONTEXT and (now is None or now <= 0 or fitting < now) else []
     if flag == "max-cudagraph-capture-size":
-        return _below((64, 16, 4), now)
+        return _less(now, wanted, 64, 16, 4)
     if flag == "enforce-eager":
         return [] if current is True else [True]
     if flag == "gpu-memory-utilization":
-        value = wanted if wanted is not None else (_DEFAULT_UTILIZATION if now is None else now) - 0.05
-        return [round(value, 2)] if _MIN_UTILIZATION <= round(value, 2) <= _MAX_UTILIZATION else []
-    return []
+        lower = (_DEFAULT_UTILIZATION if now is None else now) - 0.05
+        given = [round(value, 2) for value in (wanted, lower) if value is not None]
+        return [value for value in given if _MIN_UTILIZATION <= value <= _MAX_UTILIZATION]
+    if suggested is None:
+        return [None] if current is not None else []
+    return [suggested]
 
 
-# What each change takes from the user: nothing much, parallel requests, context, speed, head-room.
+# What each change takes from the user: nothing much, parallel requests, context, speed, head-room; then what corrects a
+# flag that this engine, model or card does not take. No other flag is ever touched.
 FLAGS = (
     "kv-cache-dtype",
     "max-num-seqs",
@@ -87,6 +81,16 @@ FLAGS = (
     "max-cudagraph-capture-size",
     "enforce-eager",
     "gpu-memory-utilization",
+    "dtype",
+    "quantization",
+    "attention-backend",
+    "tensor-parallel-size",
+    "disable-custom-all-reduce",
+    "safetensors-load-strategy",
+    "enable-auto-tool-choice",
+    "tool-call-parser",
+    "reasoning-parser",
+    "speculative-config",
 )
 
 
@@ -98,17 +102,30 @@ def next_change(
 ) -> Change | None:
     """The next change, or None when none is left that makes sense.
 
-    :param suggested: flags that the engine's error points to, with its own numbers (None: our steps); None or empty
-        when it points to none, which allows no change.
+    :param suggested: flags that the engine's error points to, with its own numbers (None: without the flag); None or
+        empty when it points to none, which allows no change.
     :param flags: what is set now.
     :param made: the changes that were made before, as ``Change.as_dict``. A value that was ever set does not come back.
     """
+    wanted = dict(suggested or {})
+    if "max-model-len" in wanted:
+        # Half the bytes for each token may be enough, and cost the user nothing of the context.
+        wanted.setdefault("kv-cache-dtype", "fp8")
     used = {(one["flag"], json.dumps(value)) for one in made for value in (one["old"], one["new"])}
     for flag in FLAGS:
-        if not suggested or flag not in suggested:
+        if flag not in wanted:
             continue
         current = flags.get(flag)
-        for value in _values(flag, current, suggested[flag], compute_capability):
+        for value in _values(flag, current, wanted[flag], compute_capability):
             if value != current and (flag, json.dumps(value)) not in used:
                 return Change(flag, current, value)
     return None
+
+
+def with_flag(text: str, flag: str, value: Any) -> str:
+    """The engine's configuration with ``flag`` set to ``value``, None: without it; every other line stays as it is."""
+    wanted = [] if value is None else [f"{flag}: {json.dumps(value)}"]
+    lines = text.splitlines()
+    place = next((place for place, line in enumerate(lines) if line.partition(":")[0].strip() == flag), len(lines))
+    rest = [line for line in lines[place:] if line.partition(":")[0].strip() != flag]
+    return "\n".join([*lines[:place], *wanted, *rest]) + "\n"

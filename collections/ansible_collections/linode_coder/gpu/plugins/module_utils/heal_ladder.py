@@ -30,6 +30,22 @@ WHEN_IDLE = {"reboot_when_idle": "reboot", "recreate_when_idle": "recreate_vm"}
 _FOR_WARNINGS = ("restart_services", *WHEN_IDLE)
 
 CAPS = ("off", "alert", "container", "host", "vm")
+# What a rung takes from who uses the VM, for a person to decide by.
+EFFECTS = {
+    "restart_container": "requests in flight are lost; the model is loaded again",
+    "recreate_container": "requests in flight are lost; the model is loaded again",
+    "change_parameters": "requests in flight are lost; the model is loaded again with the changed setting",
+    "restart_services": "requests in flight are lost; Docker is away for some seconds",
+    "regenerate_cdi": "requests in flight are lost; the model is loaded again",
+    "reload_driver": "everything on the GPU stops; the model is loaded again",
+    "reset_gpu": "everything on the GPU stops; the model is loaded again",
+    "reboot": "everything on the VM stops for some minutes; the model is loaded again",
+    "power_cycle": "everything on the VM stops for some minutes; the model is loaded again",
+    "recreate_vm": "a second VM bills until the new one serves, then the old one goes with everything on it; the model is "
+    "downloaded again",
+}
+# Rungs that nobody takes for a person without asking.
+DISRUPTIVE = ("reboot", "power_cycle", "recreate_vm")
 _NEEDS_CAP = {
     **dict.fromkeys(CONTAINER_RUNGS, "container"),
     **dict.fromkeys((*HOST_RUNGS, *BOOT_RUNGS), "host"),
@@ -142,7 +158,8 @@ class World:
 
 @dataclass(frozen=True)
 class Policy:
-    """``cap`` is the highest group of rungs that may be taken; ``patience`` is a factor on every waiting time."""
+    """``cap`` is the highest group of rungs that may be taken, or the highest rung; ``patience`` is a factor on every
+    waiting time."""
 
     cap: str = "vm"
     patience: float = 1.0
@@ -237,7 +254,9 @@ def _happened(attempt: Attempt, world: World) -> bool:
         return True
     if attempt.rung in BOOT_RUNGS and world.boot_time is not None and world.boot_time > attempt.at:
         return True
-    return any(event.action in POWER_EVENTS and event.at >= attempt.at - 1 for event in world.events)
+    # A power cycle that was cut short has shut down and not booted.
+    done = POWER_EVENTS if attempt.rung != "power_cycle" else tuple(set(POWER_EVENTS) - {"linode_shutdown"})
+    return any(event.action in done and event.at >= attempt.at - 1 for event in world.events)
 
 
 def foreign_events(record: Record, events: Iterable[Event], since: float) -> list[Event]:
@@ -355,6 +374,8 @@ class _Incident:
         return Stop(reason, message, self.finding.remedy, fingerprint=self.finding.fingerprint, trips=True)
 
     def allowed(self, rung: str) -> bool:
+        if self.policy.cap in ORDER:
+            return ORDER.index(rung) <= ORDER.index(self.policy.cap)
         return CAPS.index(self.policy.cap) >= CAPS.index(_NEEDS_CAP[rung])
 
     def change(self) -> Change | None:
@@ -365,7 +386,8 @@ class _Incident:
         """The first rung above what was tried that can do something, or why it is not taken."""
         tried = self.tried()
         ladder = [WHEN_IDLE.get(rung, rung) for rung in self.finding.ladder]
-        reached = max((ladder.index(one.rung) for one in tried if one.rung in ladder), default=-1)
+        taken = {one.rung for one in tried}
+        reached = max((position for position, rung in enumerate(ladder) if rung in taken), default=-1)
         # Another parameter is another attempt, not a repetition.
         start = reached if reached >= 0 and ladder[reached] == "change_parameters" else reached + 1
         for position in range(start, len(ladder)):
@@ -435,9 +457,13 @@ def _is_idle(world: World, policy: Policy) -> bool:
 def _nothing_fails(findings: Sequence[Finding], now: int) -> Stop:
     if not findings or all(finding.severity == "unknown" for finding in findings):
         return Stop("blind", "Nothing could be read.", until=now + 60)
-    if any(finding.severity == "unknown" for finding in findings):
-        return Stop("blind", "Nothing that could be read fails, but not everything could be read.", until=now + 60)
-    return Stop("nothing", "Nothing fails.")
+    unread = [finding.id for finding in findings if finding.severity == "unknown"]
+    if not unread:
+        return Stop("nothing", "Nothing fails.")
+    what = ", ".join(dict.fromkeys(unread))
+    if any(finding.id == "vllm.gen" and finding.severity == "pass" for finding in findings):
+        return Stop("nothing", f"The engine generates tokens. What could not be read: {what}.")
+    return Stop("blind", f"Nothing that could be read fails. What could not be read: {what}.", until=now + 60)
 
 
 def next_step(

@@ -30,9 +30,18 @@ options:
     choices: [present, absent, running, rebooted]
     default: present
   generation:
-    description: Generation of the session's VM.
+    description: Generation of the session's VM. Without it any VM of the session is meant, and a new one is the first.
     type: int
-    default: 1
+  predecessor:
+    description:
+      - Label of the VM that a new one is to replace. Its lease, hard cap, idle limit, owner, model and what the tags
+        remember of healing go on; the lease does not begin anew.
+    type: str
+  bad_gpus:
+    description: UUIDs of the cards that the predecessor is given up for.
+    type: list
+    elements: str
+    default: []
   offers:
     description: Places to try in this order, as O(linode_coder.gpu.linode_gpu_quote#module:plans) were priced.
     type: list
@@ -166,11 +175,12 @@ from pathlib import Path
 
 from ..module_utils.cost import parse_time
 from ..module_utils.failure import Failure
+from ..module_utils.heal_attempts import bad_gpu_tags, is_healing_tag
 from ..module_utils.host_key import connection_vars, from_openssh, to_openssh
 from ..module_utils.lease import new_lease, parse_idle
 from ..module_utils.linode_module import run
 from ..module_utils.session_name import instance_label, validate_session_name
-from ..module_utils.session_tags import MARKER, SessionTags, decode, encode, owner_slug
+from ..module_utils.session_tags import MARKER, SessionTags, decode, encode, owner_slug, with_changes
 from ..module_utils.session_view import session_view
 
 NVIDIA_IMAGE = "linode/ubuntu24.04-nvidia"
@@ -214,7 +224,9 @@ class Session:
         self.api = api
         self.result = result
         self.name = validate_session_name(module.params["session"])
-        self.label = instance_label(self.name, module.params["generation"])
+        self.generation = module.params["generation"] or 1
+        self.label = instance_label(self.name, self.generation)
+        self.predecessor = None
         self.started = time.monotonic()
         self.deadline = self.started + module.params["wait_timeout"]
         self.events_readable = True
@@ -237,7 +249,10 @@ class Session:
                 )
             return instance
         tagged = self.api.list("linode/instances", {"tags": MARKER})
-        return next((row for row in tagged if decode(row["tags"]).session == self.name), None)
+        return next((row for row in tagged if self.is_meant(decode(row["tags"]))), None)
+
+    def is_meant(self, tags):
+        return tags.session == self.name and self.params["generation"] in (None, tags.generation)
 
     def refresh(self, instance):
         return self.api.get(f"linode/instances/{instance['id']}")
@@ -273,19 +288,51 @@ class Session:
 
     # -- creating --------------------------------------------------------------------------------------------------
 
-    def request(self, offer, host_key, generation, data):
+    def tags(self, hourly_micros, host_key):
+        """The session's tags, and those that remember what was tried to heal it."""
+        if self.predecessor:
+            inherited = with_changes(
+                decode(self.predecessor["tags"]).whole(),
+                generation=self.generation,
+                hourly_micros=hourly_micros,
+                host_key=host_key,
+                next_host_key=None,
+                doom=None,
+            )
+            remembered = [tag for tag in self.predecessor["tags"] if is_healing_tag(tag)]
+            return inherited, list(dict.fromkeys([*remembered, *bad_gpu_tags(self.params["bad_gpus"])]))
         clocks = new_lease(int(time.time()), self.params["lease"], self.params["cap"])
-        tags = SessionTags(
+        made = SessionTags(
             session=self.name,
-            generation=self.params["generation"],
+            generation=self.generation,
             owner=owner_slug(self.params["owner"]),
             lease_end=clocks.end,
             hard_cap=clocks.cap,
             idle_minutes=parse_idle(self.params["idle"]),
-            hourly_micros=round(offer["hourly"] * 1_000_000),
+            hourly_micros=hourly_micros,
             model=self.params["model"],
             host_key=host_key,
         )
+        return made, []
+
+    def find_predecessor(self):
+        """The VM that is to be replaced, when there is one."""
+        label = self.params["predecessor"]
+        if label is None:
+            return
+        found = self.api.list("linode/instances", {"label": label})
+        if not found or not decode(found[0]["tags"]).complete:
+            raise Failure(
+                "conflict",
+                f"{label} cannot be replaced: it is gone or its tags are incomplete.",
+                remedy=f"Look at what exists: linode-coder list. Begin anew: linode-coder up {self.name}.",
+                field="predecessor",
+                value=label,
+            )
+        self.predecessor = found[0]
+
+    def request(self, offer, host_key, generation, data):
+        tags, remembered = self.tags(round(offer["hourly"] * 1_000_000), host_key)
         body = {
             "label": self.label,
             "type": offer["plan"],
@@ -293,7 +340,7 @@ class Session:
             "image": self.image,
             "booted": True,
             "authorized_keys": self.params["authorized_keys"],
-            "tags": encode(tags),
+            "tags": [*encode(tags), *remembered],
             "metadata": {"user_data": data},
             "interface_generation": generation,
         }
@@ -391,6 +438,7 @@ class Session:
 
     def create(self):
         self.validate()
+        self.find_predecessor()
         settings = self.optional("account/settings", "legacy network interfaces are used", {})
         if settings.get("backups_enabled"):
             self.module.warn("The account enables backups on every new Linode, which cost extra.")
@@ -560,6 +608,14 @@ class Session:
         self.check_account()
         if instance is None:
             return
+        self.remove(instance)
+        if self.params["wait"] and not self.module.check_mode:
+            # While its VM is being replaced, a session has two.
+            for other in self.api.list("linode/instances", {"tags": MARKER}):
+                if other["id"] != instance["id"] and self.is_meant(decode(other["tags"])):
+                    self.remove(other)
+
+    def remove(self, instance):
         view = session_view(instance, int(time.time()))
         shown = {name: view[name] for name in ("label", "linode_id", "plan", "region", "created", "cost_so_far")}
         self.result["diff"] = {"before": shown, "after": {}, "before_header": self.label, "after_header": self.label}
@@ -576,7 +632,9 @@ class Session:
             failure.billing = failure.billing or (self.billing(instance),)
             raise
         gone = session_view(instance, max(int(time.time()), parse_time(instance["created"])))
-        self.result.update(hours=gone["started_hours"], cost=gone["cost_so_far"], deleted=gone)
+        costs = [cost for cost in (self.result.get("cost"), gone["cost_so_far"]) if cost is not None]
+        hours = self.result.get("hours", 0) + gone["started_hours"]
+        self.result.update(hours=hours, cost=round(sum(costs), 4) if costs else None, deleted=gone)
         self.result["actions"].append(f"deleted {instance['label']}")
 
     def check_account(self):
@@ -628,7 +686,9 @@ def main():
         {
             "session": {"type": "str", "required": True},
             "state": {"type": "str", "choices": ["present", "absent", "running", "rebooted"], "default": "present"},
-            "generation": {"type": "int", "default": 1},
+            "generation": {"type": "int"},
+            "predecessor": {"type": "str"},
+            "bad_gpus": {"type": "list", "elements": "str", "default": []},
             "offers": {
                 "type": "list",
                 "elements": "dict",

@@ -153,6 +153,9 @@ def work(module, api, result):
             field="session",
             value=name,
         )
+    # While its VM is being replaced, a session has two, and the new one is meant.
+    newest = max(decode(row["tags"]).generation or 0 for row in found)
+    found = [row for row in found if (decode(row["tags"]).generation or 0) == newest]
     if len(found) > 1:
         labels = ", ".join(row["label"] for row in found)
         raise Failure("conflict", f"Several Linodes carry the tags of session {name!r}: {labels}.", field="session")

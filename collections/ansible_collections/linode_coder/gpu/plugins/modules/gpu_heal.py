@@ -1,0 +1,332 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, linode_coder contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: gpu_heal
+short_description: Take one rung of the remedy ladder on a GPU VM
+version_added: 0.1.0
+description:
+  - Runs on the VM. Decides under a lock what is to be done about the findings, writes the attempt down, does it, and
+    writes down that it was done. A rung that only the provider can take is reserved and returned.
+  - Whether it helped is for the next health check to say, and is recorded with O(state=judged).
+attributes:
+  check_mode:
+    description: Says which rung it would take.
+    support: full
+  diff_mode:
+    description: Shows the engine parameter before and after.
+    support: full
+options:
+  state:
+    description:
+      - V(planned) only decides, V(healed) takes the next rung, V(judged) records how an attempt ended,
+        V(acknowledged) lets healing start anew after a person looked, V(read) only returns the attempts.
+      - V(judged) with O(findings) and without O(outcome) judges by them, and records nothing while they say nothing.
+    type: str
+    choices: [planned, healed, judged, acknowledged, read]
+    default: healed
+  findings:
+    description: Findings of the newest health check.
+    type: list
+    elements: dict
+    default: []
+  earlier:
+    description: Observations before it, each with C(at), in seconds since the epoch, and C(findings).
+    type: list
+    elements: dict
+    default: []
+  health:
+    description: The whole result of the health check.
+    type: dict
+    default: {}
+  provider:
+    description: What RV(linode_coder.gpu.linode_gpu_heal#module:provider) says of the VM.
+    type: dict
+    default: {}
+  policy:
+    description: V(off), V(alert), V(container), V(host), V(vm), or the highest rung that may be taken.
+    type: str
+    default: vm
+  patience:
+    description: Factor on every waiting time.
+    type: float
+    default: 1.0
+  owner:
+    description: Who heals, for others to read.
+    type: str
+    default: unknown
+  attempt:
+    description: Id of the attempt to judge.
+    type: str
+  fingerprint:
+    description: Fingerprint of the finding that the attempt answers.
+    type: str
+    default: ""
+  outcome:
+    description: How the attempt ended, when it is known without looking.
+    type: str
+    choices: [healed, failed, cancelled]
+  acted:
+    description: Whether a rung that was only reserved here was taken elsewhere.
+    type: bool
+    default: false
+  project_dir:
+    description: Directory of the engine's Compose project.
+    type: path
+    default: /opt/linode-coder/vllm
+  state_dir:
+    description: Directory of the record.
+    type: path
+    default: /var/lib/linode-coder
+  run_dir:
+    description: Directory of the lock. A reboot has to clear it.
+    type: path
+    default: /run/linode-coder
+author:
+  - linode_coder contributors (@linode-coder)
+"""
+
+EXAMPLES = r"""
+- name: Take the next rung
+  linode_coder.gpu.gpu_heal:
+    findings: "{{ health.findings }}"
+    health: "{{ health }}"
+    provider: "{{ provider.provider }}"
+    owner: "{{ lookup('ansible.builtin.env', 'USER') }}"
+"""
+
+RETURN = r"""
+step:
+  description: The rung, why it is its turn, and the parameter that changes. Null when nothing is done.
+  returned: success
+  type: dict
+  sample: {"rung": "restart_container", "reason": "The engine does not answer.", "number": 1}
+stop:
+  description: Why nothing is done. Null when something is.
+  returned: success
+  type: dict
+  sample: {"reason": "cooldown", "message": "The container was started a moment ago.", "until": 1800000000}
+attempt:
+  description: The attempt as it was written down. Null when there is none.
+  returned: success
+  type: dict
+  sample: {"id": "restart_container:1a2b3c4d:1800000000", "rung": "restart_container", "outcome": "pending"}
+outcome:
+  description: The judgement. Null while nothing can be said.
+  returned: when O(state=judged)
+  type: str
+  sample: healed
+attempts:
+  description: The record, oldest first.
+  returned: success
+  type: list
+  elements: dict
+  sample: []
+breaker:
+  description: Why healing waits for a person. Null when it does not.
+  returned: success
+  type: str
+  sample: null
+"""
+
+import contextlib
+import fcntl
+import os
+import secrets
+import signal
+import subprocess
+import time
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils.failure import Failure
+from ..module_utils.heal_guest import Healer
+from ..module_utils.heal_ladder import CAPS, ORDER, Policy, Step, verdict
+from ..module_utils.heal_world import findings_of, world_of
+from ..module_utils.linode_module import fail
+
+
+def process_start(pid):
+    """When the process with this number began, in ticks, to tell it from a later one; None when there is none."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
+            return file.read().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return None
+
+
+def replace_file(path, text, mode=0o600):
+    """Write a file so that a crash leaves the old one or the new one."""
+    temporary = f"{path}.{os.getpid()}.new"
+    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+class Machine:
+    """This VM, for ``heal_guest``."""
+
+    def __init__(self, params):
+        self.record = os.path.join(params["state_dir"], "attempts.jsonl")
+        self.lock = os.path.join(params["run_dir"], "heal.lock")
+        self.config = os.path.join(params["project_dir"], "vllm.yaml")
+
+    def now(self):
+        return int(time.time())
+
+    def boot_id(self):
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            return file.read().strip()
+
+    def read_record(self):
+        try:
+            with open(self.record, encoding="utf-8", errors="surrogateescape") as file:
+                return file.read()
+        except FileNotFoundError:
+            return ""
+        except OSError as error:
+            raise Failure("unhealthy", f"{self.record} cannot be read.", cause=str(error)) from error
+
+    def write_record(self, text, keep):
+        os.makedirs(os.path.dirname(self.record), mode=0o755, exist_ok=True)
+        with open(os.open(self.record, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as file:
+            file.truncate(keep)
+            file.seek(keep)
+            file.write(text.encode("utf-8", "surrogateescape"))
+            file.flush()
+            os.fsync(file.fileno())
+
+    def set_record_aside(self):
+        os.replace(self.record, f"{self.record}.{self.now()}")
+
+    def swap_lock(self, change):
+        os.makedirs(os.path.dirname(self.lock), mode=0o755, exist_ok=True)
+        with open(os.open(self.lock, os.O_RDWR | os.O_CREAT, 0o600), "r+", encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            text = change(file.read())
+            if text is not None:
+                file.seek(0)
+                file.truncate()
+                file.write(text)
+
+    def identity(self):
+        return {"pid": os.getpid(), "start": process_start(os.getpid())}
+
+    def alive(self, holder):
+        return process_start(holder.get("pid")) == holder.get("start") is not None
+
+    def read_config(self):
+        try:
+            with open(self.config, encoding="utf-8") as file:
+                return file.read()
+        except FileNotFoundError:
+            return None
+
+    def write_config(self, text):
+        replace_file(self.config, text, os.stat(self.config).st_mode & 0o777)
+
+    def run(self, argv, timeout):
+        """In a process group of its own, which is killed when time is up; a process stuck in the kernel is left behind."""
+        environment = {**os.environ, "LC_ALL": "C.UTF-8", "NO_COLOR": "1"}
+        try:
+            process = subprocess.Popen(
+                list(argv),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                env=environment,
+            )
+        except OSError as error:
+            return 127, str(error)
+        try:
+            output, _nothing = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.communicate(timeout=5)
+            return 124, f"no end after {timeout:.0f} s"
+        return process.returncode, output.decode("utf-8", "replace")
+
+
+def work(module, healer, result):
+    params = module.params
+    if params["state"] == "acknowledged":
+        result["changed"] = True
+        if not module.check_mode:
+            healer.acknowledge(params["owner"])
+    elif params["state"] == "judged":
+        result["outcome"] = outcome = params["outcome"] or verdict(
+            params["fingerprint"], findings_of(params["findings"])
+        )
+        result["changed"] = outcome is not None
+        if outcome is not None and not module.check_mode:
+            healer.judge(params["attempt"], outcome, params["acted"])
+    elif params["state"] in ("planned", "healed"):
+        findings = findings_of(params["findings"])
+        dry = module.check_mode or params["state"] == "planned"
+        world = healer.look(findings, world_of(params["provider"], params["health"], params["earlier"], True))
+        tags = params["provider"].get("tags") or []
+        policy = Policy(params["policy"], params["patience"])
+        decided, attempt = healer.heal(findings, world, policy, tags, dry)
+        result["step"] = decided.as_dict() if isinstance(decided, Step) else None
+        result["stop"] = None if isinstance(decided, Step) else decided.as_dict()
+        result["attempt"] = attempt.as_dict() if attempt else None
+        result["changed"] = isinstance(decided, Step) and params["state"] == "healed"
+        change = decided.change if isinstance(decided, Step) else None
+        if change:
+            result["diff"] = {"before": {change.flag: change.old}, "after": {change.flag: change.new}}
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec={
+            "state": {
+                "type": "str",
+                "choices": ["planned", "healed", "judged", "acknowledged", "read"],
+                "default": "healed",
+            },
+            "findings": {"type": "list", "elements": "dict", "default": []},
+            "earlier": {"type": "list", "elements": "dict", "default": []},
+            "health": {"type": "dict", "default": {}},
+            "provider": {"type": "dict", "default": {}},
+            "policy": {"type": "str", "choices": [*CAPS, *ORDER], "default": "vm"},
+            "patience": {"type": "float", "default": 1.0},
+            "owner": {"type": "str", "default": "unknown"},
+            "attempt": {"type": "str"},
+            "fingerprint": {"type": "str", "default": ""},
+            "outcome": {"type": "str", "choices": ["healed", "failed", "cancelled"]},
+            "acted": {"type": "bool", "default": False},
+            "project_dir": {"type": "path", "default": "/opt/linode-coder/vllm"},
+            "state_dir": {"type": "path", "default": "/var/lib/linode-coder"},
+            "run_dir": {"type": "path", "default": "/run/linode-coder"},
+        },
+        required_if=[("state", "judged", ["attempt"])],
+        supports_check_mode=True,
+    )
+    result = {"changed": False, "step": None, "stop": None, "attempt": None, "attempts": [], "breaker": None}
+    try:
+        machine = Machine(module.params)
+        healer = Healer(machine, module.params["owner"], secrets.token_hex(8), module.params["project_dir"])
+        work(module, healer, result)
+        try:
+            record = healer.read()
+        except Failure:
+            if module.params["state"] == "read":
+                raise
+        else:
+            result["attempts"] = [one.as_dict() for one in record.attempts]
+            result["breaker"] = record.breaker
+    except Failure as failure:
+        fail(module, failure, **result)
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()

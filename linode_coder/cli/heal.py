@@ -1,0 +1,178 @@
+"""linode-coder heal: the next rung of the remedy ladder for a session, proven with a token, or why none is taken."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from typing import Annotated, Any
+
+import typer
+from ansible_collections.linode_coder.gpu.plugins.module_utils.cost import format_time
+from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
+from ansible_collections.linode_coder.gpu.plugins.module_utils.finding import Finding
+from ansible_collections.linode_coder.gpu.plugins.module_utils.heal_attempts import Record, parse
+from ansible_collections.linode_coder.gpu.plugins.module_utils.heal_ladder import CAPS, DISRUPTIVE, EFFECTS
+
+from .. import history
+from ..api import LinodeReader
+from ..console import Console, confirm, money, table
+from ..lock import session_lock
+from ..sessions import all_sessions, pick
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+_RECORD = "/var/lib/linode-coder/attempts.jsonl"
+
+
+@app.command()
+def heal(
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Name of the session.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the next rung and what it costs, do nothing.")
+    ] = False,
+    max_rung: Annotated[str, typer.Option(help="Highest group of rungs: container, host or vm.")] = "vm",
+    ack: Annotated[bool, typer.Option("--ack", help="You looked after it: let healing start anew.")] = False,
+    past: Annotated[bool, typer.Option("--history", help="Show what was tried.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before a reboot or more.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON lines of events.")] = False,
+    patience: Annotated[float, typer.Option(hidden=True, min=0.0)] = 1.0,
+) -> None:
+    """Take the next rung of the remedy ladder, and prove that it helped."""
+    console = Console(as_json)
+    if max_rung not in CAPS:
+        raise Failure(
+            "usage",
+            f"max-rung {max_rung!r} is not a group of rungs.",
+            remedy=f"Use one of {', '.join(CAPS)}.",
+            field="max_rung",
+            value=max_rung,
+        )
+    view = pick(all_sessions(LinodeReader()), name)
+    session = str(view["name"])
+    if past:
+        show_history(console, session, read_record(view))
+        return
+    variables: dict[str, Any] = {"session": session, "heal_policy": max_rung, "heal_patience": patience}
+    if ack:
+        play(console, session, {**variables, "heal_ack": True})
+        console.event("result", command="heal", session=view, acknowledged=True)
+        console.text(f"Healing of {session} starts anew: budgets are full, and the breaker is closed.")
+        return
+    with session_lock(session):
+        report = play(console, session, {**variables, "heal_dry_run": True})
+        step = report["step"]
+        console.event(
+            "plan", command="heal", step=step, stop=report["stop"], effect=EFFECTS[step["rung"]] if step else None
+        )
+        if step:
+            describe(console, step, report["hourly"])
+        if step and not dry_run:
+            if step["rung"] in DISRUPTIVE and not yes:
+                confirm(f"{step['rung']}: {EFFECTS[step['rung']]}. Go on?", f"linode-coder heal {session}")
+            # No more than what was shown, whatever has happened since.
+            real = {**variables, "heal_policy": step["rung"], "heal_observations": report["observations"]}
+            report = play(console, session, real)
+    conclude(console, view, report)
+
+
+def play(console: Console, session: str, variables: dict[str, Any]) -> dict[str, Any]:
+    """Run the playbook; its report."""
+    from ..runner import run_playbook
+
+    started = time.time()
+    try:
+        outcome = run_playbook("heal", variables, console)
+    except Failure as failure:
+        history.ran(session, "heal", started, failure.exit_code, None, failure.message)
+        raise
+    if variables.get("heal_dry_run") is None:
+        history.ran(session, "heal", started, 0, bool(outcome.changed), None)
+    report: dict[str, Any] = outcome.data.get("report") or {}
+    return report
+
+
+def describe(console: Console, step: dict[str, Any], hourly: float | None) -> None:
+    console.text(f"next rung  {step['rung']} (attempt {step['number']})")
+    console.text(f"why        {step['reason']}")
+    if step["evidence"]:
+        console.text(f"evidence   {step['evidence'].strip().splitlines()[-1][:200]}")
+    if step["change"]:
+        change = step["change"]
+        console.text(f"change     {change['flag']}: {change['old']} -> {change['new']}")
+    console.text(f"effect     {EFFECTS[step['rung']]}")
+    extra = hourly if step["rung"] == "recreate_vm" else 0.0
+    console.text(
+        f"cost       {money(extra)} more per hour while both VMs exist" if extra else "cost       nothing more"
+    )
+
+
+def conclude(console: Console, view: dict[str, Any], report: dict[str, Any]) -> None:
+    """The result, and Failure(unhealthy) when the session is not healthy now."""
+    name, step, stop = view["name"], report["step"], report["stop"]
+    shown = {key: report[key] for key in ("step", "stop", "attempt", "outcome", "message", "dry_run", "findings")}
+    console.event("result", command="heal", session=view, **shown)
+    if step and report["dry_run"]:
+        console.text("Nothing was done: this was a dry run.")
+        return
+    if step and report["outcome"] == "healed":
+        console.text(f"Healed: {step['rung']} helped, {name} has generated a token.")
+        return
+    if step:
+        failing = [Finding.from_dict(row) for row in report["findings"] if row["severity"] == "fail"]
+        raise Failure(
+            "unhealthy",
+            f"{step['rung']} did not heal {name}{': ' + failing[0].summary if failing else '.'}",
+            cause=report["message"],
+            remedy=f"See what was tried: linode-coder heal {name} --history. The next rung: linode-coder heal {name}.",
+        )
+    if stop["reason"] == "nothing":
+        console.text(f"Nothing to heal: {stop['message']}")
+        return
+    until = f" Look again after {format_time(stop['until'])}." if stop["until"] else ""
+    raise Failure(
+        "unhealthy",
+        f"{name} is not healed ({stop['reason'].replace('_', ' ')}): {stop['message']}",
+        remedy=f"{stop['remedy']}{until}".strip() or f"See: linode-coder heal {name} --history",
+    )
+
+
+def read_record(view: dict[str, Any]) -> Record:
+    """What the VM remembers, in one round trip and without Ansible."""
+    from ..tunnel import ssh_command
+
+    command = [*ssh_command(view, "-o", "BatchMode=yes"), f"test ! -e {_RECORD} || cat {_RECORD}"]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+    if done.returncode:
+        raise Failure(
+            "unreachable",
+            "The VM cannot be reached over SSH.",
+            cause=done.stderr.strip()[-300:],
+            remedy="See: linode-coder list",
+        )
+    return parse(done.stdout)
+
+
+def show_history(console: Console, name: str, record: Record) -> None:
+    if console.as_json:
+        attempts = [attempt.as_dict() for attempt in record.attempts]
+        console.result({"command": "heal", "session": name, "attempts": attempts, "breaker": record.breaker})
+        return
+    rows = [["WHEN", "RUNG", "OUTCOME", "WHAT FAILED", "CHANGE", "BY"]]
+    for attempt in record.attempts:
+        change = attempt.change
+        rows.append(
+            [
+                format_time(attempt.at),
+                attempt.rung,
+                f"{attempt.outcome} (acknowledged)" if attempt.acknowledged else attempt.outcome,
+                attempt.fingerprint.rstrip("|").replace("|", " "),
+                f"{change['flag']}: {change['old']} -> {change['new']}" if change else "",
+                attempt.owner,
+            ]
+        )
+    for line in table(rows) if record.attempts else [f"Nothing was tried on {name}."]:
+        console.text(line)
+    if record.breaker:
+        console.text(
+            f"Healing waits for a person: {record.breaker} When it is looked after: linode-coder heal {name} --ack"
+        )
