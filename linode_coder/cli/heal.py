@@ -11,7 +11,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.cost import forma
 from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
 from ansible_collections.linode_coder.gpu.plugins.module_utils.finding import Finding
 from ansible_collections.linode_coder.gpu.plugins.module_utils.heal_attempts import Record, parse
-from ansible_collections.linode_coder.gpu.plugins.module_utils.heal_ladder import CAPS, DISRUPTIVE, EFFECTS
+from ansible_collections.linode_coder.gpu.plugins.module_utils.heal_ladder import CAPS, DISRUPTIVE, EFFECTS, ORDER
 
 from .. import history
 from ..api import LinodeReader
@@ -69,8 +69,10 @@ def heal(
         if step and not dry_run:
             if step["rung"] in DISRUPTIVE and not yes:
                 confirm(f"{step['rung']}: {EFFECTS[step['rung']]}. Go on?", f"linode-coder heal {session}")
-            # No more than what was shown, whatever has happened since.
-            real = {**variables, "heal_policy": step["rung"], "heal_observations": report["observations"]}
+            # Nothing that would have been asked about, whatever has happened since.
+            quiet = "container" if max_rung == "container" else ORDER[ORDER.index(DISRUPTIVE[0]) - 1]
+            highest = step["rung"] if step["rung"] in DISRUPTIVE else quiet
+            real = {**variables, "heal_policy": highest, "heal_observations": report["observations"]}
             report = play(console, session, real)
     conclude(console, view, report)
 
