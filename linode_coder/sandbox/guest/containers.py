@@ -16,7 +16,7 @@ import uuid
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-from faults import active
+from faults import active, mend
 
 STATE = Path("/var/lib/sandbox/docker")
 ENGINE = Path("/etc/sandbox/engine.json")
@@ -98,6 +98,7 @@ class Container:
                 self.save({**data, **changes})
 
     def create(self, **definition: object) -> None:
+        mend("recreate_container")
         self.save(
             {
                 "name": self.name,
@@ -144,6 +145,7 @@ class Container:
 
     def start(self) -> None:
         """Under a supervisor of its own, which does what the restart policy means."""
+        mend("restart_container")
         self.update(
             stopped=False, status="running", restarts=0, oom_killed=False, started_at=now(), supervisor=0, pid=0
         )

@@ -234,7 +234,7 @@ EXPECTED = {
         "docker compose up --detach",
     ],
     "regenerate_cdi": [
-        "nvidia-ctk cdi generate --output=/var/run/cdi/nvidia.yaml",
+        "systemctl restart nvidia-cdi-refresh",
         "docker compose up --detach --no-deps --force-recreate --timeout 20 vllm",
     ],
     "reload_driver": [

@@ -100,7 +100,7 @@ def commands_for(rung: str, directory: str, cause: str) -> tuple[Command, ...]:
             return (replace(persistenced, best_effort=False),)
         return (persistenced, Command(("systemctl", "restart", "docker"), 120), compose("up", "--detach"))
     if rung == "regenerate_cdi":
-        return (Command(("nvidia-ctk", "cdi", "generate", "--output=/var/run/cdi/nvidia.yaml"), 120), create_anew)
+        return (Command(("systemctl", "restart", "nvidia-cdi-refresh"), 120), create_anew)
     if rung == "reload_driver":
         modules = ("nvidia_uvm", "nvidia_drm", "nvidia_modeset", "nvidia")
         unload = Command(("modprobe", "--remove", *modules), 60, best_effort=True)
