@@ -7,7 +7,7 @@ SHELL  := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test lint types unit integration sanity test-docker test-foreign test-molecule bench clean constraints dist
+.PHONY: help demo test lint types unit integration sanity test-docker test-foreign test-molecule test-newest bench clean constraints dist
 
 help:
 	@echo 'make demo           bring a session up in the local sandbox, ask it something, show the cost, take it down'
@@ -15,6 +15,7 @@ help:
 	@echo 'make test-molecule  molecule scenarios on sandbox hosts'
 	@echo 'make test-docker    integration tests on docker hosts (root, docker.io, mmdebstrap)'
 	@echo "make test-foreign   the SDK's own integration tests against the sandbox"
+	@echo 'make test-newest    unit and some integration tests on the newest ansible-core, where a newer Python is here'
 	@echo 'make bench          ratios of our commands against their peers, in one run'
 	@echo 'make clean          remove everything that make created'
 
@@ -61,6 +62,9 @@ test-foreign: $(BIN)/.complete
 test-molecule: $(BIN)/.complete
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python tests/molecule_in_sandbox.py
 
+test-newest: $(BIN)/.complete
+	@$(BIN)/python tests/newest.py
+
 bench: $(BIN)/.complete
 	@$(BIN)/python tests/bench.py
 
@@ -73,5 +77,5 @@ constraints:
 	@rm -rf .venv-constraints
 
 clean:
-	rm -rf $(VENV) .venv-constraints .cache dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .ansible
+	rm -rf $(VENV) .venv-constraints .venv-3.* .cache dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .ansible
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -33,6 +33,12 @@ MIGRATIONS = (
         exit_code INTEGER NOT NULL, changed INTEGER, message TEXT
     );
     """,
+    """
+    CREATE TABLE speeds (
+        id INTEGER PRIMARY KEY, spec TEXT NOT NULL, session TEXT NOT NULL, measured REAL NOT NULL, stream_tps REAL NOT NULL,
+        baseline INTEGER NOT NULL
+    );
+    """,
 )
 
 
@@ -82,8 +88,8 @@ def _bad_file(error: sqlite3.Error) -> bool:
 def _check() -> None:
     """Read all of it, so that what is bad shows."""
     with closing(connect()) as connection:
-        for table in ("sessions", "runs"):
-            connection.execute(f"SELECT * FROM {table}").fetchall()  # noqa: S608 - two names of ours
+        for table in ("sessions", "runs", "speeds"):
+            connection.execute(f"SELECT * FROM {table}").fetchall()  # noqa: S608 - names of ours
         found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
         if found != "ok":
             raise sqlite3.DatabaseError(found)
@@ -182,3 +188,26 @@ def spent_this_month() -> float:
     return sum(
         (row["cost"] if row["ended"] else cost(parse_time(row["created"]), now, row["hourly"])) or 0.0 for row in rows
     )
+
+
+@_never_in_the_way(lambda: None)
+def speed_baseline(spec: str) -> float | None:
+    """Tokens per second of one stream that later measurements of the same plan and model are compared with."""
+    with closing(connect()) as connection:
+        row = connection.execute(
+            "SELECT stream_tps FROM speeds WHERE spec = ? AND baseline ORDER BY id DESC LIMIT 1", (spec,)
+        ).fetchone()
+    return float(row["stream_tps"]) if row else None
+
+
+@_never_in_the_way(lambda: None)
+def measured(spec: str, session: str, stream_tps: float, as_baseline: bool) -> None:
+    """A measurement; the first one of a spec is its baseline."""
+    with closing(connect()) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        known = connection.execute("SELECT 1 FROM speeds WHERE spec = ? AND baseline", (spec,)).fetchone()
+        connection.execute(
+            "INSERT INTO speeds (spec, session, measured, stream_tps, baseline) VALUES (?, ?, ?, ?, ?)",
+            (spec, session, time.time(), stream_tps, as_baseline or known is None),
+        )
+        connection.execute("COMMIT")

@@ -39,6 +39,7 @@ COMMANDS = {
     "extend": ("linode_coder.cli.extend", "Move the end of a session's lease, up to its hard cap."),
     "wizard": ("linode_coder.cli.wizard", "Answer a few questions and have the configuration written."),
     "validate": ("linode_coder.cli.validate", "Check everything before money is spent, or what a session serves."),
+    "validate-perf": ("linode_coder.cli.validate_perf", "Measure how fast a session serves."),
     "config": ("linode_coder.cli.config", "Show and check the configuration."),
     "models": ("linode_coder.cli.models", "Show models: licence, sizes, where they fit, how fast, at which price."),
     "plans": ("linode_coder.cli.plans", "Show GPU plans: cards, price, stock, and what a model does on them."),

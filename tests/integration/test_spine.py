@@ -44,7 +44,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSandbox
     assert str(running.home) not in Path("/proc/self/mounts").read_text()
 
 
-def coder(sandbox: RunningSandbox, *arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+def coder(sandbox: RunningSandbox, *arguments: str, timeout: float = 270) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [str(BIN / "linode-coder"), *arguments],
         env=sandbox.env,
@@ -130,6 +130,19 @@ def test_validate_reads_what_is_served(sandbox: RunningSandbox, session: dict[st
     assert done.returncode == 0 and done.stdout.count("id: endpoint.") == 7, done.stdout
     error = error_of(coder(sandbox, "validate", "main", "--context", "900K", "--json"))
     assert (error["kind"], error["exit_code"], error["field"]) == ("unhealthy", 6, "endpoint.context")
+
+
+def test_speed_is_measured_and_said_to_mean_nothing_here(sandbox: RunningSandbox, session: dict[str, Any]) -> None:
+    document = json.loads(
+        coder(sandbox, "validate-perf", "main", "--concurrency", "1,4", "--tokens", "16", "--json").stdout
+    )
+    assert [(row["concurrency"], row["failed"]) for row in document["levels"]] == [(1, 0), (4, 0)]
+    assert all(row["ttft_p50"] > 0 and row["output_tps"] > 0 for row in document["levels"])
+    assert document["sandbox"] is True and "means nothing" in document["verdict"]["summary"]
+    extra = ("-e", "session=main", "-e", '{"concurrency": [1, 2], "tokens": 16}')
+    done = ansible(sandbox, "ansible-playbook", "playbooks/validate_perf.yml", *extra)
+    assert done.returncode == 0 and "means nothing" in done.stdout, done.stdout
+    assert error_of(coder(sandbox, "validate-perf", "main", "--concurrency", "0", "--json"))["field"] == "concurrency"
 
 
 def test_options_change_what_can_change(sandbox: RunningSandbox, session: dict[str, Any]) -> None:

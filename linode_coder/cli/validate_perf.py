@@ -1,0 +1,114 @@
+"""linode-coder validate-perf: how fast a session serves, against what is expected and what it did before."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+from ansible_collections.linode_coder.gpu.plugins.module_utils.engine_client import EngineClient
+from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
+from ansible_collections.linode_coder.gpu.plugins.module_utils.quote import make_quote
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags import MARKER
+from ansible_collections.linode_coder.gpu.plugins.module_utils.speed_test import (
+    CONCURRENCY,
+    TOKENS,
+    Level,
+    is_sandbox,
+    judge,
+    measure,
+    served_model,
+    too_slow,
+)
+
+from .. import history
+from ..api import LinodeReader
+from ..console import Console, table
+from ..sessions import all_sessions, pick
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+def _levels(text: str | None) -> tuple[int, ...]:
+    if text is None:
+        return CONCURRENCY
+    try:
+        levels = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        levels = ()
+    if not levels or not all(1 <= level <= 256 for level in levels):
+        raise Failure(
+            "usage",
+            f"concurrency {text!r} is not a list of numbers from 1 to 256.",
+            remedy="For example: --concurrency 1,4,16",
+            field="concurrency",
+            value=text,
+        )
+    return levels
+
+
+def expected_speed(reader: LinodeReader, name: str) -> float | None:
+    """Tokens per second of one stream that the catalogue expects of what is served on this plan."""
+    instances = reader.list("linode/instances", {"tags": MARKER})
+    engine = make_quote(reader, now=int(time.time()), session=name, instances=instances)["engine"] or {}
+    value = (engine.get("fit") or {}).get("decode_tps")
+    return float(value) if value else None
+
+
+def _ms(seconds: float | None) -> str:
+    return "-" if seconds is None else f"{seconds * 1000:.0f} ms"
+
+
+def _show(console: Console, levels: list[Level]) -> None:
+    rows = [["STREAMS", "TTFT P50", "TTFT MAX", "ITL P50", "E2E P50", "TOKENS/S EACH", "TOKENS/S ALL", "FAILED"]]
+    for level in levels:
+        row = [str(level.concurrency), _ms(level.ttft_p50), _ms(level.ttft_max)]
+        row += [f"{level.itl_p50 * 1000:.1f} ms" if level.itl_p50 else "-", _ms(level.e2e_p50)]
+        row += [f"{value:.1f}" if value else "-" for value in (level.stream_tps, level.output_tps)]
+        rows.append([*row, str(level.failed)])
+    for line in table(rows):
+        console.text(line)
+
+
+@app.command("validate-perf")
+def validate_perf(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the session.")],
+    concurrency: Annotated[str | None, typer.Option(help="Streams at once, e.g. 1,4,16 (the default).")] = None,
+    tokens: Annotated[int, typer.Option(min=8, max=4096, help="Tokens that each stream generates.")] = TOKENS,
+    new_baseline: Annotated[
+        bool, typer.Option("--new-baseline", help="Take this for the baseline from now on.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
+) -> None:
+    """Measure TTFT, ITL, end to end and tokens per second through the tunnel. Exit code 6 when it is too slow."""
+    from ..tunnel import api_key_file, open_tunnel
+
+    console = Console(as_json)
+    levels = _levels(concurrency)
+    reader = LinodeReader()
+    view = pick(all_sessions(reader), name)
+    sandbox = is_sandbox(os.environ.get("LINODE_API_URL"))
+    expected = expected_speed(reader, view["name"])
+    client = EngineClient(open_tunnel(view), api_key_file(view).read_text().strip(), timeout=600)
+    model = served_model(client, view["name"])
+    spec = f"{view['plan']} {view['model']}"
+    baseline = None if new_baseline or sandbox else history.speed_baseline(spec)
+    console.note(f"Measuring with {', '.join(map(str, levels))} streams of {tokens} tokens; users feel it meanwhile.")
+    found = measure(client, model, levels, tokens)
+    verdict = judge(found, expected, baseline, sandbox)
+    if (verdict.measured and verdict.severity in ("pass", "warn")) or (new_baseline and verdict.measured):
+        history.measured(spec, view["name"], float(verdict.measured or 0), new_baseline)
+    failure = too_slow(verdict, view["name"])
+    if as_json:
+        document: dict[str, Any] = {"command": "validate-perf", "session": view["name"], "sandbox": sandbox}
+        document.update(levels=[asdict(level) for level in found], verdict=verdict.as_dict())
+        console.result({**document, "error": failure.as_dict() if failure else None})
+        if failure:
+            raise typer.Exit(failure.exit_code)
+        return
+    _show(console, found)
+    console.text(f"{verdict.severity.upper()}  {verdict.summary}")
+    if failure:
+        raise failure
