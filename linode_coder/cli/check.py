@@ -34,7 +34,7 @@ def show(console: Console, findings: list[dict[str, Any]], everything: bool) -> 
         (found for found in findings if everything or found["severity"] != "pass"),
         key=lambda found: -SEVERITIES.index(found["severity"]),
     )
-    for line, found in zip(table(rows), by_row, strict=True):
+    for line, found in zip(table(rows) if rows else [], by_row, strict=True):
         console.text(line)
         if found["severity"] in ("warn", "fail"):
             if found["evidence"]:

@@ -12,7 +12,7 @@ from ..errors import SandboxError
 from .core import Sandbox
 from .envelope import ApiError, Json
 from .faults import KINDS
-from .host_faults import HOST_KINDS, complaint
+from .host_faults import HOST_KINDS, complaint, completed
 
 _REQUEST_FIELDS = ("kind", "on", "count", "skip", "status", "retry_after", "delay", "where")
 
@@ -100,7 +100,7 @@ async def _guest_fault(sandbox: Sandbox, spec: Json) -> Json:
     if said is not None:
         raise ValueError(said)
     # The guest counts by this number how often it has struck.
-    numbered = {**spec, "id": sandbox.store.next_id("fault")}
+    numbered = {**completed(spec), "id": sandbox.store.next_id("fault")}
     await sandbox.backend.fault(api["id"], numbered)
     sandbox.store.flush()
     return numbered

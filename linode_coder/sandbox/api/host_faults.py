@@ -14,17 +14,35 @@ HOST_KINDS: dict[str, str] = {
     "clear": "mends everything on the host",
     "wrong_host_key": "SSH shows another host key",
     "ssh_down": "SSH does not answer",
-    # -- GPUs and their driver
-    "gpu_lost": "nvidia-smi: the GPU is lost",
+    # -- GPUs and their driver; --set gpu=N names the card, the first one without it
+    "driver_not_loaded": "nvidia-smi cannot reach the driver",
+    "ecc_uncorrectable": "the GPU counts uncorrectable memory errors (--set code=N)",
+    "fewer_gpus": "a GPU is gone from the bus",
+    "gpu_foreign": "another program uses the GPU (--set text=NAME)",
+    "gpu_lost": "the GPU fell off the bus, with its Xid 79",
+    "gpu_requires_reset": "the driver asks for a reset (--set text=ACTION)",
     "hang": "nvidia-smi hangs for --delay seconds",
     "no_devices": "nvidia-smi: no devices were found",
+    "pages_retired": "the GPU has retired pages (--set code=N)",
+    "pcie_degraded": "the GPU's PCIe link has fewer lanes (--set code=N)",
+    "persistence_off": "persistence mode is off",
+    "row_remap_failure": "a row of the GPU's memory could not be remapped",
+    "row_remap_pending": "a row of the GPU's memory waits to be remapped at the next reboot",
+    "sram_threshold": "the GPU's SRAM errors exceed their threshold",
+    "thermal": "the GPU is too hot",
+    "throttle": "the hardware slows the GPU down (--set text=REASON)",
     "version_mismatch": "nvidia-smi: driver/library version mismatch",
-    "xid": "the kernel's log has an Xid",
+    "wrong_card": "the GPU is another card (--set text=NAME)",
+    "xid": "the kernel's log has an Xid (--set code=N, --set text=TEXT)",
+    # -- the machine
+    "clock_skew": "the clock is off (--set seconds=N)",
+    "container_gpu_lost": "the container has lost its GPUs",
+    "oom_kill": "the kernel killed a process for want of memory (--set text=NAME)",
     # -- packages, Docker, images, weights
     "apt_fails": "apt-get fails",
     "docker_down": "the Docker daemon does not answer",
     "container_oom": "the kernel kills the container for want of memory",
-    "disk_full": "the disk is full",
+    "disk_full": "the disk is full (--set code=PERCENT)",
     "image_pull_fails": "pulling an image fails",
     "image_disk_full": "pulling an image fills the disk",
     "hub_cut": "a download from the model hub is cut",
@@ -51,6 +69,29 @@ UNTIL = (
     *("restart_container", "recreate_container", "restart_services", "regenerate_cdi", "reload_driver", "reset_gpu"),
     *("reboot", "power_cycle", "recreate_vm"),
 )
+
+# What ends a fault that does not say so; a reboot ends the others. Bad hardware stays until there is another host.
+_ENDS = {
+    **dict.fromkeys(
+        (
+            *("disk_full", "pages_retired", "pcie_degraded", "row_remap_failure", "sram_threshold", "thermal"),
+            *("throttle", "wrong_card"),
+        ),
+        "recreate_vm",
+    ),
+    "container_gpu_lost": "recreate_container",
+    "docker_down": "restart_services",
+    "driver_not_loaded": "reload_driver",
+    "fewer_gpus": "power_cycle",
+    "gpu_requires_reset": "reset_gpu",
+    "persistence_off": "restart_services",
+}
+
+
+def completed(fault: dict[str, Any]) -> dict[str, Any]:
+    """The fault with what ends it."""
+    end = _ENDS.get(fault["kind"])
+    return fault if end is None or fault.get("persistent") else {"until": end, **fault}
 
 
 def complaint(fault: dict[str, Any]) -> str | None:

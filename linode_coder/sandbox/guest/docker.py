@@ -134,7 +134,8 @@ def execute(container: Container, command: list[str]) -> int:
     if container.status() != "running":
         return fail(f"Error response from daemon: container {data['id']} is not running")
     try:
-        return subprocess.run(command, env=environment_of(data), check=False).returncode
+        environment = {**environment_of(data), "SANDBOX_CONTAINER": container.name}
+        return subprocess.run(command, env=environment, check=False).returncode
     except FileNotFoundError:
         return fail(
             f'OCI runtime exec failed: exec failed: unable to start container process: exec: "{command[0]}": executable '

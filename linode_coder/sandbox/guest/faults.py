@@ -49,6 +49,11 @@ def active(kind: str) -> dict[str, object] | None:
     return next((fault for fault in _present() if fault["kind"] == kind), None)
 
 
+def every(kind: str) -> list[dict[str, object]]:
+    """All faults of this kind."""
+    return [fault for fault in _present() if fault["kind"] == kind]
+
+
 def due(kind: str) -> dict[str, object] | None:
     """The first fault of this kind that has not struck as often as its `count` says."""
     struck = dict(_read(STRUCK))

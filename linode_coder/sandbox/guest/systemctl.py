@@ -44,7 +44,7 @@ def main(arguments: list[str]) -> int:
             unit["active"] = True
             if name == "nvidia-cdi-refresh":
                 nvidia_ctk.generate(["--output=/etc/cdi/nvidia.yaml"])
-            if name == "docker" and command != "start":
+            if name == "nvidia-persistenced" or (name == "docker" and command != "start"):
                 mend("restart_services")
             if name == "ssh":
                 complaint = tell_server({"op": "ssh", "action": command})

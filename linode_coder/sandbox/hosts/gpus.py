@@ -24,7 +24,8 @@ _CARDS: dict[str, dict[str, Any]] = {
         "device_id": "1E3010DE",
         "vbios": "90.02.30.00.02",
         "tlimit": False,
-        "remap": False,
+        "has_remap": False,
+        "ecc_on": True,
     },
     "g2-gpu-rtx4000a": {
         "name": "NVIDIA RTX 4000 Ada Generation",
@@ -37,7 +38,8 @@ _CARDS: dict[str, dict[str, Any]] = {
         "device_id": "27B210DE",
         "vbios": "95.04.5A.00.02",
         "tlimit": True,
-        "remap": True,
+        "has_remap": True,
+        "ecc_on": False,
     },
     "g3-gpu-rtxpro6000-blackwell": {
         "name": "NVIDIA RTX PRO 6000 Blackwell Server Edition",
@@ -50,7 +52,8 @@ _CARDS: dict[str, dict[str, Any]] = {
         "device_id": "2BB510DE",
         "vbios": "98.02.80.00.04",
         "tlimit": True,
-        "remap": True,
+        "has_remap": True,
+        "ecc_on": True,
     },
 }
 _UNKNOWN = _CARDS["g2-gpu-rtx4000a"]

@@ -32,6 +32,8 @@ _COMMANDS = {
     "cloud-init": "cloud_init.py",
     "apt-get": "apt_get.py",
     "journalctl": "journalctl.py",
+    "dmesg": "dmesg.py",
+    **{name: f"host_tools.py {name}" for name in ("df", "lsmod", "lspci", "modprobe", "timedatectl")},
     "nvidia-ctk": "nvidia_ctk.py",
     "reboot": "power.py reboot",
     "shutdown": "power.py shutdown",

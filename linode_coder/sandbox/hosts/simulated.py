@@ -8,6 +8,7 @@ import json
 import logging
 import resource
 import sys
+import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -180,7 +181,7 @@ class SimulatedHosts:
             if kind == "clear":
                 host.faults = []
             else:
-                host.faults = [*host.faults, fault]
+                host.faults = [*host.faults, {"at": time.time(), **fault}]
             if host.running is not None:
                 await self._write_faults(host, host.running)
                 await self._apply_ssh_faults(host, host.running)

@@ -1,0 +1,90 @@
+"""The page docs/checks.md, made from the catalogue of checks and the table of Xids: python -m tests.checks_page"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ansible_collections.linode_coder.gpu.plugins.module_utils.check_catalogue import CHECKS, Check
+from ansible_collections.linode_coder.gpu.plugins.module_utils.xid_catalogue import XIDS
+
+PAGE = Path(__file__).parents[1] / "collections/ansible_collections/linode_coder/gpu/docs/checks.md"
+
+_HEAD = """\
+# Checks
+
+`linode-coder check NAME` looks at a session's VM once, over one SSH connection, and says what is wrong and what to do.
+`linode-coder check --all` looks at every session of the account at the same time. `--json` gives one document,
+`--passed` shows what is fine, too. `ansible-playbook playbooks/check.yml -e session=NAME` does the same without the
+command line.
+
+| word | mark | means | exit code |
+|---|---|---|---|
+| pass | `ok` | as it should be | 0 |
+| warn | `!` | worth knowing; nothing is touched because of it, or only at an idle moment | 0 |
+| unknown | `?` | it could not be looked at: never a reason to heal or to delete anything | 11 |
+| fail | `x` | broken | 6 |
+
+Every source has a time limit of its own, so a hanging `nvidia-smi` costs its 25 seconds and makes the checks that need
+it unknown, not wrong. A failure is seen several times before anything is touched (column *seen*). One token is
+generated to see whether the engine works end to end; what that adds to the engine's counters is taken off again, so that
+looking at a session does not keep it alive.
+
+## Bundles
+
+`linode-coder collect NAME` saves everything the check reads as `NAME.tar.gz`: `nvidia-smi.xml`, `kernel.log`,
+`engine.log`, `metrics.txt`, `container.json`, `models.json` and `host.json`. API keys, tokens and other secrets are taken
+out on the VM, before anything is sent. `linode-coder check --bundle PATH` evaluates such an archive, or a directory with
+any of these files from anywhere, without host, token or network. `kernel.log` may come from `journalctl -k` (also
+`-o json`) or `dmesg`, `nvidia-smi.xml` may hold the error that nvidia-smi printed instead, `container.json` is what
+`docker inspect` prints. An archive with links or with paths that lead out of it is refused.
+
+## The catalogue
+
+A finding may ask for less than its check: the cause decides.
+
+"""
+
+_XID_HEAD = """
+## Xids
+
+What the driver's codes mean on a VM with whole cards. A reset that the vendor asks for becomes a reboot, a bad card
+becomes another VM. Codes that are not in the table are reported as unknown.
+
+"""
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|") or "-"
+
+
+def _rungs(ladder: tuple[str, ...]) -> str:
+    return ", ".join(ladder).replace("_", " ") or "-"
+
+
+def _confirm(check: Check) -> str:
+    probes, seconds = check.confirm
+    return f"{probes} times" + (f" over {seconds} s" if seconds else "")
+
+
+def render() -> str:
+    rows = ["| check | looks at | pass | warn | fail | seen | rungs |", "|---|---|---|---|---|---|---|"]
+    for check in CHECKS.values():
+        cells = (
+            check.what + ": " + check.how,
+            check.passes,
+            check.warns,
+            check.fails,
+            _confirm(check),
+            _rungs(check.ladder),
+        )
+        rows.append(f"| `{check.id}` | " + " | ".join(map(_cell, cells)) + " |")
+    xids = ["| Xid | name | weight | rungs | note |", "|---|---|---|---|---|"]
+    for entry in XIDS.values():
+        cells = (entry.name, entry.severity, _rungs(entry.ladder), entry.note)
+        xids.append(f"| {entry.code} | " + " | ".join(map(_cell, cells)) + " |")
+    return _HEAD + "\n".join(rows) + "\n" + _XID_HEAD + "\n".join(xids) + "\n"
+
+
+if __name__ == "__main__":
+    PAGE.parent.mkdir(exist_ok=True)
+    PAGE.write_text(render())
