@@ -87,6 +87,7 @@ class Run:
         self.outcome = Outcome()
         self.processed = False
         self.bad_hosts = False
+        self.unreached = False
         self.detail = ""
 
     def execute(self) -> Outcome:
@@ -211,6 +212,9 @@ class Run:
         elif kind == "playbook_on_stats":
             self.processed = bool(data.get("processed"))
             self.bad_hosts = bool(data.get("failures") or data.get("dark"))
+            if self.unreached and not self.bad_hosts:
+                # The playbook went on without that host (ignore_unreachable) and reports it itself.
+                self.failure = None
             self.outcome.data = (data.get("artifact_data") or {}).get("linode_coder") or {}
 
     def failed(self, kind: str, data: dict[str, Any]) -> None:
@@ -220,6 +224,7 @@ class Run:
         if isinstance(result.get("failure"), dict):
             self.failure = Failure.from_dict(result["failure"])
         elif kind == "runner_on_unreachable":
+            self.unreached = True
             host_key = re.search("host key verification failed", message, re.IGNORECASE)
             self.failure = Failure(
                 "host_key" if host_key else "unreachable",
