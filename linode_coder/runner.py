@@ -87,7 +87,6 @@ class Run:
         self.outcome = Outcome()
         self.processed = False
         self.bad_hosts = False
-        self.unreached = False
         self.detail = ""
 
     def execute(self) -> Outcome:
@@ -212,19 +211,14 @@ class Run:
         elif kind == "playbook_on_stats":
             self.processed = bool(data.get("processed"))
             self.bad_hosts = bool(data.get("failures") or data.get("dark"))
-            if self.unreached and not self.bad_hosts:
-                # The playbook went on without that host (ignore_unreachable) and reports it itself.
-                self.failure = None
             self.outcome.data = (data.get("artifact_data") or {}).get("linode_coder") or {}
 
     def failed(self, kind: str, data: dict[str, Any]) -> None:
         result = data.get("res") or {}
         message = str(result.get("msg") or "no reason given").strip()
-        self.console.step_done("failed")
         if isinstance(result.get("failure"), dict):
             self.failure = Failure.from_dict(result["failure"])
         elif kind == "runner_on_unreachable":
-            self.unreached = True
             host_key = re.search("host key verification failed", message, re.IGNORECASE)
             self.failure = Failure(
                 "host_key" if host_key else "unreachable",
@@ -238,10 +232,13 @@ class Run:
             self.failure = Failure("internal", f"The step {data.get('task')!r} failed.", cause=message)
 
     def judge(self, result: Any) -> None:
-        """By what happened to the hosts, not by the runner's word."""
-        if self.failure is None and (not self.processed or self.bad_hosts or result is None or result.rc != 0):
+        """By what happened to the hosts, not by the runner's word. What a playbook took care of is no failure."""
+        if self.processed and not self.bad_hosts and result is not None and result.rc == 0:
+            self.failure = None
+        elif self.failure is None:
             self.failure = Failure("internal", f"The playbook {self.name} ended early.")
         if self.failure is not None:
+            self.console.step_done("failed")
             self.failure.remedy = f"{self.failure.remedy or ''} Full log: {self.outcome.log}".strip()
             raise self.failure
 
