@@ -14,6 +14,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.gpu_plans import 
     known_plans,
     plan_of,
 )
+from ansible_collections.linode_coder.gpu.plugins.module_utils.measured_fits import with_measurements
 from ansible_collections.linode_coder.gpu.plugins.module_utils.offers import near
 
 from .config import export_credentials
@@ -54,7 +55,7 @@ def read_market(console: Console, region: str | None = None, with_stock: bool = 
                 field="region",
                 value=region,
             )
-        return Market(known_plans(), note="no prices: there is no API token")
+        return Market(with_measurements(known_plans()), note="no prices: there is no API token")
     from .api import LinodeReader
 
     try:
@@ -66,12 +67,12 @@ def read_market(console: Console, region: str | None = None, with_stock: bool = 
         if region or failure.kind in ("config", "auth"):
             raise
         console.note(f"The API does not answer ({failure.message}), so this is without prices.")
-        return Market(known_plans(), note=f"no prices: {failure.message}")
+        return Market(with_measurements(known_plans()), note=f"no prices: {failure.message}")
     if region:
         _check_region(region, regions)
     prices = {row["id"]: hourly_price(row, region or "") for row in types}
     return Market(
-        [plan_of(row) for row in types],
+        with_measurements([plan_of(row) for row in types]),
         {plan_id: hourly for plan_id, hourly in prices.items() if hourly},
         _stock(availability, [region] if region else [row["id"] for row in regions]),
     )

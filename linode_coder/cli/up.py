@@ -11,6 +11,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.duration import f
 from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
 from ansible_collections.linode_coder.gpu.plugins.module_utils.hub import hub_lookup
 from ansible_collections.linode_coder.gpu.plugins.module_utils.hub_token import hub_token
+from ansible_collections.linode_coder.gpu.plugins.module_utils.measured_fits import record
 from ansible_collections.linode_coder.gpu.plugins.module_utils.quote import find_session, make_quote
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session_name import validate_session_name
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags import MARKER
@@ -33,7 +34,8 @@ def describe_engine(engine: dict[str, Any]) -> list[str]:
         context = fit["context"] or fit["max_context"]
         room = f"context {context} tokens" if context else "context unknown until it runs"
         speed = f", about {fit['decode_tps']:.0f} tokens/s for one user" if fit["decode_tps"] else ""
-        lines.append(f"fit      {room}{speed} (estimates)")
+        source = "as measured before" if fit["measured"] else "estimates"
+        lines.append(f"fit      {room}{speed} ({source})")
         weights = "unknown" if fit["weights_gib"] is None else f"{fit['weights_gib']:.1f}"
         left = "unknown" if fit["kv_gib"] is None else f"{fit['kv_gib']:.1f}"
         lines.append(
@@ -87,6 +89,7 @@ def report(console: Console, view: dict[str, Any], data: dict[str, Any], port: i
         endpoint=endpoint,
         api_key_file=data.get("api_key_file"),
         max_model_len=data.get("max_model_len"),
+        measured=data.get("measured") or {},
     )
     for attempt in data.get("attempts") or []:
         if attempt["outcome"] != "created":
@@ -96,6 +99,9 @@ def report(console: Console, view: dict[str, Any], data: dict[str, Any], port: i
     console.text(f"endpoint  {endpoint}")
     console.text(f"API key   in {data.get('api_key_file')}")
     console.text(f"model     {view['model']}, context {data.get('max_model_len')} tokens")
+    room = (data.get("measured") or {}).get("kv_cache_tokens")
+    if room:
+        console.text(f"KV cache  {room} tokens for all requests together, by the engine's own measure")
     console.text(
         f"billing   {money(view['hourly'])}/h, paid until {view['paid_until']}, lease ends {view['lease_end']}"
     )
@@ -246,6 +252,7 @@ def _run(console: Console, name: str, variables: dict[str, Any]) -> None:
         port = open_tunnel(view)
         console.step_done()
         remember(view, LinodeReader(), outcome.data)
+        record(outcome.data.get("engine") or {}, outcome.data.get("measured") or {})
     except Failure as failure:
         history.ran(name, "up", started, failure.exit_code, None, failure.message)
         if not failure.billing:

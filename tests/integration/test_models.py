@@ -137,6 +137,10 @@ def test_a_large_model_serves_with_the_context_that_was_asked_for(sandbox: Runni
     with urllib.request.urlopen(request, timeout=30) as answer:
         cards = {card["id"]: card["max_model_len"] for card in json.load(answer)["data"]}
     assert cards == {"coder": 65536, "nvidia/MiniMax-M2.7-NVFP4": 65536}
+    # What the engine measured of itself replaces the estimate.
+    tokens = up["measured"]["kv_cache_tokens"]
+    (row,) = document(coder(sandbox, "models", "minimax-m2.7", "--plan", PRO_2, "--json"))["plans"]
+    assert (row["kv_tokens"], row["memory"]["measured"]) == (tokens, True)
     # The context stays as long as nobody asks for another.
     assert document(coder(sandbox, "up", "large", "--converge", "--json"))["changed"] == 0
     other = coder(sandbox, "up", "large", "--model", "gpt-oss-120b", "--json")

@@ -10,7 +10,8 @@ from typing import Any
 
 from .engine_flags import CUDA_VERSION, MIN_DRIVER, engine_environment, engine_flags, utilization_of
 from .gpu_plans import Plan
-from .memory_fit import Fit, fit, largest_tensor_parallel
+from .measured_fits import key_of
+from .memory_fit import Fit, fit, kv_dtype_of, largest_tensor_parallel
 from .model_catalogue import SANDBOX_ORGANISATION, Model, Selection, Variant
 from .model_data import PLAN_DEFAULTS
 
@@ -76,6 +77,7 @@ def on_plan(
             context,
             tensor_parallel=spread,
             utilization=utilization_of(model, variant),
+            measured=plan.measured.get(key_of(variant.id, spread, kv_dtype_of(plan.card))),
         )
         if result.fits is False:
             problem = result.why

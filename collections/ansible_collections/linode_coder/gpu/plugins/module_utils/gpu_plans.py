@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 
@@ -42,6 +43,7 @@ class Plan(NamedTuple):
     memory_mb: int | None
     disk_mb: int | None
     card: Card | None
+    measured: Mapping[str, Any] = {}  # what engines measured here, by variant, spread and cache
 
     @property
     def advised(self) -> bool:

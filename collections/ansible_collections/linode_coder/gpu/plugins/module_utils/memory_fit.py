@@ -99,6 +99,11 @@ def tensor_parallel_problem(tensor_parallel: int, gpus: int, model: Model) -> st
     return None
 
 
+def kv_dtype_of(card: Card) -> str:
+    """What the engine keeps keys and values in on this card."""
+    return "fp8" if card.fp8_kv else "fp16"
+
+
 def kv_bytes(kv_dtype: str) -> int:
     return 1 if kv_dtype == "fp8" else 2
 
@@ -176,7 +181,7 @@ def fit(
 ) -> Fit:
     """Estimate how ``variant`` fits on ``gpus`` cards; ``context`` is what has to fit, if somebody asked for one."""
     spread = tensor_parallel or largest_tensor_parallel(gpus, model.heads)
-    dtype = kv_dtype or ("fp8" if card.fp8_kv else "fp16")
+    dtype = kv_dtype or kv_dtype_of(card)
     element = kv_bytes(dtype)
     measured = measured or Measured()
     usable = card.cuda_gib * utilization

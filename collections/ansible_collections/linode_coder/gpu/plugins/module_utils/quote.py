@@ -12,6 +12,7 @@ from .engine_choice import Engine, best_on_plan, default_model, on_plan
 from .failure import Failure
 from .gpu_plans import Plan, is_gpu_plan, known_plan, plan_of
 from .lease import new_lease, parse_idle
+from .measured_fits import with_measurements
 from .model_catalogue import Selection, catalogue, find
 from .model_data import DEFAULT_MODEL
 from .model_request import Lookup, Request, check_access, make_request, resolve, unlisted
@@ -110,7 +111,8 @@ class _Market:
         self.availability = reader.list("regions/availability")
         self.wanted_regions = regions
         self.min_vram_gb = min_vram_gb
-        self.plans = {row["id"]: plan_of(row) for row in self.types if is_gpu_plan(row)}
+        plans = with_measurements([plan_of(row) for row in self.types if is_gpu_plan(row)])
+        self.plans = {plan.id: plan for plan in plans}
 
     def offers(self, plans: list[str], suits: set[str] | None = None) -> list[Offer]:
         return build_offers(
@@ -217,9 +219,9 @@ def _left_out(request: Request, engines: list[Engine], market: _Market, wanted: 
 
 def _existing_plan(reader: Reader, plan_id: str) -> Plan | None:
     plan = known_plan(plan_id)
-    if plan is not None:
-        return plan
-    return next((plan_of(row) for row in reader.list("linode/types") if row["id"] == plan_id), None)
+    if plan is None:
+        plan = next((plan_of(row) for row in reader.list("linode/types") if row["id"] == plan_id), None)
+    return with_measurements([plan])[0] if plan else None
 
 
 def _existing_engine(reader: Reader, existing: dict[str, Any], request: Request, lookup: Lookup) -> Engine | None:
