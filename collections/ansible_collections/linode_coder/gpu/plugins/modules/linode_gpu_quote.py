@@ -98,7 +98,7 @@ quote:
       elements: dict
       returned: success
     left_out:
-      description: Plans that were named and are not offered, each with its reason in RV(quote.left_out[].why).
+      description: Plans that were named and are not offered, each with C(plan) and C(why).
       type: list
       elements: dict
       returned: success
