@@ -460,7 +460,7 @@ def show_logs(
     places = {}
     for key, container in containers.items():
         raw = container.log.read_bytes() if container.log.exists() else b""
-        lines = raw.splitlines()
+        lines = raw.split(b"\n")[:-1]  # not splitlines: progress bars have carriage returns
         places[key] = len(raw)
         if begin is not None:
             lines = [line for line in lines if moment(line.split(b" ", 1)[0].decode()[:26] + "Z") >= begin]
@@ -473,7 +473,7 @@ def show_logs(
             begin_at = places[key] if len(raw) >= places[key] else 0
             fresh = raw[begin_at : raw.rfind(b"\n") + 1]
             places[key] = begin_at + len(fresh)
-            for line in fresh.splitlines():
+            for line in fresh.split(b"\n")[:-1]:
                 _say(key[0], line, stamped)
     return 0
 

@@ -120,7 +120,7 @@ def _scopes(answers: Answers) -> Finding:
     granted = set(str(answers.scopes).replace(",", " ").split())
 
     def has(scope: str) -> bool:
-        resource, _, level = scope.partition(":")
+        resource, _colon, level = scope.partition(":")
         return (
             "*" in granted
             or f"{resource}:read_write" in granted
