@@ -12,7 +12,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 help:
 	@echo 'make demo           bring a session up in the local sandbox, ask it something, show the cost, take it down'
 	@echo 'make test           lint, types, unit, integration and sanity tests'
-	@echo 'make test-molecule  molecule scenarios on sandbox hosts'
+	@echo 'make test-molecule  molecule scenarios on sandbox hosts, those of the roles on docker hosts'
 	@echo 'make test-docker    integration tests on docker hosts (root, docker.io, mmdebstrap)'
 	@echo "make test-foreign   the SDK's own integration tests against the sandbox"
 	@echo 'make test-newest    unit and some integration tests on the newest ansible-core, where a newer Python is here'
@@ -60,7 +60,7 @@ test-foreign: $(BIN)/.complete
 	$(BIN)/python tests/foreign_sdk.py
 
 test-molecule: $(BIN)/.complete
-	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python tests/molecule_in_sandbox.py
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python tests/with_docker.py $(BIN)/python tests/molecule_in_sandbox.py $(SCENARIO)
 
 test-newest: $(BIN)/.complete
 	@$(BIN)/python tests/newest.py
