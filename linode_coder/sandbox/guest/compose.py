@@ -77,7 +77,7 @@ class Project:
         self.directory = directory
         path = file or directory / "compose.yaml"
         try:
-            text = path.read_text()
+            text = sys.stdin.read() if path == Path("-") else path.read_text()
         except OSError as error:
             raise ComposeError(f"open {path}: {(error.strerror or str(error)).lower()}") from error
         if re.search(r"(?<!\$)\$(?!\$)", text):
@@ -324,7 +324,7 @@ def config(project: Project, options: dict[str, object], named: list[str]) -> in
     elif "--images" in options:
         print("\n".join(str(definition["image"]) for definition in services.values()))
     elif "--quiet" not in options and "-q" not in options:
-        print(yaml.safe_dump({"name": project.name, "services": services}), end="")
+        print(yaml.safe_dump({"name": project.name, "services": services}).replace("$", "$$"), end="")
     return 0
 
 

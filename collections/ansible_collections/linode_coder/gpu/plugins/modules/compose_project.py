@@ -94,8 +94,8 @@ class Project:
         self.docker = module.get_bin_path("docker", required=True)
         self.base = [self.docker, "compose", "--project-directory", self.directory]
 
-    def compose(self, *arguments):
-        code, out, err = self.module.run_command([*self.base, *arguments])
+    def compose(self, *arguments, data=None):
+        code, out, err = self.module.run_command([*self.base, *arguments], data=data)
         if code:
             failure = Failure(
                 "unhealthy",
@@ -107,8 +107,12 @@ class Project:
         return out
 
     def wanted(self, only):
-        """Service -> hash, of the services that are meant."""
-        lines = [line.split() for line in self.compose("config", "--hash", "*").splitlines() if line.strip()]
+        """Service -> hash, of the services that are meant.
+
+        Containers carry the hash of what env_file says as well, which `config --hash` leaves out unless it is resolved first.
+        """
+        hashes = self.compose("--file", "-", "config", "--hash", "*", data=self.compose("config"))
+        lines = [line.split() for line in hashes.splitlines() if line.strip()]
         return {name: digest for name, digest in lines if not only or name in only}
 
     def outdated(self, row):
