@@ -1,0 +1,142 @@
+"""The main job through the command line and the playbooks, on a docker host."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from linode_coder.sandbox.hosts.docker_cli import DockerCli
+from linode_coder.sandbox.hosts.docker_hosts import LABEL, remove_all
+from tests.sandbox_fixture import RunningSandbox, start_sandbox
+
+ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSandbox]:
+    directory = tmp_path_factory.mktemp("docker")
+    hosts = directory / "home/state/sandbox/docker-hosts"
+    try:
+        with start_sandbox(directory, hosts="docker") as running:
+            yield running
+    finally:
+        asyncio.run(remove_all(DockerCli(), hosts))
+
+
+def run(sandbox: RunningSandbox, *command: str) -> str:
+    done = subprocess.run(
+        [str(BIN / command[0]), *command[1:]],
+        env={**sandbox.env, "PATH": f"{BIN}{os.pathsep}{sandbox.env['PATH']}"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        stdin=subprocess.DEVNULL,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def session(sandbox: RunningSandbox) -> dict[str, Any]:
+    lines = run(sandbox, "linode-coder", "up", "demo", "--yes", "--json").splitlines()
+    return dict(json.loads(lines[-1]))
+
+
+def on_host(sandbox: RunningSandbox, command: str) -> str:
+    """What the session's VM says to a shell command."""
+    out = run(sandbox, "ansible", "demo", "-m", "ansible.builtin.shell", "-a", command)
+    return out.partition(">>\n")[2].strip()
+
+
+def answered_tokens(sandbox: RunningSandbox, endpoint: str) -> int:
+    key = (sandbox.home / "state/sessions/demo/api_key").read_text().strip()
+    body = {"model": "openai/gpt-oss-20b", "max_tokens": 4, "messages": [{"role": "user", "content": "Hello"}]}
+    request = urllib.request.Request(
+        f"{endpoint}/chat/completions",
+        json.dumps(body).encode(),
+        {"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return int(json.loads(answer.read())["usage"]["completion_tokens"])
+
+
+def test_up_serves_through_the_tunnel(sandbox: RunningSandbox, session: dict[str, Any]) -> None:
+    assert answered_tokens(sandbox, session["endpoint"]) > 0
+    assert on_host(sandbox, "docker inspect --format '{{ '{{.State.Status}}' }}' vllm-vllm-1 vllm-proxy-1").split() == [
+        "running",
+        "running",
+    ]
+
+
+def test_a_second_up_changes_nothing(sandbox: RunningSandbox, session: dict[str, Any]) -> None:
+    out = run(sandbox, "ansible-playbook", "playbooks/up.yml", "-e", "session=demo")
+    assert "changed=0" in out.split("PLAY RECAP")[1]
+    for line in out.split("PLAY RECAP")[1].splitlines():
+        assert "changed=" not in line or "changed=0 " in line, out
+
+
+def test_nothing_but_ssh_listens_to_the_world(sandbox: RunningSandbox, session: dict[str, Any]) -> None:
+    listening = [
+        line.split()[3] for line in on_host(sandbox, "ss --listening --tcp --numeric --no-header").splitlines()
+    ]
+    own = ("127.", "[::1]", "169.254.169.254", "192.0.2.80")
+    assert {address.rpartition(":")[2] for address in listening if not address.startswith(own)} == {"22"}
+
+
+def test_the_gpu_stays_when_systemd_reads_its_units(sandbox: RunningSandbox, session: dict[str, Any]) -> None:
+    """Devices outside of what systemd knows of a container are taken from it at that moment."""
+    in_container = "docker exec vllm-vllm-1 nvidia-smi -L"
+    before = on_host(sandbox, in_container)
+    assert before.startswith("GPU 0")
+    assert on_host(sandbox, f"systemctl daemon-reload && {in_container}") == before
+    # It can tell: a container that was not given the GPUs is refused by the same devices.
+    refused = (
+        "docker run --rm --network none -v /dev:/dev -v /etc/sandbox:/etc/sandbox:ro -v /usr/bin/nvidia-smi:/usr/bin/nvidia-smi:ro "
+        "--entrypoint nvidia-smi vllm/vllm-openai:v0.33.0 -L || true"
+    )
+    assert "Unknown Error" in on_host(sandbox, refused)
+
+
+def test_a_reboot_comes_back_serving(sandbox: RunningSandbox, session: dict[str, Any]) -> None:
+    boot = on_host(sandbox, "cat /proc/sys/kernel/random/boot_id")
+    run(
+        sandbox,
+        "ansible",
+        "localhost",
+        "-m",
+        "linode_coder.gpu.linode_gpu_instance",
+        "-a",
+        "session=demo state=rebooted",
+    )
+    assert on_host(sandbox, "cat /proc/sys/kernel/random/boot_id") != boot
+    deadline = time.monotonic() + 300
+    while True:
+        endpoint = json.loads(run(sandbox, "linode-coder", "use", "demo", "--json"))["endpoint"]
+        try:
+            assert answered_tokens(sandbox, endpoint) > 0
+        except OSError:
+            assert time.monotonic() < deadline, on_host(sandbox, "docker ps --all; docker logs --tail 20 vllm-vllm-1")
+            time.sleep(1)
+        else:
+            break
+
+
+def test_down_leaves_nothing(sandbox: RunningSandbox, session: dict[str, Any]) -> None:
+    run(sandbox, "linode-coder", "down", "demo", "--yes")
+    directory = sandbox.home / "state/sandbox/docker-hosts"
+    for kind in ("container", "volume"):
+        everything = ["--all"] if kind == "container" else []
+        command = ["docker", kind, "ls", *everything, "--quiet", "--filter", f"label={LABEL}={directory}"]
+        assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == ""
