@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Healing through the real playbook on a simulated host: a fault, the rung it asks for, and a token that proves it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.sandbox_fixture import RunningSandbox, start_sandbox
+
+ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+HOST = "lc-main-1"
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSandbox]:
+    with start_sandbox(tmp_path_factory.mktemp("heal"), hosts="simulated") as running:
+        runtime = Path(tempfile.mkdtemp(prefix="lc-", dir="/dev/shm"))
+        running.env["XDG_RUNTIME_DIR"] = str(runtime)
+        done = coder(running, "up", "main", "--yes", "--json")
+        assert done.returncode == 0, done.stderr
+        yield running
+        coder(running, "down", "main", "--yes")
+        shutil.rmtree(runtime)
+
+
+def coder(sandbox: RunningSandbox, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(BIN / "linode-coder"), *arguments],
+        env=sandbox.env,
+        cwd="/",
+        capture_output=True,
+        text=True,
+        timeout=280,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def start(sandbox: RunningSandbox, *more: str) -> subprocess.Popen[str]:
+    """One pass of the playbook."""
+    environment = {
+        **sandbox.env,
+        "PATH": f"{BIN}{os.pathsep}{sandbox.env['PATH']}",
+        "ANSIBLE_SHOW_CUSTOM_STATS": "1",
+        "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
+    }
+    return subprocess.Popen(
+        ["ansible-playbook", "-i", ",", "playbooks/heal.yml", "-e", "session=main", *more],
+        env=environment,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def report_of(process: subprocess.Popen[str]) -> dict[str, Any]:
+    """What the playbook reported with set_stats."""
+    out, _nothing = process.communicate(timeout=280)
+    assert process.returncode == 0, out
+    stats = out.partition("CUSTOM STATS: ")[2].partition("RUN: ")[2]
+    return dict(json.JSONDecoder().raw_decode(stats)[0]["linode_coder"]["report"])
+
+
+def heal(sandbox: RunningSandbox, *more: str) -> dict[str, Any]:
+    """One pass without its waiting times."""
+    return report_of(start(sandbox, "-e", "heal_patience=0", *more))
+
+
+def heal_once_it_fails(sandbox: RunningSandbox) -> dict[str, Any]:
+    """An engine takes a moment to die, and another one until it is seen to die again and again."""
+    for _look in range(8):
+        report = heal(sandbox)
+        if report["step"]:
+            return report
+        assert report["stop"]["reason"] in ("nothing", "blind", "confirm"), report["stop"]
+        time.sleep(1)
+    raise AssertionError(report["stop"])
+
+
+def history(sandbox: RunningSandbox) -> list[dict[str, Any]]:
+    done = coder(sandbox, "heal", "main", "--history", "--json")
+    assert done.returncode == 0, done.stderr
+    return list(json.loads(done.stdout)["attempts"])
+
+
+def broken_start(**how: str) -> list[dict[str, Any]]:
+    """The engine dies once, and does not start again."""
+    return [{"kind": "engine_start_fails", **how}, {"kind": "engine_crash", "count": 1, "text": "Segmentation fault"}]
+
+
+SEGFAULT = {"text": "Fatal Python error: Segmentation fault", "stage": "load"}
+# In this order: the second one is the trouble of the first one again, so its turn is the next rung.
+ROWS: tuple[tuple[str, list[dict[str, Any]], str], ...] = (
+    ("an engine that died is restarted", broken_start(**SEGFAULT, until="restart_container"), "restart_container"),
+    (
+        "the same again: its container is made anew",
+        broken_start(**SEGFAULT, until="recreate_container"),
+        "recreate_container",
+    ),
+    ("an engine that runs out of memory gets another setting", broken_start(cause="no_kv_room"), "change_parameters"),
+    (
+        "a Docker that does not answer is restarted",
+        [{"kind": "docker_down", "until": "restart_services"}],
+        "restart_services",
+    ),
+    ("a lost GPU comes back with a reboot", [{"kind": "gpu_lost"}], "reboot"),
+)
+
+
+@pytest.mark.parametrize(("name", "faults", "rung"), ROWS, ids=[row[0] for row in ROWS])
+def test_each_fault_is_healed_by_its_rung(
+    sandbox: RunningSandbox, name: str, faults: list[dict[str, Any]], rung: str
+) -> None:
+    for fault in faults:
+        sandbox.fault(host=HOST, **fault)
+    report = heal_once_it_fails(sandbox)
+    sandbox.fault(kind="clear", host=HOST)
+    assert report["step"], report["stop"]
+    assert (report["step"]["rung"], report["outcome"]) == (rung, "healed"), report
+    newest = history(sandbox)[-1]
+    assert (newest["rung"], newest["outcome"], newest["acted"]) == (rung, "healed", True)
+
+
+def test_a_configuration_error_is_told_and_nothing_is_touched(sandbox: RunningSandbox) -> None:
+    before = len(history(sandbox))
+    for fault in broken_start(cause="gated"):
+        sandbox.fault(host=HOST, **fault)
+    for _look in range(8):
+        done = coder(sandbox, "heal", "main", "--patience", "0", "--json", "--yes")
+        if done.returncode:
+            break
+        time.sleep(1)
+    sandbox.fault(kind="clear", host=HOST)
+    error = json.loads(done.stdout.splitlines()[-1])["error"]
+    assert (done.returncode, error["kind"]) == (6, "unhealthy"), done.stdout
+    assert "config error" in error["message"] and "licence" in error["remedy"]
+    assert len(history(sandbox)) == before
+
+
+def test_of_two_at_once_one_acts_and_the_other_stands_down(sandbox: RunningSandbox) -> None:
+    before = len(history(sandbox))
+    sandbox.fault(host=HOST, kind="docker_down", until="restart_services")
+    # With some patience: what another watcher has begun a moment ago is its own to judge.
+    reports = [report_of(one) for one in [start(sandbox, "-e", "heal_patience=0.2") for _watcher in range(2)]]
+    sandbox.fault(kind="clear", host=HOST)
+    acted = [one for one in reports if one["attempt"]]
+    assert [one["outcome"] for one in acted] == ["healed"], reports
+    assert {one["stop"]["reason"] for one in reports if not one["attempt"]} <= {
+        "busy",
+        "pending",
+        "nothing",
+        "cooldown",
+    }
+    assert len(history(sandbox)) == before + 1
