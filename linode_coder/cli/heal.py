@@ -50,7 +50,8 @@ def heal(
     view = pick(all_sessions(LinodeReader()), name)
     session = str(view["name"])
     if past:
-        show_history(console, session, read_record(view))
+        tags = LinodeReader().get(f"linode/instances/{view['linode_id']}")["tags"]
+        show_history(console, session, read_record(view).with_tags(tags))
         return
     variables: dict[str, Any] = {"session": session, "heal_policy": max_rung, "heal_patience": patience}
     if ack:
@@ -118,6 +119,8 @@ def conclude(console: Console, view: dict[str, Any], report: dict[str, Any]) -> 
         return
     if step and report["outcome"] == "healed":
         console.text(f"Healed: {step['rung']} helped, {name} has generated a token.")
+        if step["rung"] == "recreate_vm":
+            console.text(f'It has another address now: eval "$(linode-coder use {name})"')
         return
     if step:
         failing = [Finding.from_dict(row) for row in report["findings"] if row["severity"] == "fail"]

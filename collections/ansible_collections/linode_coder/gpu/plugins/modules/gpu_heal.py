@@ -49,6 +49,22 @@ options:
   policy:
     description: V(off), V(alert), V(container), V(host), V(vm), or the highest rung that may be taken.
     type: str
+    choices:
+      - "off"
+      - alert
+      - container
+      - host
+      - vm
+      - restart_container
+      - recreate_container
+      - change_parameters
+      - restart_services
+      - regenerate_cdi
+      - reload_driver
+      - reset_gpu
+      - reboot
+      - power_cycle
+      - recreate_vm
     default: vm
   patience:
     description: Factor on every waiting time.
@@ -132,127 +148,16 @@ breaker:
   sample: null
 """
 
-import contextlib
-import fcntl
-import os
 import secrets
-import signal
-import subprocess
-import time
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.failure import Failure
 from ..module_utils.heal_guest import Healer
 from ..module_utils.heal_ladder import CAPS, ORDER, Policy, Step, verdict
+from ..module_utils.heal_machine import Machine
 from ..module_utils.heal_world import findings_of, world_of
 from ..module_utils.linode_module import fail
-
-
-def process_start(pid):
-    """When the process with this number began, in ticks, to tell it from a later one; None when there is none."""
-    try:
-        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
-            return file.read().rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
-        return None
-
-
-def replace_file(path, text, mode=0o600):
-    """Write a file so that a crash leaves the old one or the new one."""
-    temporary = f"{path}.{os.getpid()}.new"
-    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
-
-
-class Machine:
-    """This VM, for ``heal_guest``."""
-
-    def __init__(self, params):
-        self.record = os.path.join(params["state_dir"], "attempts.jsonl")
-        self.lock = os.path.join(params["run_dir"], "heal.lock")
-        self.config = os.path.join(params["project_dir"], "vllm.yaml")
-
-    def now(self):
-        return int(time.time())
-
-    def boot_id(self):
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-            return file.read().strip()
-
-    def read_record(self):
-        try:
-            with open(self.record, encoding="utf-8", errors="surrogateescape") as file:
-                return file.read()
-        except FileNotFoundError:
-            return ""
-        except OSError as error:
-            raise Failure("unhealthy", f"{self.record} cannot be read.", cause=str(error)) from error
-
-    def write_record(self, text, keep):
-        os.makedirs(os.path.dirname(self.record), mode=0o755, exist_ok=True)
-        with open(os.open(self.record, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as file:
-            file.truncate(keep)
-            file.seek(keep)
-            file.write(text.encode("utf-8", "surrogateescape"))
-            file.flush()
-            os.fsync(file.fileno())
-
-    def set_record_aside(self):
-        os.replace(self.record, f"{self.record}.{self.now()}")
-
-    def swap_lock(self, change):
-        os.makedirs(os.path.dirname(self.lock), mode=0o755, exist_ok=True)
-        with open(os.open(self.lock, os.O_RDWR | os.O_CREAT, 0o600), "r+", encoding="utf-8") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            text = change(file.read())
-            if text is not None:
-                file.seek(0)
-                file.truncate()
-                file.write(text)
-
-    def identity(self):
-        return {"pid": os.getpid(), "start": process_start(os.getpid())}
-
-    def alive(self, holder):
-        return process_start(holder.get("pid")) == holder.get("start") is not None
-
-    def read_config(self):
-        try:
-            with open(self.config, encoding="utf-8") as file:
-                return file.read()
-        except FileNotFoundError:
-            return None
-
-    def write_config(self, text):
-        replace_file(self.config, text, os.stat(self.config).st_mode & 0o777)
-
-    def run(self, argv, timeout):
-        """In a process group of its own, which is killed when time is up; a process stuck in the kernel is left behind."""
-        environment = {**os.environ, "LC_ALL": "C.UTF-8", "NO_COLOR": "1"}
-        try:
-            process = subprocess.Popen(
-                list(argv),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                env=environment,
-            )
-        except OSError as error:
-            return 127, str(error)
-        try:
-            output, _nothing = process.communicate(timeout=timeout)
-        except subprocess.TimeoutExpired:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.communicate(timeout=5)
-            return 124, f"no end after {timeout:.0f} s"
-        return process.returncode, output.decode("utf-8", "replace")
 
 
 def work(module, healer, result):
@@ -312,7 +217,7 @@ def main():
     )
     result = {"changed": False, "step": None, "stop": None, "attempt": None, "attempts": [], "breaker": None}
     try:
-        machine = Machine(module.params)
+        machine = Machine(*(module.params[name] for name in ("project_dir", "state_dir", "run_dir")))
         healer = Healer(machine, module.params["owner"], secrets.token_hex(8), module.params["project_dir"])
         work(module, healer, result)
         try:

@@ -46,6 +46,22 @@ options:
   policy:
     description: V(off), V(alert), V(container), V(host), V(vm), or the highest rung that may be taken.
     type: str
+    choices:
+      - "off"
+      - alert
+      - container
+      - host
+      - vm
+      - restart_container
+      - recreate_container
+      - change_parameters
+      - restart_services
+      - regenerate_cdi
+      - reload_driver
+      - reset_gpu
+      - reboot
+      - power_cycle
+      - recreate_vm
     default: vm
   patience:
     description: Factor on every waiting time.
