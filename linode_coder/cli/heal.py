@@ -15,6 +15,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.heal_ladder impor
 
 from .. import history
 from ..api import LinodeReader
+from ..config import read
 from ..console import Console, confirm, money, table
 from ..lock import session_lock
 from ..sessions import all_sessions, pick
@@ -30,7 +31,9 @@ def heal(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the next rung and what it costs, do nothing.")
     ] = False,
-    max_rung: Annotated[str, typer.Option(help="Highest group of rungs: container, host or vm.")] = "vm",
+    max_rung: Annotated[
+        str | None, typer.Option(help="Highest group of rungs: container, host or vm (default: the configuration's).")
+    ] = None,
     ack: Annotated[bool, typer.Option("--ack", help="You looked after it: let healing start anew.")] = False,
     past: Annotated[bool, typer.Option("--history", help="Show what was tried.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before a reboot or more.")] = False,
@@ -39,6 +42,7 @@ def heal(
 ) -> None:
     """Take the next rung of the remedy ladder, and prove that it helped."""
     console = Console(as_json)
+    max_rung = str(read().values["heal"]) if max_rung is None else max_rung
     if max_rung not in CAPS:
         raise Failure(
             "usage",

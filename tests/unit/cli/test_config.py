@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.linode_coder.gpu.plugins.module_utils import heal_ladder
 from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
 from hypothesis import given
 from hypothesis import strategies as st
@@ -223,6 +224,10 @@ def test_no_dotenv_breaks_the_reader(tmp_path_factory: pytest.TempPathFactory, t
         text, encoding="utf-8", errors="surrogatepass" if any("\ud800" <= c <= "\udfff" for c in text) else "strict"
     )
     config_files.read_dotenv(path)
+
+
+def test_healing_knows_the_policies() -> None:
+    assert config.HEAL_POLICIES == heal_ladder.CAPS
 
 
 def test_the_page_lists_every_setting() -> None:
