@@ -8,12 +8,12 @@ from typing import Annotated
 import typer
 from ansible_collections.linode_coder.gpu.plugins.module_utils.duration import format_duration
 from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
-from ansible_collections.linode_coder.gpu.plugins.module_utils.paths import session_dir
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session_name import validate_session_name
 
 from .. import history
 from ..api import LinodeReader
 from ..console import Console, confirm, money
+from ..leftovers import forget_vm
 from ..lock import session_lock
 from ..sessions import all_sessions, pick
 
@@ -53,7 +53,6 @@ def down(
             f"linode-coder down {session}",
         )
     from ..runner import run_playbook
-    from ..tunnel import close
 
     started = time.time()
     with session_lock(session):
@@ -63,10 +62,7 @@ def down(
         except Failure as failure:
             history.ran(session, "down", started, failure.exit_code, None, failure.message)
             raise
-        tunnel_closed = close(session)
-        # The key and the record are of a VM that is gone; the port stays the session's.
-        for leftover in ("api_key", "applied.json"):
-            (session_dir(session) / leftover).unlink(missing_ok=True)
+        tunnel_closed = forget_vm(session)
     data = {key: value for key, value in outcome.data.items() if key not in ("schema", "command")}
     history.ran(session, "down", started, 0, not data["already_gone"], None)
     if data["session"]:

@@ -16,7 +16,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.quote import find
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session_name import validate_session_name
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags import MARKER
 
-from .. import history
+from .. import history, watchers
 from ..api import LinodeReader
 from ..config import WrongValue, load, public_keys
 from ..console import Console, confirm, money
@@ -61,7 +61,7 @@ def describe(quote: dict[str, Any]) -> list[str]:
         f"price    {money(quote['hourly'])} per started hour, at most {money(quote['cost_to_lease_end'])} to the end of the "
         f"lease in {format_duration(left + 30)}",
         f"idle     {idle}; hard cap {quote['hard_cap']}, worst case {money(quote['cost_to_cap'])}",
-        "watcher  none is known: nothing deletes this VM by itself, take it down when you are done",
+        f"watcher  {watchers.describe(watchers.last_pass(), int(time.time()))}",
     ]
 
 

@@ -136,3 +136,158 @@ def test_extend_moves_the_end_up_to_the_cap(sandbox: RunningSandbox) -> None:
     assert error_of(coder(sandbox, "extend", "nobody", "1h", "--json"))["exit_code"] == 9
     assert decode(tags_of(sandbox, vm)).lease_end == before.lease_end + 3600
     api(sandbox, "DELETE", f"linode/instances/{vm['id']}")
+
+
+def play(sandbox: RunningSandbox, name: str, **extra: Any) -> subprocess.CompletedProcess[str]:
+    given = [part for key, value in extra.items() for part in ("-e", f"{key}={value}")]
+    return subprocess.run(
+        ["ansible-playbook", f"playbooks/{name}.yml", *given],
+        cwd=ROOT,
+        env=sandbox.env,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+
+
+def watch(sandbox: RunningSandbox, code: int = 0, *more: str) -> dict[str, Any]:
+    """One pass of the command: its result."""
+    done = coder(sandbox, "watchdog", "--once", "--json", *more)
+    assert done.returncode == code, done.stdout + done.stderr
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    return next(event for event in events if event["event"] == "result")
+
+
+def deletions(sandbox: RunningSandbox) -> list[str]:
+    """Labels in the deletions that the account's events know, also the refused ones."""
+    events = api(sandbox, "GET", "account/events?page_size=500")["data"]
+    return sorted(event["entity"]["label"] for event in events if event["action"] == "linode_delete")
+
+
+def test_two_looks_end_a_lease_and_nothing_else(sandbox: RunningSandbox) -> None:
+    over, kept = make(sandbox, "over", lease=-60), make(sandbox, "kept")
+    stranger = make(sandbox, "stranger", tags=["linode-coder"], label="database")
+    first = watch(sandbox)
+    assert list(first["marked"]) == ["lc-over-1"] and "its lease ends" in first["marked"]["lc-over-1"]
+    assert set(first["unobserved"]) == {"lc-over-1", "lc-kept-1"}
+    doom = decode(tags_of(sandbox, over)).doom
+    assert doom is not None and doom >= time.time() + 500
+    again = watch(sandbox)
+    assert (again["marked"], again["deleted"], again["changed"]) == ({}, [], 0)
+    assert decode(tags_of(sandbox, over)).doom == doom
+    mark(sandbox, over, time.time() - 5)
+    # As AWX would run it.
+    last = play(sandbox, "watchdog")
+    assert last.returncode == 0, last.stdout + last.stderr
+    assert "1 started hour(s), $0.52" in last.stdout
+    assert [exists(sandbox, vm) for vm in (over, kept, stranger)] == [False, True, True]
+    assert tags_of(sandbox, stranger) == ["linode-coder"]
+    for vm in (kept, stranger):
+        api(sandbox, "DELETE", f"linode/instances/{vm['id']}")
+
+
+def test_a_lease_that_ends_while_the_api_is_down_is_ended_later_and_the_hours_are_told(sandbox: RunningSandbox) -> None:
+    vm = make(sandbox, "outage", lease=-60)
+    mark(sandbox, vm, time.time() - 5)
+    for spec in (
+        {"kind": "error", "on": "* /**", "status": 503, "count": None},
+        {"kind": "reset", "on": "* /**", "count": None},
+        {"kind": "unauthorized", "on": "GET /linode/instances", "count": None},
+    ):
+        sandbox.fault(**spec)
+        error = error_of(coder(sandbox, "watchdog", "--once", "--json"))
+        assert error["exit_code"] in (4, 5)
+        sandbox.clear_faults()
+        assert exists(sandbox, vm)
+    # Asked for, the answer lost, and then nothing more to be learned: not called gone.
+    sandbox.fault(kind="error_after_commit", on="DELETE /linode/instances/{id}", status=502)
+    sandbox.fault(kind="unauthorized", on="GET /linode/instances/{id}", count=None, skip=1)
+    failed = coder(sandbox, "watchdog", "--once", "--json")
+    error = error_of(failed)
+    assert (error["kind"], error["exit_code"]) == ("auth", 4)
+    assert "is billing at $0.52/h" in error["billing"][0]
+    assert '"deleted": []' in failed.stdout
+    sandbox.clear_faults()
+    # It went in the meantime; nothing is left to do, and nothing is invented.
+    assert watch(sandbox)["deleted"] == [] and not exists(sandbox, vm)
+
+    vm = make(sandbox, "outage2", lease=-60)
+    mark(sandbox, vm, time.time() - 5)
+    sandbox.fault(kind="error", on="DELETE /linode/instances/{id}", status=500)
+    # A 500 says nothing, and the VM shows no sign of it: asked for once more.
+    gone = watch(sandbox)["deleted"]
+    assert [(row["label"], row["hours"], row["cost"]) for row in gone] == [("lc-outage2-1", 1, 0.52)]
+    shown = result_of(coder(sandbox, "list", "--all", "--json"))["gone"]
+    assert {row["name"]: row["hours"] for row in shown}["outage2"] == 1
+
+
+def test_a_lock_is_respected_and_reported(sandbox: RunningSandbox) -> None:
+    vm = make(sandbox, "locked", lease=-60)
+    mark(sandbox, vm, time.time() - 5)
+    lock = api(sandbox, "POST", "locks", {"entity_type": "linode", "entity_id": vm["id"], "lock_type": "cannot_delete"})
+    before = deletions(sandbox)
+    for _ in range(2):
+        seen = watch(sandbox)
+        assert "cannot_delete" in seen["blocked"]["lc-locked-1"] and "keeps billing" in seen["blocked"]["lc-locked-1"]
+        assert seen["deleted"] == []
+    assert deletions(sandbox) == before
+    api(sandbox, "DELETE", f"locks/{lock['id']}")
+    assert [row["label"] for row in watch(sandbox)["deleted"]] == ["lc-locked-1"]
+
+
+def test_a_wrong_clock_deletes_nothing(sandbox: RunningSandbox) -> None:
+    vm = make(sandbox, "skewed", lease=-60)
+    mark(sandbox, vm, time.time() - 5)
+    sandbox.fault(kind="skewed_date", on="* /**", delay=400, count=None)
+    seen = watch(sandbox)
+    assert "behind the API's" in seen["blocked"]["lc-skewed-1"]
+    assert seen["skew"] < -390
+    assert exists(sandbox, vm)
+    sandbox.clear_faults()
+    assert [row["label"] for row in watch(sandbox)["deleted"]] == ["lc-skewed-1"]
+
+
+def test_busy_is_waited_for(sandbox: RunningSandbox) -> None:
+    vm = make(sandbox, "busy", lease=-60)
+    mark(sandbox, vm, time.time() - 5)
+    sandbox.fault(kind="rate_limited", on="DELETE /linode/instances/{id}", retry_after=1)
+    sandbox.fault(kind="rate_limited", on="GET /linode/instances", retry_after=1)
+    assert [row["label"] for row in watch(sandbox)["deleted"]] == ["lc-busy-1"]
+
+
+def test_one_pass_deletes_only_so_many(sandbox: RunningSandbox) -> None:
+    vms = [make(sandbox, f"many{number}", lease=-60) for number in range(3)]
+    for vm in vms:
+        mark(sandbox, vm, time.time() - 5)
+    first = watch(sandbox, 0, "--max-deletions", "1")
+    assert (len(first["deleted"]), len(first["deferred"])) == (1, 2)
+    assert len(watch(sandbox)["deleted"]) == 2
+
+
+def test_five_watchers_at_once_delete_once(sandbox: RunningSandbox) -> None:
+    doomed, kept = make(sandbox, "doomed", lease=-60), make(sandbox, "alive")
+    mark(sandbox, doomed, time.time() - 5)
+    fresh = make(sandbox, "fresh", lease=-60)
+    before = deletions(sandbox)
+    command = [str(BIN / "linode-coder"), "watchdog", "--once", "--json"]
+    watchers = [
+        subprocess.Popen(
+            command,
+            env={**sandbox.env, "LINODE_CODER_HOME": str(sandbox.home.parent / f"node{number}")},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(5)
+    ]
+    for watcher in watchers:
+        out, err = watcher.communicate(timeout=280)
+        assert watcher.returncode == 0, out + err
+    assert not exists(sandbox, doomed)
+    assert deletions(sandbox) == sorted([*before, "lc-doomed-1"])
+    marks = [tag for tag in tags_of(sandbox, fresh) if tag.startswith("lc:doom:")]
+    assert len(marks) == 1
+    assert decode(tags_of(sandbox, kept)).doom is None
+    for vm in (fresh, kept):
+        api(sandbox, "DELETE", f"linode/instances/{vm['id']}")

@@ -7,7 +7,9 @@ import json
 import logging
 import socket
 import struct
+import time
 from collections.abc import Callable
+from email.utils import formatdate
 from typing import Any
 from urllib.parse import unquote
 
@@ -90,6 +92,9 @@ async def answer(sandbox: Sandbox, request: web.Request) -> web.StreamResponse:
         headers["X-OAuth-Scopes"] = caller.scopes
         body = await _body(request, route)
         await _delay(sandbox, request.method, path, body)
+        skewed = sandbox.faults.strike(("skewed_date",), request.method, unquote(path), body)
+        if skewed is not None:
+            headers["Date"] = formatdate(time.time() + skewed.delay, usegmt=True)
         _break_before(sandbox, request.method, path, body)
         headers.update(sandbox.limits.spend(caller.key, route.limit))
         require(caller, route.scope)

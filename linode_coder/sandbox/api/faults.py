@@ -21,6 +21,7 @@ KINDS: dict[str, str] = {
     "reset": "connection reset before anything is done",
     "reset_after_commit": "connection reset although the request was carried out",
     "delay": "--delay seconds before the request is carried out",
+    "skewed_date": "the Date header of the answer is --delay seconds ahead",
     "slow_boot": "the next boot takes --delay seconds longer",
     "boot_failure": "the next boot fails and the instance stays offline",
     "metadata_unavailable": "the metadata service of the instance answers 503",

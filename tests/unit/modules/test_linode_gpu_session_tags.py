@@ -65,7 +65,7 @@ def test_extending_moves_the_end_and_takes_a_mark_back(api: ScriptedLinode, run:
     assert decode(row["tags"]).lease_end == end + 1800
     assert "team-red" in row["tags"]
     until = done["session"]["lease_end"]
-    assert run("linode_gpu_session_tags", session="demo", until=until)["changed"] is False
+    assert run("linode_gpu_session_tags", session="demo", extend_until=until)["changed"] is False
     over = run("linode_gpu_session_tags", session="demo", extend="2h")["failure"]
     assert (over["kind"], over["field"]) == ("refused", "extend")
     assert decode(row["tags"]).lease_end == end + 1800

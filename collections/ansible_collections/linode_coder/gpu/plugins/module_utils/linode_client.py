@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 import traceback
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from .api_errors import classify, from_transport
@@ -44,17 +45,33 @@ class _TimedSession:
 class LinodeApi:
     """The calls this collection makes. Reads are repeated on 408, 429 and 5xx; writes never are."""
 
-    def __init__(self, token: str | None, api_url: str | None, ca_path: str | None, timeout: float = 30) -> None:
+    def __init__(
+        self,
+        token: str | None,
+        api_url: str | None,
+        ca_path: str | None,
+        timeout: float = 30,
+        version: str = "v4",
+    ) -> None:
         self._client = LinodeClient(
             token_from(token),
-            base_url=api_base(api_url) + "/v4",
+            base_url=f"{api_base(api_url)}/{version}",
             user_agent="linode_coder",
             retry=False,
             ca_path=ca_path or None,
             page_size=PAGE_SIZE,
         )
+        self._client.session.hooks["response"].append(self._note_date)
         self._client.session = _TimedSession(self._client.session, timeout)
         self.requests = 0
+        # Seconds that this machine's clock is ahead of the API's, by the last answer; None when it did not say.
+        self.skew: float | None = None
+
+    def _note_date(self, response: Any, *_args: Any, **_kwargs: Any) -> None:
+        try:
+            self.skew = time.time() - parsedate_to_datetime(response.headers["Date"]).timestamp()
+        except (KeyError, ValueError, TypeError):
+            self.skew = None
 
     def _call(self, method: str, path: str, data: Any = None, x_filter: Any = None) -> Any:
         self.requests += 1

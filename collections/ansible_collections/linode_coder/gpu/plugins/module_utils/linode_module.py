@@ -29,7 +29,12 @@ def fail(module: AnsibleModule, failure: Failure, **result: Any) -> None:
     module.fail_json(msg=message, failure=failure.as_dict(), **result)
 
 
-def run(spec: dict[str, Any], work: Callable[[AnsibleModule, LinodeApi, dict[str, Any]], None], **options: Any) -> None:
+def run(
+    spec: dict[str, Any],
+    work: Callable[[AnsibleModule, LinodeApi, dict[str, Any]], None],
+    version: str = "v4",
+    **options: Any,
+) -> None:
     """Run an API module: ``work`` fills the result dict, which is returned on success and on failure."""
     module = AnsibleModule(argument_spec={**API_SPEC, **spec}, supports_check_mode=True, **options)
     if LINODE_API4_ERROR:
@@ -37,7 +42,7 @@ def run(spec: dict[str, Any], work: Callable[[AnsibleModule, LinodeApi, dict[str
     result: dict[str, Any] = {"changed": False}
     params = module.params
     try:
-        api = LinodeApi(params["api_token"], params["api_url"], params["ca_path"], params["api_timeout"])
+        api = LinodeApi(params["api_token"], params["api_url"], params["ca_path"], params["api_timeout"], version)
         work(module, api, result)
     except Failure as failure:
         fail(module, failure, **result)

@@ -227,6 +227,20 @@ def _keep(view: dict[str, Any], clock: IdleClock | None, marked: int | None, for
     return Decision("unmark", f"{label} is no longer to be deleted.")
 
 
+def superseded(views: list[dict[str, Any]], now: int) -> set[str]:
+    """Labels of VMs whose session a newer one has been serving for a while: a replacement died before its last step."""
+    newest: dict[str, int] = {}
+    for view in views:
+        settled = view["status"] == "running" and now - parse_time(view["created"]) >= ORPHAN_GRACE_S
+        if view["name"] and view["generation"] is not None and settled:
+            newest[view["name"]] = max(newest.get(view["name"], 0), view["generation"])
+    return {
+        view["label"]
+        for view in views
+        if view["name"] and view["generation"] is not None and view["generation"] < newest.get(view["name"], 0)
+    }
+
+
 def budget(sessions: int, most: int | None = None) -> int:
     """Deletions that one pass may make: a wrong reading must not take everything at once."""
     return most if most is not None else max(3, sessions // 2)

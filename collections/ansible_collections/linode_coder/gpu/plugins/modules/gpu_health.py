@@ -131,7 +131,6 @@ bundle:
   sample: {"nvidia-smi.xml": "...", "kernel.log": "..."}
 """
 
-import fcntl
 import json
 import os
 import re
@@ -146,6 +145,7 @@ from ansible.module_utils.urls import open_url
 from ..module_utils import probe, vllm_metrics
 from ..module_utils.health import evaluate
 from ..module_utils.kernel_log import last_cursor
+from ..module_utils.own_tokens import OwnTokens
 from ..module_utils.scrub import scrub
 
 KERNEL_LINES = "5000"
@@ -195,41 +195,6 @@ class Engine:
         except (OSError, ValueError) as failure:
             status, text, error = None, "", str(getattr(failure, "reason", failure))
         return {"status": status, "text": text, "seconds": round(time.monotonic() - began, 2), "error": error}
-
-
-class OwnTokens:
-    """What our own questions added to the counters of the engine that runs now, shared by everybody who looks."""
-
-    def __init__(self, directory):
-        self.path = Path(directory) / "canary.json"
-        self.lock = Path("/run/linode-coder/canary.lock")
-
-    def __enter__(self):
-        self.lock.parent.mkdir(parents=True, exist_ok=True)
-        self.file = self.lock.open("a", encoding="ascii")
-        fcntl.flock(self.file, fcntl.LOCK_EX)
-        return self
-
-    def __exit__(self, *_error):
-        self.file.close()
-
-    def of(self, process_start):
-        try:
-            kept = json.loads(read_text(self.path) or "{}")
-            own = kept if kept.get("process_start") == process_start else {}
-            return {name: int(own.get(name) or 0) for name in ("prompt_tokens", "generation_tokens", "requests")}
-        except (ValueError, AttributeError, TypeError):
-            return {"prompt_tokens": 0, "generation_tokens": 0, "requests": 0}
-
-    def add(self, process_start, usage):
-        total = self.of(process_start)
-        total["prompt_tokens"] += int(usage.get("prompt_tokens") or 0)
-        total["generation_tokens"] += int(usage.get("completion_tokens") or 0)
-        total["requests"] += 1
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        new = self.path.with_suffix(".new")
-        new.write_text(json.dumps({"process_start": process_start, **total}), encoding="ascii")
-        new.replace(self.path)
 
 
 def look_at_engine(params, engine, allow_canary):

@@ -30,7 +30,7 @@ options:
   extend:
     description: How long to extend the lease by, counted from its end. Takes a mark for deletion back.
     type: str
-  until:
+  extend_until:
     description:
       - When the lease is to end, for example V(18:30) or V(2026-12-24T18:30Z). Never shortens it.
       - Takes a mark for deletion back.
@@ -131,8 +131,8 @@ def write_for_good(api, instance, clocks):
 def clock_changes(params, tags, now):
     """What of the clocks is to change: the lease's end, the mark, the pause."""
     changes = {}
-    if params["extend"] or params["until"]:
-        end = extended(Lease(tags.lease_end, tags.hard_cap), now, params["extend"], params["until"])
+    if params["extend"] or params["extend_until"]:
+        end = extended(Lease(tags.lease_end, tags.hard_cap), now, params["extend"], params["extend_until"])
         changes.update(lease_end=end, doom=None)
     if params["pause"] == "clear":
         changes["pause"] = None
@@ -202,7 +202,7 @@ def main():
             "next_host_key": {"type": "str", "no_log": False},
             "model": {"type": "str"},
             "extend": {"type": "str"},
-            "until": {"type": "str"},
+            "extend_until": {"type": "str"},
             "pause": {"type": "str"},
             "idle": {"type": "str"},
         },

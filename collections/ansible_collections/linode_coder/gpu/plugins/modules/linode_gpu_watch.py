@@ -1,0 +1,370 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, linode_coder contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: linode_gpu_watch
+short_description: End sessions whose lease is over or that nobody uses
+version_added: 0.1.0
+description:
+  - Finds the VMs of all sessions by their tags, and decides for each whether it stays, is marked for deletion, or goes.
+  - A first look marks the VM. A later one deletes it, at the earliest ten minutes after that, when the reason still
+    holds for the tags as they are then and for the use as it was just observed.
+  - Any number of watchers may run this at the same moment.
+  - Only a 404 counts as gone. Whatever fails is reported in RV(failures) and left to the next pass.
+extends_documentation_fragment:
+  - linode_coder.gpu.linode
+  - linode_coder.gpu.linode.attributes
+options:
+  session:
+    description: Only this session.
+    type: str
+  observations:
+    description:
+      - What was just seen on the VMs. A VM without an entry, or with one without a clock, could not be read, so it is
+        not idle.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      label:
+        description: Label of the Linode.
+        type: str
+        required: true
+      clock:
+        description: Its idle clock, RV(linode_coder.gpu.session_activity#module:clock).
+        type: dict
+  interval:
+    description: After how many seconds this watcher looks again.
+    type: int
+    default: 300
+  delete:
+    description:
+      - Labels of the VMs that may be deleted now if that is still decided. Use it with observations that are fresh.
+    type: list
+    elements: str
+    default: []
+  max_deletions:
+    description: How many VMs one pass may delete. Three, or half of them when that is more, if not set.
+    type: int
+  account:
+    description: EUUID of the account that the sessions were made in. Nothing is touched in any other account.
+    type: str
+  wait_timeout:
+    description: Seconds to wait until the deleted VMs are gone.
+    type: int
+    default: 300
+"""
+
+EXAMPLES = r"""
+- name: Decide
+  linode_coder.gpu.linode_gpu_watch:
+    observations: "{{ observed }}"
+  register: pass
+
+- name: Delete what is due
+  linode_coder.gpu.linode_gpu_watch:
+    observations: "{{ observed_again }}"
+    delete: "{{ pass.due }}"
+"""
+
+RETURN = r"""
+sessions:
+  description: The views of the VMs with the decision on each.
+  returned: success
+  type: list
+  elements: dict
+  sample: [{"label": "lc-demo-1", "decision": {"action": "keep", "cause": "idle", "at": "2027-01-15T08:50:00Z"}}]
+due:
+  description: Labels of VMs that are to be deleted now.
+  returned: success
+  type: list
+  elements: str
+  sample: ["lc-demo-1"]
+marked:
+  description: What was marked for deletion now, by label, and why.
+  returned: success
+  type: dict
+  sample: {"lc-demo-1": "lc-demo-1 will be deleted after 2027-01-15T08:50:00Z because its lease ends."}
+unmarked:
+  description: What is no longer marked.
+  returned: success
+  type: dict
+  sample: {}
+blocked:
+  description: What stays and bills although it should go, because of a lock or a wrong clock.
+  returned: success
+  type: dict
+  sample: {}
+deferred:
+  description: Labels that are due and were left to the next pass, since one pass deletes only so many.
+  returned: success
+  type: list
+  elements: str
+  sample: []
+deleted:
+  description: The VMs that are gone, with the hours and dollars that they cost.
+  returned: success
+  type: list
+  elements: dict
+  sample: [{"label": "lc-demo-1", "name": "demo", "hours": 3, "cost": 1.56, "cause": "lease"}]
+failures:
+  description: What could not be done, by label.
+  returned: success
+  type: dict
+  sample: {}
+skew:
+  description: Seconds that the control node's clock is ahead of the API's.
+  returned: when the API says its time
+  type: float
+  sample: 0.4
+account:
+  description: EUUID of the account, when the token may read it.
+  returned: success
+  type: str
+  sample: E1AF5EEC-526F-487D-B317EBEB34C87D71
+"""
+
+import time
+
+from ..module_utils.cost import parse_time
+from ..module_utils.failure import Failure
+from ..module_utils.idle_clock import IdleClock, start_overdue
+from ..module_utils.linode_module import run
+from ..module_utils.session_tags import MARKER, decode, with_doom
+from ..module_utils.session_view import session_view
+from ..module_utils.watch_decision import budget, decide, superseded, why
+
+POLL_S = 1.0
+# Seconds after which a deletion whose answer was lost, and that shows no effect, is asked for once more.
+DELETE_AGAIN_S = 5
+
+
+class Watch:
+    def __init__(self, module, api, result):
+        self.check = module.check_mode
+        self.warn = module.warn
+        self.params = module.params
+        self.api = api
+        self.result = result
+        result.update(sessions=[], due=[], marked={}, unmarked={}, blocked={}, deferred=[], deleted=[], failures={})
+        self.clocks = {row["label"]: self.clock(row) for row in module.params["observations"]}
+
+    def clock(self, observation):
+        if not observation["clock"]:
+            return None
+        try:
+            return IdleClock.from_dict(observation["clock"])
+        except ValueError as error:
+            self.warn(f"The idle clock of {observation['label']} says nothing: {error}")
+            return None
+
+    def check_account(self):
+        """Nothing is touched in another account than the one that was asked for."""
+        wanted = self.params["account"]
+        try:
+            self.result["account"] = self.api.get("account")["euuid"]
+        except Failure as failure:
+            if wanted or failure.kind not in ("scope", "auth"):
+                raise
+            self.result["account"] = None
+        if wanted and self.result["account"] != wanted:
+            raise Failure(
+                "conflict",
+                f"The token opens account {self.result['account']}, but the sessions were made in {wanted}.",
+                remedy="Use a token of that account. Nothing was changed.",
+                field="account",
+                value=self.result["account"],
+            )
+
+    def look(self):
+        """Every VM with our marker, as it is now."""
+        rows = [row for row in self.api.list("linode/instances", {"tags": MARKER}) if decode(row["tags"]).ours]
+        self.replaced = superseded([session_view(row, int(time.time())) for row in rows], int(time.time()))
+        wanted = self.params["session"]
+        return [row for row in rows if wanted in (None, decode(row["tags"]).session)]
+
+    def decide(self, row):
+        now = int(time.time())
+        view = session_view(row, now)
+        clock = self.clocks.get(row["label"])
+        decision = decide(view, clock, now, self.api.skew, self.params["interval"], row["label"] in self.replaced)
+        return view, decision
+
+    def again(self, row, action):
+        """The VM read again and decided upon again: it, or None when ``action`` is no longer what is decided."""
+        try:
+            fresh = self.api.get(f"linode/instances/{row['id']}")
+        except Failure as failure:
+            if failure.kind == "not_found":
+                return None
+            raise
+        if not decode(fresh["tags"]).ours or self.decide(fresh)[1].action != action:
+            return None
+        return fresh
+
+    # -- marks -----------------------------------------------------------------------------------------------------
+
+    def note(self, row, decision):
+        """Write or remove the mark, right after the tags were read: they can only be replaced as a whole."""
+        fresh = row if self.check else self.again(row, decision.action)
+        if fresh is None:
+            return
+        decision = self.decide(fresh)[1]
+        if not self.check:
+            body = {"tags": with_doom(fresh["tags"], decision.doom)}
+            try:
+                self.api.when_free(lambda: self.api.put(f"linode/instances/{row['id']}", body))
+            except Failure as failure:
+                if failure.kind == "not_found":
+                    return
+                if failure.kind != "ambiguous":
+                    raise
+                # Whether it is there is seen by the next pass.
+                self.warn(f"Whether the mark of {row['label']} was written is not known: {failure.cause}")
+        self.result["changed"] = True
+        self.result["marked" if decision.action == "mark" else "unmarked"][row["label"]] = decision.sentence
+
+    # -- deletions -------------------------------------------------------------------------------------------------
+
+    def delete(self, row):
+        """Ask for the deletion if it is still decided: whether it is on its way. Only a 404 later on counts."""
+        fresh = self.again(row, "delete")
+        if fresh is None:
+            return False
+        try:
+            self.api.when_free(lambda: self.api.delete(f"linode/instances/{row['id']}"))
+        except Failure as failure:
+            if failure.kind not in ("ambiguous", "not_found"):
+                raise
+        self.result["changed"] = True
+        return True
+
+    def wait_gone(self, row, deadline):
+        """When the API answered 404; Failure when it does not in time. A lost request is sent again."""
+        asked = time.monotonic()
+        while True:
+            try:
+                status = self.api.get(f"linode/instances/{row['id']}")["status"]
+            except Failure as failure:
+                if failure.kind == "not_found":
+                    return int(time.time())
+                raise
+            if time.monotonic() > deadline:
+                raise Failure(
+                    "timeout",
+                    f"{row['label']} is still {status} although its deletion was asked for.",
+                    remedy="The next pass asks again.",
+                )
+            if status != "deleting" and time.monotonic() - asked > DELETE_AGAIN_S:
+                asked = time.monotonic()
+                self.delete(row)
+            time.sleep(POLL_S)
+
+    def gone(self, row, when, cause):
+        view = session_view(row, max(when, parse_time(row["created"])))
+        reason = why(cause, self.clocks.get(row["label"]))
+        cost = "at an unknown price" if view["cost_so_far"] is None else f"${view['cost_so_far']:.2f}"
+        self.result["deleted"].append(
+            {
+                **{key: view[key] for key in ("label", "name", "linode_id", "plan", "region", "created", "hourly")},
+                "hours": view["started_hours"],
+                "cost": view["cost_so_far"],
+                "cause": cause,
+                "reason": reason,
+                "sentence": f"{row['label']} is deleted because {reason}: {view['started_hours']} started hour(s), {cost}.",
+            }
+        )
+
+    def failed(self, row, failure):
+        view = session_view(row, int(time.time()))
+        price = f"${view['hourly']:.2f}/h" if view["hourly"] else "an unknown price"
+        failure.billing = failure.billing or (f"Linode {row['label']} ({row['id']}) is billing at {price}",)
+        self.result["failures"][row["label"]] = failure.as_dict()
+
+    # -- a pass ----------------------------------------------------------------------------------------------------
+
+    def one(self, row):
+        """Decide on a VM and do what needs no further look: whether its deletion was asked for."""
+        view, decision = self.decide(row)
+        clock = self.clocks.get(row["label"])
+        overdue = start_overdue(parse_time(view["created"]), int(time.time()), clock)
+        self.result["sessions"].append(
+            {
+                **view,
+                "decision": decision.as_dict(),
+                "idle_s": round(clock.idle_s) if clock and clock.started else None,
+                "hung": clock.hung if clock else None,
+                # Whether it serves, or should have served long ago: then what fails is to be healed.
+                "settled": overdue or (clock is not None and clock.started),
+                "start_overdue": overdue,
+            }
+        )
+        if decision.action in ("mark", "unmark"):
+            self.note(row, decision)
+        elif decision.action in ("blocked", "refused"):
+            self.result["blocked"][row["label"]] = decision.sentence
+        elif decision.action == "delete":
+            self.result["due"].append(row["label"])
+            if row["label"] in self.params["delete"]:
+                if self.left < 1:
+                    self.result["deferred"].append(row["label"])
+                else:
+                    self.left -= 1
+                    return decision.cause if not self.check and self.delete(row) else None
+        return None
+
+    def sweep(self):
+        self.check_account()
+        rows = self.look()
+        self.left = budget(len(rows), self.params["max_deletions"])
+        asked = []
+        # What costs most first.
+        for row in sorted(rows, key=lambda row: (-(decode(row["tags"]).hourly_micros or 0), row["label"])):
+            try:
+                cause = self.one(row)
+            except Failure as failure:
+                self.failed(row, failure)
+            else:
+                if cause:
+                    asked.append((row, cause))
+        deadline = time.monotonic() + self.params["wait_timeout"]
+        for row, cause in asked:
+            try:
+                self.gone(row, self.wait_gone(row, deadline), cause)
+            except Failure as failure:
+                self.failed(row, failure)
+        self.result["skew"] = self.api.skew
+        self.result["diff"] = {"before": {}, "after": {"marked": self.result["marked"], "due": self.result["due"]}}
+
+
+def work(module, api, result):
+    Watch(module, api, result).sweep()
+
+
+def main():
+    run(
+        {
+            "session": {"type": "str"},
+            "observations": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {"label": {"type": "str", "required": True}, "clock": {"type": "dict"}},
+            },
+            "interval": {"type": "int", "default": 300},
+            "delete": {"type": "list", "elements": "str", "default": []},
+            "max_deletions": {"type": "int"},
+            "account": {"type": "str"},
+            "wait_timeout": {"type": "int", "default": 300},
+        },
+        work,
+        # Only there does a Linode say that somebody locked it.
+        version="v4beta",
+    )
+
+
+if __name__ == "__main__":
+    main()

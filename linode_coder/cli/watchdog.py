@@ -1,0 +1,216 @@
+"""linode-coder watchdog: look after every session of the account, once or until interrupted."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from ansible_collections.linode_coder.gpu.plugins.module_utils.duration import format_duration, parse_duration
+from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
+
+from .. import console as output
+from .. import history, watchers
+from ..console import Console, money
+from ..leftovers import forget_vm
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+HEAL = ("off", "alert", "container", "host")
+MIN_INTERVAL_S, MAX_INTERVAL_S = 60, 3600
+
+
+def interval_seconds(text: str) -> int:
+    seconds = parse_duration(text, "interval")
+    if not MIN_INTERVAL_S <= seconds <= MAX_INTERVAL_S:
+        raise Failure(
+            "usage",
+            f"interval {text!r} is not between 1 minute and 1 hour.",
+            remedy="5m is a good one: the last ten minutes of a paid hour are not missed then.",
+            field="interval",
+            value=text,
+        )
+    return seconds
+
+
+@app.callback(invoke_without_command=True)
+def watchdog(
+    ctx: typer.Context,
+    once: Annotated[bool, typer.Option("--once", help="One pass, for a timer.")] = False,
+    interval: Annotated[str, typer.Option(help="Time between two passes.")] = "5m",
+    max_deletions: Annotated[int | None, typer.Option(min=0, help="Most VMs that one pass deletes.")] = None,
+    heal: Annotated[
+        str, typer.Option(help="Highest rung of healing: off, alert, container or host; a new VM only by `heal`.")
+    ] = "host",
+    env_file: Annotated[
+        Path | None, typer.Option(help="File of mode 0600 with LINODE_TOKEN=... and more, for a timer.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON lines of events.")] = False,
+) -> None:
+    """Watch every session of the account: warn, and delete what is over or idle."""
+    if ctx.invoked_subcommand is not None:
+        return
+    seconds = interval_seconds(interval)
+    if heal not in HEAL:
+        raise Failure(
+            "usage",
+            f"heal {heal!r} is none of {', '.join(HEAL)}.",
+            remedy="To have a VM replaced, run: linode-coder heal NAME",
+            field="heal",
+            value=heal,
+        )
+    if env_file is not None:
+        from ..watch_timer import load_environment
+
+        load_environment(env_file)
+    console = Console(as_json)
+    variables = {"interval": seconds, "heal": heal, "max_deletions": max_deletions, "watcher": watchers.identity()}
+    while True:
+        started = time.time()
+        failure = one_pass(console, variables, started)
+        if once:
+            if failure:
+                raise failure
+            return
+        if failure:
+            # The next pass tries again: an outage of the API must not end the watch.
+            console.failure(failure)
+        pause = max(0.0, started + seconds - time.time())
+        console.note(f"Next pass in {format_duration(pause)}.")
+        time.sleep(pause)
+
+
+def one_pass(console: Console, variables: dict[str, Any], started: float) -> Failure | None:
+    """Run the playbook, record and show what it did; its failure, if it had one."""
+    from ..runner import Run
+
+    run = Run("watchdog", {key: value for key, value in variables.items() if value is not None}, console)
+    failure = None
+    try:
+        run.execute()
+    except Failure as error:
+        failure = error
+    data = run.outcome.data
+    failures = [Failure.from_dict(found) for found in (data.get("failures") or {}).values()]
+    if failures:
+        failure = failures[0]
+        failure.billing = tuple(line for found in failures for line in found.billing)
+    watchers.record_pass(variables["interval"], failure is None)
+    record(data, started)
+    show(console, data, run.outcome.changed)
+    if failure is None and run.outcome.log and not run.outcome.changed:
+        run.outcome.log.unlink(missing_ok=True)  # every few minutes one that says nothing
+    return failure
+
+
+def record(data: dict[str, Any], started: float) -> None:
+    """Into the history, and off this machine what belonged to VMs that are gone."""
+    try:
+        history.saw(data.get("sessions") or [], data.get("account"))
+        for gone in data.get("deleted") or []:
+            history.ended(gone["linode_id"], gone["hours"], gone["cost"])
+            history.ran(gone["name"] or gone["label"], "watchdog", started, 0, True, gone["sentence"])
+        names = {view["label"]: view["name"] or view["label"] for view in data.get("sessions") or []}
+        for what in ("marked", "unmarked", "blocked"):
+            for label, sentence in (data.get(what) or {}).items():
+                history.ran(names[label], "watchdog", started, 0, what != "blocked", sentence)
+    except (sqlite3.Error, OSError) as error:
+        # The record failed, not the watch.
+        Console(as_json=False).note(f"The session history could not be written: {error}")
+    for gone in data.get("deleted") or []:
+        if gone["name"]:
+            forget_vm(gone["name"])
+
+
+def show(console: Console, data: dict[str, Any], changed: int) -> None:
+    console.event("result", **{key: value for key, value in data.items() if key != "schema"}, changed=changed)
+    sessions = data.get("sessions") or []
+    for what in ("marked", "unmarked", "blocked"):
+        for sentence in (data.get(what) or {}).values():
+            console.text(sentence)
+    for gone in data.get("deleted") or []:
+        console.text(gone["sentence"])
+    for label, report in (data.get("healing") or {}).items():
+        done = report["message"] or (report["stop"] or {}).get("message")
+        if report["attempt"] or (report["stop"] or {}).get("reason") not in (None, "nothing"):
+            console.text(f"{label}: {report['outcome'] or 'not healed'}{': ' + done if done else ''}")
+    for label in data.get("deferred") or []:
+        console.text(f"{label} is due too, and is left to the next pass: one pass deletes only so many.")
+    hourly = sum(view["hourly"] or 0 for view in sessions)
+    unseen = data.get("unobserved") or {}
+    blind = f", {len(unseen)} could not be read" if unseen else ""
+    if data and output.verbosity >= 0:
+        console.text(f"Watched {len(sessions)} session(s), {money(hourly)}/h{blind}.")
+
+
+@app.command()
+def install(
+    systemd: Annotated[bool, typer.Option("--systemd", help="A timer of your systemd.")] = False,
+    cron: Annotated[bool, typer.Option("--cron", help="An entry in your crontab.")] = False,
+    interval: Annotated[str, typer.Option(help="Time between two passes.")] = "5m",
+    only_print: Annotated[bool, typer.Option("--print", help="Show what would be written, write nothing.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
+) -> None:
+    """Run the watchdog by a timer of this user, with the token in a file of mode 0600."""
+    from .. import watch_timer
+
+    seconds = interval_seconds(interval)
+    if systemd == cron:
+        raise Failure("usage", "Say which timer to use.", remedy="Either --systemd or --cron.", field="systemd")
+    console = Console(as_json)
+    texts = watch_timer.systemd_units(seconds) if systemd else {"crontab": watch_timer.cron_lines(seconds)}
+    kind = "systemd" if systemd else "cron"
+    env_file = watch_timer.environment_file()
+    if only_print:
+        if as_json:
+            console.result({"command": "watchdog install", "kind": kind, "files": texts, "env_file": str(env_file)})
+            return
+        for name, text in texts.items():
+            console.text(f"# {name}\n{text}")
+        return
+    made = watch_timer.write_environment()
+    if systemd:
+        watch_timer.install_systemd(seconds)
+    else:
+        watch_timer.install_cron(seconds)
+    if as_json:
+        console.result(
+            {
+                "command": "watchdog install",
+                "kind": kind,
+                "interval": seconds,
+                "env_file": str(env_file),
+                "env_made": made,
+            }
+        )
+        return
+    console.text(f"A {kind} timer of this user watches every {format_duration(seconds)} from now on.")
+    console.text(f"token     in {env_file}" + (", written from this environment" if made else ", as it was"))
+    if systemd:
+        console.text("note      it stops when you log out, unless: loginctl enable-linger")
+    console.text("note      while this machine is off or asleep, nothing is deleted; AWX or a server does better")
+    console.text("undo      linode-coder watchdog uninstall")
+
+
+@app.command()
+def uninstall(as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False) -> None:
+    """Remove the timers that install wrote, and the file with the token."""
+    from .. import watch_timer
+
+    console = Console(as_json)
+    removed = [
+        kind
+        for kind, had in (("systemd", watch_timer.uninstall_systemd()), ("cron", watch_timer.uninstall_cron()))
+        if had
+    ]
+    env_file = watch_timer.environment_file()
+    had_file = env_file.exists()
+    env_file.unlink(missing_ok=True)
+    if as_json:
+        console.result({"command": "watchdog uninstall", "removed": removed, "env_file_removed": had_file})
+        return
+    console.text(f"Removed: {', '.join(removed)}." if removed else "No timer was installed.")
+    if had_file:
+        console.text(f"The file with the token is gone: {env_file}")

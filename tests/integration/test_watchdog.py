@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The watchdog on a session that serves: what is use and what is not, through real SSH and the real metrics page."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags import with_doom
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session_view import session_view
+
+from tests.sandbox_fixture import RunningSandbox, start_sandbox
+
+BIN = Path(sys.executable).parent
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSandbox]:
+    with start_sandbox(tmp_path_factory.mktemp("watchdog"), hosts="simulated") as running:
+        running.env["ANSIBLE_HOME"] = str(running.home.parent / "ansible")
+        yield running
+
+
+def coder(sandbox: RunningSandbox, *arguments: str, codes: tuple[int, ...] = (0,)) -> dict[str, Any]:
+    done = subprocess.run(
+        [str(BIN / "linode-coder"), *arguments, "--json"],
+        env=sandbox.env,
+        cwd="/",
+        capture_output=True,
+        text=True,
+        timeout=280,
+        stdin=subprocess.DEVNULL,
+    )
+    assert done.returncode in codes, done.stdout[-2000:] + done.stderr
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+def api(sandbox: RunningSandbox, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+    request = urllib.request.Request(
+        f"{sandbox.url}v4/{path}",
+        data=None if body is None else json.dumps(body).encode(),
+        headers={"Authorization": f"Bearer {sandbox.env['LINODE_TOKEN']}", "Content-Type": "application/json"},
+        method=method,
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return json.load(answer)
+
+
+@pytest.fixture(scope="module")
+def up(sandbox: RunningSandbox) -> dict[str, Any]:
+    return coder(sandbox, "up", "watched", "--yes")
+
+
+def on_vm(sandbox: RunningSandbox, script: str) -> str:
+    """The output of a Python program on the VM."""
+    code = (
+        "import sys; from linode_coder.tunnel import ssh_command; import json, os;"
+        "os.execvp('ssh', [*ssh_command(json.loads(sys.argv[1])), 'python3 -'])"
+    )
+    view = session_view(api(sandbox, "GET", "linode/instances")["data"][0], int(time.time()))
+    done = subprocess.run(
+        [sys.executable, "-c", code, json.dumps(view)],
+        env=sandbox.env,
+        input=script,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def clock(sandbox: RunningSandbox) -> dict[str, Any]:
+    return dict(json.loads(on_vm(sandbox, "print(open('/var/lib/linode-coder/activity.json').read())"))["clock"])
+
+
+def age(sandbox: RunningSandbox, seconds: int) -> None:
+    """What the VM's clock would say after so much time without a token."""
+    on_vm(
+        sandbox,
+        "import json, pathlib\n"
+        "path = pathlib.Path('/var/lib/linode-coder/activity.json')\n"
+        "record = json.loads(path.read_text())\n"
+        f"record['clock']['idle_s'] = {seconds}\n"
+        "path.write_text(json.dumps(record))\n",
+    )
+
+
+def ask(up: dict[str, Any]) -> None:
+    request = urllib.request.Request(
+        f"{up['endpoint']}/completions",
+        data=json.dumps({"model": up["session"]["model"], "prompt": "hello", "max_tokens": 4}).encode(),
+        headers={
+            "Authorization": f"Bearer {Path(up['api_key_file']).read_text().strip()}",
+            "Content-Type": "application/json",
+        },
+    )
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        assert json.load(answer)["usage"]["completion_tokens"] > 0
+
+
+def watch(sandbox: RunningSandbox, *more: str) -> dict[str, Any]:
+    return coder(sandbox, "watchdog", "--once", "--heal", "off", *more)
+
+
+def test_tokens_are_use_and_looking_is_not(sandbox: RunningSandbox, up: dict[str, Any]) -> None:
+    seen = watch(sandbox)
+    assert (seen["unobserved"], seen["failures"], seen["changed"]) == ({}, {}, 0)
+    assert clock(sandbox)["started"] is True
+    age(sandbox, 1000)
+    # A check generates a token of its own, which is no use. A watcher of another machine shares the clock.
+    coder(sandbox, "check", "watched", codes=(0, 6, 11))
+    again = watch(sandbox)["sessions"][0]
+    assert again["idle_s"] >= 1000
+    ask(up)
+    assert watch(sandbox)["sessions"][0]["idle_s"] == 0
+
+
+def test_an_idle_session_is_marked_its_use_takes_the_mark_back_and_a_crash_is_not_idle(
+    sandbox: RunningSandbox, up: dict[str, Any]
+) -> None:
+    # A watcher that looks every half hour may delete at any time of the paid hour.
+    hourly = ("--interval", "30m")
+    age(sandbox, 46 * 60)
+    marked = watch(sandbox, *hourly)
+    assert "nobody has used it for 46 min" in marked["marked"]["lc-watched-1"]
+    notice = on_vm(sandbox, "print(open('/run/motd.d/60-linode-coder').read())")
+    assert "will be deleted after" in notice
+    ask(up)
+    assert list(watch(sandbox, *hourly)["unmarked"]) == ["lc-watched-1"]
+    assert on_vm(sandbox, "import os; print(os.path.exists('/run/motd.d/60-linode-coder'))").strip() == "False"
+
+    age(sandbox, 46 * 60)
+    watch(sandbox, *hourly)
+    instance = api(sandbox, "GET", "linode/instances")["data"][0]
+    due = with_doom(instance["tags"], int(time.time()) - 5)
+    api(sandbox, "PUT", f"linode/instances/{instance['id']}", {"tags": due})
+    on_vm(
+        sandbox,
+        "import subprocess; subprocess.run(['docker', 'compose', '--project-directory', '/opt/linode-coder/vllm', 'stop'], check=True)",
+    )
+    crashed = watch(sandbox, *hourly)
+    assert (crashed["deleted"], crashed["sessions"][0]["decision"]["action"]) == ([], "wait")
+    on_vm(
+        sandbox,
+        "import subprocess; subprocess.run(['docker', 'compose', '--project-directory', '/opt/linode-coder/vllm', 'start'], check=True)",
+    )
+    deadline = time.monotonic() + 120
+    while not clock_readable(sandbox, *hourly):
+        assert time.monotonic() < deadline
+    # The restart counts as use, once.
+    assert clock(sandbox)["idle_s"] < 120
+    age(sandbox, 50 * 60)
+    watch(sandbox, *hourly)
+    instance = api(sandbox, "GET", "linode/instances")["data"][0]
+    due = with_doom(instance["tags"], int(time.time()) - 5)
+    api(sandbox, "PUT", f"linode/instances/{instance['id']}", {"tags": due})
+    gone = watch(sandbox, "--interval", "30m")["deleted"]
+    assert [(row["name"], row["cause"], row["hours"]) for row in gone] == [("watched", "idle", 1)]
+    assert api(sandbox, "GET", "linode/instances")["data"] == []
+    assert api(sandbox, "GET", "networking/firewalls")["data"] == []
+    assert not Path(up["api_key_file"]).exists()
+
+
+def clock_readable(sandbox: RunningSandbox, *more: str) -> bool:
+    watch(sandbox, *more)
+    return bool(clock(sandbox)["readable"])
