@@ -18,12 +18,15 @@ def identity() -> str:
     return f"{getpass.getuser()}@{socket.gethostname()}"
 
 
-def record_pass(interval: int, ok: bool) -> None:
-    """A pass of this machine is over."""
+def record_pass(interval: int, ok: bool, sessions: list[dict[str, Any]]) -> None:
+    """A pass of this machine is over, and what it saw."""
+    idle = {view["linode_id"]: view["idle_s"] for view in sessions if view["idle_s"] is not None}
     directory = state_dir()
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     draft = directory / "watcher.new"
-    draft.write_text(json.dumps({"by": identity(), "at": int(time.time()), "interval": interval, "ok": ok}))
+    draft.write_text(
+        json.dumps({"by": identity(), "at": int(time.time()), "interval": interval, "ok": ok, "idle": idle})
+    )
     draft.replace(directory / "watcher.json")
 
 
@@ -34,6 +37,17 @@ def last_pass() -> dict[str, Any] | None:
         return {"by": str(record["by"]), "at": int(record["at"]), "interval": int(record["interval"])}
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def idle_seen(now: int) -> dict[int, int]:
+    """Linode id and idle seconds at the last pass, while that is not long ago."""
+    if not watching(last_pass(), now):
+        return {}
+    try:
+        record = json.loads((state_dir() / "watcher.json").read_text())
+        return {int(number): int(seconds) for number, seconds in record["idle"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
 
 
 def watching(record: dict[str, Any] | None, now: int) -> bool:

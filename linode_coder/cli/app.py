@@ -44,6 +44,7 @@ COMMANDS = {
     "models": ("linode_coder.cli.models", "Show models: licence, sizes, where they fit, how fast, at which price."),
     "plans": ("linode_coder.cli.plans", "Show GPU plans: cards, price, stock, and what a model does on them."),
     "heal": ("linode_coder.cli.heal", "Take the next rung of the remedy ladder, and prove that it helped."),
+    "cleanup": ("linode_coder.cli.cleanup", "List and remove what is ours and dead."),
     "watchdog": ("linode_coder.cli.watchdog", "Watch every session: warn, delete what is over or idle."),
     "sandbox": ("linode_coder.cli.sandbox", "A Linode account on your own machine."),
 }

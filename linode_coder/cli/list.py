@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import time
+from typing import Annotated, Any
 
 import typer
 from ansible_collections.linode_coder.gpu.plugins.module_utils.duration import format_duration
 
-from .. import history
+from .. import history, watchers
 from ..api import LinodeReader
 from ..console import Console, money, table
 from ..sessions import all_sessions
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+def idle_text(view: dict[str, Any], seen: dict[int, int]) -> str:
+    """How long it was idle at the last pass of this machine's watcher, and how long it may be."""
+    limit = "off" if view["idle_minutes"] is None else f"{view['idle_minutes']} min"
+    idle = seen.get(view["linode_id"])
+    return f"{'?' if idle is None else format_duration(idle)} of {limit}"
 
 
 @app.command("list")
@@ -23,6 +31,9 @@ def list_sessions(
     """Show every session, what bills first."""
     console = Console(as_json)
     views = all_sessions(LinodeReader())
+    seen = watchers.idle_seen(int(time.time()))
+    for view in views:
+        view["idle_s"] = seen.get(view["linode_id"])
     alive = {view["linode_id"] for view in views}
     gone = [record for record in history.known() if record["linode_id"] not in alive] if show_all else []
     if as_json:
@@ -31,13 +42,22 @@ def list_sessions(
     if not views:
         console.text("No session exists; nothing bills.")
     else:
-        rows = [["NAME", "STATUS", "MODEL", "PLAN", "REGION", "$/H", "COST", "LEASE LEFT", "PAID UNTIL", "OWNER"]]
+        rows = [
+            ["NAME", "STATUS", "MODEL", "PLAN", "REGION", "$/H", "COST", "LEASE LEFT", "IDLE", "PAID UNTIL", "OWNER"]
+        ]
         for view in views:
             left = view["lease_left"]
             status = view["status"] if view["complete"] else f"{view['status']} (tags incomplete)"
             lease = "unknown" if left is None else format_duration(left) if left > 0 else "over"
             cells = [view["name"] or view["label"], status, view["model"], view["plan"], view["region"]]
-            cells += [money(view["hourly"]), money(view["cost_so_far"]), lease, view["paid_until"], view["owner"]]
+            cells += [
+                money(view["hourly"]),
+                money(view["cost_so_far"]),
+                lease,
+                idle_text(view, seen),
+                view["paid_until"],
+                view["owner"],
+            ]
             rows.append([str(cell or "-") for cell in cells])
         for line in table(rows):
             console.text(line)

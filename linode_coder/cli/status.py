@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import Annotated, Any
 
@@ -10,7 +11,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.cost import forma
 from ansible_collections.linode_coder.gpu.plugins.module_utils.duration import format_duration
 from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
 
-from .. import history
+from .. import history, watchers
 from ..api import LinodeReader
 from ..console import Console, money
 from ..sessions import all_sessions, pick
@@ -25,48 +26,108 @@ def endpoint_state(name: str) -> dict[str, Any]:
     port = tunnel.local_port(name)
     is_open = tunnel.is_open(name)
     return {
+        "port": port,
         "url": f"http://127.0.0.1:{port}/v1" if port else None,
         "tunnel": "open" if is_open else "closed",
         "engine": ("healthy" if tunnel.healthy(port) else "not answering") if is_open and port else "unknown",
     }
 
 
+def observe(name: str | None, before: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Everything that is shown, as one document. ``before`` is the one of the refresh before."""
+    from .. import live
+
+    view = pick(all_sessions(LinodeReader()), name)
+    now = int(time.time())
+    endpoint = endpoint_state(view["name"] or view["label"])
+    clock = watched = use = None
+    if endpoint["tunnel"] == "open":
+        clock, watched = live.idle_record(view["name"])
+        use = live.engine(endpoint["port"], (before or {}).get("engine"))
+    here = watchers.last_pass()
+    newest = max((record for record in (here, watched) if record), key=lambda record: record["at"], default=None)
+    return {
+        "command": "status",
+        "observed": format_time(now),
+        "session": view,
+        "endpoint": endpoint,
+        "clocks": live.clocks(view, clock, now),
+        "engine": use,
+        "watcher": newest and {**newest, "at": format_time(newest["at"]), "watching": watchers.watching(newest, now)},
+        "watched_by": watchers.describe(newest, now),
+    }
+
+
+def lines(seen: dict[str, Any]) -> list[str]:
+    """The document for people."""
+    view, endpoint, clocks, use = seen["session"], seen["endpoint"], seen["clocks"], seen["engine"]
+    left = view["lease_left"]
+    limit = "off" if view["idle_minutes"] is None else f"{view['idle_minutes']} min"
+    lease = "unknown" if left is None else format_duration(left) + " left" if left > 0 else "over"
+    idle = "unknown" if clocks["idle_s"] is None else format_duration(clocks["idle_s"])
+    first = clocks["deletions"][0] if clocks["deletions"] else None
+    shown = [
+        f"session   {view['name']}: {view['status']}, {view['label']} ({view['linode_id']})",
+        f"runs on   {view['plan']} in {view['region']}, owner {view['owner']}",
+        f"model     {view['model']}",
+        f"endpoint  {endpoint['url'] or 'none yet'}, tunnel {endpoint['tunnel']}, engine {endpoint['engine']}",
+        f"cost      {money(view['hourly'])}/h, {money(view['cost_so_far'])} so far, paid until {view['paid_until']}",
+        f"lease     {lease}, {money(view['cost_to_lease_end'])} to its end, hard cap {view['hard_cap']}",
+        f"idle      {idle}, limit {limit}" + (", requests hang" if clocks["hung"] else ""),
+    ]
+    if use:
+        cache = "unknown" if use["kv_cache_use"] is None else f"{use['kv_cache_use']:.0%}"
+        speed = "unknown" if use["tokens_per_second"] is None else f"{use['tokens_per_second']:.1f}"
+        shown.append(
+            f"use       {speed} tokens/s, {use['running']} running, {use['waiting']} waiting, KV cache {cache}"
+        )
+    if first:
+        shown.append(f"goes      {first['at']} at the earliest, by {first['cause']}, if somebody watches")
+    if view["doomed"]:
+        shown.append(f"marked    for deletion after {view['doomed']}; keep it: linode-coder extend {view['name']} 2h")
+    if view["paused_until"]:
+        shown.append(f"paused    healing and idle deletion, until {view['paused_until']}")
+    if clocks["start_overdue"]:
+        shown.append("warning   no token was served within an hour of the start: linode-coder check")
+    if not view["complete"]:
+        shown.append(f"warning   the tags lack {', '.join(view['missing'])}: no command can manage this VM safely")
+    shown.append(f"watcher   {seen['watched_by']}")
+    shown.append(f"observed  {seen['observed']}, from the API's tags")
+    return shown
+
+
 @app.command()
 def status(
     name: Annotated[str | None, typer.Argument(metavar="NAME", help="Name of the session.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Refresh until interrupted.")] = False,
+    every: Annotated[float, typer.Option(min=1, help="Seconds between two refreshes.")] = 5,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document; one a line with --watch.")] = False,
 ) -> None:
-    """Show one session: clocks, cost, endpoint."""
+    """Show one session: clocks, cost, use, endpoint."""
     console = Console(as_json)
-    try:
-        view = pick(all_sessions(LinodeReader()), name)
-    except Failure as failure:
-        if failure.exit_code == 5:
-            failure.billing = tuple(
-                f"{record['name']} was {record['plan']} in {record['region']} and may still bill"
-                for record in history.known(name)
-                if not record["ended"]
-            )
-        raise
-    endpoint = endpoint_state(view["name"])
-    if as_json:
-        console.result(
-            {"command": "status", "observed": format_time(int(time.time())), "session": view, "endpoint": endpoint}
-        )
-        return
-    left = view["lease_left"]
-    idle = "off" if view["idle_minutes"] is None else f"{view['idle_minutes']} min"
-    console.text(f"session   {view['name']}: {view['status']}, {view['label']} ({view['linode_id']})")
-    console.text(f"runs on   {view['plan']} in {view['region']}, owner {view['owner']}")
-    console.text(f"model     {view['model']}")
-    console.text(f"endpoint  {endpoint['url'] or 'none yet'}, tunnel {endpoint['tunnel']}, engine {endpoint['engine']}")
-    console.text(
-        f"cost      {money(view['hourly'])}/h, {money(view['cost_so_far'])} so far, paid until {view['paid_until']}"
-    )
-    lease = "unknown" if left is None else format_duration(left) + " left" if left > 0 else "over"
-    console.text(
-        f"lease     {lease}, {money(view['cost_to_lease_end'])} to its end, hard cap {view['hard_cap']}, idle limit {idle}"
-    )
-    if not view["complete"]:
-        console.text(f"warning   the tags lack {', '.join(view['missing'])}: no command can manage this VM safely")
-    console.text(f"observed  {format_time(int(time.time()))}, from the API's tags")
+    seen: dict[str, Any] | None = None
+    while True:
+        try:
+            seen = observe(name, seen)
+        except Failure as failure:
+            if failure.exit_code == 5:
+                failure.billing = tuple(
+                    f"{record['name']} was {record['plan']} in {record['region']} and may still bill"
+                    for record in history.known(name)
+                    if not record["ended"]
+                )
+            if not watch or failure.exit_code != 5:
+                raise
+            console.note(f"{failure.message} Trying again.")
+        else:
+            if as_json:
+                console.result(seen)
+            else:
+                if watch and console.live:
+                    print("\x1b[H\x1b[2J", end="")
+                for line in lines(seen):
+                    console.text(line)
+        if not watch:
+            return
+        sys.stdout.flush()
+        time.sleep(every)

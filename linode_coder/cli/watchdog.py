@@ -97,7 +97,7 @@ def one_pass(console: Console, variables: dict[str, Any], started: float) -> Fai
     if failures:
         failure = failures[0]
         failure.billing = tuple(line for found in failures for line in found.billing)
-    watchers.record_pass(variables["interval"], failure is None)
+    watchers.record_pass(variables["interval"], failure is None, data.get("sessions") or [])
     record(data, started)
     show(console, data, run.outcome.changed)
     if failure is None and run.outcome.log and not run.outcome.changed:

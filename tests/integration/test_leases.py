@@ -291,3 +291,75 @@ def test_five_watchers_at_once_delete_once(sandbox: RunningSandbox) -> None:
     assert decode(tags_of(sandbox, kept)).doom is None
     for vm in (fresh, kept):
         api(sandbox, "DELETE", f"linode/instances/{vm['id']}")
+
+
+def test_cleanup_lists_and_removes_what_is_ours_and_dead(sandbox: RunningSandbox) -> None:
+    kept = make(sandbox, "kept2")
+    wall = api(
+        sandbox,
+        "POST",
+        "networking/firewalls",
+        {
+            "label": "lc-vanished",
+            "tags": ["linode-coder", "lc:session:vanished"],
+            "rules": {"inbound_policy": "DROP", "outbound_policy": "ACCEPT"},
+        },
+    )
+    files = sandbox.home / "state" / "sessions" / "vanished"
+    files.mkdir(parents=True)
+    (files / "api_key").write_text("old")
+    seen = result_of(coder(sandbox, "cleanup", "--dry-run", "--json"))
+    assert "vanished" in seen["local"] and "kept2" not in seen["local"]
+    assert seen["dead"] == []  # it is younger than ten minutes
+    refused = error_of(coder(sandbox, "cleanup", "--json"))
+    assert (refused["exit_code"], refused["field"]) == (2, "yes")
+    assert files.exists()
+    assert "vanished" in result_of(coder(sandbox, "cleanup", "--yes", "--json"))["forgotten"]
+    assert not files.exists()
+    done = play(sandbox, "cleanup", remove="all")
+    assert done.returncode == 0, done.stdout
+    api(sandbox, "DELETE", f"networking/firewalls/{wall['id']}")
+    assert exists(sandbox, kept)
+    api(sandbox, "DELETE", f"linode/instances/{kept['id']}")
+
+
+def test_a_timer_is_written_without_secrets_and_removed_again(sandbox: RunningSandbox, tmp_path: Path) -> None:
+    table = tmp_path / "crontab.txt"
+    table.write_text("# mine\n1 2 * * * true\n")
+    program = tmp_path / "crontab"
+    program.write_text(f'#!/bin/sh\nif [ "$1" = -l ]; then cat {table}; else cat > {table}; fi\n')
+    program.chmod(0o755)
+    around = {
+        "PATH": f"{tmp_path}{os.pathsep}{sandbox.env['PATH']}",
+        "LINODE_CODER_HOME": str(tmp_path / "home"),
+        "XDG_CONFIG_HOME": str(tmp_path / "config"),
+        "LINODE_TOKEN": "planted-secret-cron",
+    }
+    shown = coder(sandbox, "watchdog", "install", "--systemd", "--print", **around)
+    assert "OnUnitActiveSec=300s" in shown.stdout and "planted-secret" not in shown.stdout
+    for _ in range(2):
+        made = result_of(coder(sandbox, "watchdog", "install", "--cron", "--interval", "10m", "--json", **around))
+    text = table.read_text()
+    assert text.startswith("# mine\n1 2 * * * true\n") and text.count("*/10 * * * * ") == 1
+    assert "planted-secret" not in text
+    env_file = Path(made["env_file"])
+    assert env_file.stat().st_mode & 0o777 == 0o600 and "LINODE_TOKEN=planted-secret-cron\n" in env_file.read_text()
+    line = next(line for line in text.splitlines() if line.startswith("*/10"))
+    done = subprocess.run(
+        ["/bin/sh", "-c", line.removeprefix("*/10 * * * * ")],
+        env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    record = json.loads((tmp_path / "home" / "state" / "watcher.json").read_text())
+    assert record["interval"] == 600 and record["ok"] is True
+    env_file.chmod(0o644)
+    assert error_of(coder(sandbox, "watchdog", "--once", "--env-file", str(env_file), "--json"))["exit_code"] == 2
+    env_file.chmod(0o600)
+    gone = result_of(coder(sandbox, "watchdog", "uninstall", "--json", **around))
+    assert (gone["removed"], env_file.exists()) == (["cron"], False)
+    assert table.read_text() == "# mine\n1 2 * * * true\n"
+    for wrong in (["install"], ["install", "--cron", "--interval", "7m"], ["--interval", "2h"], ["--heal", "vm"]):
+        assert error_of(coder(sandbox, "watchdog", *wrong, "--json", **around))["exit_code"] == 2
