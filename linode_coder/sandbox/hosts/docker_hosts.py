@@ -208,7 +208,7 @@ class DockerHosts:
         if not kind:
             raise SandboxError("A fault needs a kind.", 'For example {"kind": "gpu_lost", "gpu": 0}.')
         async with host.lock:
-            host.faults = [] if kind == "clear" else [*host.faults, fault]
+            host.faults = [] if kind == "clear" else [*host.faults, {"at": time.time(), **fault}]
             self._write_faults(host)
             if host.up and (kind == "clear" or kind in SSH_FAULTS):
                 await self._apply_ssh_faults(host)
