@@ -7,12 +7,13 @@ SHELL  := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test lint types unit integration sanity test-docker test-foreign test-molecule test-newest bench clean constraints dist
+.PHONY: help demo test lint types unit integration sanity test-slow test-docker test-foreign test-molecule test-newest bench clean constraints dist
 
 help:
 	@echo 'make demo           bring a session up in the local sandbox, ask it something, show the cost, take it down'
 	@echo 'make test           lint, types, unit, integration and sanity tests'
 	@echo 'make test-molecule  molecule scenarios on sandbox hosts, those of the roles on docker hosts'
+	@echo 'make test-slow      what takes longer: every rung of healing'
 	@echo 'make test-docker    integration tests on docker hosts (root, docker.io, mmdebstrap)'
 	@echo "make test-foreign   the SDK's own integration tests against the sandbox"
 	@echo 'make test-newest    unit and some integration tests on the newest ansible-core, where a newer Python is here'
@@ -52,6 +53,9 @@ sanity: $(BIN)/.complete dist
 dist: $(BIN)/.complete
 	@rm -rf dist
 	@$(BIN)/python -m build --wheel --no-isolation --outdir dist . > /dev/null
+
+test-slow: $(BIN)/.complete
+	$(PYTEST) tests/slow
 
 test-docker: $(BIN)/.complete
 	$(BIN)/python tests/with_docker.py $(BIN)/pytest tests/docker_hosts

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The rungs that tests/integration/test_heal.py leaves out, each taken by a fault that nothing less ends."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.integration.test_heal import HOST, coder, heal_once_it_fails, history, sandbox
+from tests.sandbox_fixture import RunningSandbox
+
+__all__ = ["sandbox"]
+
+# A row of the same finding as the one before it begins at the next rung.
+ROWS: tuple[tuple[str, dict[str, Any], list[tuple[str, str]]], ...] = (
+    ("a container that lost its GPUs", {"kind": "container_gpu_lost"}, [("recreate_container", "healed")]),
+    (
+        "the same with a stale CDI specification",
+        {"kind": "container_gpu_lost", "until": "regenerate_cdi"},
+        [("regenerate_cdi", "healed")],
+    ),
+    ("a GPU that asks for a reset", {"kind": "gpu_requires_reset"}, [("reset_gpu", "healed")]),
+    ("a driver that is not loaded", {"kind": "driver_not_loaded"}, [("reload_driver", "healed")]),
+    ("a GPU that is not on the bus", {"kind": "no_devices", "until": "power_cycle"}, [("power_cycle", "healed")]),
+    (
+        "a GPU that no boot brings back",
+        {"kind": "gpu_lost", "until": "recreate_vm"},
+        [("reboot", "failed"), ("recreate_vm", "healed")],
+    ),
+)
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(("name", "fault", "rungs"), ROWS, ids=[row[0] for row in ROWS])
+def test_each_fault_is_healed_by_its_rung(
+    sandbox: RunningSandbox,
+    name: str,
+    fault: dict[str, Any],
+    rungs: list[tuple[str, str]],
+) -> None:
+    sandbox.fault(host=HOST, **fault)
+    for rung, outcome in rungs:
+        report = heal_once_it_fails(sandbox)
+        assert (report["step"]["rung"], report["outcome"]) == (rung, outcome), report
+    if rungs[-1][0] != "recreate_vm":
+        sandbox.fault(kind="clear", host=HOST)
+        return
+    listed = json.loads(coder(sandbox, "list", "--json").stdout)["sessions"]
+    assert [(view["name"], view["label"]) for view in listed] == [("main", "lc-main-2")]
+    # What was tried goes on with the session, so that the budgets do.
+    assert {one["rung"] for one in history(sandbox)} >= {"reboot", "power_cycle", "recreate_vm"}
