@@ -233,8 +233,12 @@ class Run:
 
     def judge(self, result: Any) -> None:
         """By what happened to the hosts, not by the runner's word. What a playbook took care of is no failure."""
+        reported = self.outcome.data.get("failure")
         if self.processed and not self.bad_hosts and result is not None and result.rc == 0:
             self.failure = None
+        elif reported:
+            # The playbook's own last word, after it put right what it could.
+            self.failure = Failure.from_dict(reported)
         elif self.failure is None:
             self.failure = Failure("internal", f"The playbook {self.name} ended early.")
         if self.failure is not None:

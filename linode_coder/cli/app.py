@@ -35,6 +35,7 @@ COMMANDS = {
     "status": ("linode_coder.cli.status", "Show one session: clocks, cost, endpoint."),
     "check": ("linode_coder.cli.check", "Say what is wrong with a session, or with a collected bundle."),
     "collect": ("linode_coder.cli.collect", "Save what the check reads as one archive, without secrets."),
+    "switch-model": ("linode_coder.cli.switch_model", "Serve another model on a session's VM."),
     "use": ("linode_coder.cli.use", "Open the tunnel and print the environment for clients."),
     "extend": ("linode_coder.cli.extend", "Move the end of a session's lease, up to its hard cap."),
     "wizard": ("linode_coder.cli.wizard", "Answer a few questions and have the configuration written."),

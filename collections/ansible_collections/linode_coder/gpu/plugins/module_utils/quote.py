@@ -351,3 +351,52 @@ def make_quote(
     quote["cost_to_cap"] = cost(now, clocks.cap, dearest)
     quote["paid_until"] = format_time(paid_until(now, now))
     return quote
+
+
+def quote_switch(
+    reader: Reader,
+    *,
+    now: int,
+    session: str,
+    model: str,
+    variant: str | None = None,
+    context: str | int | None = None,
+    tensor_parallel: int | None = None,
+    lookup: Lookup = unlisted,
+    has_hub_token: bool = False,
+    instances: list[dict[str, Any]] | None = None,
+) -> dict[str, Any]:
+    """What another model on the VM of a session would be. Failure when there is no such VM, or it does not fit."""
+    name = validate_session_name(session)
+    request = make_request(lookup, model, variant, context, tensor_parallel)
+    if instances is None:
+        instances = reader.list("linode/instances", {"tags": MARKER})
+    view = find_session(instances, name, now)
+    if view is None:
+        raise Failure(
+            "not_found",
+            f"There is no session {name!r} in this account.",
+            remedy="See them all: linode-coder list --all",
+            field="session",
+            value=name,
+        )
+    plan = _existing_plan(reader, view["plan"]) if view["plan"] else None
+    if plan is None:
+        raise Failure(
+            "conflict",
+            f"The plan of session {name!r} is not known, so whether a model fits is not either.",
+            remedy=f"Look at it: linode-coder status {name}",
+            field="session",
+            value=name,
+        )
+    engine = _engine(request, plan)
+    if engine.problem is not None:
+        raise _refusal(request, engine, _Market(reader, [], DEFAULT_MIN_VRAM_GB))
+    check_access(engine.model, engine.variant, has_hub_token)
+    return {
+        "session": name,
+        "existing": view,
+        "serves": view["model"],
+        "model": engine.variant.id,
+        "engine": engine.as_dict(),
+    }

@@ -66,6 +66,12 @@ options:
     description: Memory of all cards together that a plan chosen here has at least, in GB.
     type: int
     default: 16
+  switch:
+    description:
+      - Answer what another O(model) on the VM of a session that exists would be, instead of what a new session would be.
+      - The answer has C(serves), the model of the tags, beside C(model), C(engine) and C(existing).
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""
@@ -178,11 +184,21 @@ import time
 from ..module_utils.hub import hub_lookup
 from ..module_utils.hub_token import hub_token
 from ..module_utils.linode_module import run
-from ..module_utils.quote import make_quote
+from ..module_utils.quote import make_quote, quote_switch
 
 
 def work(module, api, result):
     params = module.params
+    if params["switch"]:
+        asked = ("session", "model", "variant", "context", "tensor_parallel")
+        result["quote"] = quote_switch(
+            api,
+            now=int(time.time()),
+            lookup=hub_lookup,
+            has_hub_token=hub_token() is not None,
+            **{name: params[name] for name in asked},
+        )
+        return
     names = (
         "session",
         "model",
@@ -225,8 +241,10 @@ def main():
             "owner": {"type": "str"},
             "generation": {"type": "int", "default": 1},
             "min_vram_gb": {"type": "int", "default": 16},
+            "switch": {"type": "bool", "default": False},
         },
         work,
+        required_if=[("switch", True, ("model",))],
     )
 
 

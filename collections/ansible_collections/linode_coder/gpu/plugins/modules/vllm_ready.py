@@ -12,7 +12,7 @@ description:
   - Runs on the VM. One run waits for at most O(slice) seconds or until the start-up phase changes, so that a retried
     task shows progress.
   - Ready means that the engine is healthy and has generated a token, asked through the proxy as a client would.
-  - An engine that ended, or that its restart policy has started again, is an error at once, with the cause that its log names.
+  - An engine that ended, or that its restart policy starts again and again, is an error, with the cause that its log names.
 attributes:
   check_mode:
     description: Only looks, so it does the same in check mode.
@@ -163,21 +163,25 @@ class Engine:
         return out + err
 
 
+_PATIENCE = 2
+
+
 def failure_of(found, log):
     """Why the engine does not come up; None while it may."""
-    ended = found["state"] not in ("running", "created")
-    again = found["restarts"] > 0
+    ended = found["state"] in ("exited", "dead", "absent")
+    again = found["restarts"]
     cause = cause_of(log)
-    if not (ended or again or cause):
+    # One end without a known cause may pass; the second is a loop.
+    if not (ended or cause or again >= _PATIENCE):
         return None
     last = "; ".join(line.strip() for line in log.splitlines()[-2:] if line.strip())
     how = []
     if found["oom"]:
         how.append("the kernel killed it for want of memory")
-    if ended and found["state"] != "absent":
+    if found["exit_code"] and found["state"] != "absent":
         how.append(f"exit code {found['exit_code']}")
     if again:
-        how.append(f"started again {found['restarts']} time(s) by its restart policy")
+        how.append(f"started again {again} time(s) by its restart policy")
     if cause:
         message, remedy = cause
     elif found["oom"]:

@@ -9,7 +9,8 @@ module: vllm_spec
 short_description: Keep the engine's flags and remember which engine served
 version_added: 0.1.0
 description:
-  - Runs on the VM. Writes C(vllm.yaml), which the engine reads when it starts, and C(engine.json), which remembers.
+  - Runs on the VM. Writes C(vllm.yaml) and C(engine.env), which the engine reads when it starts, and C(engine.json), which
+    remembers.
   - While the same is asked for as before, C(vllm.yaml) stays as it is, so that a parameter that healing changed holds.
 attributes:
   check_mode:
@@ -43,6 +44,10 @@ options:
     type: str
   flags:
     description: Flags of C(vllm serve) without their dashes.
+    type: dict
+    default: {}
+  environment:
+    description: Environment variables of the engine.
     type: dict
     default: {}
   keep:
@@ -135,6 +140,7 @@ def main():
             "model": {"type": "str"},
             "image": {"type": "str"},
             "flags": {"type": "dict", "default": {}},
+            "environment": {"type": "dict", "default": {}},
             "keep": {"type": "list", "elements": "str", "default": []},
             "measured": {"type": "dict", "default": {}},
         },
@@ -148,7 +154,12 @@ def main():
     text = before_text
     try:
         if state == "present":
-            wanted = {"model": params["model"], "image": params["image"], "flags": kept(params, remembered["wanted"])}
+            wanted = {
+                "model": params["model"],
+                "image": params["image"],
+                "flags": kept(params, remembered["wanted"]),
+                "environment": {name: str(value) for name, value in params["environment"].items()},
+            }
             if before_text is None or remembered["wanted"] != wanted:
                 text = render({"model": wanted["model"], **wanted["flags"]}, {"": _COMMENT})
         elif state == "restored":
@@ -175,13 +186,19 @@ def main():
             state_now["last_good"] = good
             state_now["measured"] = params["measured"]
 
+    env_path = os.path.join(params["project_dir"], "engine.env")
+    before_env = read(env_path)
+    lines = sorted(f"{name}={value}\n" for name, value in ((wanted or {}).get("environment") or {}).items())
+    env = "".join(["# Of the engine's model; see vllm.yaml.\n", *lines])
     was, now = engine_state.change(params["state_file"], work, dry=module.check_mode)
-    if text != before_text and not module.check_mode:
-        write(path, text)
+    if not module.check_mode:
+        for place, old, new in ((path, before_text, text), (env_path, before_env, env)):
+            if new != old:
+                write(place, new)
     asked = (wanted or {}).get("flags") or {}
     healed = {name: value for name, value in flags.items() if asked.get(name) != value}
     module.exit_json(
-        changed=was != now or text != before_text,
+        changed=was != now or text != before_text or env != before_env,
         model=engine_state.serves(now["wanted"]),
         last_good=engine_state.serves(now["last_good"]),
         healed=healed,

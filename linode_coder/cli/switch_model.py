@@ -1,0 +1,98 @@
+"""linode-coder switch-model: serve another model on the VM of a session."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+import typer
+from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
+from ansible_collections.linode_coder.gpu.plugins.module_utils.hub import hub_lookup
+from ansible_collections.linode_coder.gpu.plugins.module_utils.hub_token import hub_token
+from ansible_collections.linode_coder.gpu.plugins.module_utils.quote import quote_switch
+
+from .. import history
+from ..api import LinodeReader
+from ..console import Console
+from ..lock import session_lock
+from .up import describe_engine
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@app.command()
+def switch_model(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the session.")],
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="What to serve: a name of `models`, or organisation/name.")
+    ],
+    variant: Annotated[str | None, typer.Option(help="Variant of the model.")] = None,
+    context: Annotated[
+        str | None, typer.Option(help="Context in tokens, e.g. 65536 or 64K (default: what fits).")
+    ] = None,
+    tensor_parallel: Annotated[int | None, typer.Option(help="GPUs that share the model (default: all).")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would serve, change nothing.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON lines of events.")] = False,
+) -> None:
+    """Serve another model; the old one comes back when the new one does not come up."""
+    console = Console(as_json)
+    asked = {"model": model, "variant": variant, "context": context, "tensor_parallel": tensor_parallel}
+    quote = quote_switch(
+        LinodeReader(),
+        now=int(time.time()),
+        session=name,
+        lookup=hub_lookup,
+        has_hub_token=hub_token() is not None,
+        **asked,  # type: ignore[arg-type]
+    )
+    view, new = quote["existing"], quote["model"]
+    console.event("plan", command="switch-model", quote=quote)
+    console.note(f"Session {name} serves {quote['serves']}; {new} is to take its place on {view['plan']}.")
+    for line in describe_engine(quote["engine"]):
+        console.note(line)
+    if dry_run:
+        console.event("result", command="switch-model", dry_run=True, changed=0)
+        console.text(f"{new} fits on {view['plan']}; nothing was changed.")
+        return
+    if view["status"] != "running" or not view["complete"]:
+        raise Failure(
+            "unhealthy",
+            f"Session {name!r} is {view['status']}{'' if view['complete'] else ' and its tags are incomplete'}.",
+            remedy=f"Verify and repair it: linode-coder up {name}",
+        )
+    from ..applied import remember
+    from ..runner import run_playbook
+    from ..tunnel import api_key_file, open_tunnel
+
+    started = time.time()
+    with session_lock(name):
+        try:
+            outcome = run_playbook("switch_model", {"session": name, **asked}, console)
+            after, data = outcome.data["session"], outcome.data
+            port = open_tunnel(after)
+            key_file = str(api_key_file(after))
+            remember(after, LinodeReader(), {"api_key_file": key_file, "max_model_len": data["max_model_len"]})
+        except Failure as failure:
+            history.ran(name, "switch-model", started, failure.exit_code, None, failure.message)
+            raise
+    history.saw([after])
+    history.ran(name, "switch-model", started, 0, bool(outcome.changed), None)
+    endpoint = f"http://127.0.0.1:{port}/v1"
+    console.event(
+        "result",
+        command="switch-model",
+        session=after,
+        before=data["before"],
+        model=new,
+        changed=outcome.changed,
+        endpoint=endpoint,
+        api_key_file=key_file,
+        max_model_len=data["max_model_len"],
+    )
+    if not outcome.changed:
+        console.text(f"Nothing to change: session {name} serves {new} (changed=0).")
+    else:
+        console.text(
+            f"Session {name} serves {new}, context {data['max_model_len']} tokens, in place of {data['before']}."
+        )
+    console.text(f"endpoint  {endpoint}")
