@@ -85,6 +85,37 @@ def healthy(port: int) -> bool:
         connection.close()
 
 
+def served_model(view: dict[str, Any], port: int, key_file: Path) -> dict[str, Any]:
+    """The first of the models that the engine names, as it describes it."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=15)
+    try:
+        connection.request("GET", "/v1/models", headers={"Authorization": f"Bearer {key_file.read_text().strip()}"})
+        answer = connection.getresponse()
+        body = answer.read()
+        if answer.status == 200:
+            return dict(json.loads(body)["data"][0])
+        cause = f"status {answer.status}"
+    except (OSError, http.client.HTTPException, ValueError, LookupError) as error:
+        cause = str(error) or type(error).__name__
+    finally:
+        connection.close()
+    raise Failure(
+        "unhealthy",
+        f"The engine of session {view['name']!r} does not say what it serves.",
+        cause=cause,
+        remedy=f"Look at it: linode-coder logs {view['name']}. Verify it: linode-coder up {view['name']}",
+    )
+
+
+def ssh_failure(name: str) -> Failure:
+    """For an ssh that ended with 255: it has said why on standard error."""
+    return Failure(
+        "unreachable",
+        f"The VM of session {name!r} could not be reached over SSH.",
+        remedy=f"Verify and repair it: linode-coder up {name}",
+    )
+
+
 def _control(name: str, command: str) -> bool:
     path = control_socket(name)
     if not path.exists():

@@ -1,9 +1,11 @@
-"""linode-coder use: make a session current, and print the environment for clients."""
+"""linode-coder use: make a session current, and print the environment or the configuration for clients."""
 
 from __future__ import annotations
 
+import difflib
 import shlex
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
@@ -11,7 +13,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Fa
 from ..api import LinodeReader
 from ..console import Console
 from ..sessions import all_sessions, current_file, pick
-from ..tunnel import api_key_file, healthy, open_tunnel
+from ..tunnel import api_key_file, healthy, open_tunnel, served_model
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -19,10 +21,20 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 @app.command()
 def use(
     name: Annotated[str | None, typer.Argument(metavar="NAME", help="Name of the session.")] = None,
+    client: Annotated[
+        str | None,
+        typer.Option(
+            "--print",
+            metavar="CLIENT",
+            help="Configuration for aider, claude, cline, codex, continue, openai, opencode or zed.",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
 ) -> None:
     """Open the tunnel and print the environment for clients: eval "$(linode-coder use NAME)"."""
     console = Console(as_json)
+    if client is not None:
+        _known(client)
     view = pick(all_sessions(LinodeReader()), name)
     if view["status"] != "running" or not view["complete"]:
         raise Failure(
@@ -34,6 +46,9 @@ def use(
     key_file = api_key_file(view)
     current_file().write_text(view["name"] + "\n")
     url = f"http://127.0.0.1:{port}/v1"
+    if client is not None:
+        _print(console, client, view, port, key_file)
+        return
     answering = healthy(port)
     if as_json:
         engine = "healthy" if answering else "not answering"
@@ -48,3 +63,56 @@ def use(
     console.note(f"{view['name']} serves {view['model']} at {url}")
     if not answering:
         console.note(f"The engine does not answer yet. Verify it: linode-coder up {view['name']}")
+
+
+def _known(client: str) -> None:
+    from ..clients import CLIENTS
+
+    if client not in CLIENTS:
+        near = difflib.get_close_matches(client, CLIENTS, n=1)
+        hint = f"Did you mean {near[0]}? " if near else ""
+        raise Failure(
+            "usage",
+            f"There is no configuration for a client {client!r}.",
+            remedy=f"{hint}The clients are {', '.join(CLIENTS)}; others take what `use` without --print prints.",
+            field="print",
+            value=client,
+        )
+
+
+def _print(console: Console, client: str, view: dict[str, Any], port: int, key_file: Path) -> None:
+    """With the true name and context, as the engine says them."""
+    from ansible_collections.linode_coder.gpu.plugins.module_utils.model_catalogue import catalogue, find
+
+    from ..clients import CLIENTS, Endpoint, notes
+
+    card = served_model(view, port, key_file)
+    found = find(catalogue(), view["model"])
+    at = Endpoint(
+        session=view["name"],
+        url=f"http://127.0.0.1:{port}/v1",
+        name=card["id"],
+        context=card["max_model_len"],
+        key_file=str(key_file),
+        tools=bool(found and found.model.tool_parser),
+        images=bool(found and found.model.multimodal),
+    )
+    text = CLIENTS[client].render(at)
+    if console.as_json:
+        console.result(
+            {
+                "command": "use",
+                "session": view,
+                "endpoint": at.url,
+                "api_key_file": at.key_file,
+                "client": client,
+                "model": at.name,
+                "max_model_len": at.context,
+                "configuration": text,
+                "notes": notes(client, at),
+            }
+        )
+        return
+    print(text)
+    for line in notes(client, at):
+        console.note(line)

@@ -174,7 +174,8 @@ def failure_of(found, log):
     # One end without a known cause may pass; the second is a loop.
     if not (ended or cause or again >= _PATIENCE):
         return None
-    last = "; ".join(line.strip() for line in log.splitlines()[-2:] if line.strip())
+    said = [line.strip() for line in log.splitlines() if line.strip()]
+    last = "; ".join([line for line in said if "Error" in line or "error:" in line][-1:] or said[-2:])
     how = []
     if found["oom"]:
         how.append("the kernel killed it for want of memory")

@@ -1,0 +1,41 @@
+"""linode-coder ssh: a shell on a session's VM, or one command there."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+from typing import Annotated
+
+import typer
+
+from ..api import LinodeReader
+from ..console import Console
+from ..sessions import all_sessions, pick
+from ..tunnel import ssh_command, ssh_failure
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@app.command()
+def ssh(
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Name of the session.")] = None,
+    command: Annotated[
+        list[str] | None, typer.Argument(metavar="[-- COMMAND...]", help="What to run there instead of a shell.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the ssh command as a JSON document instead.")] = False,
+) -> None:
+    """Open a shell on a session's VM, or run a command there; ends with its exit code."""
+    console = Console(as_json)
+    view = pick(all_sessions(LinodeReader()), name)
+    words = command or []
+    # As with ssh, one word is a line for the remote shell; several are a command and its arguments.
+    line = [words[0] if len(words) == 1 else shlex.join(words)] if words else []
+    argv = ssh_command(view, *(["-t"] if not words and sys.stdin.isatty() else []))
+    if as_json:
+        console.result({"command": "ssh", "session": view, "argv": [*argv, *line]})
+        return
+    done = subprocess.run([*argv, *line])
+    if done.returncode == 255:
+        raise ssh_failure(view["name"])
+    raise typer.Exit(done.returncode)
