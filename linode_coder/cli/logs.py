@@ -81,15 +81,16 @@ def logs(
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, errors="replace")
     assert process.stdout is not None
     lines = []
-    try:
-        for line in process.stdout:
-            if follow:
-                console.event("line", command="logs", name=view["name"], what=what.value, line=line.rstrip("\n"))
-            else:
-                lines.append(line.rstrip("\n"))
-    finally:
-        process.stdout.close()
-        process.terminate()
+    with process:
+        try:
+            for line in process.stdout:
+                if follow:
+                    console.event("line", command="logs", name=view["name"], what=what.value, line=line.rstrip("\n"))
+                else:
+                    lines.append(line.rstrip("\n"))
+        except BaseException:
+            process.terminate()
+            raise
         code = process.wait()
     _judge(code, view["name"], what)
     if not follow:

@@ -251,6 +251,7 @@ def main(arguments: list[str]) -> int:
         return 0
     if active("docker_down"):
         return fail("Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?")
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     command, rest = arguments[0] if arguments else "", arguments[1:]
     if command == "compose":
         from compose import compose

@@ -101,6 +101,7 @@ class Location:
         self.target: tuple[str, int] | None = None
         self.answer: tuple[int, str] | None = None
         self.type = "text/plain"
+        self.quiet = False
         for directive, _inner in block:
             name = directive[0]
             if name == "proxy_pass":
@@ -111,6 +112,8 @@ class Location:
                 self.answer = (int(directive[1]), directive[2] if len(directive) > 2 else "")
             elif name == "default_type":
                 self.type = directive[1]
+            elif name == "access_log":
+                self.quiet = directive[1] == "off"
             elif name == "limit_except":
                 raise ConfigError("limit_except is not understood by the sandbox's nginx")
             elif name not in _IGNORED:
@@ -183,6 +186,9 @@ class Handler(BaseHTTPRequestHandler):
     server_block: Server
 
     def log_message(self, format: str, *arguments: object) -> None:
+        location = self.server_block.find(self.path.partition("?")[0])
+        if location is not None and location.quiet:
+            return
         stamp = time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime())
         print(f'{self.client_address[0]} - - [{stamp}] {format % arguments} "-"', flush=True)
 

@@ -22,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from containers import seconds_of
 from engine_memory import listed
 from faults import active
+from faults import active, due, strike
 
 __all__ = ["HfApi", "errors", "snapshot_download"]
 __version__ = "2.4.0"
@@ -42,7 +43,7 @@ def _refuse(model: str) -> None:
     token = _token()
     if active("hub_down"):
         raise errors.ConnectError("[Errno -3] Temporary failure in name resolution")
-    if active("hub_rate_limited"):
+    if strike("hub_rate_limited"):
         raise errors.HfHubHTTPError(f"429 Client Error: Too Many Requests for url: {url}", 429)
     if active("hub_unauthorized") or (token and not token.startswith("hf_")):
         raise errors.HfHubHTTPError(f"401 Client Error: Unauthorized for url: {url}. Invalid credentials", 401)
@@ -111,8 +112,8 @@ def _fetch(blob: Path, size: int, seconds_per_byte: float) -> None:
         while out.tell() < size:
             piece = min(_PIECE, size - out.tell())
             time.sleep(piece * seconds_per_byte)
-            cut = active("hub_cut")
-            if cut and out.tell() >= int(str(cut.get("after", _SHARD_BYTES // 2))):
+            if due("hub_cut") and out.tell() >= _SHARD_BYTES // 2:
+                strike("hub_cut")
                 raise errors.ReadTimeout("The read operation timed out")
             if active("disk_full"):
                 raise OSError(errno.ENOSPC, "No space left on device")

@@ -149,10 +149,7 @@ def main():
             name
             for name, digest in wanted.items()
             if name in rows
-            and (
-                labels_of(rows[name]).get("com.docker.compose.config-hash") != digest
-                or (before[name] in _UP and project.outdated(rows[name]))
-            )
+            and (labels_of(rows[name]).get("com.docker.compose.config-hash") != digest or project.outdated(rows[name]))
         )
         orphans = [] if only else [name for name in rows if name not in wanted]
         changed = bool(recreate or orphans) or any(before[name] not in _UP for name in wanted)
