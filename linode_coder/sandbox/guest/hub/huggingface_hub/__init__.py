@@ -21,7 +21,6 @@ from . import errors
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from containers import seconds_of
 from engine_memory import listed
-from faults import active
 from faults import active, due, strike
 
 __all__ = ["HfApi", "errors", "snapshot_download"]

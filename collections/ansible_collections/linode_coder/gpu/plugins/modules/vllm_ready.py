@@ -103,7 +103,7 @@ from ansible.module_utils.urls import open_url
 
 from ..module_utils.engine_measures import measures
 from ..module_utils.failure import Failure
-from ..module_utils.vllm_log import cause_of, phase_of
+from ..module_utils.vllm_log import diagnose, progress_of
 from ..module_utils.vm_module import compose_services, fail, inspect
 
 
@@ -170,12 +170,14 @@ def failure_of(found, log):
     """Why the engine does not come up; None while it may."""
     ended = found["state"] in ("exited", "dead", "absent")
     again = found["restarts"]
-    cause = cause_of(log)
-    # One end without a known cause may pass; the second is a loop.
-    if not (ended or cause or again >= _PATIENCE):
+    causes = diagnose(log)
+    hopeless = bool(causes) and not causes[0].healable
+    # One end that may have been an accident passes; the second is a loop.
+    if not (ended or hopeless or again >= _PATIENCE):
         return None
     said = [line.strip() for line in log.splitlines() if line.strip()]
-    last = "; ".join([line for line in said if "Error" in line or "error:" in line][-1:] or said[-2:])
+    errors = [line for line in said if "Error" in line or "error:" in line][-1:]
+    last = causes[0].line.strip() if causes and causes[0].line else "; ".join(errors or said[-2:])
     how = []
     if found["oom"]:
         how.append("the kernel killed it for want of memory")
@@ -183,8 +185,8 @@ def failure_of(found, log):
         how.append(f"exit code {found['exit_code']}")
     if again:
         how.append(f"started again {again} time(s) by its restart policy")
-    if cause:
-        message, remedy = cause
+    if causes:
+        message, remedy = causes[0].sentence, causes[0].remedy
     elif found["oom"]:
         message, remedy = "The VM's memory is too small for the engine.", "Choose a plan with more memory."
     elif found["state"] == "absent":
@@ -230,7 +232,8 @@ def main():
         failure = failure_of(found, log)
         if failure:
             fail(module, failure, ready=False, phase="failed", restarts=found["restarts"])
-        phase = phase_of(log)
+        progress = progress_of(log)
+        phase = f"{progress.phase}, {progress.detail}" if progress.detail else progress.phase
         if first_phase is None:
             first_phase = phase
         if phase != first_phase or time.monotonic() > deadline:
