@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import re
 import shlex
 from typing import Annotated, Any
 
@@ -65,16 +66,39 @@ def start(
     seed_instances: Annotated[int, typer.Option(min=0, max=20000, help="Running instances of other people.")] = 0,
     timing: Annotated[Timing, typer.Option(help="How long creates and boots take.")] = Timing.quick,
     rate_limits: Annotated[RateLimits, typer.Option(help="Whose rate limits.")] = RateLimits.recorded,
+    guest_seconds: Annotated[
+        str | None,
+        typer.Option(help="How long new hosts need: image=90,weights=120,engine=60. [default: about a second each]"),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Start it in the background; returns when it answers."""
     console = Console(as_json)
-    facts, started = control.start(hosts.value, engine.value, port, seed_instances, timing.value, rate_limits.value)
+    seconds = _seconds(guest_seconds)
+    facts, started = control.start(
+        hosts.value, engine.value, port, seed_instances, timing.value, rate_limits.value, seconds
+    )
     if as_json:
         console.result({"command": "sandbox start", "started": started, "sandbox": facts})
         return
     console.text(f"The sandbox {'is ready' if started else 'runs already'} at {facts['url']} ({_hosts(facts)}).")
     console.text('Point this shell at it:  eval "$(linode-coder sandbox env)"')
+
+
+def _seconds(text: str | None) -> dict[str, float]:
+    found = {}
+    for part in (text or "").split(",") if text else []:
+        name, _, value = part.partition("=")
+        if name not in ("image", "weights", "engine") or not re.fullmatch(r"\d{1,5}(\.\d+)?", value):
+            raise Failure(
+                "usage",
+                f"guest-seconds {part!r} is not NAME=SECONDS.",
+                remedy="The names are image, weights and engine, such as: --guest-seconds image=90,weights=120",
+                field="guest_seconds",
+                value=text,
+            )
+        found[name] = float(value)
+    return found
 
 
 def _hosts(facts: dict[str, Any]) -> str:

@@ -77,6 +77,17 @@ def describe_changes(quote: dict[str, Any]) -> list[str]:
     return lines
 
 
+def describe_timeline(timeline: dict[str, Any] | None) -> list[str]:
+    """What took how long, and what had to be waited for."""
+    if not timeline:
+        return []
+    phases = ", ".join(f"{row['name']} {row['seconds']:.0f} s" for row in timeline["phases"])
+    return [
+        f"took      {timeline['seconds']:.0f} s: {phases}; one after another {timeline['one_after_another']:.0f} s",
+        f"critical  {' > '.join(timeline['critical_path'])}, {timeline['longest_chain']:.0f} s",
+    ]
+
+
 def report(console: Console, view: dict[str, Any], data: dict[str, Any], port: int, changed: int) -> None:
     name = view["name"]
     endpoint = f"http://127.0.0.1:{port}/v1"
@@ -90,12 +101,15 @@ def report(console: Console, view: dict[str, Any], data: dict[str, Any], port: i
         api_key_file=data.get("api_key_file"),
         max_model_len=data.get("max_model_len"),
         measured=data.get("measured") or {},
+        timeline=data.get("timeline"),
     )
     for attempt in data.get("attempts") or []:
         if attempt["outcome"] != "created":
             console.text(f"tried     {attempt['plan']} in {attempt['region']}: {attempt['outcome']}")
     if not changed:
         console.text(f"Nothing to change: session {name} is up (changed=0).")
+    for line in describe_timeline(data.get("timeline")):
+        console.text(line)
     console.text(f"endpoint  {endpoint}")
     console.text(f"API key   in {data.get('api_key_file')}")
     console.text(f"model     {view['model']}, context {data.get('max_model_len')} tokens")

@@ -80,8 +80,12 @@ def start(
     seed_instances: int = 0,
     timing: str = "quick",
     rate_limits: str = "recorded",
+    guest_seconds: dict[str, float] | None = None,
 ) -> tuple[dict[str, Any], bool]:
-    """The server's record, and whether this call started it. Returns when it answers."""
+    """The server's record, and whether this call started it. Returns when it answers.
+
+    ``guest_seconds`` says how long new hosts need for an engine's image, its weights and its start (image, weights, engine).
+    """
     already = record()
     if already is not None:
         wanted = {
@@ -106,6 +110,7 @@ def start(
     directory = sandbox_dir()
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     config, binds = engine_setup(engine)
+    config["seconds"] = guest_seconds or {}
     previous = directory / "port"
     if port == 0 and previous.exists():
         port = _still_free(int(previous.read_text()))

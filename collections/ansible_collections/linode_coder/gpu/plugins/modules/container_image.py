@@ -201,7 +201,8 @@ def main():
                 if not module.check_mode:
                     hold(params["state_file"], name, digest)
             if record.get("started") and not record.get("finished") and not module.check_mode:
-                pull.save(finished=time.time())
+                # Not now: nobody may have looked for a while.
+                pull.save(finished=os.path.getmtime(pull.log))
             record = pull.load()
             module.exit_json(
                 changed=changed,
