@@ -96,21 +96,54 @@ findings:
   type: list
   elements: dict
   contains:
-    id: {description: Name of the check., type: str, sample: gpu.lost}
-    severity: {description: V(pass), V(warn), V(unknown) or V(fail)., type: str, sample: fail}
-    subject: {description: What it is about., type: str, sample: "gpu:GPU-6ba7b810-9dad-11d1-80b4-00c04fd430c8"}
-    summary: {description: One sentence., type: str, sample: The GPU fell off the bus.}
-    evidence: {description: The reading or line it rests on., type: str, sample: "NVRM: Xid (PCI:0000:00:02): 79"}
-    cause: {description: What tells two reasons for one check apart., type: str, sample: off_bus}
-    ladder: {description: Rungs of the remedy ladder., type: list, elements: str, sample: [reboot, recreate_vm]}
-    remedy: {description: What a person can do., type: str, sample: Reboot the VM once.}
+    id:
+      description: Name of the check.
+      returned: success
+      type: str
+      sample: gpu.lost
+    severity:
+      description: C(pass), C(warn), C(unknown) or C(fail).
+      returned: success
+      type: str
+      sample: fail
+    subject:
+      description: What it is about.
+      returned: success
+      type: str
+      sample: vm
+    summary:
+      description: One sentence.
+      returned: success
+      type: str
+      sample: The GPU fell off the bus.
+    evidence:
+      description: The reading or line it rests on.
+      returned: success
+      type: str
+      sample: "NVRM: Xid (PCI:0000:00:02): 79"
+    cause:
+      description: What tells two reasons for one check apart.
+      returned: success
+      type: str
+      sample: off_bus
+    ladder:
+      description: Rungs of the remedy ladder.
+      returned: success
+      type: list
+      elements: str
+      sample: [reboot, recreate_vm]
+    remedy:
+      description: What a person can do.
+      returned: success
+      type: str
+      sample: Reboot the VM once.
 severity:
   description: The worst severity. V(unknown) outranks V(warn).
   returned: success
   type: str
   sample: pass
 activity:
-  description: The engine's counters without our own tokens, and its queue. All null when RV(activity.readable) is false.
+  description: The engine's counters without our own tokens, and its queue. All null when C(readable) is false.
   returned: success
   type: dict
   sample: {"readable": true, "prompt_tokens": 120, "generation_tokens": 80, "requests": 2, "running": 0, "waiting": 0, "process_start": 1800000000.0}
