@@ -23,7 +23,7 @@ ROWS: tuple[tuple[str, dict[str, Any], list[tuple[str, str]]], ...] = (
     ),
     ("a GPU that asks for a reset", {"kind": "gpu_requires_reset"}, [("reset_gpu", "healed")]),
     ("a driver that is not loaded", {"kind": "driver_not_loaded"}, [("reload_driver", "healed")]),
-    ("a GPU that is not on the bus", {"kind": "no_devices", "until": "power_cycle"}, [("power_cycle", "healed")]),
+    ("a GPU that is not on the bus", {"kind": "fewer_gpus"}, [("power_cycle", "healed")]),
     (
         "a GPU that no boot brings back",
         {"kind": "gpu_lost", "until": "recreate_vm"},
