@@ -1,20 +1,24 @@
 # make demo    the main job in the local sandbox          make test    lint, types, unit, integration, sanity
 PYTHON ?= python3
 VENV   ?= .venv
+ENGINE ?= standin
 BIN    := $(VENV)/bin
 PYTEST := $(BIN)/pytest -n 2 --dist loadfile
 SHELL  := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test lint types unit integration sanity test-slow test-docker test-foreign test-molecule test-newest bench clean constraints dist
+.PHONY: help demo test lint types unit integration sanity test-slow test-docker test-engine test-foreign test-molecule test-newest vllm bench clean constraints dist
 
 help:
 	@echo 'make demo           bring a session up in the local sandbox, ask it something, show the cost, take it down'
+	@echo 'make demo ENGINE=vllm   the same with the real vLLM (CPU build, tiny model)'
+	@echo 'make vllm           install the real vLLM for the sandbox, once for all checkouts (3.5 GB)'
 	@echo 'make test           lint, types, unit, integration and sanity tests'
 	@echo 'make test-molecule  molecule scenarios on sandbox hosts, those of the roles on docker hosts'
 	@echo 'make test-slow      what takes longer: every rung of healing'
 	@echo 'make test-docker    integration tests on docker hosts (root, docker.io, mmdebstrap)'
+	@echo 'make test-engine    tests against the real vLLM'
 	@echo "make test-foreign   the SDK's own integration tests against the sandbox"
 	@echo 'make test-newest    unit and some integration tests on the newest ansible-core, where a newer Python is here'
 	@echo 'make bench          ratios of our commands against their peers, in one run'
@@ -29,7 +33,7 @@ $(BIN)/.complete: pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(BIN)/.complete
-	@$(BIN)/python tests/demo.py
+	@$(BIN)/python tests/demo.py --engine $(ENGINE)
 
 test: lint types unit sanity integration
 
@@ -59,6 +63,12 @@ test-slow: $(BIN)/.complete
 
 test-docker: $(BIN)/.complete
 	$(BIN)/python tests/with_docker.py $(BIN)/pytest tests/docker_hosts
+
+vllm: $(BIN)/.complete
+	$(BIN)/linode-coder sandbox prepare
+
+test-engine: vllm
+	$(BIN)/pytest tests/engine --timeout 1800
 
 test-foreign: $(BIN)/.complete
 	$(BIN)/python tests/foreign_sdk.py

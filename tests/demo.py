@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import shlex
@@ -10,6 +11,8 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+
+from ansible_collections.linode_coder.gpu.plugins.module_utils.paths import cache_dir
 
 BIN = Path(sys.executable).parent
 CODER = str(BIN / "linode-coder")
@@ -33,7 +36,7 @@ def exports(text: str) -> dict[str, str]:
     return dict(json.loads(done.stdout))
 
 
-def ask(environment: dict[str, str]) -> None:
+def ask(environment: dict[str, str], *, random_model: bool) -> None:
     from openai import OpenAI
 
     client = OpenAI(base_url=environment["OPENAI_BASE_URL"], api_key=environment["OPENAI_API_KEY"])
@@ -41,27 +44,37 @@ def ask(environment: dict[str, str]) -> None:
     question = "Write a function that reverses a string."
     print(f"\nasking {model} through the tunnel: {question}", flush=True)
     stream = client.chat.completions.create(
-        model=model, messages=[{"role": "user", "content": question}], stream=True, max_tokens=40
+        model=model,
+        messages=[{"role": "user", "content": question}],
+        stream=True,
+        max_tokens=40,
+        extra_body={"ignore_eos": random_model},
     )
     said = "".join(chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices)
     if not said:
         raise SystemExit("the engine answered nothing")
-    print(f"answer: {said}", flush=True)
+    print(f"answer of random weights: {said!r}" if random_model else f"answer: {said}", flush=True)
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--engine", choices=["standin", "vllm"], default="standin")
+    engine = parser.parse_args().engine
+    # The CPU build serves tiny models only; they lie in the shared cache, not in the demo's own directory.
+    model = ["--model", "sandbox/tiny-coder-1m"] if engine == "vllm" else []
+    os.environ.setdefault("LINODE_CODER_CACHE", str(cache_dir()))
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="linode-coder-demo-") as home:
         os.environ["LINODE_CODER_HOME"] = home
         for name in ("LINODE_TOKEN", "LINODE_API_URL"):
             os.environ.pop(name, None)
         print("This is the sandbox: a Linode account on this machine. Nothing here costs money.", flush=True)
-        run("sandbox", "start", "--hosts", "simulated")
+        run("sandbox", "start", "--hosts", "simulated", "--engine", engine)
         try:
             os.environ.update(exports(run("sandbox", "env", capture=True)))
-            run("up", "demo", "--lease", "2h", "--yes")
+            run("up", "demo", *model, "--lease", "2h", "--yes")
             run("list")
-            ask(exports(run("use", "demo", capture=True)))
+            ask(exports(run("use", "demo", capture=True)), random_model=engine == "vllm")
             run("status", "demo")
             run("down", "demo", "--yes")
             run("list", "--all")

@@ -35,6 +35,7 @@ class Hosts(enum.StrEnum):
 
 class Engine(enum.StrEnum):
     standin = "standin"
+    vllm = "vllm"
 
 
 class Timing(enum.StrEnum):
@@ -58,7 +59,10 @@ def start(
         ),
     ] = Hosts.simulated,
     engine: Annotated[
-        Engine, typer.Option(help="What serves the model on the hosts: a stand-in for vLLM.")
+        Engine,
+        typer.Option(
+            help="What serves the model on the hosts: a stand-in for vLLM, or its real CPU build, installed once."
+        ),
     ] = Engine.standin,
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="Port of the API on loopback; 0 finds and keeps one.")
@@ -76,8 +80,16 @@ def start(
     console = Console(as_json)
     seconds = _seconds(guest_seconds)
     facts, started = control.start(
-        hosts.value, engine.value, port, seed_instances, timing.value, rate_limits.value, seconds
+        hosts.value,
+        engine.value,
+        port,
+        seed_instances,
+        timing.value,
+        rate_limits.value,
+        seconds,
+        say=_Progress(console),
     )
+    console.step_done()
     if as_json:
         console.result({"command": "sandbox start", "started": started, "sandbox": facts})
         return
@@ -99,6 +111,35 @@ def _seconds(text: str | None) -> dict[str, float]:
             )
         found[name] = float(value)
     return found
+
+
+class _Progress:
+    """Steps as they come, on the console."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._step = ""
+
+    def __call__(self, step: str, detail: str) -> None:
+        if step != self._step:
+            self._step = step
+            self._console.step(step)
+        self._console.tick(detail)
+
+
+@app.command()
+def prepare(as_json: AsJson = False) -> None:
+    """Install the real vLLM for `start --engine vllm` beforehand; some minutes, once."""
+    from ..sandbox import vllm_env
+
+    console = Console(as_json)
+    there = vllm_env.complete()
+    place = vllm_env.ensure(_Progress(console))
+    console.step_done()
+    if as_json:
+        console.result({"command": "sandbox prepare", "changed": not there, "directory": str(place)})
+    else:
+        console.text(f"vLLM {vllm_env.VLLM} {'was already' if there else 'is'} in {place}.")
 
 
 def _hosts(facts: dict[str, Any]) -> str:

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -81,10 +82,12 @@ def start(
     timing: str = "quick",
     rate_limits: str = "recorded",
     guest_seconds: dict[str, float] | None = None,
+    say: Callable[[str, str], None] = lambda _step, _detail: None,
 ) -> tuple[dict[str, Any], bool]:
     """The server's record, and whether this call started it. Returns when it answers.
 
     ``guest_seconds`` says how long new hosts need for an engine's image, its weights and its start (image, weights, engine).
+    `say` hears what step of installing the real vLLM is at, the first time that `engine` is vllm.
     """
     already = record()
     if already is not None:
@@ -109,7 +112,7 @@ def start(
 
     directory = sandbox_dir()
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    config, binds = engine_setup(engine)
+    config, binds = engine_setup(engine, say)
     config["seconds"] = guest_seconds or {}
     previous = directory / "port"
     if port == 0 and previous.exists():

@@ -58,7 +58,8 @@ def program(image: str, entrypoint: list[str], command: list[str]) -> list[str] 
     python = [sys.executable, "-I", "-S"]
     name = repository(image)
     if name == "vllm/vllm-openai" and not entrypoint:
-        return [*python, str(Path(__file__).with_name("engine.py")), *command]
+        real = json.loads(ENGINE.read_text())["engine"] == "vllm"
+        return [*python, str(Path(__file__).with_name("vllm_cpu.py" if real else "engine.py")), *command]
     if name == "nginx":
         return [*python, str(Path(__file__).with_name("nginx.py")), *command]
     words = [*entrypoint, *command]

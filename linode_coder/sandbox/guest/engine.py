@@ -27,7 +27,7 @@ from engine_failures import FAILURES, fill, invalid
 from engine_flag_names import REASONING_PARSERS, TOOL_PARSERS
 from engine_http import ROUTES, Handler, State
 from engine_log import log, say, traceback_text
-from engine_memory import Model, cards, model_of
+from engine_memory import Model, cards, files_of, model_of
 from engine_metrics import Metrics
 
 _ENTRY = "/usr/local/lib/python3.12/dist-packages/vllm/entrypoints/launchers/api_server/entry.py"
@@ -57,6 +57,8 @@ def checked(options) -> Model:
         }
         refuse(fill(failure[1].text, values), failure[1].code)
     model = model_of(options.model)
+    if os.environ.get("HF_HUB_OFFLINE") == "1" and files_of(options.model) is None:
+        refuse(FAILURES["weights_missing"].text)
     if model is None:
         refuse(fill(FAILURES["repo_not_found"].text, {"model": options.model}))
     log("INFO", "model.py:733", f"Resolved architecture: {model.architecture}")
@@ -102,7 +104,7 @@ class Server(ThreadingHTTPServer):
 
 def bound(options) -> Server:
     """The socket is taken at once and listens only when the engine is ready."""
-    _squat_if_asked(options)
+    squat_if_asked(options)
     server = Server((options.host or "0.0.0.0", options.port), Handler, bind_and_activate=False)
     try:
         server.server_bind()
@@ -111,7 +113,7 @@ def bound(options) -> Server:
     return server
 
 
-def _squat_if_asked(options) -> None:
+def squat_if_asked(options) -> None:
     """The fault `port_taken`: another program holds the port until the fault is cleared."""
     if faults.active("port_taken") is None:
         return

@@ -20,7 +20,7 @@ from typing import NoReturn
 import faults
 from engine_failures import FAILURES, StartFailure, fill
 from engine_log import become, die_with_parent, log, say, traceback_text
-from engine_memory import GIB, OVERHEAD_GIB, Model, Room, cards, room_for
+from engine_memory import GIB, OVERHEAD_GIB, Model, Room, cards, files_of, is_truncated, room_for
 
 VERSION = "0.32.0"
 # Shares of the whole start; a cold compile is the longest of them, as in real life.
@@ -154,6 +154,12 @@ class Core:
             f"Filesystem type for checkpoints: EXT4. Checkpoint size: {model.weights:.2f} GiB. Available RAM: 12.00 GiB.",
         )
         took = self.phase("load", room, _LOADING, model.files)
+        files = files_of(options.model)
+        shards = sorted(files.glob("*.safetensors")) if files is not None else []
+        if files is not None and not shards:
+            self.fail(fill(FAILURES["no_weights"].text, {"model": options.model}))
+        if any(map(is_truncated, shards)):
+            self.fail(FAILURES["weights_truncated"].text)
         if room.weights > card_gib - 0.5:
             self.fail(fill(FAILURES["oom_load"].text, self._values(room, "oom_load")))
         log("INFO", "default_loader.py:501", f"Loading weights took {took:.2f} seconds")

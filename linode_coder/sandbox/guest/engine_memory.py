@@ -30,11 +30,36 @@ def cards() -> list[dict[str, object]]:
     return list(json.loads(Path(os.environ.get("SANDBOX_GPUS", "/etc/sandbox/gpus.json")).read_text())["gpus"])
 
 
+def files_of(name: str) -> Path | None:
+    """Where the model's files lie: a directory of that name, or what the Hub's cache has of it."""
+    if Path(name).is_dir():
+        return Path(name)
+    home = os.environ.get("HF_HOME") or os.path.expanduser("~/.cache/huggingface")
+    cached = Path(home, "hub", "models--" + name.replace("/", "--"))
+    try:
+        return cached / "snapshots" / (cached / "refs/main").read_text().strip()
+    except OSError:
+        return None
+
+
+def is_truncated(shard: Path) -> bool:
+    """Whether a safetensors file ends before its header says. The sandbox's own files hold nothing but zeros."""
+    with shard.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if length == 0:
+            return False
+        try:
+            header = json.loads(file.read(length))
+        except ValueError:
+            return True
+    end = max((part["data_offsets"][1] for name, part in header.items() if name != "__metadata__"), default=0)
+    return shard.stat().st_size < 8 + length + end
+
+
 def model_of(name: str) -> Model | None:
     """From the files when `name` is a directory, else from what the name tells; None for a model that is not there."""
-    path = Path(name)
-    if (path / "config.json").is_file():
-        return _from_files(path)
+    if (Path(name) / "config.json").is_file():
+        return _from_files(Path(name))
     match = re.search(r"(\d+(?:\.\d+)?)\s*[bB](?![a-zA-Z])", name)
     low = name.lower()
     known = listed(name)

@@ -61,14 +61,15 @@ def _set_up(config: dict[str, Any]) -> None:
     kernel.bind(root, root)
     for overlay in config["overlays"]:
         kernel.overlay(overlay["lower"], overlay["upper"], overlay["work"], root + overlay["target"])
+    # /sys is made by us; what is bound into it comes when it is there.
+    late = [bound for bound in config["binds"] if bound["target"].startswith("/sys/")]
     for bound in config["binds"]:
-        target = root + bound["target"]
-        _make_mount_point(bound["source"], target)
-        kernel.bind(bound["source"], target, readonly=bound["readonly"], recursive=bound["readonly"])
+        if bound not in late:
+            _bind(bound, root)
     for hidden in config["hidden"]:
         kernel.mount("tmpfs", root + hidden, "tmpfs", data="mode=755,size=4k")
     _mount_dev(root + "/dev")
-    _mount_sys(root + "/sys", config["dmi"])
+    _mount_sys(root + "/sys", config["dmi"], late)
     for name, mode in (("/run", "755"), ("/tmp", "1777")):
         kernel.mount("tmpfs", root + name, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, f"mode={mode}")
     kernel.mount("proc", root + "/proc", "proc", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC)
@@ -86,6 +87,12 @@ def _set_up(config: dict[str, Any]) -> None:
     os.umask(0o022)
     Path("/proc/self/comm").write_text("systemd")  # what tools take for a service manager
     kernel.drop_capabilities()
+
+
+def _bind(bound: dict[str, Any], root: str) -> None:
+    target = root + bound["target"]
+    _make_mount_point(bound["source"], target)
+    kernel.bind(bound["source"], target, readonly=bound["readonly"], recursive=bound["readonly"])
 
 
 def _make_mount_point(source: str, target: str) -> None:
@@ -112,7 +119,7 @@ def _mount_dev(dev: str) -> None:
         Path(dev, name).symlink_to(f"/proc/self/fd/{number}")
 
 
-def _mount_sys(sys_dir: str, dmi: dict[str, str]) -> None:
+def _mount_sys(sys_dir: str, dmi: dict[str, str], binds: list[dict[str, Any]]) -> None:
     kernel.mount("tmpfs", sys_dir, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "mode=755,size=256k")
     identity = Path(sys_dir, "class/dmi/id")
     identity.mkdir(parents=True)
@@ -124,6 +131,8 @@ def _mount_sys(sys_dir: str, dmi: dict[str, str]) -> None:
     devices = Path(sys_dir, "devices/virtual/dmi")
     devices.mkdir(parents=True)
     (devices / "id").symlink_to("/sys/class/dmi/id")
+    for bound in binds:
+        _bind(bound, sys_dir.removesuffix("/sys"))
     kernel.mount("none", sys_dir, flags=kernel.MS_REMOUNT | kernel.MS_BIND | kernel.MS_RDONLY)
 
 

@@ -1,7 +1,8 @@
 """The sandbox's Hugging Face Hub: the few names of huggingface_hub that the download uses, and a hub that can fail.
 
 Weights are small files of zeros in the real cache's layout; how long they take is for the sandbox's timing to say. A model
-whose size cannot be read from its name does not exist here, as with the engine's stand-in.
+whose size cannot be read from its name does not exist here, as with the engine's stand-in. For the real engine there are
+its tiny models and no others, as sandbox/NAME.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from types import SimpleNamespace
 from . import errors
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from containers import seconds_of
+from containers import ENGINE, seconds_of
 from engine_memory import listed
 from faults import active, due, strike
 
@@ -37,6 +38,20 @@ def _token() -> str | None:
     return os.environ.get("HF_TOKEN")
 
 
+def _real_models() -> Path | None:
+    """Where the models of the real engine lie; None when the stand-in serves."""
+    engine = json.loads(ENGINE.read_text())
+    return Path(engine["models"]) if engine["engine"] == "vllm" else None
+
+
+def _exists(model: str) -> bool:
+    models = _real_models()
+    if models is not None:
+        organisation, _, name = model.partition("/")
+        return organisation == "sandbox" and (models / name / "config.json").exists()
+    return bool(listed(model) or re.search(r"\d+(\.\d+)?[bB](?![a-zA-Z])|tiny", model))
+
+
 def _refuse(model: str) -> None:
     url = f"https://huggingface.co/api/models/{model}/revision/main"
     token = _token()
@@ -48,12 +63,15 @@ def _refuse(model: str) -> None:
         raise errors.HfHubHTTPError(f"401 Client Error: Unauthorized for url: {url}. Invalid credentials", 401)
     if active("hub_gated") or (model.startswith(_GATED) and not token):
         raise errors.GatedRepoError(f"403 Client Error. Cannot access gated repo for url {url}", 403 if token else 401)
-    known = listed(model) or re.search(r"\d+(\.\d+)?[bB](?![a-zA-Z])|tiny", model)
-    if active("hub_not_found") or model.startswith("nosuch/") or known is None:
+    if active("hub_not_found") or model.startswith("nosuch/") or not _exists(model):
         raise errors.RepositoryNotFoundError(f"404 Client Error. Repository Not Found for url: {url}.", 404)
 
 
 def _files(model: str) -> list[SimpleNamespace]:
+    models = _real_models()
+    if models is not None:
+        found = sorted((models / model.partition("/")[2]).iterdir())
+        return [SimpleNamespace(rfilename=path.name, size=path.stat().st_size) for path in found]
     sizes = {"config.json": 700, "tokenizer.json": 4000, "tokenizer_config.json": 900}
     sizes |= {f"model-{number + 1:05d}-of-{_SHARDS:05d}.safetensors": _SHARD_BYTES for number in range(_SHARDS)}
     return [SimpleNamespace(rfilename=name, size=size) for name, size in sizes.items()]
@@ -93,8 +111,10 @@ def snapshot_download(
     for file in _files(repo_id):
         blob = root / "blobs" / hashlib.sha256(f"{repo_id}/{file.rfilename}".encode()).hexdigest()
         if not blob.exists():
-            _fetch(blob, file.size, seconds / total)
-            if file.rfilename == "config.json":
+            models = _real_models()
+            source = None if models is None else models / repo_id.partition("/")[2] / file.rfilename
+            _fetch(blob, file.size, seconds / total, source)
+            if source is None and file.rfilename == "config.json":
                 blob.write_text(
                     json.dumps({"architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2"}).ljust(file.size)
                 )
@@ -104,8 +124,9 @@ def snapshot_download(
     return str(snapshot)
 
 
-def _fetch(blob: Path, size: int, seconds_per_byte: float) -> None:
-    """On from where an earlier run was cut."""
+def _fetch(blob: Path, size: int, seconds_per_byte: float, source: Path | None) -> None:
+    """On from where an earlier run was cut; zeros when there is no source."""
+    data = bytes(size) if source is None else source.read_bytes()
     part = blob.with_name(blob.name + ".incomplete")
     with part.open("ab") as out:
         while out.tell() < size:
@@ -116,6 +137,6 @@ def _fetch(blob: Path, size: int, seconds_per_byte: float) -> None:
                 raise errors.ReadTimeout("The read operation timed out")
             if active("disk_full"):
                 raise OSError(errno.ENOSPC, "No space left on device")
-            out.write(bytes(piece))
+            out.write(data[out.tell() : out.tell() + piece])
             out.flush()
     part.rename(blob)

@@ -28,6 +28,14 @@ def state_dir() -> Path:
     return _directory("state", "XDG_STATE_HOME", Path.home() / ".local" / "state")
 
 
+def cache_dir() -> Path:
+    """For what is large and can be made again. LINODE_CODER_CACHE lets several homes share one."""
+    shared = os.environ.get("LINODE_CODER_CACHE")
+    if shared:
+        return Path(shared).expanduser().absolute()
+    return _directory("cache", "XDG_CACHE_HOME", Path.home() / ".cache")
+
+
 def runtime_dir() -> Path:
     """For sockets: short enough for sockaddr_un (108 bytes) whatever LINODE_CODER_HOME is."""
     short = hashlib.sha256(str(state_dir()).encode()).hexdigest()[:10]
