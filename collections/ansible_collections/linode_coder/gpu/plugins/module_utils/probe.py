@@ -47,7 +47,7 @@ def _stat(pid: int) -> tuple[str, str] | None:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
-    name, _, rest = text.partition("(")[2].rpartition(")")
+    name, _sep, rest = text.partition("(")[2].rpartition(")")
     return name, rest.split()[0]
 
 

@@ -790,8 +790,8 @@ def progress_of(log: str) -> Progress:
     """The phase, and how far it is where the engine shows a bar."""
     run = _last_run(_clean(log))
     phase = phase_of(log)
-    for name, bar in _BARS:
-        shown = bar.findall(run)
+    for name, pattern in _BARS:
+        shown = pattern.findall(run)
         if shown and name == phase:
             percent, done, total = shown[-1]
             return Progress(phase, min(int(percent), 100) / 100, f"{done} of {total}")

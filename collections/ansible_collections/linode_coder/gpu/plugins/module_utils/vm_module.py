@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
@@ -33,6 +34,14 @@ def start_ticks(pid: int) -> str | None:
     except OSError:
         return None
     return None if fields[0] == "Z" else fields[19]
+
+
+def start_in_background(argv: list[str], log: str) -> int:
+    """Start a program that outlives the module, its output in the file ``log``; its process number."""
+    with open(log, "wb") as output:
+        return subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+        ).pid
 
 
 def compose_services(module: AnsibleModule, base: list[str]) -> dict[str, dict[str, Any]]:

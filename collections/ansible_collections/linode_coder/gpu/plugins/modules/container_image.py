@@ -91,7 +91,6 @@ finished:
 import hashlib
 import json
 import os
-import subprocess
 import time
 
 from ansible.module_utils.basic import AnsibleModule
@@ -99,7 +98,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils import engine_state
 from ..module_utils.downloads import pull_failure, pull_phase
 from ..module_utils.failure import Failure
-from ..module_utils.vm_module import RUN_DIRECTORY, fail, start_ticks
+from ..module_utils.vm_module import RUN_DIRECTORY, fail, start_in_background, start_ticks
 
 _ATTEMPTS = 3
 
@@ -138,17 +137,10 @@ class Pull:
     def start(self, docker, reference):
         found = self.load()
         os.makedirs(os.path.dirname(self.record), mode=0o755, exist_ok=True)
-        with open(self.log, "wb") as log:
-            process = subprocess.Popen(
-                [docker, "pull", reference],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        pid = start_in_background([docker, "pull", reference], self.log)
         self.save(
-            pid=process.pid,
-            ticks=start_ticks(process.pid),
+            pid=pid,
+            ticks=start_ticks(pid),
             started=found.get("started") or time.time(),
             attempts=found.get("attempts", 0) + 1,
             finished=None,

@@ -193,7 +193,7 @@ def read_text(path):
 
 def api_key(project_dir):
     for line in (read_text(Path(project_dir) / "secrets.env") or "").splitlines():
-        name, _, value = line.strip().partition("=")
+        name, _sep, value = line.strip().partition("=")
         if name == "VLLM_API_KEY":
             return value
     return None
