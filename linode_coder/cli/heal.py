@@ -19,6 +19,7 @@ from ..config import read
 from ..console import Console, confirm, money, table
 from ..lock import session_lock
 from ..sessions import all_sessions, pick
+from ..watchers import identity
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -57,7 +58,7 @@ def heal(
         tags = LinodeReader().get(f"linode/instances/{view['linode_id']}")["tags"]
         show_history(console, session, read_record(view).with_tags(tags))
         return
-    variables: dict[str, Any] = {"session": session, "heal_policy": max_rung, "heal_patience": patience}
+    variables: dict[str, Any] = {"session": session, "heal_policy": max_rung, "heal_patience": patience, "watcher": identity()}
     if ack:
         play(console, session, {**variables, "heal_ack": True})
         console.event("result", command="heal", session=view, acknowledged=True)

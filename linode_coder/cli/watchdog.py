@@ -135,7 +135,8 @@ def show(console: Console, data: dict[str, Any], changed: int) -> None:
     for label, report in (data.get("healing") or {}).items():
         done = report["message"] or (report["stop"] or {}).get("message")
         if report["attempt"] or (report["stop"] or {}).get("reason") not in (None, "nothing"):
-            console.text(f"{label}: {report['outcome'] or 'not healed'}{': ' + done if done else ''}")
+            tried = report["step"]["rung"] if report["step"] else "healing"
+            console.text(f"{label}: {tried}: {report['outcome'] or 'not healed'}{': ' + done if done else ''}")
     for label in data.get("deferred") or []:
         console.text(f"{label} is due too, and is left to the next pass: one pass deletes only so many.")
     hourly = sum(view["hourly"] or 0 for view in sessions)
