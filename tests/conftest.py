@@ -3,10 +3,14 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 from ansible.plugins.loader import init_plugin_loader, inventory_loader
 from hypothesis import HealthCheck, settings
+
+# A shell starts what runs in the background with SIGINT ignored, and every program that the tests start would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The rungs that tests/integration/test_heal.py leaves out, each taken by a fault that nothing less ends."""
+"""The rungs that test_heal.py leaves out, each taken by a fault that nothing less ends."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.test_heal import HOST, coder, heal_once_it_fails, history, sandbox
+from tests.slow.test_heal import HOST, coder, heal_once_it_fails, history, sandbox
 from tests.sandbox_fixture import RunningSandbox
 
 __all__ = ["sandbox"]

@@ -90,6 +90,14 @@ def heal_once_it_fails(sandbox: RunningSandbox) -> dict[str, Any]:
     raise AssertionError(report["stop"])
 
 
+def wait_for_log(sandbox: RunningSandbox, text: str) -> None:
+    for _look in range(30):
+        if text in coder(sandbox, "logs", "main", "--tail", "400").stdout:
+            return
+        time.sleep(1)
+    raise AssertionError(f"the engine's log never said: {text}")
+
+
 def history(sandbox: RunningSandbox) -> list[dict[str, Any]]:
     done = coder(sandbox, "heal", "main", "--history", "--json")
     assert done.returncode == 0, done.stderr
@@ -126,6 +134,9 @@ def test_each_fault_is_healed_by_its_rung(
 ) -> None:
     for fault in faults:
         sandbox.fault(host=HOST, **fault)
+    if rung == "change_parameters":
+        # Only once it has failed to start does its log tell which setting would help.
+        wait_for_log(sandbox, "No available memory for the cache blocks")
     report = heal_once_it_fails(sandbox)
     sandbox.fault(kind="clear", host=HOST)
     assert report["step"], report["stop"]
