@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.slow.test_heal import HOST, coder, heal_once_it_fails, history, sandbox
 from tests.sandbox_fixture import RunningSandbox
+from tests.slow.test_heal import HOST, coder, heal_once_it_fails, history, sandbox
 
 __all__ = ["sandbox"]
 
