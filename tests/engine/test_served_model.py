@@ -80,8 +80,7 @@ def test_the_anthropic_client_is_served(session: dict[str, Any], key: str) -> No
     with client.messages.stream(model=MODEL, max_tokens=8, messages=[{"role": "user", "content": "hi"}]) as stream:
         assert stream.get_final_message().stop_reason in ("max_tokens", "end_turn")
     with pytest.raises(AuthenticationError):
-        # The header that Anthropic itself takes is none for vLLM.
-        Anthropic(base_url=base, api_key=key, max_retries=0, timeout=120).messages.create(
+        Anthropic(base_url=base, auth_token="wrong", api_key=None, max_retries=0, timeout=120).messages.create(
             model=MODEL, max_tokens=8, messages=[{"role": "user", "content": "hi"}]
         )
 
@@ -99,7 +98,7 @@ def test_a_second_up_changes_nothing(coder: Coder, session: dict[str, Any]) -> N
 
 def test_after_a_reboot_it_serves_by_itself(coder: Coder, session: dict[str, Any], key: str) -> None:
     (before,) = coder.processes("VLLM::EngineCore")
-    instance = str(session["session"]["id"])
+    instance = str(session["session"]["linode_id"])
     subprocess.run(
         [str(BIN / "linode-cli"), "linodes", "reboot", instance], env=coder.sandbox.env, check=True, timeout=60
     )

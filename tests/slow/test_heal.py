@@ -159,20 +159,3 @@ def test_a_configuration_error_is_told_and_nothing_is_touched(sandbox: RunningSa
     assert (done.returncode, error["kind"]) == (6, "unhealthy"), done.stdout
     assert "config error" in error["message"] and "licence" in error["remedy"]
     assert len(history(sandbox)) == before
-
-
-def test_of_two_at_once_one_acts_and_the_other_stands_down(sandbox: RunningSandbox) -> None:
-    before = len(history(sandbox))
-    sandbox.fault(host=HOST, kind="docker_down", until="restart_services")
-    # With some patience: what another watcher has begun a moment ago is its own to judge.
-    reports = [report_of(one) for one in [start(sandbox, "-e", "heal_patience=0.2") for _watcher in range(2)]]
-    sandbox.fault(kind="clear", host=HOST)
-    acted = [one for one in reports if one["attempt"]]
-    assert [one["outcome"] for one in acted] == ["healed"], reports
-    assert {one["stop"]["reason"] for one in reports if not one["attempt"]} <= {
-        "busy",
-        "pending",
-        "nothing",
-        "cooldown",
-    }
-    assert len(history(sandbox)) == before + 1
