@@ -58,7 +58,12 @@ def heal(
         tags = LinodeReader().get(f"linode/instances/{view['linode_id']}")["tags"]
         show_history(console, session, read_record(view).with_tags(tags))
         return
-    variables: dict[str, Any] = {"session": session, "heal_policy": max_rung, "heal_patience": patience, "watcher": identity()}
+    variables: dict[str, Any] = {
+        "session": session,
+        "heal_policy": max_rung,
+        "heal_patience": patience,
+        "watcher": identity(),
+    }
     if ack:
         play(console, session, {**variables, "heal_ack": True})
         console.event("result", command="heal", session=view, acknowledged=True)

@@ -7,6 +7,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.utils import formatdate
@@ -100,7 +101,16 @@ def build(directory: Path) -> None:
     """Write both repositories below `directory`, at the paths that their real addresses have."""
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
-    gpg = _Gpg(directory / "gnupg")
+    # Its agent's socket lies in its home, and a socket's path may have 108 bytes.
+    with tempfile.TemporaryDirectory(prefix="lc-gpg-") as home:
+        gpg = _Gpg(Path(home))
+        try:
+            _write(directory, gpg)
+        finally:
+            gpg.close()
+
+
+def _write(directory: Path, gpg: _Gpg) -> None:
     debs = directory / "debs"
     debs.mkdir()
     driver = [_pack(package, debs) for package in _driver_packages(os.uname().release)]
@@ -120,7 +130,6 @@ def build(directory: Path) -> None:
     _publish(toolkit / "stable/deb/amd64", [_pack(package, debs) for package in _toolkit_packages()], gpg)
     (toolkit / "gpgkey").write_bytes(gpg.public(armored=True))
     shutil.rmtree(debs)
-    gpg.close()
 
 
 class _Gpg:
@@ -128,7 +137,6 @@ class _Gpg:
 
     def __init__(self, home: Path) -> None:
         self._home = home
-        home.mkdir(mode=0o700)
         self._run("--passphrase", "", "--quick-generate-key", "sandbox repositories", "rsa2048", "sign", "never")
 
     def _run(self, *arguments: str, given: bytes = b"") -> bytes:
