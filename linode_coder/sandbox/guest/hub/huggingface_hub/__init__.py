@@ -39,7 +39,9 @@ def _token() -> str | None:
 
 
 def _real_models() -> Path | None:
-    """Where the models of the real engine lie; None when the stand-in serves."""
+    """Where the models of the real engine lie; None when the stand-in serves, as always in a container of a docker host."""
+    if not ENGINE.exists():
+        return None
     engine = json.loads(ENGINE.read_text())
     return Path(engine["models"]) if engine["engine"] == "vllm" else None
 
