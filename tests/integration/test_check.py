@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 import yaml
 from ansible_collections.linode_coder.gpu.plugins.module_utils.check_catalogue import CHECKS
 
+from tests import product
 from tests.sandbox_fixture import RunningSandbox, start_sandbox
 
 ROOT = Path(__file__).parents[2]
@@ -113,16 +115,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSandbox
         yield running
 
 
-def coder(sandbox: RunningSandbox, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [str(BIN / "linode-coder"), *arguments],
-        env=sandbox.env,
-        cwd="/",
-        capture_output=True,
-        text=True,
-        timeout=280,
-        stdin=subprocess.DEVNULL,
-    )
+coder = partial(product.coder, timeout=280)
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags impo
     with_doom,
 )
 
+from tests import product
+from tests.product import error_of, result_of
 from tests.sandbox_fixture import RunningSandbox, start_sandbox
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -91,29 +94,7 @@ def mark(sandbox: RunningSandbox, instance: dict[str, Any], doom: float) -> None
     api(sandbox, "PUT", f"linode/instances/{instance['id']}", {"tags": tags})
 
 
-def coder(sandbox: RunningSandbox, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [str(BIN / "linode-coder"), *arguments],
-        env={**sandbox.env, **environment},
-        cwd="/",
-        capture_output=True,
-        text=True,
-        timeout=240,
-        stdin=subprocess.DEVNULL,
-    )
-
-
-def result_of(done: subprocess.CompletedProcess[str], code: int = 0) -> dict[str, Any]:
-    assert done.returncode == code, done.stderr + done.stdout
-    return dict(json.loads(done.stdout.splitlines()[-1]))
-
-
-def error_of(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
-    assert done.returncode != 0, done.stdout
-    error = dict(json.loads(done.stdout.splitlines()[-1])["error"])
-    assert error["exit_code"] == done.returncode
-    assert error["message"] and error["remedy"], error
-    return error
+coder = partial(product.coder, timeout=240)
 
 
 def test_extend_moves_the_end_up_to_the_cap(sandbox: RunningSandbox) -> None:

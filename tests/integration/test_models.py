@@ -6,11 +6,13 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests import product
 from tests.sandbox_fixture import RunningSandbox, start_sandbox
 
 BIN = Path(sys.executable).parent
@@ -28,16 +30,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSandbox
         yield running
 
 
-def coder(sandbox: RunningSandbox, *arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [str(BIN / "linode-coder"), *arguments],
-        env={**sandbox.env, **changes},
-        cwd="/",
-        capture_output=True,
-        text=True,
-        timeout=300,
-        stdin=subprocess.DEVNULL,
-    )
+coder = partial(product.coder, timeout=300)
 
 
 def document(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:

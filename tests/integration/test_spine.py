@@ -14,11 +14,14 @@ import tempfile
 import time
 from collections.abc import Iterator
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests import product
+from tests.product import error_of, result_of
 from tests.sandbox_fixture import RunningSandbox, start_sandbox
 
 ROOT = Path(__file__).parents[2]
@@ -44,16 +47,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSandbox
     assert str(running.home) not in Path("/proc/self/mounts").read_text()
 
 
-def coder(sandbox: RunningSandbox, *arguments: str, timeout: float = 270) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [str(BIN / "linode-coder"), *arguments],
-        env=sandbox.env,
-        cwd="/",
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        stdin=subprocess.DEVNULL,
-    )
+coder = partial(product.coder, timeout=270)
 
 
 def ansible(sandbox: RunningSandbox, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -78,19 +72,6 @@ def instances(sandbox: RunningSandbox) -> list[dict[str, Any]]:
         check=True,
     )
     return list(json.loads(done.stdout))
-
-
-def result_of(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
-    assert done.returncode == 0, done.stderr + done.stdout
-    return dict(json.loads(done.stdout.splitlines()[-1]))
-
-
-def error_of(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
-    assert done.returncode != 0, done.stdout
-    error = dict(json.loads(done.stdout.splitlines()[-1])["error"])
-    assert error["exit_code"] == done.returncode
-    assert error["message"] and error["remedy"], error
-    return error
 
 
 @pytest.fixture(scope="module")

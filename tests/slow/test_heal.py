@@ -11,11 +11,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests import product
 from tests.sandbox_fixture import RunningSandbox, start_sandbox
 
 ROOT = Path(__file__).parents[2]
@@ -35,16 +37,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSandbox
         shutil.rmtree(runtime)
 
 
-def coder(sandbox: RunningSandbox, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [str(BIN / "linode-coder"), *arguments],
-        env=sandbox.env,
-        cwd="/",
-        capture_output=True,
-        text=True,
-        timeout=280,
-        stdin=subprocess.DEVNULL,
-    )
+coder = partial(product.coder, timeout=280)
 
 
 def start(sandbox: RunningSandbox, *more: str) -> subprocess.Popen[str]:

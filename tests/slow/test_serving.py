@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ import pytest
 import yaml
 
 from linode_coder.clients import CLIENTS
+from tests import product
+from tests.product import error_of, result_of
 from tests.sandbox_fixture import RunningSandbox, start_sandbox
 
 ROOT = Path(__file__).parents[2]
@@ -39,29 +42,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSandbox
         yield running
 
 
-def coder(sandbox: RunningSandbox, *arguments: str, timeout: float = 240) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [str(BIN / "linode-coder"), *arguments],
-        env=sandbox.env,
-        cwd="/",
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        stdin=subprocess.DEVNULL,
-    )
-
-
-def result_of(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
-    assert done.returncode == 0, done.stderr + done.stdout
-    return dict(json.loads(done.stdout.splitlines()[-1]))
-
-
-def error_of(done: subprocess.CompletedProcess[str], code: int) -> dict[str, Any]:
-    assert done.returncode == code, done.stderr + done.stdout
-    error = dict(json.loads(done.stdout.splitlines()[-1])["error"])
-    assert error["exit_code"] == code
-    assert error["message"] and error["remedy"], error
-    return error
+coder = partial(product.coder, timeout=240)
 
 
 @pytest.fixture(scope="module")

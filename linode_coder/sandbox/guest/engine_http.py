@@ -319,9 +319,13 @@ class Handler(BaseHTTPRequestHandler):
         except EngineDeadError:
             self.stream_error()
             return
+        self.close_stream(body, base, prompt_tokens, len(reply.pieces))
+
+    def close_stream(self, body: Json, base: Json, prompt_tokens: int, generated: int) -> None:
+        """The usage, where somebody asked for it, and the end."""
         options = dict(body.get("stream_options") or {})  # type: ignore[call-overload]
         if options.get("include_usage") or self.state.options.enable_force_include_usage:
-            counts = answers.usage(prompt_tokens, len(reply.pieces), details=False)
+            counts = answers.usage(prompt_tokens, generated, details=False)
             self.event({**base, "choices": [], "usage": counts, "system_fingerprint": answers.FINGERPRINT})
         self.event("[DONE]")
         self.end_stream()
@@ -366,12 +370,7 @@ class Handler(BaseHTTPRequestHandler):
         except EngineDeadError:
             self.stream_error()
             return
-        options = dict(body.get("stream_options") or {})  # type: ignore[call-overload]
-        if options.get("include_usage") or self.state.options.enable_force_include_usage:
-            counts = answers.usage(prompt_tokens, len(reply.pieces), details=False)
-            self.event({**base, "choices": [], "usage": counts, "system_fingerprint": answers.FINGERPRINT})
-        self.event("[DONE]")
-        self.end_stream()
+        self.close_stream(body, base, prompt_tokens, len(reply.pieces))
 
     def responses_api(self, body: Json) -> None:
         given = body.get("input") or ""

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command line as tests run it against a sandbox, and how they read what it says."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from tests.sandbox_fixture import RunningSandbox
+
+BIN = Path(sys.executable).parent
+
+
+def coder(
+    sandbox: RunningSandbox, *arguments: str, timeout: float, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run `linode-coder` without a terminal, away from the checkout; ``environment`` is added to the sandbox's."""
+    return subprocess.run(
+        [str(BIN / "linode-coder"), *arguments],
+        env={**sandbox.env, **environment},
+        cwd="/",
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def result_of(done: subprocess.CompletedProcess[str], code: int = 0) -> dict[str, Any]:
+    """The last line of its JSON, when it ended with ``code``."""
+    assert done.returncode == code, done.stderr + done.stdout
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+def error_of(done: subprocess.CompletedProcess[str], code: int | None = None) -> dict[str, Any]:
+    """Its error in JSON, which has to say what to do and to agree with the exit code."""
+    assert done.returncode != 0, done.stdout
+    assert code in (None, done.returncode), done.stderr + done.stdout
+    error = dict(json.loads(done.stdout.splitlines()[-1])["error"])
+    assert error["exit_code"] == done.returncode
+    assert error["message"] and error["remedy"], error
+    return error
