@@ -16,7 +16,7 @@ help:
 	@echo 'make vllm           install the real vLLM for the sandbox, once for all checkouts (3.5 GB)'
 	@echo 'make test           lint, types, unit, integration and sanity tests'
 	@echo 'make test-molecule  molecule scenarios on sandbox hosts, those of the roles on docker hosts'
-	@echo 'make test-slow      what takes longer on simulated hosts: serving, watching, every rung of healing'
+	@echo 'make test-slow      what takes longer on simulated hosts: playbooks, leases, serving, watching, every rung of healing'
 	@echo 'make test-docker    integration tests on docker hosts (root, docker.io, mmdebstrap)'
 	@echo 'make test-engine    tests against the real vLLM'
 	@echo "make test-foreign   the SDK's own integration tests against the sandbox"
