@@ -115,6 +115,15 @@ def _url(value: Any) -> str:
     return text
 
 
+def _interval(value: Any) -> str:
+    from .watchers import MAX_INTERVAL_S, MIN_INTERVAL_S
+
+    text = _duration("watchdog_interval")(value)
+    if not MIN_INTERVAL_S <= parse_duration(text, "watchdog_interval") <= MAX_INTERVAL_S:
+        raise WrongValue("a duration between 1 minute and 1 hour, for example '5m'")
+    return text
+
+
 def _policy(value: Any) -> str:
     if value is False:
         return "off"
@@ -160,8 +169,8 @@ SETTINGS = (
         (),
     ),
     Setting("heal", _policy, "How far healing may go: off, alert, container, host or vm.", "vm"),
-    Setting("watchdog_interval", _duration("watchdog_interval"), "How often the watchdog looks.", "5m"),
-    Setting("notify_url", _url, "Webhook for warnings; part of the address is often a secret.", secret=True),
+    Setting("watchdog_interval", _interval, "How often the watchdog looks, 1 minute to 1 hour.", "5m"),
+    Setting("notify_url", _url, "Webhook that the watchdog posts to; its address is a secret.", secret=True),
     Setting("api_url", _url, "Address of the Linode API, when it is not the real one.", variable="LINODE_API_URL"),
     Setting("linode_token", _text, "Linode API token.", variable="LINODE_TOKEN", secret=True),
     Setting("linode_token_file", _path, "File that holds the Linode API token."),
@@ -416,9 +425,13 @@ def load(**options: Any) -> Config:
     return config
 
 
+# What every client and every playbook looks for in the environment.
+EXPORTED = ("linode_token", "api_url", "hf_token", "notify_url")
+
+
 @cache
 def export_credentials() -> None:
-    """Put what files say of tokens and the API's address into the environment, where every client looks for it.
+    """Put what files say of tokens and addresses into the environment, where every client looks for it.
 
     What is wrong elsewhere in the files is a warning here: it must not keep anybody from taking a session down.
     """
@@ -430,6 +443,14 @@ def export_credentials() -> None:
         reading.problems = critical or reading.errors
         reading.config()
     _warn(reading.problems)
-    for key, name in (("linode_token", "LINODE_TOKEN"), ("api_url", "LINODE_API_URL"), ("hf_token", "HF_TOKEN")):
+    for key in EXPORTED:
         if reading.values[key]:
-            os.environ[name] = reading.values[key]
+            os.environ[BY_KEY[key].env] = reading.values[key]
+
+
+def only(*keys: str) -> dict[str, Any]:
+    """The values of ``keys``. Failure(config) for what is wrong with one of them; the rest is not asked about."""
+    reading = read()
+    reading.problems = [problem for problem in reading.errors if problem.key in keys]
+    reading.config()
+    return {key: reading.values[key] for key in keys}

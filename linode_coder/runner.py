@@ -169,7 +169,9 @@ class Run:
         return False
 
     def follow(self) -> None:
-        secrets = [value for name, value in os.environ.items() if name.endswith("TOKEN") and len(value) > 12]
+        secrets = [
+            value for name, value in os.environ.items() if name.endswith(("TOKEN", "NOTIFY_URL")) and len(value) > 12
+        ]
         assert self.outcome.log is not None
         with self.outcome.log.open("w") as log:
             self.outcome.log.chmod(0o600)

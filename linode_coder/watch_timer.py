@@ -22,10 +22,13 @@ VARIABLES = (
     "LINODE_CA",
     "LINODE_CODER_HOME",
     "LINODE_CODER_SSH_PORT",
-    "LINODE_CODER_WEBHOOK",
+    "LINODE_CODER_NOTIFY_URL",
+    "LINODE_CODER_HEAL",
     "XDG_STATE_HOME",
     "XDG_CONFIG_HOME",
 )
+# A token and the place that it is for are replaced together.
+_ACCOUNT = ("LINODE_TOKEN", "LINODE_API_URL", "LINODE_CA")
 
 
 def environment_file() -> Path:
@@ -44,49 +47,61 @@ def _refuse_open(path: Path) -> None:
         )
 
 
+def _read_environment(path: Path) -> dict[str, str]:
+    """The lines of NAME=value."""
+    found = {}
+    for line in path.read_text().splitlines():
+        name, separator, value = line.strip().partition("=")
+        if separator and not name.startswith("#"):
+            found[name.strip()] = value.strip()
+    return found
+
+
 def load_environment(path: Path) -> None:
-    """Take over the variables in ``path``, lines of NAME=value."""
+    """Take over the variables in ``path``."""
     try:
-        text = path.read_text()
-    except OSError as error:
+        found = _read_environment(path)
+    except (OSError, UnicodeDecodeError) as error:
         raise Failure(
             "config",
             f"{path} cannot be read.",
-            cause=error.strerror,
+            cause=getattr(error, "strerror", None) or "it is no text",
             remedy="Make it: linode-coder watchdog install",
             field="env_file",
             value=str(path),
         ) from error
     _refuse_open(path)
-    for line in text.splitlines():
-        name, separator, value = line.strip().partition("=")
-        if separator and not name.startswith("#"):
-            os.environ[name.strip()] = value.strip()
+    os.environ.update(found)
 
 
-def environment_text() -> str:
-    lines = ["# Read by linode-coder watchdog --env-file. Holds a token: keep the mode 0600."]
-    lines += [f"{name}={os.environ[name]}" for name in VARIABLES if os.environ.get(name)]
-    return "\n".join(lines) + "\n"
-
-
-def write_environment() -> bool:
-    """Whether the file was made; one that exists stays as it is."""
+def write_environment() -> str:
+    """made, changed or kept: the file has what this environment says, and what it said before of the rest."""
     path = environment_file()
+    before: dict[str, str] = {}
     if path.exists():
         _refuse_open(path)
-        return False
-    if not os.environ.get("LINODE_TOKEN"):
+        before = _read_environment(path)
+    wanted = {**before, **{name: os.environ[name] for name in VARIABLES if os.environ.get(name)}}
+    if os.environ.get("LINODE_TOKEN"):
+        wanted = {name: value for name, value in wanted.items() if name not in _ACCOUNT or os.environ.get(name)}
+    if not wanted.get("LINODE_TOKEN"):
         raise Failure(
             "auth",
-            f"LINODE_TOKEN is not set, and {path} does not exist.",
+            f"There is no Linode token, neither in the configuration nor in {path}.",
             remedy="Export LINODE_TOKEN for this one command; the watcher then reads it from that file.",
             field="api_token",
         )
+    if wanted == before:
+        return "kept"
+    lines = ["# Read by linode-coder watchdog --env-file. Holds a token: keep the mode 0600."]
+    lines += [f"{name}={value}" for name, value in wanted.items()]
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:  # noqa: PTH123 - a mode is needed
-        file.write(environment_text())
-    return True
+    draft = path.with_suffix(".new")
+    draft.unlink(missing_ok=True)
+    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:  # noqa: PTH123 - a mode is needed
+        file.write("\n".join(lines) + "\n")
+    draft.replace(path)
+    return "changed" if before else "made"
 
 
 def _program() -> list[str]:
@@ -148,16 +163,37 @@ def _systemctl(*arguments: str) -> None:
         )
 
 
-def install_systemd(interval: int) -> list[Path]:
+def _is(state: str) -> bool:
+    done = subprocess.run(["systemctl", "--user", f"is-{state}", "--quiet", f"{UNIT}.timer"], timeout=60)
+    return done.returncode == 0
+
+
+def check(kind: str) -> None:
+    """Failure(config) when there is no such timer here, before anything is written."""
+    if kind == "cron":
+        _crontab()
+    else:
+        _systemctl("show-environment")
+
+
+def install_systemd(interval: int) -> bool:
+    """Whether anything had to be changed."""
     directory = unit_directory()
     directory.mkdir(parents=True, exist_ok=True)
-    written = []
+    changed = False
     for name, text in systemd_units(interval).items():
-        (directory / name).write_text(text)
-        written.append(directory / name)
-    _systemctl("daemon-reload")
-    _systemctl("enable", "--now", f"{UNIT}.timer")
-    return written
+        path = directory / name
+        if not path.exists() or path.read_text() != text:
+            path.write_text(text)
+            changed = True
+    if changed:
+        _systemctl("daemon-reload")
+    if changed or not (_is("enabled") and _is("active")):
+        _systemctl("enable", f"{UNIT}.timer")
+        # Also one that runs takes the new interval only now.
+        _systemctl("restart", f"{UNIT}.timer")
+        changed = True
+    return changed
 
 
 def uninstall_systemd() -> bool:
@@ -219,11 +255,16 @@ def _without_ours(crontab: str) -> str:
     return "".join(kept)
 
 
-def install_cron(interval: int) -> None:
+def install_cron(interval: int) -> bool:
+    """Whether anything had to be changed."""
     lines = cron_lines(interval)
     state_dir().mkdir(parents=True, exist_ok=True, mode=0o700)
-    others = _without_ours(_crontab())
+    before = _crontab()
+    if lines in before:
+        return False
+    others = _without_ours(before)
     _crontab(others + ("\n" if others and not others.endswith("\n") else "") + lines)
+    return True
 
 
 def uninstall_cron() -> bool:

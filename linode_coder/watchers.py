@@ -11,6 +11,8 @@ from typing import Any
 from ansible_collections.linode_coder.gpu.plugins.module_utils.duration import format_duration
 from ansible_collections.linode_coder.gpu.plugins.module_utils.paths import state_dir
 
+# How often a watcher may look: the last ten minutes of a paid hour are for deletions.
+MIN_INTERVAL_S, MAX_INTERVAL_S = 60, 3600
 INSTALL = "Install one: linode-coder watchdog install --systemd (or --cron)"
 
 

@@ -13,16 +13,19 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Fa
 
 from .. import console as output
 from .. import history, watchers
+from ..config import export_credentials, only
 from ..console import Console, money
 from ..leftovers import forget_vm
+from ..watchers import MAX_INTERVAL_S, MIN_INTERVAL_S
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 HEAL = ("off", "alert", "container", "host")
-MIN_INTERVAL_S, MAX_INTERVAL_S = 60, 3600
 
 
-def interval_seconds(text: str) -> int:
+def interval_seconds(given: str | None) -> int:
+    """Of the option, else of the configuration."""
+    text = given or str(only("watchdog_interval")["watchdog_interval"])
     seconds = parse_duration(text, "interval")
     if not MIN_INTERVAL_S <= seconds <= MAX_INTERVAL_S:
         raise Failure(
@@ -35,38 +38,62 @@ def interval_seconds(text: str) -> int:
     return seconds
 
 
+def highest_rung(given: str | None) -> str:
+    """Of the option, else of the configuration, which may allow `heal` more than a watcher does by itself."""
+    if given is None:
+        configured = str(only("heal")["heal"])
+        return HEAL[-1] if configured == "vm" else configured
+    if given not in HEAL:
+        raise Failure(
+            "usage",
+            f"heal {given!r} is none of {', '.join(HEAL)}.",
+            remedy="To have a VM replaced, run: linode-coder heal NAME",
+            field="heal",
+            value=given,
+        )
+    return given
+
+
 @app.callback(invoke_without_command=True)
 def watchdog(
     ctx: typer.Context,
     once: Annotated[bool, typer.Option("--once", help="One pass, for a timer.")] = False,
-    interval: Annotated[str, typer.Option(help="Time between two passes.")] = "5m",
+    interval: Annotated[
+        str | None, typer.Option(help="Time between two passes (default: the configuration's, 5m).")
+    ] = None,
     max_deletions: Annotated[int | None, typer.Option(min=0, help="Most VMs that one pass deletes.")] = None,
     heal: Annotated[
-        str, typer.Option(help="Highest rung of healing: off, alert, container or host; a new VM only by `heal`.")
-    ] = "host",
+        str | None,
+        typer.Option(
+            help="Highest rung of healing: off, alert, container or host (default: the configuration's, host at most; a new "
+            "VM only by `heal`)."
+        ),
+    ] = None,
     env_file: Annotated[
         Path | None, typer.Option(help="File of mode 0600 with LINODE_TOKEN=... and more, for a timer.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines of events.")] = False,
+    patience: Annotated[float, typer.Option(hidden=True, min=0.0)] = 1.0,
 ) -> None:
     """Watch every session of the account: warn, and delete what is over or idle."""
     if ctx.invoked_subcommand is not None:
         return
-    seconds = interval_seconds(interval)
-    if heal not in HEAL:
-        raise Failure(
-            "usage",
-            f"heal {heal!r} is none of {', '.join(HEAL)}.",
-            remedy="To have a VM replaced, run: linode-coder heal NAME",
-            field="heal",
-            value=heal,
-        )
     if env_file is not None:
         from ..watch_timer import load_environment
 
         load_environment(env_file)
+    seconds = interval_seconds(interval)
+    policy = highest_rung(heal)
+    only("notify_url")
+    export_credentials()
     console = Console(as_json)
-    variables = {"interval": seconds, "heal": heal, "max_deletions": max_deletions, "watcher": watchers.identity()}
+    variables = {
+        "interval": seconds,
+        "heal": policy,
+        "max_deletions": max_deletions,
+        "watcher": watchers.identity(),
+        "heal_patience": patience,
+    }
     while True:
         started = time.time()
         failure = one_pass(console, variables, started)
@@ -139,10 +166,14 @@ def show(console: Console, data: dict[str, Any], changed: int) -> None:
             console.text(f"{label}: {tried}: {report['outcome'] or 'not healed'}{': ' + done if done else ''}")
     for label in data.get("deferred") or []:
         console.text(f"{label} is due too, and is left to the next pass: one pass deletes only so many.")
+    told = (data.get("told") or {}).get("webhook") or {}
+    if told.get("why"):
+        waits = f"; {told['waiting']} message(s) wait for a later pass" if told["waiting"] else ""
+        console.text(f"The webhook was not reached: {told['why']}{waits}.")
     hourly = sum(view["hourly"] or 0 for view in sessions)
     unseen = data.get("unobserved") or {}
     blind = f", {len(unseen)} could not be read" if unseen else ""
-    if data and output.verbosity >= 0:
+    if "sessions" in data and output.verbosity >= 0:
         console.text(f"Watched {len(sessions)} session(s), {money(hourly)}/h{blind}.")
 
 
@@ -150,7 +181,9 @@ def show(console: Console, data: dict[str, Any], changed: int) -> None:
 def install(
     systemd: Annotated[bool, typer.Option("--systemd", help="A timer of your systemd.")] = False,
     cron: Annotated[bool, typer.Option("--cron", help="An entry in your crontab.")] = False,
-    interval: Annotated[str, typer.Option(help="Time between two passes.")] = "5m",
+    interval: Annotated[
+        str | None, typer.Option(help="Time between two passes (default: the configuration's, 5m).")
+    ] = None,
     only_print: Annotated[bool, typer.Option("--print", help="Show what would be written, write nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
 ) -> None:
@@ -171,24 +204,26 @@ def install(
         for name, text in texts.items():
             console.text(f"# {name}\n{text}")
         return
-    made = watch_timer.write_environment()
-    if systemd:
-        watch_timer.install_systemd(seconds)
-    else:
-        watch_timer.install_cron(seconds)
+    export_credentials()
+    watch_timer.check(kind)
+    wrote = watch_timer.write_environment()
+    changed = watch_timer.install_systemd(seconds) if systemd else watch_timer.install_cron(seconds)
     if as_json:
         console.result(
             {
                 "command": "watchdog install",
                 "kind": kind,
                 "interval": seconds,
+                "changed": changed or wrote != "kept",
                 "env_file": str(env_file),
-                "env_made": made,
+                "env": wrote,
             }
         )
         return
-    console.text(f"A {kind} timer of this user watches every {format_duration(seconds)} from now on.")
-    console.text(f"token     in {env_file}" + (", written from this environment" if made else ", as it was"))
+    news = "from now on" if changed else "as before: nothing to change"
+    console.text(f"A {kind} timer of this user watches every {format_duration(seconds)}, {news}.")
+    how = {"made": "written from this environment", "changed": "renewed from this environment", "kept": "as it was"}
+    console.text(f"token     in {env_file}, {how[wrote]}")
     if systemd:
         console.text("note      it stops when you log out, unless: loginctl enable-linger")
     console.text("note      while this machine is off or asleep, nothing is deleted; AWX or a server does better")

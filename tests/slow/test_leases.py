@@ -27,6 +27,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags impo
 from tests import product
 from tests.product import error_of, result_of
 from tests.sandbox_fixture import RunningSandbox, start_sandbox
+from tests.webhook import listening
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
@@ -216,6 +217,58 @@ def test_a_lock_is_respected_and_reported(sandbox: RunningSandbox) -> None:
     assert [row["label"] for row in watch(sandbox)["deleted"]] == ["lc-locked-1"]
 
 
+def test_people_are_told_once_by_the_webhook_of_the_configuration(sandbox: RunningSandbox, tmp_path: Path) -> None:
+    over, locked = make(sandbox, "told", lease=-60), make(sandbox, "held", lease=-60)
+    lock = api(
+        sandbox, "POST", "locks", {"entity_type": "linode", "entity_id": locked["id"], "lock_type": "cannot_delete"}
+    )
+    config = tmp_path / "home" / "config" / "config.toml"
+    config.parent.mkdir(parents=True)
+    with listening() as hook:
+        token = sandbox.env["LINODE_TOKEN"]
+        config.write_text(
+            f'notify_url = "{hook.url}"\nlinode_token = "{token}"\nheal = "alert"\nwatchdog_interval = "9m"\n'
+        )
+        config.chmod(0o600)
+        around = {"LINODE_CODER_HOME": str(tmp_path / "home"), "LINODE_TOKEN": ""}
+
+        def look(*more: str, code: int = 0) -> dict[str, Any]:
+            done = coder(sandbox, "watchdog", "--once", "--json", "-vv", *more, **around)
+            assert done.returncode == code, done.stdout + done.stderr
+            assert "planted-secret" not in done.stdout + done.stderr
+            events = [json.loads(line) for line in done.stdout.splitlines()]
+            return next(event for event in events if event["event"] == "result")
+
+        # A webhook that is down is no reason to stop: the mark is written, and the message waits.
+        hook.status = 503
+        first = look()
+        assert list(first["marked"]) == ["lc-told-1"] and first["failures"] == {}
+        assert first["told"]["webhook"] == {"configured": True, "sent": 0, "waiting": 1, "why": "it answered 503"}
+        assert json.loads((tmp_path / "home/state/watcher.json").read_text())["interval"] == 540
+        hook.status = 200
+        for _pass in range(2):
+            assert look()["told"]["webhook"]["why"] is None
+        assert hook.notices() == [("marked", "lc-told-1"), ("blocked", "lc-held-1")]
+        assert "its lease ends" in hook.bodies[0]["text"] and hook.bodies[0]["text"] == hook.bodies[0]["content"]
+
+        sandbox.fault(kind="error", on="* /**", status=503, count=None)
+        for _pass in range(2):
+            assert look(code=5)["failure"]["kind"] == "transient"
+        sandbox.clear_faults()
+        assert hook.notices()[2:] == [("failed", "account")]
+        mark(sandbox, over, time.time() - 5)
+        assert [row["label"] for row in look()["deleted"]] == ["lc-told-1"]
+        assert hook.notices()[3:] == [("deleted", "lc-told-1")] and "$0.52" in hook.bodies[-1]["text"]
+        for wrong in ('watchdog_interval = "2h"\n', 'heal = "always"\n', 'notify_url = "somewhere"\n'):
+            config.write_text(f'linode_token = "{token}"\n{wrong}')
+            refused = coder(sandbox, "watchdog", "--once", "--json", **around)
+            assert error_of(refused)["exit_code"] == 2, wrong
+    for path in (tmp_path / "home").rglob("*"):
+        assert path.is_dir() or path == config or b"planted-secret" not in path.read_bytes(), path
+    api(sandbox, "DELETE", f"locks/{lock['id']}")
+    api(sandbox, "DELETE", f"linode/instances/{locked['id']}")
+
+
 def test_a_wrong_clock_deletes_nothing(sandbox: RunningSandbox) -> None:
     vm = make(sandbox, "skewed", lease=-60)
     mark(sandbox, vm, time.time() - 5)
@@ -318,8 +371,9 @@ def test_a_timer_is_written_without_secrets_and_removed_again(sandbox: RunningSa
     }
     shown = coder(sandbox, "watchdog", "install", "--systemd", "--print", **around)
     assert "OnUnitActiveSec=300s" in shown.stdout and "planted-secret" not in shown.stdout
-    for _ in range(2):
+    for new in (True, False):
         made = result_of(coder(sandbox, "watchdog", "install", "--cron", "--interval", "10m", "--json", **around))
+        assert (made["changed"], made["env"]) == (new, "made" if new else "kept")
     text = table.read_text()
     assert text.startswith("# mine\n1 2 * * * true\n") and text.count("*/10 * * * * ") == 1
     assert "planted-secret" not in text

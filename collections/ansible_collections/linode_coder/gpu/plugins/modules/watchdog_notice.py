@@ -1,0 +1,220 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, linode_coder contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: watchdog_notice
+short_description: Tell people what a pass of the watchdog did
+version_added: 0.1.0
+description:
+  - Runs on the control node. Posts what is worth a message in the report of a pass to a webhook, and shows it on the
+    desktop where there is one.
+  - Remembers what was told in C(told.json) in the state directory, so that what lasts is told once and not in every pass.
+    An event that could not be sent is sent with a later pass, for a day.
+  - Never fails because people could not be reached. RV(webhook) and RV(desktop) say whether they were.
+attributes:
+  check_mode:
+    description: Says what would be told, and tells nobody.
+    support: full
+  diff_mode:
+    description: There is nothing to show.
+    support: none
+options:
+  report:
+    description: The report of the pass.
+    type: dict
+    required: true
+  url:
+    description:
+      - Address of the webhook, which gets a JSON document with the keys C(text), C(content), C(source) and C(notices).
+      - The environment variable E(LINODE_CODER_NOTIFY_URL) is used when this is not set.
+    type: str
+  desktop:
+    description: Whether to show it on this machine's desktop, with C(notify-send), when there is one.
+    type: bool
+    default: true
+  timeout:
+    description: Seconds after which the webhook counts as not answering.
+    type: int
+    default: 15
+author:
+  - linode_coder contributors (@linode-coder)
+"""
+
+EXAMPLES = r"""
+- name: Tell people
+  linode_coder.gpu.watchdog_notice:
+    report: "{{ watchdog_report }}"
+"""
+
+RETURN = r"""
+notices:
+  description: What this pass has to say, whether or not it was said before.
+  returned: success
+  type: list
+  elements: dict
+  sample: [{"key": "blocked:lc-demo-1", "kind": "blocked", "label": "lc-demo-1", "text": "...", "lasting": true}]
+webhook:
+  description: How many notices were sent, how many wait for a later pass, and why they could not be sent.
+  returned: success
+  type: dict
+  sample: {"configured": true, "sent": 1, "waiting": 0, "why": null}
+desktop:
+  description: The same for the desktop.
+  returned: success
+  type: dict
+  sample: {"configured": false, "sent": 0, "waiting": 0, "why": null}
+"""
+
+import fcntl
+import http.client
+import json
+import os
+import threading
+import time
+import urllib.error
+from contextlib import contextmanager
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule, env_fallback
+from ansible.module_utils.urls import open_url
+
+from ..module_utils.notices import Told, body_of, notices_of
+from ..module_utils.paths import state_dir
+
+
+def post(url, notices, timeout):
+    """None, or why the webhook did not take it. The address is a secret and appears in no answer."""
+    if not url.startswith(("http://", "https://")):
+        return "its address is not an http or https one"
+    try:
+        with open_url(
+            url,
+            data=json.dumps(body_of(notices)).encode(),
+            headers={"Content-Type": "application/json"},
+            method="POST",
+            timeout=timeout,
+            follow_redirects="none",
+            http_agent="linode-coder",
+        ):
+            return None
+    except urllib.error.HTTPError as error:
+        return f"it answered {error.code}"
+    except TimeoutError:
+        return f"it did not answer within {timeout} s"
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        reason = getattr(error, "reason", error)
+        return getattr(reason, "strerror", None) or type(reason).__name__
+
+
+def send(url, notices, timeout):
+    """As `post`, but never longer than ``timeout``, also when the answer drips."""
+    said = [f"it did not answer within {timeout} s"]
+
+    def work():
+        said[0] = post(url, notices, timeout)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(timeout + 1)
+    return said[0]
+
+
+def desktop_address():
+    """Where this user's desktop listens, also for a cron job, which has no environment. None without a desktop."""
+    given = os.environ.get("DBUS_SESSION_BUS_ADDRESS")
+    runtime = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
+    socket = Path(runtime) / "bus"
+    return given or (f"unix:path={socket}" if socket.exists() else None)
+
+
+def show(module, program, address, notices):
+    """None, or why the desktop did not show it."""
+    text = "\n".join(one.text for one in notices)
+    code, _out, err = module.run_command(
+        ["timeout", "10", program, "--app-name=linode-coder", "--", "linode-coder", text],
+        environ_update={"DBUS_SESSION_BUS_ADDRESS": address},
+    )
+    return None if code == 0 else (err.strip().splitlines() or [f"notify-send ended with {code}"])[-1]
+
+
+@contextmanager
+def locked(directory):
+    """One pass of this machine at a time."""
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (directory / "told.lock").open("w", encoding="ascii") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def remembered(module, path):
+    """What each way was used for. A record that cannot be read begins anew: then something is told twice."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        return {name: Told.from_dict(data[name]) for name in ("webhook", "desktop")}
+    except FileNotFoundError:
+        pass
+    except (ValueError, KeyError, TypeError) as error:
+        module.warn(f"{path} is not readable, so what was told is not known: {error}")
+    return {"webhook": Told(), "desktop": Told()}
+
+
+def write(path, told):
+    draft = path.with_suffix(".new")
+    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        json.dump({name: one.as_dict() for name, one in told.items()}, file)
+    draft.replace(path)
+
+
+def tell(module, notices):
+    """Use every way there is; what came of each."""
+    url = module.params["url"]
+    program, address = module.get_bin_path("notify-send"), desktop_address()
+    ways = {
+        "webhook": (lambda due: send(url, due, module.params["timeout"])) if url else None,
+        "desktop": (lambda due: show(module, program, address, due))
+        if module.params["desktop"] and program and address
+        else None,
+    }
+    path = state_dir() / "told.json"
+    outcome = {}
+    with locked(path.parent):
+        told = remembered(module, path)
+        now = int(time.time())
+        for name, way in ways.items():
+            due = told[name].due(notices) if way else []
+            why = way(due) if due and not module.check_mode else None
+            said = bool(way) and not module.check_mode and why is None
+            if way and not module.check_mode:
+                told[name] = told[name].after(notices, said, now)
+            outcome[name] = {
+                "configured": bool(way),
+                "sent": len(due) if said else 0,
+                "waiting": len(told[name].waiting),
+                "why": why,
+            }
+        if not module.check_mode:
+            write(path, told)
+    return outcome
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec={
+            "report": {"type": "dict", "required": True},
+            "url": {"type": "str", "no_log": True, "fallback": (env_fallback, ["LINODE_CODER_NOTIFY_URL"])},
+            "desktop": {"type": "bool", "default": True},
+            "timeout": {"type": "int", "default": 15},
+        },
+        supports_check_mode=True,
+    )
+    notices = notices_of(module.params["report"])
+    outcome = tell(module, notices)
+    changed = any(row["sent"] for row in outcome.values())
+    module.exit_json(changed=changed, notices=[one.as_dict() for one in notices], **outcome)
+
+
+if __name__ == "__main__":
+    main()
