@@ -21,6 +21,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.watch_decision im
     decide,
     fresh_for,
     notice,
+    superseded,
     window,
 )
 from hypothesis import given
@@ -126,6 +127,31 @@ def test_what_nobody_looks_after_goes_after_two_looks_and_what_is_not_ours_stays
     assert decide(view_at(now), None, now, 0, superseded=True).cause == "superseded"
     lease_known = ["linode-coder", "lc:session:demo", f"lc:lease:{now + 5 * HOUR}"]
     assert decide(view_at(now, tags=lease_known), idle(9e9), now, 0).action == "keep"
+
+
+@pytest.mark.parametrize(
+    ("new", "gone"),
+    [
+        (idle(0), {"lc-demo-1"}),
+        (idle(9e9), {"lc-demo-1"}),
+        (None, set()),
+        (IdleClock(), set()),  # never a token
+        (IdleClock(readable=True), set()),
+        (IdleClock(started=True, idle_s=60), set()),  # it served once, and cannot be read now
+        (idle(0, stuck_s=301), set()),
+    ],
+)
+@pytest.mark.parametrize("old", [None, idle(0), IdleClock(started=True)])
+def test_an_old_vm_stays_until_its_replacement_is_seen_to_serve(
+    new: IdleClock | None, old: IdleClock | None, gone: set[str]
+) -> None:
+    now = CREATED + 6 * HOUR
+    views = [view_at(now), {**view_at(now, label="lc-demo-2"), "generation": 2}, view_at(now, label="lc-other-1")]
+    views[2]["name"] = "other"
+    assert superseded(views, {"lc-demo-1": old, "lc-demo-2": new, "lc-other-1": idle(0)}) == gone
+    # However long it goes on, its lease ends all the same.
+    late = decide(view_at(OVER), old, OVER, 0, superseded=bool(gone))
+    assert (late.action, late.cause) == ("mark", "lease")
 
 
 def test_one_pass_cannot_take_everything() -> None:

@@ -11,24 +11,22 @@ from .cost import parse_time
 from .session_name import firewall_label
 from .session_tags import MARKER, decode
 from .session_view import session_view
-from .watch_decision import YOUNG_S, plans, superseded
+from .watch_decision import YOUNG_S, plans
 
-NOBODYS = {
-    "orphan": "its tags name no lease, so nobody looks after it",
-    "superseded": "a newer VM serves its session",
-}
+ORPHAN = "its tags name no lease, so nobody looks after it"
 
 
 def dead_resources(instances: list[dict[str, Any]], firewalls: list[dict[str, Any]], now: int) -> list[dict[str, Any]]:
-    """What may go, what bills first. What is younger than ten minutes may still be being made."""
+    """What may go, what bills first. What is younger than ten minutes may still be being made.
+
+    The old VM beside its replacement is not among it: whether the new one serves, only a watcher has seen.
+    """
     rows = [row for row in instances if decode(row["tags"]).ours]
     views = [session_view(row, now) for row in rows]
-    replaced = superseded(views, now)
     found = []
     for view in views:
-        causes = {plan.cause for plan in plans(view, None, now, superseded=view["label"] in replaced)}
-        cause = next((name for name in NOBODYS if name in causes), None)
-        if cause and view["status"] != "deleting":
+        orphan = any(plan.cause == "orphan" for plan in plans(view, None, now))
+        if orphan and view["status"] != "deleting":
             found.append(
                 {
                     "kind": "linode",
@@ -39,7 +37,7 @@ def dead_resources(instances: list[dict[str, Any]], firewalls: list[dict[str, An
                     "hourly": view["hourly"],
                     "cost": view["cost_so_far"],
                     "locks": view["locks"],
-                    "why": NOBODYS[cause],
+                    "why": ORPHAN,
                 }
             )
     # A VM whose tags lost the session's name keeps every firewall that it could be behind.

@@ -9,6 +9,7 @@ A deletion takes two looks: the first one marks and warns, a later one deletes, 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -164,7 +165,7 @@ def decide(
     :param now: seconds since the epoch by this control node's clock.
     :param skew: seconds that this clock is ahead of the API's; None when the API did not say.
     :param interval_s: how often this watcher looks.
-    :param superseded: whether a newer VM of the same session runs.
+    :param superseded: whether a newer VM of the same session was just seen to serve.
     """
     label = view["label"]
     if view["status"] == "deleting":
@@ -227,12 +228,20 @@ def _keep(view: dict[str, Any], clock: IdleClock | None, marked: int | None, for
     return Decision("unmark", f"{label} is no longer to be deleted.")
 
 
-def superseded(views: list[dict[str, Any]], now: int) -> set[str]:
-    """Labels of VMs whose session a newer one has been serving for a while: a replacement died before its last step."""
+def serves(clock: IdleClock | None) -> bool:
+    """Whether the engine behind ``clock`` has been seen to serve: it could be read, has produced tokens, and does not hang."""
+    return clock is not None and clock.started and clock.readable and not clock.hung
+
+
+def superseded(views: list[dict[str, Any]], clocks: Mapping[str, IdleClock | None]) -> set[str]:
+    """Labels of VMs whose session a newer one serves: a replacement was cut short before its last step.
+
+    That it exists and runs is no proof, and ``clocks`` (by label, as just read) is the only one there is: as long as
+    nobody can see it serve, the old VM stays until its lease ends.
+    """
     newest: dict[str, int] = {}
     for view in views:
-        settled = view["status"] == "running" and now - parse_time(view["created"]) >= ORPHAN_GRACE_S
-        if view["name"] and view["generation"] is not None and settled:
+        if view["name"] and view["generation"] is not None and serves(clocks.get(view["label"])):
             newest[view["name"]] = max(newest.get(view["name"], 0), view["generation"])
     return {
         view["label"]

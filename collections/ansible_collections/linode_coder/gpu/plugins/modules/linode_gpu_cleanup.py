@@ -9,7 +9,8 @@ module: linode_gpu_cleanup
 short_description: List and remove what is ours and dead in an account
 version_added: 0.1.0
 description:
-  - VMs whose tags are incomplete or whose session a newer VM serves, and firewalls of sessions without a VM.
+  - VMs whose tags name no lease, and firewalls of sessions without a VM.
+  - An old VM beside its replacement stays. Only a watcher has seen whether the new one serves.
   - What is younger than ten minutes stays, since it may still be being made. What is not ours is never touched.
 extends_documentation_fragment:
   - linode_coder.gpu.linode
