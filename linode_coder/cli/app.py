@@ -41,6 +41,7 @@ COMMANDS = {
     "ssh": ("linode_coder.cli.ssh", "Open a shell on a session's VM, or run a command there."),
     "tunnel": ("linode_coder.cli.tunnel", "Open, repair or close the tunnel to a session."),
     "extend": ("linode_coder.cli.extend", "Move the end of a session's lease, up to its hard cap."),
+    "pause": ("linode_coder.cli.pause", "Pause healing and idle deletion of a session for a while."),
     "wizard": ("linode_coder.cli.wizard", "Answer a few questions and have the configuration written."),
     "validate": ("linode_coder.cli.validate", "Check everything before money is spent, or what a session serves."),
     "validate-perf": ("linode_coder.cli.validate_perf", "Measure how fast a session serves."),

@@ -47,7 +47,10 @@ def list_sessions(
         ]
         for view in views:
             left = view["lease_left"]
-            status = view["status"] if view["complete"] else f"{view['status']} (tags incomplete)"
+            remarks = [] if view["complete"] else ["tags incomplete"]
+            remarks += ["paused"] if view["paused_until"] else []
+            remarks += ["to be deleted"] if view["doomed"] else []
+            status = f"{view['status']} ({', '.join(remarks)})" if remarks else view["status"]
             lease = "unknown" if left is None else format_duration(left) if left > 0 else "over"
             cells = [view["name"] or view["label"], status, view["model"], view["plan"], view["region"]]
             cells += [

@@ -74,7 +74,7 @@ def describe_changes(quote: dict[str, Any]) -> list[str]:
         )
     if "idle" in quote["changes"]:
         lines.append(f"idle     {quote['changes']['idle']} from now on")
-    return lines
+    return lines + [f"kept     {sentence}" for sentence in quote["kept"]]
 
 
 def describe_timeline(timeline: dict[str, Any] | None) -> list[str]:

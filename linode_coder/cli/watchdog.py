@@ -140,7 +140,7 @@ def record(data: dict[str, Any], started: float) -> None:
             history.ended(gone["linode_id"], gone["hours"], gone["cost"])
             history.ran(gone["name"] or gone["label"], "watchdog", started, 0, True, gone["sentence"])
         names = {view["label"]: view["name"] or view["label"] for view in data.get("sessions") or []}
-        for what in ("marked", "unmarked", "blocked"):
+        for what in ("marked", "unmarked", "blocked", "restored"):
             for label, sentence in (data.get(what) or {}).items():
                 history.ran(names[label], "watchdog", started, 0, what != "blocked", sentence)
     except (sqlite3.Error, OSError) as error:
@@ -154,7 +154,7 @@ def record(data: dict[str, Any], started: float) -> None:
 def show(console: Console, data: dict[str, Any], changed: int) -> None:
     console.event("result", **{key: value for key, value in data.items() if key != "schema"}, changed=changed)
     sessions = data.get("sessions") or []
-    for what in ("marked", "unmarked", "blocked"):
+    for what in ("marked", "unmarked", "blocked", "restored"):
         for sentence in (data.get(what) or {}).values():
             console.text(sentence)
     for gone in data.get("deleted") or []:

@@ -120,6 +120,35 @@ def test_extend_moves_the_end_up_to_the_cap(sandbox: RunningSandbox) -> None:
     api(sandbox, "DELETE", f"linode/instances/{vm['id']}")
 
 
+def test_up_with_the_options_of_before_changes_nothing_after_an_extension(sandbox: RunningSandbox) -> None:
+    vm = make(sandbox, "again", lease=3600, cap=86400)
+    coder(sandbox, "extend", "again", "2h", "--json")
+    told = coder(sandbox, "up", "again", "--lease", "1h", "--max-cost", "0.6", "--dry-run", "--json")
+    quote = next(json.loads(line) for line in told.stdout.splitlines() if '"plan"' in line)["quote"]
+    assert (quote["changes"], len(quote["kept"])) == ({}, 2)
+    assert "linode-coder down again" in quote["kept"][0]
+    api(sandbox, "DELETE", f"linode/instances/{vm['id']}")
+
+
+def test_a_pause_is_written_shown_and_ended(sandbox: RunningSandbox) -> None:
+    vm = make(sandbox, "paused", lease=3600, cap=4 * 3600)
+    before = decode(tags_of(sandbox, vm))
+    after = result_of(coder(sandbox, "pause", "paused", "--for", "1h", "--json"))
+    assert after["changed"] == 1 and after["session"]["lease_end"] == format_time(before.lease_end or 0)
+    paused = decode(tags_of(sandbox, vm)).pause
+    assert paused is not None and 3500 < paused - time.time() <= 3600
+    assert "until " + format_time(paused) in coder(sandbox, "status", "paused").stdout
+    assert "(paused)" in coder(sandbox, "list").stdout
+    ended = play(sandbox, "pause", session="paused", pause="clear")
+    assert ended.returncode == 0 and decode(tags_of(sandbox, vm)).pause is None, ended.stdout
+    assert result_of(coder(sandbox, "pause", "paused", "--off", "--json"))["changed"] == 0
+    for wrong in (["--for", "0s"], ["--for", "soon"], ["--for", "1h", "--off"]):
+        assert error_of(coder(sandbox, "pause", "paused", *wrong, "--json"))["exit_code"] == 2
+    assert error_of(coder(sandbox, "pause", "nobody", "--json"))["exit_code"] == 9
+    assert tags_of(sandbox, vm) == encode(before.whole())
+    api(sandbox, "DELETE", f"linode/instances/{vm['id']}")
+
+
 def play(sandbox: RunningSandbox, name: str, **extra: Any) -> subprocess.CompletedProcess[str]:
     given = [part for key, value in extra.items() for part in ("-e", f"{key}={value}")]
     return subprocess.run(

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from ansible_collections.linode_coder.gpu.plugins.module_utils.cost import format_time, parse_time
 from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
-from ansible_collections.linode_coder.gpu.plugins.module_utils.session_changes import session_changes
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session_changes import beyond, session_changes
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -33,6 +33,8 @@ VIEW: dict[str, Any] = {
         ({}, {}),
         ({"lease": "8h", "cap": "24h", "idle": "45m", "max_cost": 4.16}, {}),
         ({"plans": ["other", VIEW["plan"]], "regions": [VIEW["region"]]}, {}),
+        ({"lease": "4h"}, {}),
+        ({"max_cost": 4.15}, {}),
         ({"lease": "10h"}, {"until": format_time(CREATED + 10 * 3600)}),
         ({"lease": "24h"}, {"until": VIEW["hard_cap"]}),
         ({"idle": "1h"}, {"idle": "60m"}),
@@ -48,14 +50,12 @@ def test_what_tags_can_take(asked: dict[str, Any], changes: dict[str, str]) -> N
     [
         ({"plans": ["g2-gpu-rtx4000a2-s"]}, "refused", "plan"),
         ({"regions": ["fr-par"]}, "refused", "region"),
-        ({"lease": "4h"}, "refused", "lease"),
         ({"lease": "25h"}, "refused", "lease"),
         ({"lease": "1m"}, "usage", "lease"),
         ({"lease": "soon"}, "usage", "lease"),
         ({"cap": "2d"}, "refused", "cap"),
         ({"cap": "9h"}, "refused", "cap"),
         ({"idle": "0"}, "usage", "idle"),
-        ({"max_cost": 4.15}, "refused", "max_cost"),
         ({"lease": "10h", "max_cost": 4.20}, "refused", "max_cost"),
     ],
 )
@@ -83,3 +83,13 @@ def test_a_change_that_was_made_is_none_the_next_time(hours: int) -> None:
     end = changes.get("until", VIEW["lease_end"])
     assert parse_time(VIEW["lease_end"]) <= parse_time(end) <= parse_time(VIEW["hard_cap"])
     assert session_changes({**VIEW, "lease_end": end}, lease=f"{hours}h") == {}
+
+
+def test_the_options_it_was_made_with_change_nothing_after_an_extension() -> None:
+    made_with = {"lease": "8h", "cap": "24h", "idle": "45m", "max_cost": 4.16}
+    assert beyond(VIEW, "8h", 4.16) == []
+    extended = {**VIEW, "lease_end": format_time(CREATED + 11 * 3600)}
+    assert session_changes(extended, **made_with) == {}
+    kept = beyond(extended, "8h", 4.16)
+    assert len(kept) == 2 and "linode-coder down demo" in kept[0] and "$5.72" in kept[1]
+    assert beyond({**VIEW, "complete": False, "lease_end": None}, "8h", 1.0) == []

@@ -6,7 +6,9 @@ import time
 from typing import Any
 
 import pytest
+from ansible_collections.linode_coder.gpu.plugins.module_utils.cost import format_time
 from ansible_collections.linode_coder.gpu.plugins.module_utils.host_key import to_openssh
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session_note import lost
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags import decode, with_doom
 from ansible_collections.linode_coder.gpu.plugins.modules import linode_gpu_session_tags
 from scripted_linode import Fault, ScriptedLinode
@@ -53,6 +55,7 @@ def test_refusals_have_one_sentence(api: ScriptedLinode, run: Any, tags: list[st
 @pytest.fixture
 def short_verify(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(linode_gpu_session_tags, "VERIFY_S", 0.2)
+    monkeypatch.setattr(linode_gpu_session_tags, "IN_FLIGHT_S", 0.3)
 
 
 @pytest.mark.usefixtures("short_verify")
@@ -77,6 +80,34 @@ def test_healing_and_idle_deletion_pause(api: ScriptedLinode, run: Any, tags: li
     assert run("linode_gpu_session_tags", session="demo", pause="1h")["session"]["paused_until"]
     assert run("linode_gpu_session_tags", session="demo", pause="clear")["session"]["paused_until"] is None
     assert run("linode_gpu_session_tags", session="demo", pause="clear")["changed"] is False
+    cap = decode(tags).hard_cap
+    assert cap is not None
+    longest = run("linode_gpu_session_tags", session="demo", pause="5d")["session"]
+    assert longest["paused_until"] == longest["hard_cap"] == format_time(cap)
+    short = run("linode_gpu_session_tags", session="demo", pause="0s")["failure"]
+    assert (short["kind"], short["field"]) == ("usage", "pause")
+
+
+@pytest.mark.usefixtures("short_verify")
+def test_clocks_are_noted_on_the_firewall_and_doing_without_is_said(
+    api: ScriptedLinode, run: Any, tags: list[str]
+) -> None:
+    api.add("lc-demo-1", tags)
+    alone = run("linode_gpu_session_tags", session="demo", extend="5m")
+    assert "not noted a second time" in alone["warnings"][-1]
+    wall = {"id": 5, "label": "lc-demo", "tags": ["linode-coder", "lc:session:demo", "team-red"]}
+    api.firewalls[5] = wall
+    done = run("linode_gpu_session_tags", session="demo", extend="5m", pause="1h")
+    now = int(time.time())
+    bare = decode(tags)
+    assert lost(bare, wall["tags"], now).keys() == {"lease_end", "doom", "pause"}
+    assert format_time(lost(bare, wall["tags"], now)["lease_end"]) == done["session"]["lease_end"]
+    assert "team-red" in wall["tags"] and len(wall["tags"]) == 5
+    run("linode_gpu_session_tags", session="demo", pause="clear")
+    assert lost(bare, wall["tags"], now).keys() == {"lease_end", "doom"}
+    # The note is of this session, and of none of the same name later on.
+    later = decode([tag for tag in tags if not tag.startswith("lc:cap:")] + ["lc:cap:1900000000"])
+    assert later.complete and lost(later, wall["tags"], now) == {}
 
 
 @pytest.mark.usefixtures("short_verify")

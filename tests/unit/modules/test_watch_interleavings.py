@@ -70,8 +70,9 @@ class Api:
     def __init__(self, world: World) -> None:
         self.world = world
 
-    def list(self, _path: str, _filter: object = None) -> list[dict[str, Any]]:
-        return self.world.call("list", lambda: [dict(row) for row in self.world.rows.values()])  # type: ignore[no-any-return]
+    def list(self, path: str, _filter: object = None) -> list[dict[str, Any]]:
+        rows = self.world.rows if path == "linode/instances" else {}
+        return self.world.call("list", lambda: [dict(row) for row in rows.values()])  # type: ignore[no-any-return]
 
     def get(self, path: str) -> dict[str, Any]:
         if path == "account":

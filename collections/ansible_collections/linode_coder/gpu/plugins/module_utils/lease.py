@@ -133,3 +133,17 @@ def extended(lease: Lease, now: int, by: str | None, until: str | None, zone: tz
             value=until if until is not None else by,
         )
     return max(lease.end, end)
+
+
+def paused_until(now: int, pause: str, hard_cap: int) -> int:
+    """When a pause that begins now ends: at the latest with the session."""
+    seconds = parse_duration(pause, "pause")
+    if seconds < 60:
+        raise Failure(
+            "usage",
+            f"A pause of {pause!r} is over before anybody looks.",
+            remedy="Pause for at least 1m, for example 2h. To end a pause: linode-coder pause NAME --off",
+            field="pause",
+            value=pause,
+        )
+    return min(now + seconds, hard_cap)

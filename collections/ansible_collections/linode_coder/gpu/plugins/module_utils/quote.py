@@ -17,7 +17,7 @@ from .model_catalogue import Selection, catalogue, find
 from .model_data import DEFAULT_MODEL
 from .model_request import Lookup, Request, check_access, make_request, resolve, unlisted
 from .offers import DEFAULT_MIN_VRAM_GB, Offer, all_offers, build_offers, chosen_plans
-from .session_changes import session_changes
+from .session_changes import beyond, session_changes
 from .session_name import instance_label, validate_session_name
 from .session_tags import MARKER, owner_slug
 from .session_view import session_view
@@ -300,7 +300,8 @@ def make_quote(
     """Validate everything and price it. Failure for the first thing that is wrong; nothing is changed.
 
     ``existing`` in the answer is the session's view when its VM exists already: its price and clocks are then the ones
-    that hold, ``changes`` is what its tags have to take for what was asked, and no catalogue of the account is read.
+    that hold, ``changes`` is what its tags have to take for what was asked, ``kept`` what it exceeds of that and keeps,
+    and no catalogue of the account is read.
     ``engine`` is what would serve on the first offer, or serves on that VM; ``engines`` the same for every plan among
     the offers. ``instances`` are those with our marker, when the caller has read them.
     """
@@ -313,7 +314,9 @@ def make_quote(
     if existing:
         asked = {"lease": lease, "cap": cap, "idle": idle, "max_cost": max_cost}
         changes = session_changes(existing, plans=as_list(plans), regions=as_list(regions), **asked)
-        return _of_existing(existing, changes, _existing_engine(reader, existing, request, lookup))
+        engine = _existing_engine(reader, existing, request, lookup)
+        kept = [] if "until" in changes else beyond(existing, lease, max_cost)
+        return _of_existing(existing, changes, engine) | {"kept": kept}
     clocks = new_lease(now, lease, cap)
     quote: dict[str, Any] = {
         "session": name,
@@ -327,6 +330,7 @@ def make_quote(
         "idle_minutes": idle_minutes,
         "existing": None,
         "changes": {},
+        "kept": [],
         "offers": [],
         "left_out": [],
     }

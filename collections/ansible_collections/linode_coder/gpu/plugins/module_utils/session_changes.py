@@ -27,7 +27,10 @@ def _fixed(view: dict[str, Any], field: str, asked: str, remedy: str) -> Failure
 
 
 def _new_lease_end(view: dict[str, Any], lease: str) -> int | None:
-    """The end that ``lease`` asks for, counted from the creation; None when it is the present one."""
+    """The end that ``lease`` asks for, counted from the creation; None when the present one is that late already.
+
+    A session that was extended lasts longer than the options that it was made with say, and they ask for nothing new.
+    """
     seconds = parse_duration(lease, "lease")
     if seconds < MIN_LEASE_S:
         raise Failure(
@@ -39,17 +42,8 @@ def _new_lease_end(view: dict[str, Any], lease: str) -> int | None:
         )
     end, cap = parse_time(view["lease_end"]), parse_time(view["hard_cap"])
     wanted = parse_time(view["created"]) + seconds
-    if abs(wanted - end) <= TOLERANCE_S:
+    if wanted <= end + TOLERANCE_S:
         return None
-    if wanted < end:
-        raise Failure(
-            "refused",
-            f"lease {lease!r} counts from the creation and would shorten the lease of {view['name']!r}, "
-            f"which ends {view['lease_end']}.",
-            remedy=f"Leave --lease out. To end the session earlier: linode-coder down {view['name']}",
-            field="lease",
-            value=lease,
-        )
     if wanted > cap + TOLERANCE_S:
         raise Failure(
             "refused",
@@ -105,15 +99,32 @@ def session_changes(
         minutes = parse_idle(idle)
         if minutes != view["idle_minutes"]:
             changes["idle"] = "off" if minutes is None else f"{minutes}m"
-    if max_cost is not None:
-        total = cost(parse_time(view["created"]), parse_time(changes.get("until") or view["lease_end"]), view["hourly"])
+    if max_cost is not None and "until" in changes:
+        total = cost(parse_time(view["created"]), parse_time(changes["until"]), view["hourly"])
         if total is None or total > max_cost:
             raise Failure(
                 "refused",
-                f"Session {view['name']!r} costs {'an unknown sum' if total is None else f'${total:.2f}'} to the end of "
-                f"its lease, more than max_cost ${max_cost:.2f}.",
-                remedy=f"Raise the limit, or take it down: linode-coder down {view['name']}",
+                f"Session {view['name']!r} would cost {'an unknown sum' if total is None else f'${total:.2f}'} to the end "
+                f"of that lease, more than max_cost ${max_cost:.2f}.",
+                remedy="Raise the limit, or leave --lease out.",
                 field="max_cost",
                 value=max_cost,
             )
     return changes
+
+
+def beyond(view: dict[str, Any], lease: str | None = None, max_cost: float | None = None) -> list[str]:
+    """What the session exceeds of what was asked for, and keeps: it was extended since, or is meant to end earlier."""
+    if not view["complete"]:
+        return []
+    created, end = parse_time(view["created"]), parse_time(view["lease_end"])
+    found = []
+    if lease and created + parse_duration(lease, "lease") + TOLERANCE_S < end:
+        found.append(
+            f"its lease ends {view['lease_end']}, later than {lease} after its creation; "
+            f"to end it earlier: linode-coder down {view['name']}"
+        )
+    total = cost(created, end, view["hourly"])
+    if max_cost is not None and total is not None and total > max_cost:
+        found.append(f"it costs ${total:.2f} to the end of its lease, more than ${max_cost:.2f}")
+    return found

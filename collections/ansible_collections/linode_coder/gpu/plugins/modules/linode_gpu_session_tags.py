@@ -36,7 +36,9 @@ options:
       - Takes a mark for deletion back.
     type: str
   pause:
-    description: How long healing and idle deletion are to pause from now on, or V(clear). The lease goes on.
+    description:
+      - How long healing and idle deletion are to pause from now on, at the longest to the hard cap, or V(clear).
+      - The lease goes on.
     type: str
   idle:
     description: Idle time after which the session goes, or V(off).
@@ -69,17 +71,19 @@ connection:
 
 import time
 
-from ..module_utils.duration import parse_duration
 from ..module_utils.failure import Failure
 from ..module_utils.host_key import connection_vars, from_openssh
-from ..module_utils.lease import Lease, extended, parse_idle
+from ..module_utils.lease import Lease, extended, parse_idle, paused_until
 from ..module_utils.linode_module import run
-from ..module_utils.session_name import validate_session_name
+from ..module_utils.session_name import firewall_label, validate_session_name
+from ..module_utils.session_note import with_note
 from ..module_utils.session_tags import MARKER, decode, encode, merge, with_changes
 from ..module_utils.session_view import session_view
 
 # Seconds after which a changed lease is read back: whoever read the tags before has written them by then.
 VERIFY_S = 2
+# The same when the deletion of a marked VM may have been asked for: a request on its way has arrived by then.
+IN_FLIGHT_S = 10
 
 
 def public_key(params, field):
@@ -95,28 +99,66 @@ def public_key(params, field):
         ) from error
 
 
-def write(api, instance, tags):
-    """The instance with its tags replaced. Writing them twice is harmless, so an unclear answer is repeated."""
-    for last_try in (False, True):
-        try:
-            return api.when_free(
-                lambda: api.put(f"linode/instances/{instance['id']}", {"tags": merge(instance["tags"], tags)})
-            )
-        except Failure as failure:
-            if failure.kind != "ambiguous" or last_try:
-                raise
-    return instance
+def whole(row, name):
+    """The tags of ``row``; Failure(conflict) when some are missing."""
+    decoded = decode(row["tags"])
+    if not decoded.complete:
+        raise Failure(
+            "conflict",
+            f"The tags of {row['label']} are incomplete: {', '.join(decoded.missing)}.",
+            remedy=f"Put them back in Cloud Manager, or delete the VM: linode-coder down {name}.",
+            field="session",
+            value=name,
+        )
+    return decoded.whole()
 
 
-def write_for_good(api, instance, clocks):
+def write(api, number, name, changes):
+    """Our part of the tags as they are at this moment, with ``changes``. Writing twice is harmless: an unclear answer is repeated."""
+
+    def put():
+        row = api.get(f"linode/instances/{number}")
+        tags = with_changes(whole(row, name), **changes)
+        return api.put(f"linode/instances/{number}", {"tags": merge(row["tags"], tags)})
+
+    try:
+        return api.when_free(put)
+    except Failure as failure:
+        if failure.kind != "ambiguous":
+            raise
+    return api.when_free(put)
+
+
+def read_back(api, instance):
+    """It as it is now; Failure(conflict) when it is gone or going."""
+    try:
+        row = api.get(f"linode/instances/{instance['id']}")
+    except Failure as failure:
+        if failure.kind != "not_found":
+            raise
+        row = None
+    if row is None or row["status"] == "deleting":
+        raise Failure(
+            "conflict",
+            f"{instance['label']} is {'gone' if row is None else 'being deleted'}: this came too late.",
+            remedy="See what is left: linode-coder list. Begin anew with linode-coder up.",
+            field="session",
+        )
+    return row
+
+
+def write_for_good(api, instance, name, clocks):
     """As ``write``, for what a watcher may write over at the same moment: read back, and written again if it is gone.
 
-    Tags are only ever replaced as a whole, so two writers at once lose what one of them wrote.
+    Tags are only ever replaced as a whole, so two writers at once lose what one of them wrote. And a deletion whose time
+    had come may have been asked for just before.
     """
+    marked = decode(instance["tags"]).doom
+    late = marked is not None and marked <= time.time() + IN_FLIGHT_S
     for _attempt in range(3):
-        write(api, instance, with_changes(decode(instance["tags"]).whole(), **clocks))
-        time.sleep(VERIFY_S)
-        instance = api.get(f"linode/instances/{instance['id']}")
+        write(api, instance["id"], name, clocks)
+        time.sleep(IN_FLIGHT_S if late else VERIFY_S)
+        instance = read_back(api, instance)
         found = decode(instance["tags"])
         kept = found.lease_end is not None and found.lease_end >= clocks.get("lease_end", 0)
         if found.complete and kept and ("pause" not in clocks or found.pause == clocks["pause"]):
@@ -128,6 +170,24 @@ def write_for_good(api, instance, clocks):
     )
 
 
+def write_note(api, module, tags, clocks):
+    """Note it on the session's firewall too. It is a second copy, so doing without it is said, and is no failure."""
+    label = firewall_label(tags.session)
+    try:
+        rows = api.list("networking/firewalls", {"label": label})
+        found = next((row for row in rows if row["label"] == label and MARKER in row["tags"]), None)
+        if found:
+            noted = with_note(found["tags"], tags.hard_cap, clocks)
+            if noted != found["tags"]:
+                api.put(f"networking/firewalls/{found['id']}", {"tags": noted})
+            return
+    except Failure as failure:
+        reason = f"{failure.message} {failure.cause or ''}".strip()
+    else:
+        reason = f"the account has no firewall {label}"
+    module.warn(f"It is not noted a second time ({reason}). A watcher that wrote the tags meanwhile could undo it.")
+
+
 def clock_changes(params, tags, now):
     """What of the clocks is to change: the lease's end, the mark, the pause."""
     changes = {}
@@ -137,7 +197,7 @@ def clock_changes(params, tags, now):
     if params["pause"] == "clear":
         changes["pause"] = None
     elif params["pause"]:
-        changes["pause"] = now + parse_duration(params["pause"], "pause")
+        changes["pause"] = paused_until(now, params["pause"], tags.hard_cap)
     return changes
 
 
@@ -160,16 +220,7 @@ def work(module, api, result):
         labels = ", ".join(row["label"] for row in found)
         raise Failure("conflict", f"Several Linodes carry the tags of session {name!r}: {labels}.", field="session")
     instance = found[0]
-    decoded = decode(instance["tags"])
-    if not decoded.complete:
-        raise Failure(
-            "conflict",
-            f"The tags of {instance['label']} are incomplete: {', '.join(decoded.missing)}.",
-            remedy=f"Put them back in Cloud Manager, or delete the VM: linode-coder down {name}.",
-            field="session",
-            value=name,
-        )
-    tags = decoded.whole()
+    tags = whole(instance, name)
     changes = {}
     if params["host_key"]:
         changes.update(host_key=public_key(params, "host_key"), next_host_key=None)
@@ -186,9 +237,13 @@ def work(module, api, result):
     result["diff"] = {"before": "\n".join(encode(tags)) + "\n", "after": "\n".join(encode(wanted)) + "\n"}
     if result["changed"] and not module.check_mode:
         if changes:
-            instance = write(api, instance, with_changes(tags, **changes))
+            instance = write(api, instance["id"], name, changes)
         if clocks:
-            instance = write_for_good(api, instance, clocks)
+            # What ends a pause is noted first, and what begins one last: a note without its tag is put back.
+            if clocks.get("pause", now) is None:
+                write_note(api, module, tags, {"pause": None})
+            instance = write_for_good(api, instance, name, clocks)
+            write_note(api, module, tags, clocks)
     view = session_view(instance, int(time.time()))
     result["session"] = view
     result["connection"] = connection_vars(view["address"], [from_openssh(key) for key in view["host_keys"]])

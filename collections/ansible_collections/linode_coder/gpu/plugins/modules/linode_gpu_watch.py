@@ -98,6 +98,11 @@ blocked:
   returned: success
   type: dict
   sample: {}
+restored:
+  description: Whose lease or pause had been written over by somebody, and was put back.
+  returned: success
+  type: dict
+  sample: {}
 deferred:
   description: Labels that are due and were left to the next pass, since one pass deletes only so many.
   returned: success
@@ -133,7 +138,9 @@ from ..module_utils.cost import parse_time
 from ..module_utils.failure import Failure
 from ..module_utils.idle_clock import IdleClock, start_overdue
 from ..module_utils.linode_module import run
-from ..module_utils.session_tags import MARKER, decode, with_doom
+from ..module_utils.session_name import firewall_label
+from ..module_utils.session_note import lost
+from ..module_utils.session_tags import MARKER, decode, merge, with_changes, with_doom
 from ..module_utils.session_view import session_view
 from ..module_utils.watch_decision import budget, decide, superseded, why
 
@@ -149,7 +156,9 @@ class Watch:
         self.params = module.params
         self.api = api
         self.result = result
-        result.update(sessions=[], due=[], marked={}, unmarked={}, blocked={}, deferred=[], deleted=[], failures={})
+        result.update(
+            sessions=[], due=[], marked={}, unmarked={}, blocked={}, restored={}, deferred=[], deleted=[], failures={}
+        )
         self.clocks = {row["label"]: self.clock(row) for row in module.params["observations"]}
 
     def clock(self, observation):
@@ -182,7 +191,7 @@ class Watch:
     def look(self):
         """Every VM with our marker, as it is now."""
         rows = [row for row in self.api.list("linode/instances", {"tags": MARKER}) if decode(row["tags"]).ours]
-        self.replaced = superseded([session_view(row, int(time.time())) for row in rows], int(time.time()))
+        self.replaced = superseded([session_view(row, int(time.time())) for row in rows], self.clocks)
         wanted = self.params["session"]
         return [row for row in rows if wanted in (None, decode(row["tags"]).session)]
 
@@ -193,15 +202,60 @@ class Watch:
         decision = decide(view, clock, now, self.api.skew, self.params["interval"], row["label"] in self.replaced)
         return view, decision
 
+    # -- what somebody wrote over ----------------------------------------------------------------------------------
+
+    def noted(self, row):
+        """The tags of the session's firewall, where extensions and pauses are noted a second time."""
+        name = decode(row["tags"]).session
+        if name is None:
+            return []
+        label = firewall_label(name)
+        try:
+            walls = self.api.list("networking/firewalls", {"label": label})
+        except Failure as failure:
+            if failure.kind not in ("scope", "auth"):
+                raise
+            self.warn(f"{failure.message} Whether an extension of {row['label']} was written over is not known.")
+            return []
+        return next((wall["tags"] for wall in walls if wall["label"] == label and MARKER in wall["tags"]), [])
+
+    def put_back(self, row, noted):
+        """``row``; with what its tags lack of what is ``noted`` written into them, if they lack any."""
+        changes = lost(decode(row["tags"]), noted, int(time.time()))
+        if not changes:
+            return row
+        if not self.check:
+
+            def put():
+                fresh = self.api.get(f"linode/instances/{row['id']}")
+                found = decode(fresh["tags"])
+                still = lost(found, noted, int(time.time()))
+                if still:
+                    tags = merge(fresh["tags"], with_changes(found.whole(), **still))
+                    self.api.put(f"linode/instances/{row['id']}", {"tags": tags})
+
+            self.api.when_free(put)
+        tags = merge(row["tags"], with_changes(decode(row["tags"]).whole(), **changes))
+        self.result["changed"] = True
+        what = " and ".join(
+            f"its {name}" for name, key in (("lease", "lease_end"), ("pause", "pause")) if key in changes
+        )
+        self.result["restored"][row["label"]] = f"{row['label']}: {what} had been written over, and is put back."
+        return {**row, "tags": tags}
+
+    # -- looking again ---------------------------------------------------------------------------------------------
+
     def again(self, row, action):
         """The VM read again and decided upon again: it, or None when ``action`` is no longer what is decided."""
+        noted = self.noted(row)
         try:
             fresh = self.api.get(f"linode/instances/{row['id']}")
         except Failure as failure:
             if failure.kind == "not_found":
                 return None
             raise
-        if not decode(fresh["tags"]).ours or self.decide(fresh)[1].action != action:
+        tags = decode(fresh["tags"])
+        if not tags.ours or lost(tags, noted, int(time.time())) or self.decide(fresh)[1].action != action:
             return None
         return fresh
 
@@ -209,14 +263,9 @@ class Watch:
 
     def note(self, row, decision):
         """Write or remove the mark, right after the tags were read: they can only be replaced as a whole."""
-        fresh = row if self.check else self.again(row, decision.action)
-        if fresh is None:
-            return
-        decision = self.decide(fresh)[1]
         if not self.check:
-            body = {"tags": with_doom(fresh["tags"], decision.doom)}
             try:
-                self.api.when_free(lambda: self.api.put(f"linode/instances/{row['id']}", body))
+                decision = self.api.when_free(lambda: self.write_mark(row, decision.action))
             except Failure as failure:
                 if failure.kind == "not_found":
                     return
@@ -224,23 +273,39 @@ class Watch:
                     raise
                 # Whether it is there is seen by the next pass.
                 self.warn(f"Whether the mark of {row['label']} was written is not known: {failure.cause}")
+        if decision is None:
+            return
         self.result["changed"] = True
         self.result["marked" if decision.action == "mark" else "unmarked"][row["label"]] = decision.sentence
+
+    def write_mark(self, row, action):
+        """One try: the decision that was written, or None when it is another one by now."""
+        fresh = self.again(row, action)
+        if fresh is None:
+            return None
+        decision = self.decide(fresh)[1]
+        self.api.put(f"linode/instances/{row['id']}", {"tags": with_doom(fresh["tags"], decision.doom)})
+        return decision
 
     # -- deletions -------------------------------------------------------------------------------------------------
 
     def delete(self, row):
         """Ask for the deletion if it is still decided: whether it is on its way. Only a 404 later on counts."""
-        fresh = self.again(row, "delete")
-        if fresh is None:
-            return False
+
+        def ask():
+            if self.again(row, "delete") is None:
+                return False
+            self.api.delete(f"linode/instances/{row['id']}")
+            return True
+
         try:
-            self.api.when_free(lambda: self.api.delete(f"linode/instances/{row['id']}"))
+            asked = self.api.when_free(ask)
         except Failure as failure:
             if failure.kind not in ("ambiguous", "not_found"):
                 raise
-        self.result["changed"] = True
-        return True
+            asked = True
+        self.result["changed"] = self.result["changed"] or asked
+        return asked
 
     def wait_gone(self, row, deadline):
         """When the API answered 404; Failure when it does not in time. A lost request is sent again."""
@@ -289,6 +354,8 @@ class Watch:
     def one(self, row):
         """Decide on a VM and do what needs no further look: whether its deletion was asked for."""
         view, decision = self.decide(row)
+        if decision.action in ("mark", "wait", "delete"):
+            view, decision = self.decide(self.put_back(row, self.noted(row)))
         clock = self.clocks.get(row["label"])
         overdue = start_overdue(parse_time(view["created"]), int(time.time()), clock)
         self.result["sessions"].append(
