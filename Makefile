@@ -18,7 +18,7 @@ help:
 	@echo 'make test-molecule  molecule scenarios on sandbox hosts, those of the roles on docker hosts'
 	@echo 'make test-slow      what takes longer on simulated hosts: playbooks, leases, serving, watching, every rung of healing'
 	@echo 'make test-docker    integration tests on docker hosts (root, docker.io, mmdebstrap)'
-	@echo 'make test-engine    tests against the real vLLM'
+	@echo 'make test-engine    tests against the real vLLM, on docker hosts and beside its stand-in'
 	@echo "make test-foreign   the SDK's own integration tests against the sandbox"
 	@echo 'make test-newest    unit and some integration tests on the newest ansible-core, where a newer Python is here'
 	@echo 'make bench          ratios of our commands against their peers, in one run'
@@ -68,7 +68,7 @@ vllm: $(BIN)/.complete
 	$(BIN)/linode-coder sandbox prepare
 
 test-engine: vllm
-	$(BIN)/pytest tests/engine --timeout 1800
+	$(BIN)/python tests/with_docker.py $(PYTEST) tests/engine --timeout 1800
 
 test-foreign: $(BIN)/.complete
 	$(BIN)/python tests/foreign_sdk.py

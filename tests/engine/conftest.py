@@ -60,6 +60,20 @@ class Coder:
         assert error["exit_code"] == done.returncode
         return error
 
+    def on_vm(self, session: str, *command: str) -> str:
+        """What a command says on a session's VM."""
+        done = subprocess.run(
+            [str(BIN / "linode-coder"), "ssh", session, "--", *command],
+            env=self.sandbox.env,
+            cwd="/",
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            stdin=subprocess.DEVNULL,
+        )
+        assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+        return done.stdout
+
     def processes(self, title: str) -> list[psutil.Process]:
         """Processes of that title in this sandbox's hosts."""
         found = []

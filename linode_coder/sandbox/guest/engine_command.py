@@ -7,19 +7,22 @@ import os
 import sys
 from pathlib import Path
 
+CARDS = Path("/etc/sandbox/gpus.json")
 ENGINE = Path("/etc/sandbox/engine.json")
 
 
 def main(arguments: list[str]) -> None:
     if arguments[:1] != ["serve"]:
         sys.exit("the sandbox's vllm knows `vllm serve`")
-    if not ENGINE.exists():
-        # What brings it also brings the GPUs, and vLLM finds none without them.
+    if not CARDS.exists():
+        # They come with the GPUs' devices, and vLLM finds none without them.
         sys.exit(
             "RuntimeError: Failed to infer device type, please set the environment variable `VLLM_LOGGING_LEVEL=DEBUG`"
         )
-    environment = {**os.environ, **json.loads(ENGINE.read_text()).get("env", {})}
-    argv = [sys.executable, "-I", "-S", str(Path(__file__).with_name("engine.py")), *arguments[1:]]
+    engine = json.loads(ENGINE.read_text())
+    program = "vllm_cpu.py" if engine["engine"] == "vllm" else "engine.py"
+    environment = {**os.environ, **engine.get("env", {})}
+    argv = [sys.executable, "-I", "-S", str(Path(__file__).with_name(program)), *arguments[1:]]
     os.execve(argv[0], argv, environment)
 
 

@@ -84,7 +84,8 @@ class DockerHosts:
         self._root = root.absolute()
         self._metadata_app = metadata_app
         self._engine = engine
-        self._binds = binds or {}
+        # Containers have a /sys of their own.
+        self._binds = {here: there for here, there in (binds or {}).items() if not there.startswith("/sys/")}
         self._docker = DockerCli()
         self._hosts: dict[int, _Host] = {}
         self._addresses: Addresses | None = None
@@ -100,6 +101,11 @@ class DockerHosts:
     def _label(self) -> str:
         return f"{LABEL}={self._root}"
 
+    @property
+    def _models(self) -> Path | None:
+        """The real engine's models on this machine, which the weights' download has in its image."""
+        return next((Path(here) for here, there in self._binds.items() if there == self._engine.get("models")), None)
+
     async def start(self) -> None:
         """See what the machine has, build what is missing, stop what a killed server left running."""
         await check_machine(self._docker, docker_image.TOOLS)
@@ -111,7 +117,7 @@ class DockerHosts:
         )
         await asyncio.to_thread(played_repositories.build, self._root / "internet")
         self._internet = web.AppRunner(
-            internet_app(self._root / "internet", Registry(layer)),
+            internet_app(self._root / "internet", Registry(layer, self._engine, self._models)),
             access_log=None,
             handle_signals=False,
             shutdown_timeout=0.1,

@@ -47,10 +47,10 @@ class Layer:
 
 
 class Registry:
-    """`routes` serves the images made of `base`."""
+    """`routes` serves the images made of `base`; `engine` is the hosts' engine.json, `models` a directory of tiny models."""
 
-    def __init__(self, base: Layer) -> None:
-        own = _programs()
+    def __init__(self, base: Layer, engine: dict[str, Any], models: Path | None = None) -> None:
+        own = _programs(engine, models)
         self._blobs: dict[str, Path | bytes] = {layer.digest: layer.content for layer in (base, own)}
         self._manifests: dict[str, bytes] = {}
         for name, config in _IMAGES.items():
@@ -113,8 +113,8 @@ def _digest(data: bytes) -> str:
     return "sha256:" + hashlib.sha256(data).hexdigest()
 
 
-def _programs() -> Layer:
-    """The guest's programs, and `vllm` as a command; the same bytes every time."""
+def _programs(engine: dict[str, Any], models: Path | None) -> Layer:
+    """The guest's programs, `vllm` as a command and what the played hub has; the same bytes every time."""
     raw = io.BytesIO()
     with tarfile.open(fileobj=raw, mode="w") as tar:
         for path in sorted(GUEST.rglob("*")):
@@ -123,7 +123,11 @@ def _programs() -> Layer:
         vllm = f'#!/bin/sh\nexec /usr/bin/python3 -I -S {GUEST_LIBRARY}/engine_command.py "$@"\n'
         _add(tar, "usr/local/bin/vllm", vllm.encode(), 0o755)
         _add(tar, "usr/local/bin/python", b'#!/bin/sh\nexec /usr/bin/python3 "$@"\n', 0o755)
-        _add(tar, "etc/sandbox/models.json", json.dumps(listed_models()).encode(), 0o644)
+        for name, known in {"models": listed_models(), "engine": engine}.items():
+            _add(tar, f"etc/sandbox/{name}.json", json.dumps(known).encode(), 0o644)
+        if models is not None:
+            for path in sorted(models.glob("*/*")):
+                _add(tar, f"{str(engine['models'])[1:]}/{path.relative_to(models)}", path.read_bytes(), 0o644)
     plain = raw.getvalue()
     packed = gzip.compress(plain, 1, mtime=0)
     return Layer(packed, _digest(packed), _digest(plain), len(packed))

@@ -39,7 +39,7 @@ def _token() -> str | None:
 
 
 def _real_models() -> Path | None:
-    """Where the models of the real engine lie; None when the stand-in serves, as always in a container of a docker host."""
+    """Where the models of the real engine lie; None when the stand-in serves."""
     if not ENGINE.exists():
         return None
     engine = json.loads(ENGINE.read_text())
