@@ -87,7 +87,7 @@ def claude(at: Endpoint) -> str:
     return "\n".join(
         [
             f"export ANTHROPIC_BASE_URL={at.root}",
-            # The other variable, ANTHROPIC_API_KEY, goes out in a header that the engine does not read.
+            # With the other variable, ANTHROPIC_API_KEY, some versions send a header that the engine does not read.
             f"export ANTHROPIC_AUTH_TOKEN={at.key}",
             f"export ANTHROPIC_DEFAULT_OPUS_MODEL={name}",
             f"export ANTHROPIC_DEFAULT_SONNET_MODEL={name}",
