@@ -24,10 +24,10 @@ import faults
 from engine_client import Client
 from engine_core import VERSION, start_core, wanted_failure
 from engine_failures import FAILURES, fill, invalid
-from engine_flag_names import REASONING_PARSERS, TOOL_PARSERS
+from engine_flag_names import ARCHITECTURES, REASONING_PARSERS, TOOL_PARSERS
 from engine_http import ROUTES, Handler, State
 from engine_log import log, say, traceback_text
-from engine_memory import Model, cards, files_of, model_of
+from engine_memory import Model, cards, files_of, is_known_type, model_of
 from engine_metrics import Metrics
 
 _ENTRY = "/usr/local/lib/python3.12/dist-packages/vllm/entrypoints/launchers/api_server/entry.py"
@@ -54,6 +54,8 @@ def checked(options) -> Model:
             "model": options.model,
             "tp": options.tensor_parallel_size,
             "cc": str(cards()[0]["cc"]).replace(".", ""),
+            "architecture": "FooBarForCausalLM",
+            "model_type": "qwen99",
         }
         refuse(fill(failure[1].text, values), failure[1].code)
     model = model_of(options.model)
@@ -61,6 +63,10 @@ def checked(options) -> Model:
         refuse(FAILURES["weights_missing"].text)
     if model is None:
         refuse(fill(FAILURES["repo_not_found"].text, {"model": options.model}))
+    if not is_known_type(model.kind):
+        refuse(fill(FAILURES["unknown_model_type"].text, {"model_type": model.kind}))
+    if model.architecture not in ARCHITECTURES:
+        refuse(fill(FAILURES["unknown_architecture"].text, {"architecture": model.architecture}))
     log("INFO", "model.py:733", f"Resolved architecture: {model.architecture}")
     context = options.max_model_len or model.context
     if (

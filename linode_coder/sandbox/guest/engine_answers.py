@@ -30,6 +30,7 @@ class Reply:
     reason: str
     thought: int = 0
     tool: Json | None = None
+    named: bool = False  # the client said which tool to call
 
     def reasoning(self, count: int | None = None) -> str:
         return "".join(self.pieces[: min(self.thought, len(self.pieces) if count is None else count)])
@@ -46,7 +47,7 @@ class Ask:
     last: str
     limit: int | None
     tools: list[Json] = field(default_factory=list)
-    must_call: bool = False
+    named: bool = False
     think: bool = False
     at_least: int = 0
     after_tool: bool = False
@@ -73,7 +74,7 @@ def compose(ask: Ask, room: int) -> Reply:
     pieces = pieces[:limit]
     if tool is not None and reason == "length":
         tool = None
-    return Reply(pieces, reason, len(thought), tool)
+    return Reply(pieces, reason, len(thought), tool, ask.named)
 
 
 def _call(tool: Json) -> Json:
@@ -134,7 +135,7 @@ def model_card(name: str, root: str, context: int) -> Json:
 def chat_completion(model: str, reply: Reply, prompt: int) -> Json:
     message: Json = {
         "role": "assistant",
-        "content": reply.content() or (None if reply.tool or reply.thought else ""),
+        "content": reply.content() or (None if reply.reasoning() else ""),
         "refusal": None,
         "annotations": None,
         "audio": None,
@@ -143,7 +144,7 @@ def chat_completion(model: str, reply: Reply, prompt: int) -> Json:
     }
     reason = reply.reason
     if reply.tool is not None:
-        message["tool_calls"], reason = [tool_call(reply.tool)], "tool_calls"
+        message["tool_calls"], reason = [tool_call(reply.tool)], reason_of_call(reply)
     choice = {
         "index": 0,
         "message": message,
@@ -171,13 +172,23 @@ def chat_completion(model: str, reply: Reply, prompt: int) -> Json:
     }
 
 
-def tool_call(tool: Json, *, index: int | None = None) -> Json:
-    call: Json = {
-        "id": identifier("chatcmpl-tool"),
-        "type": "function",
-        "function": {"name": tool["name"], "arguments": json.dumps(tool["arguments"])},
-    }
-    return call if index is None else {**call, "index": index}
+def tool_call(tool: Json) -> Json:
+    function = {"name": tool["name"], "arguments": json.dumps(tool["arguments"])}
+    return {"id": identifier("chatcmpl-tool"), "type": "function", "function": function}
+
+
+def tool_call_parts(tool: Json) -> list[Json]:
+    """The call in a stream: its name first, then its arguments."""
+    whole = tool_call(tool)
+    head = {"id": whole["id"], "type": "function", "index": 0, "function": {"name": tool["name"]}}
+    arguments = json.dumps(tool["arguments"])
+    pieces = [arguments[at : at + 8] for at in range(0, len(arguments), 8)]
+    return [head, *({"index": 0, "function": {"arguments": piece}} for piece in pieces)]
+
+
+def reason_of_call(reply: Reply) -> str:
+    """vLLM has another one for a call that the client named."""
+    return "stop" if reply.named else "tool_calls"
 
 
 def text_completion(model: str, reply: Reply, prompt: int) -> Json:

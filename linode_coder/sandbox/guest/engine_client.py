@@ -120,7 +120,7 @@ class Client:
         self._queues[identifier] = arrived
         began = time.monotonic()
         first: float | None = None
-        count = 0
+        count = cached = 0
         try:
             self._send({"op": "add", "id": identifier, "prompt": prompt_tokens, "tokens": tokens})
             while True:
@@ -137,7 +137,7 @@ class Client:
                 now = time.monotonic()
                 if first is None:
                     first = now
-                    self._count_prompt(prompt, prompt_tokens)
+                    cached = self._count_prompt(prompt, prompt_tokens)
                     self.metrics.observe("time_to_first_token_seconds", now - began)
                 new = int(str(message["new"]))
                 count += new
@@ -146,6 +146,7 @@ class Client:
                 if message["done"]:
                     # Before the last token goes out: a client that has its answer finds it counted.
                     self._finish(prompt_tokens, count, tokens, now - began, now - first, reason)
+                    self.metrics.observe("request_prefill_kv_computed_tokens", prompt_tokens - cached)
                 yield new
                 if message["done"]:
                     return
@@ -163,8 +164,8 @@ class Client:
         self._send({"op": "abort", "id": identifier})
         self.metrics.finish("abort")
 
-    def _count_prompt(self, prompt: str, prompt_tokens: int) -> None:
-        """A prompt that came before is in the prefix cache but for its last, incomplete block."""
+    def _count_prompt(self, prompt: str, prompt_tokens: int) -> int:
+        """How much of it was cached: a prompt that came before is, but for its last, incomplete block."""
         cached = (prompt_tokens - 1) // 16 * 16 if prompt in self._seen_prompts else 0
         if len(self._seen_prompts) < 1000:
             self._seen_prompts.add(prompt)
@@ -172,6 +173,7 @@ class Client:
         self.metrics.add("prompt_tokens_cached", cached)
         self.metrics.add("prefix_cache_queries", prompt_tokens)
         self.metrics.add("prefix_cache_hits", cached)
+        return cached
 
     def _finish(self, prompt: int, count: int, asked: int, whole: float, decode: float, reason: str) -> None:
         observe = self.metrics.observe
@@ -185,6 +187,8 @@ class Client:
         observe("request_generation_tokens", count)
         observe("request_params_max_tokens", asked)
         observe("request_params_n", 1)
+        observe("request_max_num_generation_tokens", count)
+        observe("request_num_preemptions", 0)
         if count > 1:
             observe("request_time_per_output_token_seconds", decode / (count - 1))
             observe("inter_token_latency_seconds", decode / (count - 1))

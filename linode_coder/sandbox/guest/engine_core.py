@@ -252,6 +252,8 @@ class Core:
         last = time.monotonic()
         while True:
             readable, _, _ = select.select([self.sock], [], [], _TICK if self.running else _IDLE)
+            if not self.running:
+                last = time.monotonic()  # the time of waiting is nobody's
             if readable:
                 data = self.sock.recv(65536)
                 if not data:
@@ -259,10 +261,10 @@ class Core:
                 *lines, received = (received + data).split(b"\n")
                 for line in lines:
                     self._take(json.loads(line))
+            self._break_if_asked()
             now = time.monotonic()
             self._generate(now - last)
             last = now
-            self._break_if_asked()
             self._watch_workers()
             if self.stop_at is not None and (not self.running or now > self.stop_at):
                 log(
@@ -278,7 +280,8 @@ class Core:
         if message["op"] == "add":
             self.waiting[identifier] = {
                 "left": float(str(message["tokens"])),
-                "credit": 1.0,
+                "credit": 0.0,
+                "first": 1.0,
                 "prompt": float(str(message["prompt"])),
             }
         else:
@@ -301,7 +304,8 @@ class Core:
         slow = faults.active("engine_slow") if self.running else None
         rate = self.rate if slow is None else 1 / max(0.001, float(str(slow.get("delay") or 5)))
         for identifier, request in list(self.running.items()):
-            request["credit"] += min(seconds, 1.0) * rate
+            # The prompt's own step brings one token.
+            request["credit"] += request.pop("first", None) or min(seconds, 1.0) * rate
             new = int(min(request["credit"], request["left"]))
             if new:
                 request["credit"] -= new

@@ -63,7 +63,7 @@ def is_one_of(name: str, *values: object) -> Avoided:
     return lambda options: getattr(options, name) in values
 
 
-# The variables in braces: model, tp, gpus, card, cc, total, used, longest, needed, room, context, port.
+# The variables in braces: model, architecture, model_type, tp, gpus, card, cc, total, used, longest, needed, room, context, port.
 FAILURES: dict[str, StartFailure] = {
     # -- the Hub
     "gated": StartFailure(
@@ -101,7 +101,7 @@ FAILURES: dict[str, StartFailure] = {
         "config",
         invalid(
             "ModelConfig",
-            "Model architectures ['FooBarForCausalLM'] are not supported for now. Supported architectures: "
+            "Model architectures ['{architecture}'] are not supported for now. Supported architectures: "
             "dict_keys(['GptOssForCausalLM', 'Qwen2ForCausalLM', 'Qwen3ForCausalLM', 'Qwen3MoeForCausalLM'])",
         ),
     ),
@@ -109,7 +109,7 @@ FAILURES: dict[str, StartFailure] = {
         "config",
         invalid(
             "ModelConfig",
-            "The checkpoint you are trying to load has model type `qwen99` but Transformers does not recognize this "
+            "The checkpoint you are trying to load has model type `{model_type}` but Transformers does not recognize this "
             "architecture. This could be because of an issue with the checkpoint, or because your version of "
             "Transformers is out of date.",
         ),

@@ -14,6 +14,17 @@ from http.server import BaseHTTPRequestHandler
 import engine_answers as answers
 import faults
 from engine_answers import Ask, Json, Reply
+from engine_checks import (
+    BadBody,
+    Refusal,
+    after_tool,
+    check_length,
+    check_sampling,
+    name_of,
+    parsed,
+    text_of_messages,
+    text_of_system,
+)
 from engine_client import Client, EngineDeadError, ShuttingDown
 from engine_log import say, traceback_text
 
@@ -24,17 +35,8 @@ _POST = (
     *("/v1/chat/completions", "/v1/completions", "/v1/messages", "/v1/messages/count_tokens", "/v1/responses"),
     *("/tokenize", "/detokenize", "/invocations", "/ping"),
 )
+_CHAT_LIMITS = {"max_completion_tokens": "max_completion_tokens", "max_tokens": "max_tokens"}
 ROUTES = {**dict.fromkeys(_GET, "GET"), **dict.fromkeys(_POST, "POST"), "/ping": "GET, POST"}
-
-
-class Refusal(Exception):
-    def __init__(
-        self, message: str, param: str | None, value: object = None, status: int = 400, kind: str = "BadRequestError"
-    ):
-        hint = f" (parameter={param}, value={value})" if value is not None else ""
-        super().__init__(message + hint)
-        self.body = {"error": {"message": message + hint, "type": kind, "param": param, "code": status}}
-        self.status = status
 
 
 class State:
@@ -71,7 +73,8 @@ class Handler(BaseHTTPRequestHandler):
     def send(self, status: int, body: object, kind: str = "application/json") -> None:
         data = body.encode() if isinstance(body, str) else json.dumps(body).encode()
         self.send_response(status)
-        self.send_header("Content-Type", kind)
+        if data:
+            self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)
@@ -116,7 +119,8 @@ class Handler(BaseHTTPRequestHandler):
             if self.authorised() and self.known_path():
                 work(body)
         except Refusal as refusal:
-            self.send(refusal.status, refusal.body)
+            anthropic = self.path.startswith("/v1/messages")
+            self.send(refusal.status, refusal.anthropic if anthropic else refusal.body)
         except EngineDeadError as error:
             body = {"error": {"message": str(error.__doc__), "type": "InternalServerError", "param": None, "code": 500}}
             self.send(500, body)
@@ -152,7 +156,7 @@ class Handler(BaseHTTPRequestHandler):
         path = self.path.partition("?")[0]
         state = self.state
         if path in ("/health", "/ping"):
-            self.send(503 if state.client.dead else 200, "", "text/plain")
+            self.send(503 if state.client.dead else 200, "")
         elif path == "/version":
             self.send(200, {"version": "0.32.0"})
         elif path == "/load":
@@ -168,14 +172,14 @@ class Handler(BaseHTTPRequestHandler):
     def post(self, raw: bytes) -> None:
         path = self.path.partition("?")[0]
         if path == "/ping":
-            self.send(503 if self.state.client.dead else 200, "", "text/plain")
+            self.send(503 if self.state.client.dead else 200, "")
             return
-        body = _parsed(raw)
+        body = parsed(raw, path)
         name = body.get("model")
         if name and name not in self.state.names:
             aliases = ", ".join(self.state.names)
-            also = f" Valid aliases: {aliases}." if len(self.state.names) > 1 else ""
-            raise Refusal(f"The model `{name}` does not exist.{also}", "model", status=404, kind="NotFoundError")
+            text = f"The model `{name}` does not exist. Valid aliases: {aliases}."
+            raise Refusal(text, "model", status=404, kind="NotFoundError")
         if path == "/invocations":
             path = "/v1/chat/completions" if "messages" in body else "/v1/completions"
         {
@@ -190,40 +194,32 @@ class Handler(BaseHTTPRequestHandler):
 
     # -- what was asked
 
-    def ask(self, body: Json, prompt: str, last: str, limit_name: str) -> tuple[Ask, int, Reply]:
-        """Checked against the context; the number of prompt tokens, and the whole answer to be."""
-        limit = body.get("max_completion_tokens") or body.get(limit_name)
+    def ask(self, body: Json, prompt: str, last: str, names: dict[str, str]) -> tuple[Ask, int, Reply]:
+        """Checked against the context; the number of prompt tokens, and the whole answer to be.
+
+        `names` are the fields that may hold the limit, with what a refusal calls them.
+        """
+        limit = next(
+            ((said, int(str(body[field]))) for field, said in names.items() if body.get(field) is not None), None
+        )
         longest = self.state.context
-        if limit_name in body and isinstance(body[limit_name], int) and body[limit_name] < 1:  # type: ignore[operator]
-            raise Refusal(f"{limit_name} must be at least 1, got {body[limit_name]}.", limit_name, body[limit_name])
-        if limit is not None and int(str(limit)) > longest:
-            raise Refusal(
-                f"{limit_name}={limit} cannot be greater than max_model_len={longest}. Please request fewer output tokens.",
-                limit_name,
-                limit,
-            )
         prompt_tokens = answers.tokens_of(prompt)
-        if prompt_tokens > longest:
-            raise Refusal(
-                f"This model's maximum context length is {longest} tokens. However, your prompt contains at least {longest + 1} "
-                "input tokens, which exceeds this limit even without any output tokens. Please reduce the length of the input "
-                "prompt.",
-                "input_tokens",
-                longest + 1,
-            )
+        check_length(limit, prompt_tokens, longest)
+        check_sampling(body, None if limit is None else limit[1])
         options = self.state.options
         defaults = dict(options.default_chat_template_kwargs or {})
         template: Json = {**defaults, **dict(body.get("chat_template_kwargs") or {})}  # type: ignore[call-overload]
         ask = Ask(
             prompt=prompt,
             last=last,
-            limit=None if limit is None else int(str(limit)),
+            limit=None if limit is None else limit[1],
             tools=self.tools(body),
+            named=isinstance(body.get("tool_choice"), dict),
             think=bool(options.reasoning_parser)
             and "prompt" not in body
             and template.get("enable_thinking", True) is not False,
             at_least=1 << 30 if body.get("ignore_eos") else int(str(body.get("min_tokens") or 0)),
-            after_tool=_after_tool(body),
+            after_tool=after_tool(body),
             gibberish=faults.active("engine_gibberish") is not None,
         )
         return ask, prompt_tokens, answers.compose(ask, longest - prompt_tokens)
@@ -238,15 +234,11 @@ class Handler(BaseHTTPRequestHandler):
             and tools
             and not (options.enable_auto_tool_choice and options.tool_call_parser)
         ):
-            raise Refusal(
-                '"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set', None
-            )
+            raise Refusal('"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set')
         if choice == "none":
             return []
         if isinstance(choice, dict):
-            name = dict(choice.get("function") or choice).get("name")
-            named = [tool for tool in tools if dict(tool.get("function") or tool).get("name") == name]
-            return named or tools
+            return [tool for tool in tools if name_of(tool) == name_of(choice)] or tools
         return tools
 
     def tokens(self, ask: Ask, prompt_tokens: int, reply: Reply) -> Iterator[int]:
@@ -272,8 +264,10 @@ class Handler(BaseHTTPRequestHandler):
     # -- OpenAI
 
     def chat(self, body: Json) -> None:
-        prompt, last = _messages(body)
-        ask, prompt_tokens, reply = self.ask(body, prompt, last, "max_tokens")
+        prompt, last = text_of_messages(body)
+        ask, prompt_tokens, reply = self.ask(body, prompt, last, _CHAT_LIMITS)
+        if self.state.options.tool_call_parser:
+            self.state.client.metrics.looked_for_call(bool(body.get("stream")), reply.tool is not None)
         model = str(body.get("model") or self.state.names[0])
         if not body.get("stream"):
             if self.finished(ask, prompt_tokens, reply):
@@ -286,9 +280,12 @@ class Handler(BaseHTTPRequestHandler):
             "model": model,
         }
 
-        def chunk(delta: Json, reason: str | None = None, **more: object) -> None:
-            choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason, **more}
-            self.event({**base, "choices": [choice]})
+        def chunk(delta: Json, reason: str | None = None) -> None:
+            choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason, "token_ids": None}
+            if reason is None:
+                self.event({**base, "choices": [choice]})
+            else:
+                self.event({**base, "choices": [{**choice, "stop_reason": None}], **self.mark_of_last(body)})
 
         parts = self.tokens(ask, prompt_tokens, reply)
         seen = next(parts, None)
@@ -310,21 +307,31 @@ class Handler(BaseHTTPRequestHandler):
                 sent, seen = seen, after
                 if seen is None and sent >= len(reply.pieces):
                     if reply.tool is not None:
-                        chunk({**delta, "tool_calls": [answers.tool_call(reply.tool, index=0)]}, token_ids=None)
-                        chunk({}, "tool_calls", stop_reason=None, token_ids=None)
+                        if delta:
+                            chunk(delta)
+                        for part in answers.tool_call_parts(reply.tool):
+                            chunk({"content": None, "tool_calls": [part]})
+                        chunk({}, answers.reason_of_call(reply))
                     else:
-                        chunk(delta, reply.reason, stop_reason=None, token_ids=None)
+                        chunk(delta, reply.reason)
                 elif delta:
-                    chunk(delta, token_ids=None)
+                    chunk(delta)
         except EngineDeadError:
             self.stream_error()
             return
         self.close_stream(body, base, prompt_tokens, len(reply.pieces))
 
+    def wants_usage(self, body: Json) -> bool:
+        options = dict(body.get("stream_options") or {})  # type: ignore[call-overload]
+        return bool(options.get("include_usage") or self.state.options.enable_force_include_usage)
+
+    def mark_of_last(self, body: Json) -> Json:
+        """The last chunk names the engine: that with the usage when there is one, else the last of the answer."""
+        return {} if self.wants_usage(body) else {"system_fingerprint": answers.FINGERPRINT}
+
     def close_stream(self, body: Json, base: Json, prompt_tokens: int, generated: int) -> None:
         """The usage, where somebody asked for it, and the end."""
-        options = dict(body.get("stream_options") or {})  # type: ignore[call-overload]
-        if options.get("include_usage") or self.state.options.enable_force_include_usage:
+        if self.wants_usage(body):
             counts = answers.usage(prompt_tokens, generated, details=False)
             self.event({**base, "choices": [], "usage": counts, "system_fingerprint": answers.FINGERPRINT})
         self.event("[DONE]")
@@ -332,11 +339,16 @@ class Handler(BaseHTTPRequestHandler):
 
     def completion(self, body: Json) -> None:
         prompt = body.get("prompt")
+        if prompt is None or prompt == "":
+            raise Refusal("Either prompt or prompt_embeds must be provided and non-empty.", "prompt")
         if not isinstance(prompt, str | list):
-            text = f"{{'type': 'string_type', 'loc': 'body.prompt', 'msg': 'Input should be a valid string', 'input': '{prompt}'}}"
-            raise Refusal(f"1 validation error:\n  {text}", "body.prompt", kind="Bad Request")
+            lists = ("list_type", "body.prompt", "Input should be a valid list", prompt)
+            text = ("string_type", "body.prompt", "Input should be a valid string", prompt)
+            raise BadBody(lists, lists, text, lists)
+        if prompt == []:
+            raise Refusal("You must pass at least one prompt")
         text = prompt if isinstance(prompt, str) else " ".join(map(str, prompt))
-        ask, prompt_tokens, reply = self.ask({"max_tokens": 16, **body}, text, text, "max_tokens")
+        ask, prompt_tokens, reply = self.ask({"max_tokens": 16, **body}, text, text, {"max_tokens": "max_tokens"})
         model = str(body.get("model") or self.state.names[0])
         if not body.get("stream"):
             if self.finished(ask, prompt_tokens, reply):
@@ -356,16 +368,17 @@ class Handler(BaseHTTPRequestHandler):
         sent = 0
         try:
             while seen is not None:
+                last = seen >= len(reply.pieces)
                 choice = {
                     "index": 0,
                     "text": "".join(reply.pieces[sent:seen]),
                     "logprobs": None,
-                    "finish_reason": reply.reason if seen >= len(reply.pieces) else None,
+                    "finish_reason": reply.reason if last else None,
                     "stop_reason": None,
                     "prompt_token_ids": None,
                     "token_ids": None,
                 }
-                self.event({**base, "choices": [choice]})
+                self.event({**base, "choices": [choice], **(self.mark_of_last(body) if last else {})})
                 sent, seen = seen, next(parts, None)
         except EngineDeadError:
             self.stream_error()
@@ -373,18 +386,16 @@ class Handler(BaseHTTPRequestHandler):
         self.close_stream(body, base, prompt_tokens, len(reply.pieces))
 
     def responses_api(self, body: Json) -> None:
-        given = body.get("input") or ""
+        given = body["input"]
+        if not isinstance(given, str | list):
+            text = ("string_type", "body.input", "Input should be a valid string", given)
+            raise BadBody(text, ("list_type", "body.input", "Input should be a valid list", given))
         items = [{"role": "user", "content": given}] if isinstance(given, str) else given
-        prompt, last = _messages({"messages": items})
-        ask, prompt_tokens, reply = self.ask(
-            {**body, "max_tokens": body.get("max_output_tokens")} if body.get("max_output_tokens") else body,
-            prompt,
-            last,
-            "max_tokens",
-        )
+        prompt, last = text_of_messages({"messages": items})
+        ask, prompt_tokens, reply = self.ask(body, prompt, last, {"max_output_tokens": "max_output_tokens"})
         reply.tool = None
         model = str(body.get("model") or self.state.names[0])
-        limit = None if ask.limit is None else ask.limit
+        limit = ask.limit
         name, message = answers.identifier("resp").replace("-", "_"), answers.identifier("msg").replace("-", "_")
         if not body.get("stream"):
             if self.finished(ask, prompt_tokens, reply):
@@ -428,8 +439,9 @@ class Handler(BaseHTTPRequestHandler):
     # -- Anthropic
 
     def anthropic(self, body: Json) -> None:
-        prompt, last = _messages(body)
-        ask, prompt_tokens, reply = self.ask(body, str(text_of_system(body)) + prompt, last, "max_tokens")
+        prompt, last = text_of_messages(body)
+        names = {"max_tokens": "max_completion_tokens"}
+        ask, prompt_tokens, reply = self.ask(body, text_of_system(body) + prompt, last, names)
         model = str(body.get("model") or self.state.names[0])
         name = answers.identifier("chatcmpl")
         counts = {"input_tokens": prompt_tokens, "output_tokens": len(reply.pieces)}
@@ -484,56 +496,18 @@ class Handler(BaseHTTPRequestHandler):
         self.end_stream()
 
     def count_tokens(self, body: Json) -> None:
-        count = answers.tokens_of(str(text_of_system(body)) + _messages(body)[0])
+        count = answers.tokens_of(text_of_system(body) + text_of_messages(body)[0])
         self.send(200, {"input_tokens": count, "context_management": {"original_input_tokens": count}})
 
     # -- tokens
 
     def tokenize(self, body: Json) -> None:
-        text = str(body["prompt"]) if "prompt" in body else _messages(body)[0]
+        text = str(body["prompt"]) if "prompt" in body else text_of_messages(body)[0]
         tokens = [int.from_bytes(text[at : at + 4].encode()[:4], "big") for at in range(0, len(text), 4)]
         self.send(
             200, {"count": len(tokens), "max_model_len": self.state.context, "tokens": tokens, "token_strs": None}
         )
 
     def detokenize(self, body: Json) -> None:
-        pieces = (int(token).to_bytes(4, "big").lstrip(b"\0") for token in body.get("tokens") or [])  # type: ignore[attr-defined]
+        pieces = (int(token).to_bytes(4, "big").lstrip(b"\0") for token in body["tokens"])  # type: ignore[attr-defined]
         self.send(200, {"prompt": b"".join(pieces).decode(errors="replace")})
-
-
-def text_of_system(body: Json) -> str:
-    return answers.text_of(body["system"]) if body.get("system") else ""
-
-
-def _parsed(raw: bytes) -> Json:
-    try:
-        body = json.loads(raw)
-    except ValueError as error:
-        reason = str(error).partition(":")[0]
-        text = f"{{'type': 'json_invalid', 'loc': 'body.1', 'msg': 'JSON decode error', 'input': '<dict of 0 items>', 'ctx': {{'error': '{reason}'}}}}"
-        raise Refusal(f"1 validation error:\n  {text}", "body.1", kind="Bad Request") from None
-    if not isinstance(body, dict):
-        text = "{'type': 'model_attributes_type', 'loc': 'body', 'msg': 'Input should be a valid dictionary'}"
-        raise Refusal(f"1 validation error:\n  {text}", "body", kind="Bad Request")
-    return body
-
-
-def _messages(body: Json) -> tuple[str, str]:
-    """The whole prompt, and the last message's text."""
-    messages = body.get("messages")
-    if not isinstance(messages, list) or not messages or not all(isinstance(message, dict) for message in messages):
-        text = "{'type': 'missing', 'loc': 'body.messages', 'msg': 'Field required'}"
-        raise Refusal(f"1 validation error:\n  {text}", "body.messages", kind="Bad Request")
-    texts = [answers.text_of(message.get("content")) for message in messages]
-    tools = json.dumps(body["tools"]) if body.get("tools") else ""
-    return tools + "\n".join(texts), texts[-1]
-
-
-def _after_tool(body: Json) -> bool:
-    """Whether the last message brings a tool's result, so that it is time to answer."""
-    messages = body.get("messages")
-    last = messages[-1] if isinstance(messages, list) and messages else {}
-    if last.get("role") == "tool":
-        return True
-    content = last.get("content")
-    return isinstance(content, list) and any(part.get("type") == "tool_result" for part in content)

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from engine_flag_names import ARCHITECTURES
+
 GIB = 2**30
 OVERHEAD_GIB = 2.0  # activations, graphs and CUDA context of a small model
 _KV_BYTES = 57344  # a token of a 7B model with grouped-query attention, two bytes a value
@@ -24,6 +26,7 @@ class Model:
     kv: int
     context: int
     files: int
+    kind: str = "qwen2"
 
 
 def cards() -> list[dict[str, object]]:
@@ -94,7 +97,14 @@ def _from_files(path: Path) -> Model:
         kv=2 * layers * config.get("num_key_value_heads", heads) * head * 2,
         context=config.get("max_position_embeddings", 32768),
         files=len(shards),
+        kind=config.get("model_type", "qwen2"),
     )
+
+
+def is_known_type(kind: str) -> bool:
+    """Whether a configuration's model type belongs to an architecture: qwen3_moe to Qwen3MoeForCausalLM."""
+    plain = kind.replace("_", "").replace("-", "").lower()
+    return any(name.lower().startswith(plain) for name in ARCHITECTURES)
 
 
 @dataclass(frozen=True)
