@@ -68,7 +68,7 @@ vllm: $(BIN)/.complete
 	$(BIN)/linode-coder sandbox prepare
 
 test-engine: vllm
-	$(BIN)/python tests/with_docker.py $(PYTEST) tests/engine --timeout 1800
+	$(BIN)/python tests/with_docker.py $(PYTEST) tests/engine --timeout 3600
 
 test-foreign: $(BIN)/.complete
 	$(BIN)/python tests/foreign_sdk.py

@@ -21,7 +21,7 @@ from tests.sandbox_fixture import RunningSandbox, start_sandbox
 
 BIN = Path(sys.executable).parent
 # A start takes a minute alone, and this machine may do other things meanwhile.
-PATIENCE = 900.0
+PATIENCE = 1800.0
 
 
 @pytest.fixture(scope="session")

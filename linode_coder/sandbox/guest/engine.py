@@ -59,6 +59,11 @@ def checked(options) -> Model:
         }
         refuse(fill(failure[1].text, values), failure[1].code)
     model = model_of(options.model)
+    if not Path(options.model).is_dir() and options.model.count("/") > 1:
+        refuse(
+            "huggingface_hub.errors.HFValidationError: Repo id must be in the form 'repo_name' or 'namespace/repo_name': "
+            f"'{options.model}'. Use `repo_type` argument if needed."
+        )
     if os.environ.get("HF_HUB_OFFLINE") == "1" and files_of(options.model) is None:
         refuse(FAILURES["weights_missing"].text)
     if model is None:

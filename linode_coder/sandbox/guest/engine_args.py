@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from pathlib import Path
 
 from engine_flag_names import CHOICES, LISTS, PLAIN_SWITCHES, SWITCHES, VALUES
@@ -22,22 +23,24 @@ _SHORT = {
     "node-rank": "-r",
 }
 _SECRET = ("api_key", "hf_token")
-_FACTOR = {"k": 10**3, "m": 10**6, "g": 10**9, "K": 2**10, "M": 2**20, "G": 2**30}
+_FACTOR = {"k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
-def number(text: str) -> int:
-    """32768, 32k (decimal) or 32K (binary)."""
-    factor = _FACTOR.get(text[-1:], 1)
-    try:
-        return int(float(text[:-1]) * factor) if factor > 1 else int(text)
-    except ValueError:
+def human_readable_int(text: str) -> int:
+    """32768, 32k (decimal) or 32K (binary). argparse names this function when it refuses a value."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([kmgtKMGT])", text.strip())
+    if match is None:
+        return int(text)
+    plain, suffix = match.groups()
+    if suffix in "KMGT" and "." in plain:
         raise argparse.ArgumentTypeError(
-            f"Invalid value {text}, must be an integer, or a number with k, m, g, K, M, G"
-        ) from None
+            f"Decimals are not allowed with binary suffixes like {suffix}. Did you mean to use {plain}{suffix.lower()} instead?"
+        )
+    return int(float(plain) * _FACTOR[suffix])
 
 
-def number_or_auto(text: str) -> int:
-    return -1 if text.lower() == "auto" else number(text)
+def human_readable_int_or_auto(text: str) -> int:
+    return -1 if text.strip().lower() == "auto" else human_readable_int(text)
 
 
 def jsonish(text: str) -> object:
@@ -48,8 +51,10 @@ def jsonish(text: str) -> object:
 
 
 _TYPES = {
-    "max-model-len": number_or_auto,
-    **dict.fromkeys(("max-num-seqs", "max-num-batched-tokens", "kv-cache-memory-bytes", "max-num-queued-reqs"), number),
+    "max-model-len": human_readable_int_or_auto,
+    **dict.fromkeys(
+        ("max-num-seqs", "max-num-batched-tokens", "kv-cache-memory-bytes", "max-num-queued-reqs"), human_readable_int
+    ),
     **dict.fromkeys(
         (
             *(

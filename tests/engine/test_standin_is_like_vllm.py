@@ -1,0 +1,435 @@
+"""The stand-in for vLLM against the real one: told the same they answer, count, refuse and end the same.
+
+Where they differ, the stand-in is wrong.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.linode_coder.gpu.plugins.module_utils.vllm_log import diagnose
+
+from tests.engine.conftest import PATIENCE
+
+GUEST = Path(__file__).resolve().parents[2] / "linode_coder/sandbox/guest"
+SERVED = ["--served-model-name", "tiny", "--enable-auto-tool-choice", "--tool-call-parser", "hermes"]
+# A card that leaves half a GiB for the cache, as the real one gets it below.
+CARD = {"index": 0, "name": "NVIDIA RTX 4000 Ada Generation", "memory_mib": 2800, "cc": "8.9"}
+CPU_BUILD = ["--dtype", "float32", "--enforce-eager", "--gpu-memory-utilization", "0.1"]
+KEY = {"Authorization": "Bearer key"}
+
+
+class Engine:
+    """One engine of either kind on this machine, told `arguments`."""
+
+    def __init__(self, tmp: Path, environment: Path | None, *arguments: str, port: int | None = None) -> None:
+        if port is None:
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", 0))
+                port = probe.getsockname()[1]
+        self.port = port
+        where = ["--host", "127.0.0.1", "--port", str(port)]
+        variables = {"PATH": os.defpath, "HOME": str(tmp), "VLLM_API_KEY": "key", "HF_HUB_OFFLINE": "1"}
+        if environment is None:
+            gpus = tmp / "gpus.json"
+            gpus.write_text(json.dumps({"gpus": [CARD]}))
+            (tmp / "run").mkdir()
+            variables |= {"SANDBOX_GPUS": str(gpus), "SANDBOX_RUN": str(tmp / "run"), "SANDBOX_ENGINE_SECONDS": "0.1"}
+            command = [sys.executable, "-I", "-S", str(GUEST / "engine.py"), *arguments, *where]
+        else:
+            variables |= {
+                "VLLM_CPU_KVCACHE_SPACE": "1",
+                "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+                "OMP_NUM_THREADS": "1",
+                "VLLM_NO_USAGE_STATS": "1",
+                "NO_COLOR": "1",
+                # What it finds out about an architecture is kept for the next start.
+                "VLLM_CACHE_ROOT": str(environment / "cache"),
+            }
+            python = str(environment / "env/bin/python")
+            command = [python, "-m", "vllm.entrypoints.openai.api_server", *arguments, *where, *CPU_BUILD]
+        self.log_path = tmp / "log"
+        with self.log_path.open("wb") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=variables, cwd=tmp)
+
+    @property
+    def log(self) -> str:
+        return self.log_path.read_text(errors="replace")
+
+    def wait(self) -> None:
+        until = time.monotonic() + PATIENCE
+        while "Application startup complete" not in self.log:
+            assert self.process.poll() is None, self.log[-4000:]
+            assert time.monotonic() < until, self.log[-4000:]
+            time.sleep(0.1)
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def ask(self, method: str, path: str, body: Any, headers: dict[str, str]) -> tuple[int, str, str]:
+        """Status, kind of content and content."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        data = body if body is None or isinstance(body, bytes) else json.dumps(body)
+        try:
+            connection.request(method, path, data, {"Content-Type": "application/json", **headers})
+            answer = connection.getresponse()
+            return answer.status, answer.getheader("Content-Type") or "", answer.read().decode()
+        finally:
+            connection.close()
+
+
+@pytest.fixture(scope="module")
+def engines(tmp_path_factory: pytest.TempPathFactory, vllm: Path) -> Iterator[tuple[Engine, Engine]]:
+    """The real one and the stand-in, both serving."""
+    arguments = ["--model", str(vllm / "models/tiny-coder-1m"), *SERVED]
+    both = [Engine(tmp_path_factory.mktemp("like"), environment, *arguments) for environment in (vllm, None)]
+    try:
+        for engine in both:
+            engine.wait()
+        yield both[0], both[1]
+    finally:
+        for engine in both:
+            engine.end()
+
+
+def shape(value: Any) -> Any:
+    """The document with kinds in place of values; lists have the kinds of their elements, each once and in order."""
+    if isinstance(value, dict):
+        return {key: shape(part) for key, part in sorted(value.items())}
+    if isinstance(value, list):
+        return collapsed([shape(part) for part in value])
+    return "null" if value is None else type(value).__name__
+
+
+def collapsed(parts: list[Any]) -> list[Any]:
+    return [part for index, part in enumerate(parts) if index == 0 or part != parts[index - 1]]
+
+
+def events(text: str) -> list[Any]:
+    """A stream's kinds of events in order; how many there are of a kind in a row is a matter of speed."""
+    found: list[Any] = []
+    for event in text.rstrip("\n").split("\n\n"):
+        name, data = re.fullmatch(r"(?:event: (\S+)\n)?data: (.*)", event, re.DOTALL).groups()  # type: ignore[union-attr]
+        found.append((name, data if data == "[DONE]" else shape(json.loads(data))))
+    return collapsed(found)
+
+
+HELLO = [{"role": "user", "content": "hi"}]
+LONG = "x" * 20000
+CHAT = {"messages": HELLO, "max_tokens": 16, "ignore_eos": True, "temperature": 0}
+TEXT = {"prompt": "hi", "max_tokens": 16, "ignore_eos": True, "temperature": 0}
+MESSAGE = {"model": "tiny", "messages": HELLO, "max_tokens": 16, "temperature": 0}
+RESPONSE = {"input": "hi", "max_output_tokens": 5, "temperature": 0}
+WITH_USAGE = {"stream": True, "stream_options": {"include_usage": True}}
+TOOL = {"type": "function", "function": {"name": "set_mode", "parameters": {"type": "object", "properties": {}}}}
+# Random weights call a tool when the grammar makes them and the tokens { } </tool_call> <|im_end|> are made likely.
+CALL = {
+    "messages": HELLO,
+    "max_tokens": 60,
+    "temperature": 0,
+    "tools": [TOOL],
+    "logit_bias": {"90": 50, "92": 100, "260": 100, "258": 60},
+}
+NAMED = {"tool_choice": {"type": "function", "function": {"name": "set_mode"}}}
+ANSWERS: dict[str, tuple[str, str, Any]] = {
+    "models": ("GET", "/v1/models", None),
+    "version": ("GET", "/version", None),
+    "health": ("GET", "/health", None),
+    "ping": ("GET", "/ping", None),
+    "load": ("GET", "/load", None),
+    "chat": ("POST", "/v1/chat/completions", CHAT),
+    "chat stream": ("POST", "/v1/chat/completions", {**CHAT, "stream": True}),
+    "chat stream with usage": ("POST", "/v1/chat/completions", {**CHAT, **WITH_USAGE}),
+    "call of a named tool": ("POST", "/v1/chat/completions", {**CALL, **NAMED}),
+    "call of any tool": ("POST", "/v1/chat/completions", {**CALL, "tool_choice": "required"}),
+    "call in a stream": ("POST", "/v1/chat/completions", {**CALL, **NAMED, "stream": True}),
+    "tools not to be used": ("POST", "/v1/chat/completions", {**CHAT, "tools": [TOOL], "tool_choice": "none"}),
+    "completion": ("POST", "/v1/completions", TEXT),
+    "completion stream": ("POST", "/v1/completions", {**TEXT, "stream": True}),
+    "completion stream with usage": ("POST", "/v1/completions", {**TEXT, **WITH_USAGE}),
+    "message": ("POST", "/v1/messages", MESSAGE),
+    "message stream": ("POST", "/v1/messages", {**MESSAGE, "stream": True}),
+    "count of tokens": ("POST", "/v1/messages/count_tokens", {"model": "tiny", "messages": HELLO}),
+    "response": ("POST", "/v1/responses", RESPONSE),
+    "response stream": ("POST", "/v1/responses", {**RESPONSE, "stream": True}),
+    "tokens of a text": ("POST", "/tokenize", {"prompt": "hi there"}),
+    "tokens of a chat": ("POST", "/tokenize", {"messages": HELLO}),
+    "text of tokens": ("POST", "/detokenize", {"tokens": [71, 72]}),
+    "invocation": ("POST", "/invocations", CHAT),
+}
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_answers_have_the_same_shape(engines: tuple[Engine, Engine], name: str) -> None:
+    real, standin = (engine.ask(*ANSWERS[name], KEY) for engine in engines)
+    assert real[:2] == standin[:2]
+    if real[1].startswith("text/event-stream"):
+        assert events(standin[2]) == events(real[2])
+    else:
+        assert shape(json.loads(standin[2] or "{}")) == shape(json.loads(real[2] or "{}"))
+
+
+def test_a_call_is_told_the_same_way(engines: tuple[Engine, Engine]) -> None:
+    for choice in (NAMED, {"tool_choice": "required"}):
+        told = []
+        for engine in engines:
+            (given,) = json.loads(engine.ask("POST", "/v1/chat/completions", {**CALL, **choice}, KEY)[2])["choices"]
+            (call,) = given["message"]["tool_calls"]
+            told.append((given["message"]["content"], given["finish_reason"], call["type"], call["function"]))
+        assert told[0] == told[1]
+        assert told[0][3] == {"name": "set_mode", "arguments": "{}"}
+
+
+CHATS, TEXTS, MESSAGES, RESPONSES = "/v1/chat/completions", "/v1/completions", "/v1/messages", "/v1/responses"
+ERRORS: dict[str, tuple[str, str, Any]] = {
+    "unknown path": ("GET", "/nowhere", None),
+    "unknown guarded path": ("GET", "/v1/nowhere", None),
+    "wrong method": ("GET", CHATS, None),
+    "wrong method for models": ("POST", "/v1/models", {}),
+    "no embeddings": ("POST", "/v1/embeddings", {"input": "x"}),
+    "no body": ("POST", CHATS, b""),
+    "no JSON": ("POST", CHATS, b"{bad"),
+    "no object": ("POST", CHATS, b"[1]"),
+    "chat: unknown model": ("POST", CHATS, {**CHAT, "model": "other"}),
+    "completion: unknown model": ("POST", TEXTS, {**TEXT, "model": "other"}),
+    "message: unknown model": ("POST", MESSAGES, {**MESSAGE, "model": "other"}),
+    "response: unknown model": ("POST", RESPONSES, {**RESPONSE, "model": "other"}),
+    "count: unknown model": ("POST", "/v1/messages/count_tokens", {"model": "other", "messages": HELLO}),
+    "tokenize: unknown model": ("POST", "/tokenize", {"model": "other", "prompt": "x"}),
+    "chat: nothing in it": ("POST", CHATS, {}),
+    "message: nothing in it": ("POST", MESSAGES, {}),
+    "message: no limit": ("POST", MESSAGES, {"model": "tiny", "messages": HELLO}),
+    "count: no model": ("POST", "/v1/messages/count_tokens", {"messages": HELLO}),
+    "completion: nothing in it": ("POST", TEXTS, {}),
+    "tokenize: nothing in it": ("POST", "/tokenize", {}),
+    "detokenize: nothing in it": ("POST", "/detokenize", {}),
+    "chat: no messages": ("POST", CHATS, {"messages": []}),
+    "message: no messages": ("POST", MESSAGES, {**MESSAGE, "messages": []}),
+    "chat: messages are text": ("POST", CHATS, {"messages": "x"}),
+    "chat: a message is text": ("POST", CHATS, {"messages": ["x"]}),
+    "completion: prompt is a number": ("POST", TEXTS, {"prompt": 5}),
+    "completion: no prompt": ("POST", TEXTS, {"prompt": []}),
+    "response: input is a number": ("POST", RESPONSES, {"input": 5}),
+    "chat: limit of nothing": ("POST", CHATS, {**CHAT, "max_tokens": 0}),
+    "chat: new limit of nothing": ("POST", CHATS, {"messages": HELLO, "max_completion_tokens": 0}),
+    "message: limit of nothing": ("POST", MESSAGES, {**MESSAGE, "max_tokens": 0}),
+    "response: limit of nothing": ("POST", RESPONSES, {**RESPONSE, "max_output_tokens": 0}),
+    "chat: limit is text": ("POST", CHATS, {**CHAT, "max_tokens": "x"}),
+    "message: limit is text": ("POST", MESSAGES, {**MESSAGE, "max_tokens": "x"}),
+    "chat: limit is a list": ("POST", CHATS, {**CHAT, "max_tokens": [1]}),
+    "chat: limit is a fraction": ("POST", CHATS, {**CHAT, "max_tokens": 1.5}),
+    "chat: limit beyond the context": ("POST", CHATS, {**CHAT, "max_tokens": 5000}),
+    "chat: new limit beyond the context": ("POST", CHATS, {"messages": HELLO, "max_completion_tokens": 5000}),
+    "completion: limit beyond the context": ("POST", TEXTS, {**TEXT, "max_tokens": 5000}),
+    "message: limit beyond the context": ("POST", MESSAGES, {**MESSAGE, "max_tokens": 5000}),
+    "response: limit beyond the context": ("POST", RESPONSES, {**RESPONSE, "max_output_tokens": 5000}),
+    "chat: prompt beyond the context": ("POST", CHATS, {"messages": [{"role": "user", "content": LONG}]}),
+    "completion: prompt beyond the context": ("POST", TEXTS, {"prompt": LONG}),
+    "stream: prompt beyond the context": ("POST", TEXTS, {"prompt": LONG, "stream": True}),
+    "message: prompt beyond the context": ("POST", MESSAGES, {**MESSAGE, "messages": [{**HELLO[0], "content": LONG}]}),
+    "response: prompt beyond the context": ("POST", RESPONSES, {"input": LONG}),
+    "chat: temperature below zero": ("POST", CHATS, {**CHAT, "temperature": -1}),
+    "message: temperature below zero": ("POST", MESSAGES, {**MESSAGE, "temperature": -1}),
+    "chat: temperature is text": ("POST", CHATS, {**CHAT, "temperature": "x"}),
+    "chat: top_p beyond one": ("POST", CHATS, {**CHAT, "top_p": 2}),
+    "chat: no answer wanted": ("POST", CHATS, {**CHAT, "n": 0}),
+    "chat: stream is text": ("POST", CHATS, {**CHAT, "stream": "x"}),
+    "chat: usage without a stream": ("POST", CHATS, {**CHAT, "stream_options": {"include_usage": True}}),
+    "chat: choice without tools": ("POST", CHATS, {**CHAT, "tool_choice": "required"}),
+    "chat: choice of another tool": (
+        "POST",
+        CHATS,
+        {**CHAT, "tools": [TOOL], "tool_choice": {"type": "function", "function": {"name": "other"}}},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_errors_say_the_same(engines: tuple[Engine, Engine], name: str) -> None:
+    real, standin = (engine.ask(*ERRORS[name], KEY) for engine in engines)
+    assert real[0] >= 400
+    assert (standin[:2], json.loads(standin[2])) == (real[:2], json.loads(real[2]))
+
+
+@pytest.mark.parametrize(
+    ("headers", "path", "status"),
+    [
+        ({}, "/v1/models", 401),
+        ({"Authorization": "Bearer wrong"}, "/v1/models", 401),
+        ({"Authorization": "Bearer wrong"}, "/v1/nowhere", 401),
+        ({"Authorization": "key"}, "/v1/models", 401),
+        ({"Authorization": "Basic key"}, "/v1/models", 401),
+        # Whatever Anthropic's clients did with a key in the past, vLLM reads it as a bearer token only.
+        ({"x-api-key": "key"}, "/v1/models", 401),
+        ({"x-api-key": "key", "Authorization": "Bearer wrong"}, "/v1/models", 401),
+        ({"Authorization": "bearer key"}, "/v1/models", 200),
+        ({"x-api-key": "wrong", **KEY}, "/v1/models", 200),
+        ({}, "/version", 200),
+        ({}, "/health", 200),
+    ],
+)
+def test_keys_count_the_same(engines: tuple[Engine, Engine], headers: dict[str, str], path: str, status: int) -> None:
+    real, standin = (engine.ask("GET", path, None, headers) for engine in engines)
+    assert (real[0], standin[0]) == (status, status)
+    if status == 401:
+        assert json.loads(real[2]) == json.loads(standin[2]) == {"error": "Unauthorized"}
+
+
+def metrics_of(text: str) -> tuple[set[str], set[str]]:
+    """The metrics of the engine with their types, and their series; of the web server's those that we read."""
+    ours = r"(?:vllm:\w+|http_requests_total|process_start_time_seconds|process_resident_memory_bytes)"
+    types = set(re.findall(rf"^# TYPE ({ours} \w+)$", text, re.MULTILINE))
+    series = set()
+    for name, labels in re.findall(rf"^({ours})(?:{{(.*)}})? \S+$", text, re.MULTILINE):
+        # Buckets follow the longest context; a configuration's values and handlers are not names.
+        values = name in ("vllm:cache_config_info", "http_requests_total")
+        hidden = r'="[^"]*"' if values else r'(?<=le)="[^"]*"'
+        series.add(f"{name} {re.sub(hidden, '', labels)}")
+    return types, series
+
+
+def test_metrics_have_the_same_names_types_and_series(engines: tuple[Engine, Engine]) -> None:
+    for engine in engines:
+        engine.ask("POST", TEXTS, TEXT, KEY)
+    real, standin = (metrics_of(engine.ask("GET", "/metrics", None, {})[2]) for engine in engines)
+    assert standin == real
+    assert len(real[0]) > 60 and any("generation_tokens_total" in series for series in real[1])
+
+
+def test_the_same_use_moves_the_same_counters(engines: tuple[Engine, Engine]) -> None:
+    """But for the number of tokens of a prompt: the stand-in has no tokenizer."""
+    names = (
+        "generation_tokens_total",
+        "request_success_total",
+        "request_generation_tokens_count",
+        "num_requests_running",
+    )
+
+    def counts(engine: Engine) -> list[float]:
+        text = engine.ask("GET", "/metrics", None, {})[2]
+        return [sum(map(float, re.findall(rf"^vllm:{name}{{.*}} (\S+)$", text, re.MULTILINE))) for name in names]
+
+    moved = []
+    for engine in engines:
+        before = counts(engine)
+        for method, path, body in (
+            ("POST", CHATS, CHAT),
+            ("POST", CHATS, {**CHAT, **WITH_USAGE}),
+            ("POST", TEXTS, TEXT),
+            ("GET", "/v1/models", None),
+            ("POST", TEXTS, {**TEXT, "model": "other"}),
+            ("POST", TEXTS, {"prompt": LONG}),
+        ):
+            engine.ask(method, path, body, KEY)
+        moved.append([after - earlier for after, earlier in zip(counts(engine), before, strict=True)])
+    assert moved[0] == moved[1] == [48.0, 3.0, 3.0, 0.0]
+
+
+def model(tmp: Path, source: Path, **changes: Any) -> str:
+    """A copy of a model with another configuration."""
+    copy = tmp / "model"
+    shutil.copytree(source, copy)
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps({**config, **changes}))
+    return str(copy)
+
+
+def without_weights(tmp: Path, models: Path) -> list[str]:
+    name = model(tmp, models / "tiny-coder-1m")
+    Path(name, "model.safetensors").unlink()
+    return ["--model", name]
+
+
+TINY = "tiny-coder-1m"
+# What is asked for, the exit code, and what the log is read as.
+REFUSED: dict[str, tuple[Any, int, str]] = {
+    "unknown flag": (lambda tmp, models: ["--model", str(models / TINY), "--no-such-flag"], 2, "unknown_flag"),
+    "bad value": (lambda tmp, models: ["--model", str(models / TINY), "--max-model-len", "x"], 2, "bad_argument"),
+    "unknown tool parser": (
+        lambda tmp, models: ["--model", str(models / TINY), "--enable-auto-tool-choice", "--tool-call-parser", "nope"],
+        1,
+        "tool_parser",
+    ),
+    "unknown reasoning parser": (
+        lambda tmp, models: ["--model", str(models / TINY), "--reasoning-parser", "nope"],
+        1,
+        "reasoning_parser",
+    ),
+    "no such directory": (lambda tmp, models: ["--model", str(tmp / "nowhere")], 1, "model_not_found"),
+    "unknown architecture": (
+        lambda tmp, models: ["--model", model(tmp, models / TINY, architectures=["FooBarForCausalLM"])],
+        1,
+        "unknown_architecture",
+    ),
+    "unknown kind of model": (
+        lambda tmp, models: ["--model", model(tmp, models / TINY, model_type="qwen99")],
+        1,
+        "unknown_architecture",
+    ),
+    "context beyond the model's": (
+        lambda tmp, models: ["--model", str(models / TINY), "--max-model-len", "8192"],
+        1,
+        "context_above_model",
+    ),
+    "context beyond the memory": (
+        lambda tmp, models: ["--model", str(models / "tiny-coder-long")],
+        1,
+        "context_too_long",
+    ),
+    "no weights": (without_weights, 1, "no_weights"),
+    "truncated weights": (lambda tmp, models: ["--model", str(models / "tiny-coder-broken")], 1, "corrupt_weights"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_start_is_refused_the_same_way(tmp_path: Path, vllm: Path, name: str) -> None:
+    arguments, code, slug = REFUSED[name]
+    check_refusal(tmp_path, vllm, arguments(tmp_path, vllm / "models"), code, slug)
+
+
+def test_a_port_that_is_taken_is_refused_the_same_way(tmp_path: Path, vllm: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        check_refusal(tmp_path, vllm, ["--model", str(vllm / "models" / TINY)], 1, "port_in_use", port)
+
+
+def check_refusal(tmp: Path, vllm: Path, arguments: list[str], code: int, slug: str, port: int | None = None) -> None:
+    ends = []
+    for environment in (vllm, None):
+        directory = tmp / ("real" if environment else "standin")
+        directory.mkdir()
+        engine = Engine(directory, environment, *arguments, port=port)
+        try:
+            ended = engine.process.wait(PATIENCE)
+        finally:
+            engine.end()
+        first, *_others = diagnose(engine.log) or [None]
+        assert first is not None, engine.log[-4000:]
+        last = engine.log.rstrip().splitlines()[-1]
+        # A CPU's cache has other sizes than a card's.
+        exact = slug != "context_too_long"
+        ends.append(
+            {
+                "code": ended,
+                "slug": first.slug,
+                "sentence": first.sentence if exact else re.sub(r"[\d.]+\d", "N", first.sentence),
+                "parameters": first.parameters if exact else sorted(first.parameters or {}),
+                # Whether the engine's own process was there: then the cause stands above a generic last line.
+                "generic": last if last.startswith("RuntimeError: Engine core initialization failed") else "",
+            }
+        )
+    assert ends[0] == ends[1]
+    assert (ends[0]["code"], ends[0]["slug"]) == (code, slug)
