@@ -418,7 +418,6 @@ def check_refusal(tmp: Path, vllm: Path, arguments: list[str], code: int, slug: 
             engine.end()
         first, *_others = diagnose(engine.log) or [None]
         assert first is not None, engine.log[-4000:]
-        last = engine.log.rstrip().splitlines()[-1]
         # A CPU's cache has other sizes than a card's.
         exact = slug != "context_too_long"
         ends.append(
@@ -427,8 +426,8 @@ def check_refusal(tmp: Path, vllm: Path, arguments: list[str], code: int, slug: 
                 "slug": first.slug,
                 "sentence": first.sentence if exact else re.sub(r"[\d.]+\d", "N", first.sentence),
                 "parameters": first.parameters if exact else sorted(first.parameters or {}),
-                # Whether the engine's own process was there: then the cause stands above a generic last line.
-                "generic": last if last.startswith("RuntimeError: Engine core initialization failed") else "",
+                # Whether the engine's own process was there: then the cause stands above a generic line.
+                "generic": "RuntimeError: Engine core initialization failed. See root cause above." in engine.log,
             }
         )
     assert ends[0] == ends[1]
