@@ -135,6 +135,32 @@ def _flags_first(arguments: list[str]) -> list[str]:
     return flags + [word for word in arguments[:end] if word not in flags] + arguments[end:]
 
 
+# What people call what the parser validates.
+_KINDS = {"int": "a whole number", "float": "a number"}
+
+
+def _sentence(option: str, found: dict[str, Any]) -> str:
+    """What is wrong with the value of an option, from the validation's own words."""
+    limits = found.get("ctx") or {}
+    bounds = [f"{word} {limits[name]}" for name, word in (("ge", "at least"), ("le", "at most")) if name in limits]
+    kind = _KINDS.get(found["type"].partition("_")[0])
+    if bounds or kind:
+        return f"{option} {found['input']!r} is not {kind or 'a number of'} {' and '.join(bounds)}".rstrip() + "."
+    return f"{option}: {found['msg'].removeprefix('Value error, ')}"
+
+
+def _usage(error: Any, arguments: list[str]) -> Failure:
+    """The parser's complaint as a sentence, with the option and the value that was given."""
+    message, field, value = error.format_message().strip(), None, None
+    parameter, validation = getattr(error, "param", None), getattr(error.__cause__, "errors", None)
+    if parameter is not None and validation is not None:
+        found = validation()[0]
+        message, field, value = _sentence(parameter.opts[0], found), parameter.name, found["input"]
+    named = [word for word in arguments if word in COMMANDS][:1]
+    command = error.ctx.command_path if error.ctx else " ".join(["linode-coder", *named])
+    return Failure("usage", message.rstrip(".") + ".", remedy=f"See: {command} --help", field=field, value=value)
+
+
 def _interrupted(console: Console, code: int) -> int:
     """Ctrl-C or SIGTERM, and where to look."""
     console.event("error", error={"kind": "interrupted", "message": "Interrupted.", "exit_code": code})
@@ -161,8 +187,7 @@ def run(arguments: list[str]) -> int:
     except Terminated:
         return _interrupted(console, 143)
     except UsageError as error:
-        remedy = f"See: {error.ctx.command_path} --help" if error.ctx else "See: linode-coder --help"
-        console.failure(Failure("usage", error.format_message(), remedy=remedy))
+        console.failure(_usage(error, arguments))
         return 2
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -13,13 +13,10 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Fa
 from ..console import Console, table
 from ..sandbox import control
 
-app = typer.Typer(
-    add_completion=False, rich_markup_mode=None, no_args_is_help=True, help="A Linode account on your own machine."
-)
+app = typer.Typer(add_completion=False, rich_markup_mode=None, help="A Linode account on your own machine.")
 fault_app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
-    no_args_is_help=True,
     help="Make the sandbox fail, on purpose and exactly.",
 )
 app.add_typer(fault_app, name="fault")

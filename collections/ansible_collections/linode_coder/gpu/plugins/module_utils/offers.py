@@ -27,8 +27,9 @@ class Offer(NamedTuple):
 
 
 def near(value: str, known: list[str]) -> str:
+    """What ``value`` may have been meant to be, else all that there is."""
     matches = difflib.get_close_matches(value, known, n=3, cutoff=0.5)
-    return f"Did you mean {', '.join(matches)}?" if matches else f"Known are {', '.join(sorted(known)[:12])}."
+    return f"Did you mean {', '.join(matches)}?" if matches else f"Known are {', '.join(sorted(known))}."
 
 
 def chosen_plans(types: list[dict[str, Any]], wanted: list[str]) -> list[dict[str, Any]]:
