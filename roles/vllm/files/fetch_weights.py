@@ -114,6 +114,10 @@ def fetch(hub, model, revision):
     finally:
         stop.set()
         watcher.join()
+    if revision != info.sha:
+        # Asked for a commit, the library does not note which branch that is, and the engine asks it offline for the branch.
+        (folder / "refs").mkdir(exist_ok=True)
+        (folder / "refs" / revision).write_text(info.sha)
     # What is complete needs no hub any more: whoever asks compares these sizes with the files.
     marker = folder / "fetched.json"
     draft = marker.with_suffix(".new")
