@@ -47,7 +47,8 @@ def proposals(market: Market, context: int, lease: str, max_cost: float | None, 
             if market.prices and (total is None or (max_cost is not None and total > max_cost)):
                 continue
             engine = best_on_plan(Selection(model), plan, context)
-            if engine.problem is None and engine.fit is not None and engine.fit.fits and plan.advised:
+            startable = engine.problem is None and engine.model.code_problem(engine.variant) is None
+            if startable and engine.fit is not None and engine.fit.fits and plan.advised:
                 found.append(
                     Proposal(
                         model.id,

@@ -9,12 +9,14 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.catalogue_view im
     by_price,
     engine_view,
     first_that_fits,
+    model_notes,
     model_view,
 )
+from ansible_collections.linode_coder.gpu.plugins.module_utils.context_length import parse_context
 from ansible_collections.linode_coder.gpu.plugins.module_utils.engine_choice import best_on_plan
 from ansible_collections.linode_coder.gpu.plugins.module_utils.hub import hub_lookup
 from ansible_collections.linode_coder.gpu.plugins.module_utils.model_catalogue import Model, Selection, catalogue
-from ansible_collections.linode_coder.gpu.plugins.module_utils.model_request import parse_context, resolve
+from ansible_collections.linode_coder.gpu.plugins.module_utils.model_request import resolve
 
 from ..console import Console, money, table
 from ..market import Market, read_market
@@ -181,7 +183,7 @@ def _one(
     console.text(f"parsers   {calls}{', reads images' if model.multimodal else ''}")
     if model.speculation:
         console.text(f"recipe    speculation {model.speculation} is offered by the model's recipe, and not switched on")
-    for note in model.notes:
+    for note in model_notes(model):
         console.text(f"note      {note}")
     if model.uncertain:
         console.text(f"uncertain {', '.join(model.uncertain)}")
@@ -190,6 +192,7 @@ def _one(
     for variant in model.variants:
         notes = ["gated"] if model.gated_for(variant) else []
         notes += ["made by a single person"] if variant.community else []
+        notes += [f"pinned at {revision}"] if (revision := model.revision_of(variant)) else []
         notes += [f"--{name} {value}" for name, value in variant.flags.items()]
         size = sized(variant.disk_gb, "disk_gb" in variant.uncertain)
         rows.append([variant.id, variant.precision, size, f"sm {variant.min_capability}", ", ".join(notes) or "-"])

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from ansible_collections.linode_coder.gpu.plugins.module_utils.catalogue_view import by_price, engine_view, plan_view
-from ansible_collections.linode_coder.gpu.plugins.module_utils.engine_choice import best_on_plan
+from ansible_collections.linode_coder.gpu.plugins.module_utils.catalogue_view import plan_rows
+from ansible_collections.linode_coder.gpu.plugins.module_utils.context_length import parse_context
 from ansible_collections.linode_coder.gpu.plugins.module_utils.gpu_plans import advised_vcpus
 from ansible_collections.linode_coder.gpu.plugins.module_utils.hub import hub_lookup
-from ansible_collections.linode_coder.gpu.plugins.module_utils.model_request import parse_context, resolve
+from ansible_collections.linode_coder.gpu.plugins.module_utils.model_request import resolve
 
 from ..console import Console, money, table
 from ..market import read_market
@@ -30,14 +30,7 @@ def plans(
     wanted = parse_context(context)
     selection = resolve(model, hub_lookup) if model else None
     market = read_market(console, region, with_stock=True)
-    listed = by_price(market.plans, market.prices)
-    views = []
-    for plan in listed:
-        view = plan_view(plan, market.prices.get(plan.id))
-        view["advertised_in"] = sorted(market.stock.get(plan.id, [])) if market.prices else None
-        if selection:
-            view["fit"] = engine_view(best_on_plan(selection, plan, wanted), view["hourly"])
-        views.append(view)
+    views = plan_rows(market.plans, market.prices, market.stock, selection, wanted)
     if as_json:
         console.result({"command": "plans", "region": region, "note": market.note, "plans": views})
         return

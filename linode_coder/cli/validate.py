@@ -6,13 +6,13 @@ import time
 from typing import Annotated, Any
 
 import typer
+from ansible_collections.linode_coder.gpu.plugins.module_utils.context_length import parse_context
 from ansible_collections.linode_coder.gpu.plugins.module_utils.endpoint_check import check_endpoint, unhealthy
 from ansible_collections.linode_coder.gpu.plugins.module_utils.engine_client import EngineClient
 from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
 from ansible_collections.linode_coder.gpu.plugins.module_utils.finding import Finding, worst
 from ansible_collections.linode_coder.gpu.plugins.module_utils.hub import hub_lookup
 from ansible_collections.linode_coder.gpu.plugins.module_utils.hub_token import hub_token
-from ansible_collections.linode_coder.gpu.plugins.module_utils.model_request import parse_context
 from ansible_collections.linode_coder.gpu.plugins.module_utils.preflight import (
     gather,
     preflight,

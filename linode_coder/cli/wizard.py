@@ -7,11 +7,12 @@ from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 
 import typer
+from ansible_collections.linode_coder.gpu.plugins.module_utils.context_length import parse_context
 from ansible_collections.linode_coder.gpu.plugins.module_utils.duration import format_duration, parse_duration
 from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
 from ansible_collections.linode_coder.gpu.plugins.module_utils.hub import hub_lookup
 from ansible_collections.linode_coder.gpu.plugins.module_utils.lease import new_lease, parse_idle
-from ansible_collections.linode_coder.gpu.plugins.module_utils.model_request import make_request, parse_context
+from ansible_collections.linode_coder.gpu.plugins.module_utils.model_request import make_request
 
 from .. import config
 from ..config_files import toml_path

@@ -66,10 +66,22 @@ def test_configuration_and_options_meet(sandbox: RunningSandbox, tmp_path: Path)
     assert "FAIL  preflight.configuration" in done.stdout and "LINODE_CODER_LEASE" in done.stdout
 
 
-@pytest.mark.parametrize(("extra", "code", "severity"), [("plan=g6-nanode-1", 2, "fail"), ("lease=2h", 0, "pass")])
-def test_the_playbook_says_the_same(sandbox: RunningSandbox, extra: str, code: int, severity: str) -> None:
+@pytest.mark.parametrize(
+    ("extra", "code", "severity", "failure"),
+    [
+        ("plan=g6-nanode-1", 2, "fail", "exit_code: 3     field: preflight.plan     kind: refused"),
+        ("lease=2h", 0, "pass", "failure: null"),
+    ],
+)
+def test_the_playbook_says_the_same(
+    sandbox: RunningSandbox, extra: str, code: int, severity: str, failure: str
+) -> None:
     done = run(sandbox, "ansible-playbook", "playbooks/validate.yml", "-e", extra)
     assert done.returncode == code, done.stdout
     stats: Any = done.stdout.partition("CUSTOM STATS")[2]
     assert f"severity: {severity}   " in stats.replace("\n", "   ") + "   "
-    assert "command: validate" in stats
+    assert "command: validate" in stats and failure in stats.replace("\n", " ")
+    # The failed task itself carries the failure, for whoever rescues it.
+    assert ('"kind": "refused"' in done.stdout or "kind: refused" in done.stdout.partition("CUSTOM STATS")[0]) == (
+        code != 0
+    )

@@ -5,11 +5,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from ansible_collections.linode_coder.gpu.plugins.module_utils.catalogue_view import model_notes
+from ansible_collections.linode_coder.gpu.plugins.module_utils.context_length import parse_context
+from ansible_collections.linode_coder.gpu.plugins.module_utils.engine_choice import on_plan
+from ansible_collections.linode_coder.gpu.plugins.module_utils.engine_flags import engine_flags
 from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
 from ansible_collections.linode_coder.gpu.plugins.module_utils.gpu_plans import known_plans, parse_capability
 from ansible_collections.linode_coder.gpu.plugins.module_utils.model_catalogue import (
     catalogue,
     find,
+    is_commit,
     models_in_file,
     names,
     near_names,
@@ -21,8 +26,8 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.model_data import
 from ansible_collections.linode_coder.gpu.plugins.module_utils.model_request import (
     Request,
     check_access,
+    check_code,
     make_request,
-    parse_context,
     unlisted,
 )
 
@@ -125,6 +130,9 @@ def test_the_users_file_adds_and_replaces() -> None:
     [
         ("[[models]]\nid = \nname = 1", "models.toml", "line 2"),
         ("[model]\nid = 1", "model", "not what this file holds"),
+        ('revisions = "main"', "revisions", "not a table"),
+        ('[revisions]\n"org/name" = "main"', "revisions.org/name", "'main', which is not a commit"),
+        (f'[revisions]\n"org/name" = "{"0123456789abcdef" * 3}"', "revisions.org/name", "not a commit"),
         (OWN.replace("licence", "license"), "models[0].license", "not a known key"),
         (OWN.replace("disk_gb = 5.6", ""), "models[0].variants[0].disk_gb", "missing"),
         (OWN.replace("5.6", '"5.6"'), "models[0].variants[0].disk_gb", "not of type"),
@@ -205,3 +213,88 @@ def test_gated_weights_need_a_token() -> None:
     assert other is not None and other.variant is not None
     assert other.model.gated_for(other.variant) is None
     check_access(other.model, other.variant, has_token=False)
+
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+LAGUNA = "poolside/Laguna-XS-2.1-NVFP4"
+
+
+def test_no_engine_is_told_to_run_code_of_a_branch() -> None:
+    carriers = set()
+    for model in catalogue():
+        for variant in model.variants:
+            flags = engine_flags(model, variant, None, 1)
+            assert not flags.get("trust-remote-code"), variant.id
+            if model.runs_code(variant):
+                carriers.add(model.id)
+    assert carriers == {"laguna-xs-2.1", "laguna-s-2.1"}
+
+
+def test_code_of_a_repository_needs_a_pinned_commit() -> None:
+    selection = find(catalogue(), LAGUNA)
+    assert selection is not None and selection.variant is not None
+    with pytest.raises(Failure) as caught:
+        check_code(selection.model, selection.variant)
+    assert (caught.value.kind, caught.value.field) == ("refused", "revision")
+    assert LAGUNA in str(caught.value.remedy) and str(user_file()) in str(caught.value.remedy)
+    assert any("no commit of it is pinned" in note for note in model_notes(selection.model))
+    write(f'[revisions]\n"{LAGUNA}" = "{COMMIT}"\n')
+    found = find(catalogue(), LAGUNA)
+    assert found is not None and found.variant is not None
+    check_code(found.model, found.variant)
+    flags = engine_flags(found.model, found.variant, None, 1)
+    assert (flags["trust-remote-code"], flags["revision"], flags["code-revision"]) == (True, COMMIT, COMMIT)
+    other = find(catalogue(), "poolside/Laguna-XS-2.1-FP8")
+    assert other is not None and other.variant is not None
+    with pytest.raises(Failure):
+        check_code(other.model, other.variant)
+
+
+def test_a_commit_is_pinned_for_any_repository_also_in_ones_own_entry() -> None:
+    write(OWN.replace("max-num-seqs = 4", f'trust-remote-code = true, revision = "{COMMIT}"'))
+    mine = find(catalogue(), "mine-7b")
+    assert mine is not None
+    check_code(mine.model, mine.model.variants[0])
+    write(OWN.replace("max-num-seqs = 4", 'trust-remote-code = true, revision = "main"'))
+    mine = find(catalogue(), "mine-7b")
+    assert mine is not None
+    with pytest.raises(Failure):
+        check_code(mine.model, mine.model.variants[0])
+    assert engine_flags(mine.model, mine.model.variants[0], None, 1)["trust-remote-code"] is False
+    write(f'[revisions]\n"org/unlisted-3b" = "{COMMIT}"\n"Qwen/Qwen3-14B-AWQ" = "{COMMIT}"\n')
+    for name in ("org/unlisted-3b", "Qwen/Qwen3-14B-AWQ"):
+        request = make_request(unlisted, model=name)
+        assert request.selection is not None and request.selection.variant is not None
+        flags = engine_flags(request.selection.model, request.selection.variant, None, 1)
+        assert flags["revision"] == COMMIT and "trust-remote-code" not in flags
+
+
+@pytest.mark.parametrize("text", [None, "", "main", "v1.0", "0123abc", COMMIT.upper(), COMMIT + "0", COMMIT + "\n"])
+def test_only_a_whole_commit_is_one(text: str | None) -> None:
+    assert is_commit(COMMIT) and not is_commit(text)
+
+
+# Of these the publishers' configurations were not to be had: no figure is better than a guessed one.
+UNKNOWN_GEOMETRY = {
+    "gemma-4-12b",
+    "mellum2-12b-a2.5b",
+    "mellum2-12b-a2.5b-thinking",
+    "muse-glimmer-30b",
+    "qwen3.8-flash-next",
+}
+
+
+def test_what_is_not_known_of_a_model_is_said_and_not_guessed() -> None:
+    assert {model.id for model in packaged() if model.attention is None} == UNKNOWN_GEOMETRY
+    for model in packaged():
+        said = any("is not known" in note for note in model_notes(model))
+        assert said == (model.id in UNKNOWN_GEOMETRY)
+        if not said:
+            continue
+        for plan in known_plans():
+            for variant in model.variants:
+                engine = on_plan(model, variant, plan)
+                assert engine.fit is not None and engine.fit.fits is not True
+                assert engine.fit.max_context is None and engine.fit.kv_tokens is None
+                if engine.problem is None:
+                    assert any("the VM stays and bills" in note for note in engine.notes)

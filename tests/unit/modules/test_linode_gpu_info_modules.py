@@ -108,6 +108,36 @@ def test_plan_info_joins_price_and_region(run: Any) -> None:
     assert result["offers"] == sorted(result["offers"], key=lambda offer: offer["hourly"])
 
 
+def test_plan_info_says_where_a_model_fits(run: Any) -> None:
+    result = run("linode_gpu_plan_info", model="gpt-oss-120b", context="64K")
+    fits = {row["id"]: row["fit"]["fits"] for row in result["plans"]}
+    assert fits["g2-gpu-rtx4000a4-s"] is True and fits[ADA_S] is False
+    assert "GiB" in next(row["fit"]["why"] for row in result["plans"] if row["id"] == ADA_S)
+    assert {offer["plan"] for offer in result["offers"]} == {plan for plan, fit in fits.items() if fit is not False}
+    assert result["cheapest"]["plan"] == next(row["id"] for row in result["plans"] if row["fit"]["fits"])
+    prices = [row["hourly"] for row in result["plans"]]
+    assert prices == sorted(prices) and None not in prices
+    nowhere = run("linode_gpu_plan_info", plans=[ADA_S], model="gpt-oss-120b")
+    assert (nowhere["offers"], nowhere["cheapest"], len(nowhere["plans"])) == ([], None, 1)
+
+
+@pytest.mark.parametrize(
+    ("asked", "field", "hint"),
+    [
+        ({"model": "gpt-os-20b"}, "model", "gpt-oss-20b"),
+        ({"model": "gpt-oss-20b", "context": "1M"}, "context", "64K"),
+        ({"model": "gpt-oss-20b", "variant": "fp8"}, "variant", "mxfp4"),
+        ({"model": "qwen2.5-coder-7b", "tensor_parallel": 3}, "tensor_parallel", "1, 2 or 4"),
+    ],
+)
+def test_plan_info_refuses_what_no_model_can_be(
+    api: ScriptedLinode, run: Any, asked: dict[str, Any], field: str, hint: str
+) -> None:
+    failure = run("linode_gpu_plan_info", **asked)["failure"]
+    assert (failure["exit_code"], failure["field"]) == (2, field)
+    assert hint in failure["remedy"] and api.calls == []
+
+
 def test_instance_info_shows_ours_only(api: ScriptedLinode, run: Any, tags: list[str]) -> None:
     api.add("lc-demo-1", tags)
     api.add("unrelated", ["web"])

@@ -13,6 +13,19 @@ from .gpu_plans import Plan
 from .model_catalogue import Model, Selection
 
 
+def model_notes(model: Model) -> list[str]:
+    """Sentences for whoever asks for it, also of what is not known."""
+    notes = list(model.notes)
+    if model.attention is None and model.source not in ("sandbox", "unknown"):
+        notes.append(
+            "How much memory a token of its context takes is not known, so neither is which context fits where: the engine "
+            "finds out when it starts."
+        )
+    problems = dict.fromkeys(model.code_problem(variant) for variant in model.variants)
+    notes += [f"{problem} Until one is, it is not started." for problem in problems if problem]
+    return notes
+
+
 def model_view(model: Model) -> dict[str, Any]:
     """What is known of a model; ``uncertain`` names what is not sure."""
     return {
@@ -36,7 +49,7 @@ def model_view(model: Model) -> dict[str, Any]:
         "min_engine": model.min_engine,
         "uncertain": list(model.uncertain),
         "source": model.source,
-        "notes": list(model.notes),
+        "notes": model_notes(model),
         "variants": [
             {
                 "id": variant.id,
@@ -44,6 +57,7 @@ def model_view(model: Model) -> dict[str, Any]:
                 "disk_gb": variant.disk_gb,
                 "min_capability": variant.min_capability,
                 "gated": model.gated_for(variant),
+                "revision": model.revision_of(variant),
                 "community": variant.community,
                 "flags": variant.flags,
                 "environment": variant.env,
@@ -96,6 +110,29 @@ def plan_view(plan: Plan, hourly: float | None) -> dict[str, Any]:
         "default_model": default_model(plan.id),
         "uncertain": list(card.uncertain) if card else [],
     }
+
+
+def plan_rows(
+    plans: list[Plan],
+    prices: dict[str, float],
+    stock: dict[str, list[str]],
+    selection: Selection | None = None,
+    context: int | None = None,
+    tensor_parallel: int | None = None,
+) -> list[dict[str, Any]]:
+    """The plans, cheapest first, with the regions that advertise each and, of a model, how it serves there.
+
+    Without prices the API was not asked: then nothing is known of stock either.
+    """
+    rows = []
+    for plan in by_price(plans, prices):
+        row = plan_view(plan, prices.get(plan.id))
+        row["advertised_in"] = sorted(stock.get(plan.id, [])) if prices else None
+        if selection:
+            engine = best_on_plan(selection, plan, context, tensor_parallel)
+            row["fit"] = engine_view(engine, row["hourly"])
+        rows.append(row)
+    return rows
 
 
 def by_price(plans: list[Plan], prices: dict[str, float]) -> list[Plan]:

@@ -59,6 +59,14 @@ def default_model(plan_id: str) -> str | None:
     return next((variant for part, variant in PLAN_DEFAULTS if plan_id.startswith(part)), None)
 
 
+def _when_unknown(context: int | None) -> str:
+    """What happens when a model is started of which too little is known."""
+    takes = f"asks for a context of {context} tokens" if context else "takes the longest context that fits"
+    return (
+        f"The engine {takes} when it starts; if that is too much, `up` fails, and the VM stays and bills until `down`."
+    )
+
+
 def on_plan(
     model: Model, variant: Variant, plan: Plan, context: int | None = None, tensor_parallel: int | None = None
 ) -> Engine:
@@ -82,7 +90,7 @@ def on_plan(
         if result.fits is False:
             problem = result.why
         elif result.fits is None and result.why and not sandbox:
-            notes.append(result.why)
+            notes.append(f"{result.why} {_when_unknown(context)}")
         if not plan.card.bf16 and variant.precision in ("fp8", "nvfp4"):
             notes.append(f"{variant.precision} on the {plan.card.name} saves memory only, and nobody has verified it.")
     else:
@@ -98,8 +106,10 @@ def on_plan(
         notes.append(f"It uses {spread} of the {plan.gpus} GPUs: the model cannot be spread over {plan.gpus}.")
     if not plan.advised:
         notes.append(f"{plan.id} has {plan.vcpus} vCPUs, fewer than the engine's advice of {2 * (2 + plan.gpus)}.")
-    if model.flags.get("trust-remote-code") or variant.flags.get("trust-remote-code"):
-        notes.append(f"{model.id} runs program code from its repository.")
+    if model.runs_code(variant):
+        unpinned = model.code_problem(variant)
+        at = f"{model.id} runs program code from its repository, at commit {model.revision_of(variant)}."
+        notes.append(f"{unpinned} Until one is, it is not started." if unpinned else at)
     return Engine(model, variant, plan, spread, context, result, problem, tuple(notes))
 
 

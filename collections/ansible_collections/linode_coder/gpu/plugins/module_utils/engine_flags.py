@@ -9,7 +9,7 @@ from typing import Any
 
 from .gpu_plans import Card
 from .memory_fit import DEFAULT_UTILIZATION
-from .model_catalogue import SANDBOX_ORGANISATION, Model, Variant
+from .model_catalogue import SANDBOX_ORGANISATION, Model, Variant, is_commit
 
 # The engine's image is built with this CUDA, which needs this driver.
 CUDA_VERSION = "13.0"
@@ -61,7 +61,19 @@ def engine_flags(
             # Vision towers have no attention backend on these cards.
             flags["language-model-only"] = True
             flags["skip-mm-profiling"] = True
-    return flags | model.flags | variant.flags
+    flags |= model.flags | variant.flags
+    return flags | _code_flags(model, variant)
+
+
+def _code_flags(model: Model, variant: Variant) -> dict[str, Any]:
+    """The commit that is served, and the permission to run its program code, which holds for a commit only."""
+    revision = model.revision_of(variant)
+    flags: dict[str, Any] = {"revision": revision} if revision else {}
+    if model.runs_code(variant):
+        flags["trust-remote-code"] = is_commit(revision)
+        if is_commit(revision):
+            flags["code-revision"] = revision
+    return flags
 
 
 def engine_environment(variant: Variant) -> dict[str, str]:

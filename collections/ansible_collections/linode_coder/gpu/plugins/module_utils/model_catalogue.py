@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -93,6 +94,7 @@ class Model:
     uncertain: tuple[str, ...] = ()
     source: str = "packaged"
     notes: tuple[str, ...] = ()  # sentences for whoever asks for it
+    revisions: dict[str, str] = field(default_factory=dict)  # commits that the user's file pins, by repository
 
     @property
     def mixture(self) -> bool:
@@ -104,12 +106,31 @@ class Model:
         """The variants that may be chosen without being named."""
         return [variant for variant in self.variants if not variant.community] or list(self.variants)
 
+    def revision_of(self, variant: Variant) -> str | None:
+        """The commit of the repository that is served; None when it is whatever its main branch has."""
+        pinned = self.revisions.get(variant.id) or (self.flags | variant.flags).get("revision")
+        return str(pinned) if pinned is not None else None
+
+    def runs_code(self, variant: Variant) -> bool:
+        """Whether the engine runs program code of the repository."""
+        return bool((self.flags | variant.flags).get("trust-remote-code"))
+
+    def code_problem(self, variant: Variant) -> str | None:
+        """Why its program code is not run: a branch can hold other code tomorrow than what somebody read today."""
+        if not self.runs_code(variant) or is_commit(self.revision_of(variant)):
+            return None
+        return f"{self.id} runs program code from its repository {variant.id}, and no commit of it is pinned."
+
     def gated_for(self, variant: Variant) -> bool | None:
         """Whether the weights need an accepted licence and a token; None when nobody said so of this repository."""
         if variant.gated is not None:
             return variant.gated
         same_owner = variant.id.partition("/")[0] == self.hf.partition("/")[0]
         return self.gated if same_owner or not self.gated else None
+
+
+def is_commit(revision: str | None) -> bool:
+    return revision is not None and re.fullmatch(r"[0-9a-f]{40}", revision) is not None
 
 
 @dataclass(frozen=True)
@@ -263,12 +284,12 @@ def user_file() -> Path:
     return config_dir() / "models.toml"
 
 
-def models_in_file(path: Path) -> tuple[Model, ...]:
-    """The models of a user's own file; none when there is no such file."""
+def _table_in(path: Path) -> dict[str, Any]:
+    """What the user's own file holds; nothing when there is no such file."""
     try:
         content = tomllib.loads(path.read_text())
     except FileNotFoundError:
-        return ()
+        return {}
     except (OSError, UnicodeDecodeError) as error:
         raise Failure(
             "config",
@@ -282,19 +303,44 @@ def models_in_file(path: Path) -> tuple[Model, ...]:
             "config", f"{path} is not TOML: {error}.", remedy="Correct that line.", field=str(path)
         ) from error
     place = _Place(str(path), "")
-    if set(content) - {"models"} or not isinstance(content.get("models", []), list):
-        wrong = next((key for key in content if key != "models"), "models")
-        raise (place / wrong).bad("is not what this file holds", "Begin every model with [[models]].")
-    return tuple(
-        model_from(data, str(path), f"models[{index}]") for index, data in enumerate(content.get("models", []))
-    )
+    wrong = next((key for key in content if key not in ("models", "revisions")), None)
+    if wrong is not None or not isinstance(content.get("models", []), list):
+        raise (place / (wrong or "models")).bad(
+            "is not what this file holds", "Begin every model with [[models]], and pinned commits with [revisions]."
+        )
+    return content
+
+
+def models_in_file(path: Path) -> tuple[Model, ...]:
+    """The models of a user's own file."""
+    listed = _table_in(path).get("models", [])
+    return tuple(model_from(data, str(path), f"models[{index}]") for index, data in enumerate(listed))
+
+
+def revisions_in_file(path: Path) -> dict[str, str]:
+    """The commits that it pins, by repository."""
+    revisions = _table_in(path).get("revisions", {})
+    place = _Place(str(path), "revisions")
+    if not isinstance(revisions, dict):
+        raise place.bad("is not a table", 'Write [revisions], and below it lines such as "org/name" = "<commit>".')
+    for name, commit in revisions.items():
+        if not isinstance(commit, str) or not is_commit(commit):
+            remedy = "Give the 40 hexadecimal digits of a commit: a branch or a tag can move."
+            raise (place / name).bad(f"is {commit!r}, which is not a commit", remedy)
+    return revisions
 
 
 def catalogue() -> tuple[Model, ...]:
     """All models; one of the user's file replaces a packaged one of the same id."""
     own = models_in_file(user_file())
     replaced = {model.id for model in own}
-    return own + tuple(model for model in packaged() if model.id not in replaced)
+    return pinned(own + tuple(model for model in packaged() if model.id not in replaced))
+
+
+def pinned(models: tuple[Model, ...]) -> tuple[Model, ...]:
+    """The same with the commits that the user's file pins."""
+    revisions = revisions_in_file(user_file())
+    return tuple(replace(model, revisions=revisions) for model in models) if revisions else models
 
 
 def names(models: Iterable[Model]) -> list[str]:

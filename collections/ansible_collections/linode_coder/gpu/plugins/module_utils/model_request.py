@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from .context_length import parse_context
 from .failure import Failure
 from .memory_fit import tensor_parallel_problem
 from .model_catalogue import (
@@ -19,11 +20,12 @@ from .model_catalogue import (
     catalogue,
     find,
     near_names,
+    pinned,
+    user_file,
     variant_of,
 )
 from .model_data import DEFAULT_MODEL
 
-MIN_CONTEXT = 1024
 _ID = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
 
 # Answers what is known of a repository that the catalogue does not list; Failure when it cannot be served.
@@ -37,23 +39,6 @@ class Request:
     selection: Selection | None
     context: int | None = None
     tensor_parallel: int | None = None
-
-
-def parse_context(value: str | int | None) -> int | None:
-    """Tokens from ``65536`` or ``64K`` (of 1024)."""
-    if value is None or value == "":
-        return None
-    match = re.fullmatch(r"(\d{1,9})([kK]?)", str(value).strip(), re.ASCII)
-    tokens = int(match.group(1)) * (1024 if match.group(2) else 1) if match else 0
-    if tokens < MIN_CONTEXT:
-        raise Failure(
-            "usage",
-            f"context {value!r} is not a number of tokens of {MIN_CONTEXT} or more.",
-            remedy="Write it like 65536 or 64K.",
-            field="context",
-            value=value,
-        )
-    return tokens
 
 
 def validate_model_name(name: str) -> str:
@@ -101,7 +86,7 @@ def resolve(name: str, lookup: Lookup) -> Selection:
         return found
     if not _ID.fullmatch(name):
         raise unknown_model(name)
-    model = unlisted(name) if name.startswith(SANDBOX_ORGANISATION) else lookup(name)
+    (model,) = pinned((unlisted(name) if name.startswith(SANDBOX_ORGANISATION) else lookup(name),))
     return Selection(model, model.variants[0])
 
 
@@ -162,4 +147,18 @@ def check_access(model: Model, variant: Variant, has_token: bool) -> None:
             f"{variant.id} is gated, and there is no Hugging Face token.",
             remedy=f"Accept its licence at https://huggingface.co/{variant.id}, then export HF_TOKEN.",
             field="hf_token",
+        )
+
+
+def check_code(model: Model, variant: Variant) -> None:
+    """Failure when the engine would run program code that nobody has read."""
+    problem = model.code_problem(variant)
+    if problem:
+        raise Failure(
+            "refused",
+            problem,
+            remedy=f"Read its code at https://huggingface.co/{variant.id}/commits/main and write the commit that you trust into "
+            f'{user_file()}: [revisions] and below it "{variant.id}" = "<40 hexadecimal digits>".',
+            field="revision",
+            value=model.revision_of(variant),
         )

@@ -32,6 +32,7 @@ _CHECK_OF = {
     "region": "preflight.region",
     "max_cost": "preflight.budget",
     "hf_token": "preflight.access",
+    "revision": "preflight.access",
     "lease": "preflight.clocks",
     "cap": "preflight.clocks",
     "idle": "preflight.clocks",
@@ -281,7 +282,7 @@ def _session(answers: Answers, wanted: Wanted, now: int, lookup: Lookup, has_hub
             **limits,
         )
 
-    found = _ask(lambda: quote(lease=wanted.lease, cap=wanted.cap, has_hub_token=True))
+    found = _ask(lambda: quote(lease=wanted.lease, cap=wanted.cap, access=False))
     if isinstance(found, Failure):
         failed = _CHECK_OF.get(found.field or "", "preflight.model")
         known = found.kind in ("usage", "refused", "config", "capacity", "not_found")
@@ -299,7 +300,7 @@ def _session(answers: Answers, wanted: Wanted, now: int, lookup: Lookup, has_hub
         token = "with the Hugging Face token" if has_hub_token else "without a Hugging Face token"
         checks.append(Finding("preflight.access", "pass", "session", f"The weights can be had {token}."))
     checks.append(_stock(found["offers"]))
-    limited = _ask(lambda: quote(lease=wanted.lease, cap=wanted.cap, max_cost=wanted.max_cost, has_hub_token=True))
+    limited = _ask(lambda: quote(lease=wanted.lease, cap=wanted.cap, max_cost=wanted.max_cost, access=False))
     if isinstance(limited, Failure):
         checks.append(_of(limited, "preflight.budget", "session"))
     else:

@@ -15,7 +15,7 @@ from .lease import new_lease, parse_idle
 from .measured_fits import with_measurements
 from .model_catalogue import Selection, catalogue, find
 from .model_data import DEFAULT_MODEL
-from .model_request import Lookup, Request, check_access, make_request, resolve, unlisted
+from .model_request import Lookup, Request, check_access, check_code, make_request, resolve, unlisted
 from .offers import DEFAULT_MIN_VRAM_GB, Offer, all_offers, build_offers, chosen_plans
 from .session_changes import beyond, session_changes
 from .session_name import instance_label, validate_session_name
@@ -72,6 +72,17 @@ def affordable(offers: list[Offer], max_cost: float | None, now: int, lease_end:
         field="max_cost",
         value=max_cost,
     )
+
+
+def _check_limit(max_cost: float | None) -> None:
+    if max_cost is not None and not 0 < max_cost < float("inf"):
+        raise Failure(
+            "usage",
+            f"max_cost {max_cost:g} is not a number of dollars above 0.",
+            remedy="Give the dollars that the lease may cost, for example 5, or leave it out.",
+            field="max_cost",
+            value=str(max_cost),
+        )
 
 
 def _default_for(plan_id: str) -> Selection:
@@ -244,6 +255,7 @@ def _existing_engine(reader: Reader, existing: dict[str, Any], request: Request,
             )
     selection = found or resolve(served, lookup)
     variant = selection.variant or selection.model.variants[0]
+    check_code(selection.model, variant)
     return on_plan(selection.model, variant, plan, request.context, request.tensor_parallel)
 
 
@@ -295,6 +307,7 @@ def make_quote(
     min_vram_gb: int = DEFAULT_MIN_VRAM_GB,
     lookup: Lookup = unlisted,
     has_hub_token: bool = False,
+    access: bool = True,
     instances: list[dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """Validate everything and price it. Failure for the first thing that is wrong; nothing is changed.
@@ -303,10 +316,12 @@ def make_quote(
     that hold, ``changes`` is what its tags have to take for what was asked, ``kept`` what it exceeds of that and keeps,
     and no catalogue of the account is read.
     ``engine`` is what would serve on the first offer, or serves on that VM; ``engines`` the same for every plan among
-    the offers. ``instances`` are those with our marker, when the caller has read them.
+    the offers. ``instances`` are those with our marker, when the caller has read them. Without ``access`` it is left open
+    whether weights and program code may be had.
     """
     name = validate_session_name(session)
     request = make_request(lookup, model, variant, context, tensor_parallel)
+    _check_limit(max_cost)
     idle_minutes = parse_idle(idle)
     if instances is None:
         instances = reader.list("linode/instances", {"tags": MARKER})
@@ -337,8 +352,9 @@ def make_quote(
     wanted = as_list(plans)
     market = _Market(reader, as_list(regions), min_vram_gb)
     offers, engines = _place(request, market, wanted)
-    for engine in engines:
+    for engine in engines if access else []:
         check_access(engine.model, engine.variant, has_hub_token)
+        check_code(engine.model, engine.variant)
     offers = affordable(offers, max_cost, now, clocks.end)
     by_plan = {engine.plan.id: engine.as_dict() for engine in engines}
     quote["engine"] = by_plan[offers[0].plan]
@@ -397,6 +413,7 @@ def quote_switch(
     if engine.problem is not None:
         raise _refusal(request, engine, _Market(reader, [], DEFAULT_MIN_VRAM_GB))
     check_access(engine.model, engine.variant, has_hub_token)
+    check_code(engine.model, engine.variant)
     return {
         "session": name,
         "existing": view,

@@ -22,6 +22,8 @@ from .failure import Failure
 
 CONCURRENCY = (1, 4, 16)
 TOKENS = 128
+MOST_STREAMS = 256
+LEAST_TOKENS, MOST_TOKENS = 8, 4096
 # Of the expected speed of one stream, and of the session's own earlier measurement.
 PASS_SHARE, WARN_SHARE, BASELINE_SHARE = 0.70, 0.50, 0.15
 _CODE = '''def merge(left: list[int], right: list[int]) -> list[int]:
@@ -53,6 +55,26 @@ class Level:
     output_tps: float | None
     stream_tps: float | None  # of one stream while it generates: 1 / ITL
     error: str | None = None
+
+
+def check_wishes(levels: Sequence[int], tokens: int) -> None:
+    """Failure(usage) for what cannot be measured."""
+    if not levels or not all(1 <= level <= MOST_STREAMS for level in levels):
+        raise Failure(
+            "usage",
+            f"concurrency {', '.join(map(str, levels)) or 'of nothing'} is not a list of numbers from 1 to {MOST_STREAMS}.",
+            remedy="For example 1,4,16.",
+            field="concurrency",
+            value=list(levels),
+        )
+    if not LEAST_TOKENS <= tokens <= MOST_TOKENS:
+        raise Failure(
+            "usage",
+            f"tokens {tokens} is not a number from {LEAST_TOKENS} to {MOST_TOKENS}.",
+            remedy=f"Leave it out for {TOKENS}.",
+            field="tokens",
+            value=tokens,
+        )
 
 
 def served_model(client: EngineClient, session: str) -> str:

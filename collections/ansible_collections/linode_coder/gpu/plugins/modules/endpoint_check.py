@@ -30,8 +30,8 @@ options:
     description: Id of the model that has to be served.
     type: str
   context:
-    description: Tokens that the context has to have at least.
-    type: int
+    description: Tokens that the context has to have at least, for example V(65536) or V(64K).
+    type: str
   fail_when_unhealthy:
     description: Whether the module fails when a check does.
     type: bool
@@ -63,6 +63,7 @@ severity:
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils.context_length import parse_context
 from ..module_utils.endpoint_check import check_endpoint, unhealthy
 from ..module_utils.engine_client import EngineClient, key_in
 from ..module_utils.failure import Failure
@@ -77,17 +78,18 @@ def main():
             "port": {"type": "int", "default": 8000},
             "secrets_file": {"type": "path", "default": "/opt/linode-coder/vllm/secrets.env", "no_log": False},
             "model": {"type": "str"},
-            "context": {"type": "int"},
+            "context": {"type": "str"},
             "fail_when_unhealthy": {"type": "bool", "default": True},
         },
         supports_check_mode=True,
     )
     params = module.params
     try:
+        wanted = parse_context(params["context"])
         client = EngineClient(params["port"], key_in(params["secrets_file"]))
     except Failure as failure:
         fail(module, failure, findings=[], severity="unknown")
-    findings = check_endpoint(client, params["model"], params["context"])
+    findings = check_endpoint(client, params["model"], wanted)
     result = {"findings": [finding.as_dict() for finding in findings], "severity": worst(findings)}
     failure = unhealthy(findings, params["session"])
     if failure and params["fail_when_unhealthy"]:

@@ -46,6 +46,10 @@ options:
     description: Whether the VM is one of the sandbox, whose speed means nothing.
     type: bool
     default: false
+  fail_when_slow:
+    description: Whether the module fails when a request does, or one stream gets less than half of what is expected.
+    type: bool
+    default: true
 author:
   - linode_coder contributors (@linode-coder)
 """
@@ -79,7 +83,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils.engine_client import EngineClient, key_in
 from ..module_utils.failure import Failure
 from ..module_utils.linode_module import fail
-from ..module_utils.speed_test import judge, measure, served_model
+from ..module_utils.speed_test import check_wishes, judge, measure, served_model, too_slow
 
 
 def main():
@@ -93,18 +97,24 @@ def main():
             "expected": {"type": "float"},
             "baseline": {"type": "float"},
             "sandbox": {"type": "bool", "default": False},
+            "fail_when_slow": {"type": "bool", "default": True},
         },
         supports_check_mode=True,
     )
     params = module.params
     try:
+        check_wishes(params["concurrency"], params["tokens"])
         client = EngineClient(params["port"], key_in(params["secrets_file"]))
         model = served_model(client, params["session"])
     except Failure as failure:
         fail(module, failure, levels=[], verdict=None)
     levels = [] if module.check_mode else measure(client, model, params["concurrency"], params["tokens"])
     verdict = judge(levels, params["expected"], params["baseline"], params["sandbox"])
-    module.exit_json(changed=False, levels=[asdict(level) for level in levels], verdict=verdict.as_dict())
+    result = {"levels": [asdict(level) for level in levels], "verdict": verdict.as_dict()}
+    failure = too_slow(verdict, params["session"])
+    if failure and params["fail_when_slow"]:
+        fail(module, failure, **result)
+    module.exit_json(changed=False, **result)
 
 
 if __name__ == "__main__":
