@@ -171,6 +171,12 @@ SETTINGS = (
     Setting("heal", _policy, "How far healing may go: off, alert, container, host or vm.", "vm"),
     Setting("watchdog_interval", _interval, "How often the watchdog looks, 1 minute to 1 hour.", "5m"),
     Setting("notify_url", _url, "Webhook that the watchdog posts to; its address is a secret.", secret=True),
+    Setting(
+        "dead_man_token",
+        _text,
+        "Token that `up --dead-man` takes to the VM, with the scope linodes:read_write and no other.",
+        secret=True,
+    ),
     Setting("api_url", _url, "Address of the Linode API, when it is not the real one.", variable="LINODE_API_URL"),
     Setting("linode_token", _text, "Linode API token.", variable="LINODE_TOKEN", secret=True),
     Setting("linode_token_file", _path, "File that holds the Linode API token."),
@@ -198,6 +204,7 @@ class Config:
     heal: str
     watchdog_interval: str
     notify_url: str | None
+    dead_man_token: str | None
     api_url: str | None
     linode_token: str | None
     linode_token_file: str | None

@@ -19,6 +19,8 @@ def playbook(name: str) -> tuple[Path, dict[str, str]]:
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
         "ANSIBLE_HOST_KEY_CHECKING": "True",
         "ANSIBLE_PIPELINING": "True",
+        # As many VMs at the same time as in a checkout, whose ansible.cfg an installed collection does not have.
+        "ANSIBLE_FORKS": os.environ.get("ANSIBLE_FORKS", "20"),
         "ANSIBLE_GATHERING": "explicit",
         "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "True",
         "ANSIBLE_LOCALHOST_WARNING": "False",

@@ -57,11 +57,13 @@ def watching(record: dict[str, Any] | None, now: int) -> bool:
     return record is not None and now - record["at"] <= 3 * record["interval"] + 120
 
 
-def describe(record: dict[str, Any] | None, now: int) -> str:
-    """Who watches, in words."""
+def describe(record: dict[str, Any] | None, now: int, hourly: float | None = None) -> str:
+    """Who watches, in words; when nobody does, what a VM at ``hourly`` dollars costs meanwhile."""
+    bill = f" and costs ${24 * hourly:.2f} a day until somebody does" if hourly else ""
+    nobody = f"nothing deletes this VM by itself: it outlives its lease{bill}. {INSTALL}"
     if record is None:
-        return f"none is known: nothing deletes this VM by itself. {INSTALL}"
+        return f"none is known: {nobody}"
     ago = format_duration(max(0, now - record["at"]))
     if watching(record, now):
         return f"{record['by']} looked {ago} ago, every {format_duration(record['interval'])}"
-    return f"none is known now: {record['by']} looked last {ago} ago. {INSTALL}"
+    return f"none is known now, {record['by']} looked last {ago} ago: {nobody}"

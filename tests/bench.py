@@ -25,11 +25,13 @@ from urllib.parse import urlsplit
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags import SessionTags, encode
 
+from tests.bench_watchdog import WATCHED, watching
 from tests.sandbox_fixture import RunningSandbox, start_sandbox
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
 SEEDED = 2000
+WATCH_GOAL = 1.5
 
 
 class Cost(NamedTuple):
@@ -214,8 +216,25 @@ def bring_up() -> None:
     )
 
 
+def watch() -> None:
+    """A pass of the watchdog over many hosts, for each of them: most of it is wall time of two round trips."""
+    with tempfile.TemporaryDirectory() as directory, start_sandbox(Path(directory), hosts="simulated") as sandbox:
+        ours, plain = watching(sandbox, sandbox.env, str(BIN / "linode-coder"))
+    title = f"watchdog, {WATCHED} healthy hosts"
+    ratio = ours / plain
+    print(
+        f"{title:34} {ours:6.2f} s wall for each | plain ssh, one after another {plain:.2f} s | ratio {ratio:.2f}"
+        f"{verdict(title, ratio, WATCH_GOAL)}",
+        flush=True,
+    )
+
+
 def main() -> int:
+    if sys.argv[1:] == ["watchdog"]:
+        watch()
+        return 1 if missed else 0
     bring_up()
+    watch()
     with (
         tempfile.TemporaryDirectory() as directory,
         start_sandbox(Path(directory), hosts="simulated", seed_instances=SEEDED, rate_limits="off") as sandbox,

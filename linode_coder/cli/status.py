@@ -54,7 +54,7 @@ def observe(name: str | None, before: dict[str, Any] | None = None) -> dict[str,
         "clocks": live.clocks(view, clock, now),
         "engine": use,
         "watcher": newest and {**newest, "at": format_time(newest["at"]), "watching": watchers.watching(newest, now)},
-        "watched_by": watchers.describe(newest, now),
+        "watched_by": watchers.describe(newest, now, view["hourly"]),
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 import time
 from typing import Annotated, Any
 
@@ -18,7 +19,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags impo
 
 from .. import history, watchers
 from ..api import LinodeReader
-from ..config import WrongValue, load, public_keys
+from ..config import BY_KEY, WrongValue, load, only, public_keys
 from ..console import Console, confirm, money
 from ..lock import session_lock
 from ..signals import Terminated
@@ -61,7 +62,7 @@ def describe(quote: dict[str, Any]) -> list[str]:
         f"price    {money(quote['hourly'])} per started hour, at most {money(quote['cost_to_lease_end'])} to the end of the "
         f"lease in {format_duration(left + 30)}",
         f"idle     {idle}; hard cap {quote['hard_cap']}, worst case {money(quote['cost_to_cap'])}",
-        f"watcher  {watchers.describe(watchers.last_pass(), int(time.time()))}",
+        f"watcher  {watchers.describe(watchers.last_pass(), int(time.time()), quote['hourly'])}",
     ]
 
 
@@ -91,9 +92,12 @@ def describe_timeline(timeline: dict[str, Any] | None) -> list[str]:
 def report(console: Console, view: dict[str, Any], data: dict[str, Any], port: int, changed: int) -> None:
     name = view["name"]
     endpoint = f"http://127.0.0.1:{port}/v1"
+    now, watcher = int(time.time()), watchers.last_pass()
+    watched_by = watchers.describe(watcher, now, view["hourly"])
     console.event(
         "result",
         command="up",
+        watched_by=watched_by,
         session=view,
         changed=changed,
         attempts=data.get("attempts") or [],
@@ -119,6 +123,8 @@ def report(console: Console, view: dict[str, Any], data: dict[str, Any], port: i
     console.text(
         f"billing   {money(view['hourly'])}/h, paid until {view['paid_until']}, lease ends {view['lease_end']}"
     )
+    if not watchers.watching(watcher, now):
+        console.text(f"watcher   {watched_by}")
     console.text(f'use it    eval "$(linode-coder use {name})"')
     console.text(f"end it    linode-coder down {name}")
 
@@ -142,6 +148,13 @@ def up(
         list[str] | None,
         typer.Option(help="File with a public key that may log in to the new VM too; may be repeated."),
     ] = None,
+    dead_man: Annotated[
+        bool | None,
+        typer.Option(
+            "--dead-man/--no-dead-man",
+            help="A timer on the VM that deletes it after its lease. It takes a token to the VM: read the docs of the watchdog.",
+        ),
+    ] = None,
     converge: Annotated[bool, typer.Option("--converge", help="Run the playbook even if all looks unchanged.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show plan and price, create nothing.")] = False,
@@ -151,6 +164,8 @@ def up(
     console = Console(as_json)
     validate_session_name(name)
     reader = LinodeReader()
+    if dead_man:
+        _take_dead_man_token()
     instances = reader.list("linode/instances", {"tags": MARKER})
     given: dict[str, Any] = {
         "model": model,
@@ -193,6 +208,10 @@ def up(
     if not quote["existing"]:
         for line in describe(quote):
             console.text(line)
+    if dead_man:
+        console.text(
+            "dead man a timer on the VM deletes it half an hour after its lease; root on the VM can read its token"
+        )
     for line in describe_changes(quote):
         console.text(line)
     if dry_run:
@@ -205,7 +224,7 @@ def up(
     with session_lock(name):
         existing = quote["existing"]
         engine_asked = context is not None or tensor_parallel is not None
-        if existing and not converge and not quote["changes"] and not engine_asked:
+        if existing and not converge and not quote["changes"] and not engine_asked and dead_man is None:
             from ..applied import unchanged
 
             console.step("Check that all is as the last up left it")
@@ -215,7 +234,22 @@ def up(
                 report(console, existing, same[0], same[1], 0)
                 return
             console.step_skipped()
-        _run(console, name, {"session": name, "authorized_keys": list(keys) or None, **asked})
+        _run(console, name, {"session": name, "authorized_keys": list(keys) or None, "dead_man": dead_man, **asked})
+
+
+def _take_dead_man_token() -> None:
+    """Into the environment, where the playbook reads it. Failure(config) when it is missing or can do too much."""
+    token = only("dead_man_token")["dead_man_token"]
+    if not token or token == os.environ.get("LINODE_TOKEN"):
+        raise Failure(
+            "config",
+            "dead-man: the timer needs a token of its own, and "
+            + ("this is the one that you work with." if token else "dead_man_token is not set."),
+            remedy="Make one with the scope linodes:read_write and no other, best in an account that has nothing else, and export "
+            "LINODE_CODER_DEAD_MAN_TOKEN.",
+            field="dead_man_token",
+        )
+    os.environ[BY_KEY["dead_man_token"].env] = token
 
 
 def _authorized_keys(files: list[str] | None) -> tuple[str, ...]:

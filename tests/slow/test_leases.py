@@ -427,3 +427,56 @@ def test_a_timer_is_written_without_secrets_and_removed_again(sandbox: RunningSa
     assert table.read_text() == "# mine\n1 2 * * * true\n"
     for wrong in (["install"], ["install", "--cron", "--interval", "7m"], ["--interval", "2h"], ["--heal", "vm"]):
         assert error_of(coder(sandbox, "watchdog", *wrong, "--json", **around))["exit_code"] == 2
+
+
+def test_the_timer_on_the_vm_deletes_its_own_vm_and_only_when_no_watcher_came(
+    sandbox: RunningSandbox, tmp_path: Path
+) -> None:
+    program = tmp_path / "dead_man.py"
+    program.write_text((ROOT / "roles" / "dead_man" / "files" / "dead_man.py").read_text())
+    token = tmp_path / "token"
+    token.write_text(sandbox.env["LINODE_TOKEN"] + "\n")
+
+    def run_on(vm: dict[str, Any], code: int = 0) -> str:
+        (tmp_path / "config.json").write_text(json.dumps({"linode_id": vm["id"], "api_url": sandbox.url}))
+        done = subprocess.run(
+            [sys.executable, "-I", str(program)],
+            env={"PATH": "/usr/bin:/bin"},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == code, done.stdout + done.stderr
+        assert sandbox.env["LINODE_TOKEN"] not in done.stdout + done.stderr
+        return done.stdout
+
+    alive, over = make(sandbox, "dm-alive"), make(sandbox, "dm-over", lease=-60)
+    forgotten, other = make(sandbox, "dm-forgotten", lease=-1900), make(sandbox, "dm-other", lease=-1900)
+    assert "goes on" in run_on(alive) and "deletes itself in" in run_on(over)
+    sandbox.fault(kind="error", on="GET /linode/instances/{id}", status=503)
+    assert "answered 503" in run_on(forgotten, 1)
+    sandbox.fault(kind="unauthorized", on="GET /linode/instances/{id}")
+    assert "answered 401" in run_on(forgotten, 1)
+    sandbox.fault(kind="reset", on="GET /linode/instances/{id}")
+    assert "the next run asks again" in run_on(forgotten, 1)
+    lock = api(
+        sandbox, "POST", "locks", {"entity_type": "linode", "entity_id": forgotten["id"], "lock_type": "cannot_delete"}
+    )
+    assert "goes on billing" in run_on(forgotten) and exists(sandbox, forgotten)
+    api(sandbox, "DELETE", f"locks/{lock['id']}")
+    assert "is deleted" in run_on(forgotten)
+    deadline = time.monotonic() + 60
+    while exists(sandbox, forgotten):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    assert "answered 404" in run_on(forgotten, 1)
+    for vm in (alive, over, other):
+        assert exists(sandbox, vm)
+        api(sandbox, "DELETE", f"linode/instances/{vm['id']}")
+
+
+def test_a_timer_on_the_vm_needs_a_token_of_its_own(sandbox: RunningSandbox) -> None:
+    for given in ({}, {"LINODE_CODER_DEAD_MAN_TOKEN": sandbox.env["LINODE_TOKEN"]}):
+        refused = error_of(coder(sandbox, "up", "dm", "--dead-man", "--yes", "--json", **given))
+        assert (refused["exit_code"], refused["field"]) == (2, "dead_man_token")
+    assert api(sandbox, "GET", "linode/instances")["data"] == []

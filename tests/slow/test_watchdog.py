@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags impo
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session_view import session_view
 
 from tests.sandbox_fixture import RunningSandbox, start_sandbox
+from tests.webhook import Webhook, listening
 
 BIN = Path(sys.executable).parent
 
@@ -35,7 +36,7 @@ def coder(sandbox: RunningSandbox, *arguments: str, codes: tuple[int, ...] = (0,
         cwd="/",
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=900,
         stdin=subprocess.DEVNULL,
     )
     assert done.returncode in codes, done.stdout[-2000:] + done.stderr
@@ -121,6 +122,116 @@ def test_tokens_are_use_and_looking_is_not(sandbox: RunningSandbox, up: dict[str
     assert again["idle_s"] >= 1000
     ask(up)
     assert watch(sandbox)["sessions"][0]["idle_s"] == 0
+
+
+def test_a_timer_on_the_vm_comes_and_goes_and_its_token_is_seen_by_nobody(
+    sandbox: RunningSandbox, up: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = "planted-secret-dead-man"
+    monkeypatch.setitem(sandbox.env, "LINODE_CODER_DEAD_MAN_TOKEN", secret)
+    look = (
+        "import json, os, stat\n"
+        "directory = '/opt/linode-coder/dead-man/'\n"
+        "timer = os.path.exists('/etc/systemd/system/linode-coder-dead-man.timer')\n"
+        "mode = oct(stat.S_IMODE(os.stat(directory + 'token').st_mode)) if timer else None\n"
+        "token = open(directory + 'token').read().strip() if timer else None\n"
+        "number = json.load(open(directory + 'config.json'))['linode_id'] if timer else None\n"
+        "print(json.dumps([timer, os.path.exists(directory), mode, token, number]))\n"
+    )
+    for changes in (True, False):
+        made = coder(sandbox, "up", "watched", "--dead-man")
+        assert (made["changed"] > 0) is changes
+    number = up["session"]["linode_id"]
+    assert json.loads(on_vm(sandbox, look)) == [True, True, "0o600", secret, number]
+    coder(sandbox, "up", "watched", "--no-dead-man")
+    assert json.loads(on_vm(sandbox, look)) == [False, False, None, None, None]
+    for path in sandbox.home.rglob("*"):
+        if path.is_file() and path.stat().st_size < 10_000_000 and "hosts" not in path.parts:
+            assert secret.encode() not in path.read_bytes(), path
+
+
+HOST = "lc-watched-1"
+SEGFAULT = {"kind": "engine_start_fails", "text": "Fatal Python error: Segmentation fault", "stage": "load"}
+CRASH = {"kind": "engine_crash", "count": 1, "text": "Segmentation fault"}
+
+
+@pytest.fixture
+def hook(sandbox: RunningSandbox) -> Iterator[Webhook]:
+    with listening() as running:
+        sandbox.env["LINODE_CODER_NOTIFY_URL"] = running.url
+        yield running
+        del sandbox.env["LINODE_CODER_NOTIFY_URL"]
+
+
+def heal(sandbox: RunningSandbox, patience: str = "0") -> dict[str, Any]:
+    """What a pass that heals did about the one session, without its waiting times."""
+    seen = coder(sandbox, "watchdog", "--once", "--heal", "host", "--patience", patience)
+    assert (seen["failures"], seen["deleted"], seen["marked"]) == ({}, [], {})
+    report = seen["healing"].get(HOST) or {"step": None, "stop": None, "outcome": None, "attempt": None}
+    return {**report, "changed": seen["changed"]}
+
+
+def heal_until(sandbox: RunningSandbox, done: Callable[[dict[str, Any]], bool]) -> list[dict[str, Any]]:
+    """Passes until one comes out as ``done`` says; those that did or refused something."""
+    reports = []
+    for _pass in range(10):
+        report = heal(sandbox)
+        if report["step"] or (report["stop"] or {}).get("needs_person"):
+            reports.append(report)
+        if done(report):
+            return reports
+        time.sleep(1)
+    raise AssertionError(reports or report)
+
+
+@pytest.mark.timeout(2400)
+def test_a_pass_takes_a_rung_until_it_is_healed_and_a_person_is_told_once(
+    sandbox: RunningSandbox, up: dict[str, Any], hook: Webhook
+) -> None:
+    healthy = heal(sandbox)
+    assert (healthy["changed"], healthy["step"], hook.bodies) == (0, None, [])
+
+    for fault in ({**SEGFAULT, "until": "recreate_container"}, CRASH):
+        sandbox.fault(host=HOST, **fault)
+    tried = heal_until(sandbox, lambda report: report["outcome"] == "healed")
+    assert [(one["step"]["rung"], one["outcome"]) for one in tried] == [
+        ("restart_container", "failed"),
+        ("recreate_container", "healed"),
+    ]
+    assert hook.notices() == [("healed", HOST)] and "recreate_container helped" in hook.bodies[0]["text"]
+    again = heal(sandbox)
+    assert (again["changed"], again["step"]) == (0, None)
+
+    # The same trouble within a day goes on where it was: no rung is left, and only a person starts healing again.
+    for fault in (SEGFAULT, CRASH):
+        sandbox.fault(host=HOST, **fault)
+    given_up = heal_until(sandbox, lambda report: (report["stop"] or {}).get("trips", False))
+    assert "No rung is left" in given_up[-1]["stop"]["message"] and given_up[-1]["attempt"] is None
+    for _pass in range(2):
+        stopped = heal(sandbox)
+        assert (stopped["stop"]["reason"], stopped["attempt"]) == ("needs_human", None)
+        assert stopped["breaker"]
+    assert hook.notices() == [("healed", HOST), ("needs_person", HOST)]
+    sandbox.fault(kind="clear", host=HOST)
+    coder(sandbox, "heal", "watched", "--ack")
+    assert heal_until(sandbox, lambda report: report["step"] is None and report["changed"] == 0) == []
+    assert len(hook.notices()) == 2
+
+
+@pytest.mark.timeout(1800)
+def test_what_can_wait_for_an_idle_moment_does(sandbox: RunningSandbox, up: dict[str, Any], hook: Webhook) -> None:
+    def boot() -> str:
+        return on_vm(sandbox, "print(open('/proc/sys/kernel/random/boot_id').read())")
+
+    before = boot()
+    sandbox.fault(host=HOST, kind="row_remap_pending")
+    ask(up)
+    waits = heal(sandbox, patience="1")
+    assert (waits["step"], boot()) == (None, before)
+    done = heal_until(sandbox, lambda report: report["outcome"] == "healed")
+    assert [one["step"]["rung"] for one in done] == ["reboot"] and boot() != before
+    assert hook.notices() == [("healed", HOST)]
+    up.update(coder(sandbox, "up", "watched"))
 
 
 def test_an_idle_session_is_marked_its_use_takes_the_mark_back_and_a_crash_is_not_idle(

@@ -31,6 +31,12 @@ def main(arguments: list[str]) -> int:
     units = load()
     if command == "daemon-reload":
         return 0
+    for name in names:
+        # Units that a role wrote are kept as started or not; nothing runs them.
+        if name not in units and any(
+            Path("/etc/systemd/system", name + suffix).exists() for suffix in ("", ".service")
+        ):
+            units[name] = {"active": False, "enabled": False}
     unknown = [name for name in names if name not in units and name != "sshd"]
     if unknown:
         if command == "show":

@@ -21,6 +21,10 @@ options:
     description: Whether it is a failure when there is no such session.
     type: bool
     default: false
+  running_only:
+    description: Whether RV(hosts) leaves out VMs that do not run.
+    type: bool
+    default: true
 """
 
 EXAMPLES = r"""
@@ -42,7 +46,7 @@ hosts:
   returned: success
   type: list
   elements: dict
-  sample: [{"label": "lc-demo-1", "name": "demo", "linode_id": 123, "expected": {"gpus": 1}, "connection": {"ansible_host": "203.0.113.7"}}]
+  sample: [{"label": "lc-demo-1", "name": "demo", "linode_id": 123, "status": "running", "expected": {"gpus": 1}, "connection": {"ansible_host": "203.0.113.7"}}]
 """
 
 import difflib
@@ -86,16 +90,27 @@ def work(module, api, result):
             "label": view["label"],
             "name": view["name"],
             "linode_id": view["linode_id"],
+            "status": view["status"],
             "expected": expected_of(view),
             "connection": connection_vars(view["address"], [from_openssh(key) for key in view["host_keys"]]),
         }
         for view in result["sessions"]
-        if view["status"] == "running" and view["address"] and view["host_keys"] and view["name"]
+        if (view["status"] == "running" or not module.params["running_only"])
+        and view["address"]
+        and view["host_keys"]
+        and view["name"]
     ]
 
 
 def main():
-    run({"session": {"type": "str"}, "must_exist": {"type": "bool", "default": False}}, work)
+    run(
+        {
+            "session": {"type": "str"},
+            "must_exist": {"type": "bool", "default": False},
+            "running_only": {"type": "bool", "default": True},
+        },
+        work,
+    )
 
 
 if __name__ == "__main__":

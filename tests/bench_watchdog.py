@@ -1,0 +1,145 @@
+"""A pass of the watchdog over many healthy hosts, against plain ssh that runs the same commands on one after another.
+
+WATCHED says how many hosts (50). One is brought up; the others are made from its files, so that every one of them serves.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.linode_coder.gpu.plugins.module_utils.host_key import ssh_options, ssh_port, to_openssh
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags import decode, encode
+from ansible_collections.linode_coder.gpu.plugins.modules.linode_gpu_instance import new_host_key, user_data
+
+from tests.sandbox_fixture import RunningSandbox
+
+WATCHED = int(os.environ.get("WATCHED", "50"))
+SERVED = "opt/linode-coder var/lib/linode-coder var/lib/sandbox/docker/images var/lib/sandbox/units.json etc/cdi"
+# What a pass reads of a session that is well, as a person would ask for it.
+COMMANDS = """
+cat /var/lib/linode-coder/activity.json /proc/sys/kernel/random/boot_id /proc/uptime /proc/meminfo
+nvidia-smi -q -x
+journalctl --dmesg --no-pager --lines 200
+docker inspect vllm-vllm-1
+docker logs --tail 200 vllm-vllm-1
+df --output=pcent,ipcent /
+key=$(sed -n 's/^[A-Z_]*=//p' /opt/linode-coder/vllm/secrets.env | head -n 1)
+curl --silent --fail http://127.0.0.1:8000/health
+curl --silent --fail http://127.0.0.1:8000/metrics
+curl --silent --fail http://127.0.0.1:8000/v1/models --header "Authorization: Bearer $key"
+curl --silent --fail http://127.0.0.1:8000/v1/completions --header "Authorization: Bearer $key" \\
+  --header 'Content-Type: application/json' --data '{"model": "MODEL", "prompt": "Hello", "max_tokens": 1}'
+"""
+
+
+class Host:
+    def __init__(self, row: dict[str, Any], home: Path) -> None:
+        self.label = row["label"]
+        tags = decode(row["tags"])
+        self.model = tags.model or ""
+        keys = [key for key in (tags.host_key, tags.next_host_key) if key]
+        identity = home / "state" / "ssh" / "id_ed25519"
+        self.ssh = [
+            *("ssh", "-i", str(identity), "-p", str(ssh_port()), *ssh_options(keys)),
+            f"root@{row['ipv4'][0]}",
+        ]
+
+
+def api(sandbox: RunningSandbox, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+    request = urllib.request.Request(
+        f"{sandbox.url}v4/{path}",
+        data=None if body is None else json.dumps(body).encode(),
+        headers={"Authorization": f"Bearer {sandbox.env['LINODE_TOKEN']}", "Content-Type": "application/json"},
+        method=method,
+    )
+    with urllib.request.urlopen(request, timeout=120) as answer:
+        return json.load(answer)
+
+
+def run(command: list[str], env: dict[str, str], given: bytes | None = None) -> bytes:
+    done = subprocess.run(command, env=env, input=given, capture_output=True, timeout=1800)
+    if done.returncode:
+        raise RuntimeError(f"{command[-1]}: {done.stdout[-2000:]!r} {done.stderr[-2000:]!r}")
+    return done.stdout
+
+
+def running(sandbox: RunningSandbox) -> list[dict[str, Any]]:
+    rows = api(sandbox, "GET", "linode/instances?page_size=500")["data"]
+    return [row for row in rows if row["label"].startswith("lc-w") and row["status"] == "running"]
+
+
+def copies(sandbox: RunningSandbox, env: dict[str, str], count: int) -> list[Host]:
+    """``count`` hosts that serve as the first one does."""
+    first = running(sandbox)[0]
+    tags = decode(first["tags"]).whole()
+    public = (sandbox.home / "state" / "ssh" / "id_ed25519.pub").read_text().strip()
+
+    def make(number: int) -> None:
+        private, key = new_host_key()
+        body = {name: first[name] for name in ("type", "region", "image")}
+        own = replace(tags, session=f"w{number}", host_key=key, next_host_key=None)
+        body |= {"label": f"lc-w{number}-1", "authorized_keys": [public], "tags": encode(own)}
+        body["metadata"] = {"user_data": user_data(private, to_openssh(key))}
+        api(sandbox, "POST", "linode/instances", body)
+
+    source = Host(first, sandbox.home)
+    files = run([*source.ssh, f"tar -C / -cf - {SERVED}"], env)
+
+    def serve(host: Host) -> None:
+        command = "tar -C / -xf - && cd /opt/linode-coder/vllm && docker compose up -d --quiet-pull"
+        deadline = time.monotonic() + 600
+        while True:
+            try:
+                run([*host.ssh, command], env, files)
+            except RuntimeError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(1)
+            else:
+                return
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(make, range(2, count + 1)))
+        deadline = time.monotonic() + 1200
+        while len(running(sandbox)) < count:
+            if time.monotonic() > deadline:
+                raise RuntimeError("the hosts do not boot")
+            time.sleep(1)
+        hosts = [Host(row, sandbox.home) for row in running(sandbox)]
+        list(pool.map(serve, [host for host in hosts if host.label != source.label]))
+    return hosts
+
+
+def one_pass(env: dict[str, str], coder: str) -> tuple[float, dict[str, Any]]:
+    began = time.monotonic()
+    out = run([coder, "watchdog", "--once", "--json"], env)
+    took = time.monotonic() - began
+    events = [json.loads(line) for line in out.decode().splitlines()]
+    return took, next(event for event in events if event["event"] == "result")
+
+
+def watching(sandbox: RunningSandbox, env: dict[str, str], coder: str) -> tuple[float, float]:
+    """Wall seconds of a pass and of plain ssh, for each host."""
+    os.environ.setdefault("LINODE_CODER_SSH_PORT", env.get("LINODE_CODER_SSH_PORT", "22"))
+    run([coder, "up", "w1", "--yes"], env)
+    hosts = copies(sandbox, env, WATCHED)
+    for _pass in range(4):
+        took, seen = one_pass(env, coder)
+        healthy, changed = seen["healthy"], seen["changed"]
+        if len(healthy) == WATCHED and not changed:
+            break
+    else:
+        raise RuntimeError(f"{len(healthy)} of {WATCHED} hosts are healthy: {json.dumps(seen)[-3000:]}")
+    began = time.monotonic()
+    for host in hosts:
+        script = COMMANDS.replace("MODEL", host.model)
+        run([*host.ssh, "sh -e -s"], env, script.encode())
+    return took / WATCHED, (time.monotonic() - began) / WATCHED

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether anybody watches, what it costs when nobody does, and the file that a timer reads."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
+
+from linode_coder import watch_timer, watchers
+
+NOW = 1_800_000_000
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in list(os.environ):
+        if name.startswith(("LINODE", "XDG_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("LINODE_CODER_HOME", str(tmp_path))
+    return tmp_path
+
+
+def test_nobody_watches_until_somebody_did_and_a_while_after() -> None:
+    said = watchers.describe(None, NOW, 0.52)
+    assert said.startswith("none is known: ") and "$12.48 a day" in said and "watchdog install" in said
+    record = {"by": "ada@desk", "at": NOW - 300, "interval": 300}
+    assert watchers.describe(record, NOW, 0.52) == "ada@desk looked 5 min ago, every 5 min"
+    late = watchers.describe({**record, "at": NOW - 3 * 300 - 121}, NOW, 0.52)
+    assert late.startswith("none is known now, ada@desk looked last ") and "$12.48 a day" in late
+    assert "$" not in watchers.describe(None, NOW)
+
+
+def test_a_pass_is_remembered(home: Path) -> None:
+    assert watchers.last_pass() is None
+    watchers.record_pass(300, True, [{"linode_id": 1, "idle_s": 7}, {"linode_id": 2, "idle_s": None}])
+    record = watchers.last_pass()
+    assert record is not None and record["interval"] == 300
+    assert watchers.watching(record, record["at"] + 60) and watchers.idle_seen(record["at"]) == {1: 7}
+    (home / "state" / "watcher.json").write_text("{")
+    assert watchers.last_pass() is None
+
+
+def test_the_file_of_a_timer_follows_the_environment_that_installs_it(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(Failure, match="There is no Linode token"):
+        watch_timer.write_environment()
+    path = watch_timer.environment_file()
+    assert not path.exists()
+    monkeypatch.setenv("LINODE_TOKEN", "of-the-sandbox")
+    monkeypatch.setenv("LINODE_API_URL", "http://127.0.0.1:1/")
+    monkeypatch.setenv("LINODE_CODER_NOTIFY_URL", "https://hook.example/secret")
+    assert watch_timer.write_environment() == "made"
+    assert path.stat().st_mode & 0o777 == 0o600
+    monkeypatch.delenv("LINODE_API_URL")
+    monkeypatch.delenv("LINODE_TOKEN")
+    monkeypatch.delenv("LINODE_CODER_NOTIFY_URL")
+    assert watch_timer.write_environment() == "kept"
+    # Another token is for another place: the address of the old one must not stay with it.
+    monkeypatch.setenv("LINODE_TOKEN", "of-the-account")
+    assert watch_timer.write_environment() == "changed"
+    assert path.stat().st_mode & 0o777 == 0o600
+    kept = dict(line.split("=", 1) for line in path.read_text().splitlines() if not line.startswith("#"))
+    assert kept == {
+        "LINODE_TOKEN": "of-the-account",
+        "LINODE_CODER_HOME": str(home),
+        "LINODE_CODER_NOTIFY_URL": "https://hook.example/secret",
+    }
+    path.chmod(0o640)
+    with pytest.raises(Failure, match="can be read by others"):
+        watch_timer.load_environment(path)
+    path.chmod(0o600)
+    watch_timer.load_environment(path)
+    assert os.environ["LINODE_TOKEN"] == "of-the-account"
+    for wrong in (home / "nothing", home):
+        with pytest.raises(Failure, match="cannot be read"):
+            watch_timer.load_environment(wrong)
+
+
+def test_timers_quote_what_their_readers_would_misread(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LINODE_CODER_HOME", str(home / "100% $me"))
+    units = watch_timer.systemd_units(90)
+    assert "100%% $$me" in units["linode-coder-watchdog.service"]
+    assert "OnUnitActiveSec=90s" in units["linode-coder-watchdog.timer"]
+    line = watch_timer.cron_lines(600).splitlines()[1]
+    assert line.startswith("*/10 * * * * ") and "100\\% $me" in line
+    assert watch_timer.cron_lines(3600).splitlines()[1].startswith("0 * * * * ")
+    for seconds in (90, 420):
+        with pytest.raises(Failure, match="cron cannot run every"):
+            watch_timer.cron_lines(seconds)

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the timer on a VM decides by the VM's tags alone: the program is not part of the collection's code, its words are."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags import (
+    SessionTags,
+    decode,
+    encode,
+    with_doom,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+_SPEC = importlib.util.spec_from_file_location(
+    "dead_man", Path(__file__).parents[3] / "roles" / "dead_man" / "files" / "dead_man.py"
+)
+assert _SPEC is not None and _SPEC.loader is not None
+dead_man = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(dead_man)
+
+NOW = 1_800_000_000
+times = st.integers(min_value=0, max_value=4_000_000_000)
+
+
+def tags(lease_end: int, hard_cap: int = NOW + 999999) -> list[str]:
+    return encode(SessionTags("demo", 1, "ada", lease_end, hard_cap, 45, 520_000, "org/M", bytes(32)))
+
+
+@given(times, times, times)
+def test_it_reads_what_is_written(lease_end: int, hard_cap: int, doom: int) -> None:
+    written = with_doom(["theirs", *tags(lease_end, hard_cap)], doom)
+    found = decode(written)
+    assert found.lease_end is not None and found.hard_cap is not None
+    assert dead_man.end_of(written) == min(found.lease_end, found.hard_cap)
+
+
+@given(st.lists(st.text(max_size=50)), st.sets(st.sampled_from(["linode-coder", "lc:lease:1", "lc:cap:1"]), max_size=2))
+def test_what_is_not_wholly_ours_is_never_deleted(others: list[str], some: set[str]) -> None:
+    instance = {"tags": [*(tag for tag in others if not tag.startswith("lc:")), *some]}
+    assert dead_man.decide(instance, 4e9)[0] == "keep"
+
+
+@pytest.mark.parametrize(
+    ("instance", "action"),
+    [
+        ({"tags": tags(NOW + 1)}, "keep"),
+        ({"tags": tags(NOW)}, "warn"),
+        ({"tags": tags(NOW - 1799)}, "warn"),
+        ({"tags": tags(NOW - 1800)}, "delete"),
+        ({"tags": tags(NOW + 3600, NOW - 1800)}, "delete"),
+        ({"tags": tags(NOW - 9999), "locks": ["cannot_delete"]}, "blocked"),
+        ({"tags": tags(NOW + 60), "locks": ["cannot_delete"]}, "keep"),
+        ({"tags": [], "locks": []}, "keep"),
+    ],
+)
+def test_decisions(instance: dict[str, Any], action: str) -> None:
+    assert dead_man.decide(instance, NOW)[0] == action
