@@ -139,7 +139,8 @@ def machine(sandbox: RunningSandbox) -> Iterator[Machine]:
         gateway = subprocess.run(inspect, capture_output=True, text=True, check=True, timeout=60).stdout.strip()
         with api_at(gateway, sandbox) as url:
             made = Machine(name, {"LINODE_TOKEN": sandbox.env["LINODE_TOKEN"], "LINODE_API_URL": url})
-            wait(lambda: "running" in made.run("sh", "-c", "systemctl is-system-running --wait || true"))
+            # degraded: kernel modules cannot be loaded from inside.
+            wait(lambda: made.run("sh", "-c", "systemctl is-system-running || true").strip() in ("running", "degraded"))
             made.run("loginctl", "enable-linger", "root")
             wait(lambda: made.run("sh", "-c", "systemctl --user is-active default.target || true").strip() == "active")
             yield made
@@ -190,7 +191,7 @@ def watched_by(machine: Machine) -> str:
     return next(line for line in out.splitlines() if line.startswith("watcher"))
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(2400)
 def test_a_systemd_timer_watches(sandbox: RunningSandbox, machine: Machine) -> None:
     assert "none is known: nothing deletes this VM by itself" in watched_by(machine)
     refused = machine.coder("watchdog", "install", "--systemd", code=4, bare=True)
@@ -230,7 +231,7 @@ def test_a_systemd_timer_watches(sandbox: RunningSandbox, machine: Machine) -> N
     api(sandbox, "DELETE", f"linode/instances/{vm}")
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(2400)
 def test_a_cron_entry_watches(sandbox: RunningSandbox, machine: Machine) -> None:
     machine.run("sh", "-c", "echo '5 4 * * * true' | crontab -")
     vm = overdue(sandbox, "crond")
