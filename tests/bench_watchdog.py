@@ -52,6 +52,9 @@ class Host:
             f"root@{row['ipv4'][0]}",
         ]
 
+    def script(self) -> bytes:
+        return COMMANDS.replace("MODEL", self.model).encode()
+
 
 def api(sandbox: RunningSandbox, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
     request = urllib.request.Request(
@@ -93,18 +96,23 @@ def copies(sandbox: RunningSandbox, env: dict[str, str], count: int) -> list[Hos
     source = Host(first, sandbox.home)
     files = run([*source.ssh, f"tar -C / -cf - {SERVED}"], env)
 
-    def serve(host: Host) -> None:
-        command = "tar -C / -xf - && cd /opt/linode-coder/vllm && docker compose up -d --quiet-pull"
-        deadline = time.monotonic() + 600
+    def until_it_works(*command: str, given: bytes) -> None:
+        deadline = time.monotonic() + 900
         while True:
             try:
-                run([*host.ssh, command], env, files)
+                run(list(command), env, given)
             except RuntimeError:
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(1)
             else:
                 return
+
+    def serve(host: Host) -> None:
+        """Until it has made a token: before that a session is still being brought up."""
+        start = "tar -C / -xf - && cd /opt/linode-coder/vllm && docker compose up -d --quiet-pull"
+        until_it_works(*host.ssh, start, given=files)
+        until_it_works(*host.ssh, "sh -e -s", given=host.script())
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(make, range(2, count + 1)))
@@ -140,6 +148,5 @@ def watching(sandbox: RunningSandbox, env: dict[str, str], coder: str) -> tuple[
         raise RuntimeError(f"{len(healthy)} of {WATCHED} hosts are healthy: {json.dumps(seen)[-3000:]}")
     began = time.monotonic()
     for host in hosts:
-        script = COMMANDS.replace("MODEL", host.model)
-        run([*host.ssh, "sh -e -s"], env, script.encode())
+        run([*host.ssh, "sh -e -s"], env, host.script())
     return took / WATCHED, (time.monotonic() - began) / WATCHED

@@ -117,13 +117,12 @@ def test_what_nobody_looks_after_is_marked_and_goes_after_its_grace(monkeypatch:
     halves = row(1, "lc-half-1", ["linode-coder", "lc:session:half"])
     bare = row(2, "lc-bare-1", ["linode-coder"])
     theirs = row(3, "database", ["linode-coder", "theirs"])
-    old = session(4, "moved", LEASE_END + 90000)
-    new = session(5, "moved", LEASE_END + 90000, generation=2)
-    account = Account(monkeypatch, halves, bare, theirs, old, new)
+    served = session(4, "served", LEASE_END + 90000)
+    account = Account(monkeypatch, halves, bare, theirs, served)
     assert all(result["marked"] == {} for result in account.watch(CREATED, CREATED + 600))
     account.watch(CREATED + 600, CREATED + 4 * 3600)
     # One sighting marks, and at the earliest the grace after it another one deletes.
-    assert sorted(number for number, _at in account.deletions) == [1, 2, 4]
+    assert sorted(number for number, _at in account.deletions) == [1, 2]
     assert all(at >= CREATED + 600 + ORPHAN_GRACE_S for _number, at in account.deletions)
-    assert sorted(account.rows) == [3, 5]
-    assert account.rows[3]["tags"] == ["linode-coder", "theirs"] and decode(account.rows[5]["tags"]).doom is None
+    assert sorted(account.rows) == [3, 4]
+    assert account.rows[3]["tags"] == ["linode-coder", "theirs"] and decode(account.rows[4]["tags"]).doom is None
