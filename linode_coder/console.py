@@ -155,4 +155,6 @@ def confirm(question: str, command: str) -> None:
         )
     print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise Failure("refused", "Not confirmed, so nothing was changed.")
+        raise Failure(
+            "refused", "Not confirmed, so nothing was changed.", remedy=f"Answer y, or give --yes: {command} --yes"
+        )

@@ -17,8 +17,11 @@ BIN = Path(sys.executable).parent
 def coder(
     sandbox: RunningSandbox, *arguments: str, timeout: float, **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run `linode-coder` without a terminal, away from the checkout; ``environment`` is added to the sandbox's."""
-    return subprocess.run(
+    """Run `linode-coder` without a terminal, away from the checkout; ``environment`` is added to the sandbox's.
+
+    However it ends, it ends as every command has to: no traceback, and an error says what to do next.
+    """
+    done = subprocess.run(
         [str(BIN / "linode-coder"), *arguments],
         env={**sandbox.env, **environment},
         cwd="/",
@@ -27,6 +30,9 @@ def coder(
         timeout=timeout,
         stdin=subprocess.DEVNULL,
     )
+    assert "Traceback" not in done.stderr, done.stderr
+    assert ("error: " in done.stderr) == ("\nnext: " in done.stderr), done.stderr
+    return done
 
 
 def result_of(done: subprocess.CompletedProcess[str], code: int = 0) -> dict[str, Any]:

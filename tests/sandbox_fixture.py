@@ -1,8 +1,10 @@
-"""A sandbox for tests: its own home and port, and the certainty that its process is gone afterwards."""
+"""A sandbox for tests: its own home, port and token, and what has to hold after every test that used one."""
 
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,6 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from linode_coder.sandbox import control
+from tests import leftovers
+
+# The token of every test: the sandbox takes any, and this one must not be found in any file afterwards.
+PLANTED = "planted-secret-7f3a9c"
 
 
 @dataclass
@@ -46,21 +52,36 @@ def _home(home: Path) -> Iterator[None]:
 
 @contextmanager
 def start_sandbox(tmp_path: Path, hosts: str = "none", **options: Any) -> Iterator[RunningSandbox]:
-    """Start one in `tmp_path`/home (kept when it exists), stop it, and check that its process is gone.
+    """Start one in `tmp_path`/home (kept when it exists), and stop it.
+
+    When what ran in between succeeded, nothing may be left: no VM of ours with half of its tags, no token in a file, no
+    process, namespace or mount.
 
     `options` are those of `control.start`: engine, port, seed_instances, timing, rate_limits.
     """
     home = tmp_path / "home"
+    # Of its own, so that what other tests run at the same moment is not taken for a leftover. Short, for sockets.
+    runtime = Path(tempfile.mkdtemp(prefix="lc-", dir="/dev/shm"))
     with _home(home):
         facts, started = control.start(hosts, options.pop("engine", "standin"), **options)
         assert started
         env = {**os.environ, **control.environment(facts), "LINODE_CODER_HOME": str(home)}
-        env["LINODE_CLI_CONFIG"] = str(tmp_path / "linode-cli.ini")
+    env["LINODE_CLI_CONFIG"] = str(tmp_path / "linode-cli.ini")
+    env["LINODE_TOKEN"] = PLANTED
+    env["XDG_RUNTIME_DIR"] = str(runtime)
+    processes = leftovers.Processes(facts["pid"], home)
     try:
-        yield RunningSandbox(env, facts["url"], home, facts)
+        running = RunningSandbox(env, facts["url"], home, facts)
+        yield running
+        with _home(home):
+            alive = control.record() is not None  # else it was the test that killed the server
+        if alive:
+            running.clear_faults()
+            leftovers.assert_tags_complete(facts["url"], PLANTED)
+            processes.remember()
     finally:
         with _home(home):
             control.stop()
-        assert not Path(f"/proc/{facts['pid']}").exists() or b"linode_coder.sandbox.server" not in (
-            Path(f"/proc/{facts['pid']}/cmdline").read_bytes()
-        )
+    processes.assert_gone()
+    leftovers.assert_secret_nowhere(PLANTED, tmp_path, runtime)
+    shutil.rmtree(runtime)

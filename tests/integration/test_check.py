@@ -111,7 +111,6 @@ BATCHES: dict[str, tuple[list[dict[str, Any]], list[tuple[str, str, str, str | N
 @pytest.fixture(scope="module")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSandbox]:
     with start_sandbox(tmp_path_factory.mktemp("check"), hosts="simulated") as running:
-        running.env["LINODE_TOKEN"] = "check-test-token"
         yield running
 
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -28,13 +26,10 @@ HOST = "lc-main-1"
 @pytest.fixture(scope="module")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSandbox]:
     with start_sandbox(tmp_path_factory.mktemp("heal"), hosts="simulated") as running:
-        runtime = Path(tempfile.mkdtemp(prefix="lc-", dir="/dev/shm"))
-        running.env["XDG_RUNTIME_DIR"] = str(runtime)
         done = coder(running, "up", "main", "--yes", "--json")
         assert done.returncode == 0, done.stderr
         yield running
         coder(running, "down", "main", "--yes")
-        shutil.rmtree(runtime)
 
 
 coder = partial(product.coder, timeout=280)
