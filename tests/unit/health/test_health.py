@@ -170,6 +170,64 @@ def test_a_start_is_no_failure_until_its_time_is_over() -> None:
     assert (only(late, "vllm.health").severity, only(late, "vllm.health").cause) == ("fail", "start_timeout")
 
 
+def test_the_proxy_before_an_engine_that_starts_is_no_failure_of_the_engine() -> None:
+    texts = healthy(
+        engine_log="non-default args: {}\nStarting to load model x\n",
+        host_json=host(engine={"health": {"status": 502, "error": None}}),
+    )
+    found = only(evaluate(texts, EXPECTED), "vllm.health")
+    assert (found.severity, found.cause, found.ladder) == ("warn", "starting", ())
+    served = evaluate({**texts, "engine.log": "INFO:     Application startup complete.\n"}, EXPECTED)
+    assert (only(served, "vllm.health").severity, only(served, "vllm.health").cause) == ("fail", "unhealthy")
+
+
+def engine_that_was_started_again(before: str, log: str, restarts: int = 1) -> dict[str, str]:
+    """``before`` is what the container's earlier process said, ``log`` what the present one did, as Docker keeps both."""
+    began = "2027-01-15T07:55:00.5Z"
+    lines = [*(f"2027-01-15T07:54:{number:02d}.000000001Z {line}" for number, line in enumerate(before.splitlines()))]
+    lines += [f"2027-01-15T07:55:{number:02d}.600000000Z {line}" for number, line in enumerate(log.splitlines())]
+    state = json.loads(container(StartedAt=began))
+    state[0]["RestartCount"] = restarts
+    down = host(engine={"health": {"status": 502, "error": None}})
+    return healthy(engine_log="\n".join(lines) + "\n", container_json=json.dumps(state), host_json=down)
+
+
+TRUNCATED = "non-default args: {}\nSafetensorError: Error while deserializing header: x\n"
+DIED = "non-default args: {}\nApplication startup complete.\nEngineDeadError: EngineCore encountered an issue\n"
+
+
+@pytest.mark.parametrize("log", ["", "(sandbox) quiet", "non-default args: {}\nStarting to load model x"])
+def test_a_start_that_failed_fails_again_whatever_this_one_has_said_so_far(log: str) -> None:
+    health = evaluate(engine_that_was_started_again(TRUNCATED, log), EXPECTED)
+    found = only(health, "vllm.health")
+    assert (found.severity, found.cause, only(health, "ctr.state").severity) == ("fail", "corrupt_weights", "pass")
+    assert health.facts["engine"]["causes"][0]["fetch"] is True
+    assert health.facts["engine"]["phase"] != "starting the server"
+    looping = only(evaluate(engine_that_was_started_again(TRUNCATED, log, restarts=3), EXPECTED), "ctr.state")
+    assert (looping.severity, looping.cause) == ("fail", "corrupt_weights")
+    assert "again and again. A file of the model's weights is damaged." in looping.summary
+
+
+@pytest.mark.parametrize("log", ["", "(sandbox) quiet", "non-default args: {}\nStarting to load model x"])
+def test_an_engine_that_died_and_is_started_again_is_left_to_start(log: str) -> None:
+    health = evaluate(engine_that_was_started_again(DIED, log), EXPECTED)
+    found = only(health, "vllm.health")
+    assert (found.severity, found.cause) == ("warn", "starting")
+    assert found.summary.startswith("The engine died while serving. It is starting again: ")
+    assert not [found for found in health.findings if found.severity == "fail"]
+
+
+def test_what_earlier_processes_said_is_over_once_somebody_started_the_container_anew() -> None:
+    health = evaluate(engine_that_was_started_again(TRUNCATED, "non-default args: {}", restarts=0), EXPECTED)
+    assert (only(health, "vllm.health").severity, only(health, "vllm.health").cause) == ("warn", "starting")
+    assert health.facts["engine"]["causes"] == []
+
+
+def test_an_engine_that_dies_at_this_moment_says_why() -> None:
+    health = evaluate(engine_that_was_started_again("", DIED, restarts=0), EXPECTED)
+    assert (only(health, "vllm.health").severity, only(health, "vllm.health").cause) == ("fail", "engine_died")
+
+
 def test_a_hang_needs_two_looks_or_the_kernel() -> None:
     hanging = healthy(host_json=host(probes={"nvidia_smi": {"rc": None, "timed_out": True, "seconds": 25}}))
     del hanging["nvidia-smi.xml"]

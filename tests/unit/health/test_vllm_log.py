@@ -7,7 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.linode_coder.gpu.plugins.module_utils.vllm_log import cause_of, diagnose, phase_of, progress_of
+from ansible_collections.linode_coder.gpu.plugins.module_utils.vllm_log import (
+    cause_of,
+    diagnose,
+    has_served,
+    phase_of,
+    progress_of,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -27,15 +33,19 @@ RECORDED: dict[str, tuple[str | None, dict[str, Any] | None, bool]] = {
     "badmodeltype": ("unknown_architecture", None, False),
     "badparser": ("tool_parser", {"tool-call-parser": None, "enable-auto-tool-choice": None}, True),
     "badquant": ("quantization_unknown", {"quantization": None}, True),
+    "core-killed": ("engine_died", None, True),
+    "model-deleted": ("model_not_cached", None, True),
+    "model-deleted-while-starting": ("model_not_cached", None, True),
     "nodir": ("model_not_found", None, False),
     "notok": (None, None, False),
     "noweights": ("no_weights", None, False),
     "ok-start-0.32-cpu": (None, None, False),
-    "port-in-use": ("port_in_use", None, True),
+    "port-in-use": ("port_in_use", None, False),
     "reasonbad": ("reasoning_parser", {"reasoning-parser": None}, True),
     "repooffline": ("model_not_cached", None, True),
     "sigterm-inflight-drain60": (None, None, False),
     "toolong": ("context_above_model", {"max-model-len": 4096}, True),
+    "truncated-weights": ("corrupt_weights", None, True),
     "worker-killed-idle": ("worker_died", None, True),
 }
 
@@ -49,6 +59,19 @@ def test_recorded_logs_are_explained(name: str) -> None:
     else:
         assert (found[0].slug, found[0].parameters, found[0].healable) == (slug, parameters, healable)
         assert found[0].line and "{" not in found[0].sentence
+
+
+def test_what_a_restart_finds_as_it_is_has_to_be_fetched_first() -> None:
+    fetched = {name for name in RECORDED for found in diagnose((LOGS / f"{name}.log").read_text())[:1] if found.fetch}
+    assert fetched == {"model-deleted", "model-deleted-while-starting", "repooffline", "truncated-weights"}
+
+
+def test_whether_an_engine_served_shows_also_where_its_beginning_is_cut_off() -> None:
+    served = {name for name in RECORDED if has_served((LOGS / f"{name}.log").read_text())}
+    assert served == {"core-killed", "notok", "ok-start-0.32-cpu", "sigterm-inflight-drain60", "worker-killed-idle"}
+    steady = "(APIServer pid=1) INFO 11-24 12:58:46 [loggers.py:335] Engine 000: Avg prompt throughput: 0.1 tokens/s\n"
+    assert has_served(steady) and not has_served("")
+    assert not has_served((LOGS / "core-killed.log").read_text() + START("{}"))
 
 
 # slug, text, parameters of the first diagnosis

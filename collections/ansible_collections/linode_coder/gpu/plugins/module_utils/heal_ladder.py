@@ -460,6 +460,9 @@ def _nothing_fails(findings: Sequence[Finding], now: int) -> Stop:
     unread = [finding.id for finding in findings if finding.severity == "unknown"]
     if not unread:
         return Stop("nothing", "Nothing fails.")
+    starting = next((one for one in findings if one.severity == "warn" and one.cause == "starting"), None)
+    if starting is not None:
+        return Stop("busy", starting.summary, starting.remedy, until=now + _BUSY_S)
     what = ", ".join(dict.fromkeys(unread))
     if any(finding.id == "vllm.gen" and finding.severity == "pass" for finding in findings):
         return Stop("nothing", f"The engine generates tokens. What could not be read: {what}.")

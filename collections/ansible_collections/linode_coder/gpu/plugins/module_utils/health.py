@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from .finding import Finding, worst
-from .health_engine import check_engine, flat_since, parse_docker_time
+from .health_engine import check_engine, flat_since
 from .health_gpu import check_gpus, history, sample
-from .health_subject import Look, number, read, section
+from .health_subject import Look, number, parse_docker_time, read, section
 from .health_vm import check_vm
 from .nvidia_smi import gpu_facts
 from .vllm_log import progress_of
@@ -57,7 +57,7 @@ def _facts(look: Look) -> dict[str, Any]:
     state = state if isinstance(state, dict) else {}
     hung = look.probe("nvidia_smi").get("timed_out") is True
     gpus = list(smi.gpus) if smi else []
-    progress = progress_of(look.texts.get("engine.log") or "")
+    progress = progress_of(look.log)
     samples = history(look.previous, look.now)
     if look.now is not None and gpus:
         samples = [*samples, {"time": look.now, "gpus": {gpu.subject: sample(gpu) for gpu in gpus}}]
@@ -88,6 +88,7 @@ def _facts(look: Look) -> dict[str, Any]:
                     "sentence": found.sentence,
                     "parameters": found.parameters,
                     "healable": found.healable,
+                    "fetch": found.fetch,
                 }
                 for found in look.diagnoses
             ],

@@ -6,16 +6,17 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
-from typing import Any
 
 from .finding import Finding
-from .health_subject import Look, finding, number, section
-from .vllm_log import Diagnosis, progress_of
+from .health_subject import Look, finding, number, parse_docker_time, section
+from .vllm_log import Diagnosis, has_served, progress_of
 
 START_BUDGET_S = 1800.0
 SLOW_S = 10.0
 STUCK_WARN_S, STUCK_FAIL_S = 120.0, 300.0
+# No answer at all, and the proxy's own answers when it reaches no engine.
+_NOBODY = (None, 502, 504)
+_PASSING = ("rate_limited", "network", "engine_hung")
 _RESTARTS = 2
 _RESTARTING_S = 600.0
 
@@ -36,18 +37,6 @@ def ladder_of(diagnosis: Diagnosis) -> tuple[str, ...]:
     if diagnosis.parameters:
         return ("change_parameters", "alert")
     return ("restart_container", "recreate_container", "alert")
-
-
-def parse_docker_time(text: Any) -> float | None:
-    """Docker's RFC 3339 with nanoseconds; year 1 stands for never."""
-    match = re.fullmatch(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)", str(text))
-    if not match or match[1].startswith("0001"):
-        return None
-    try:
-        moment = datetime.fromisoformat(match[1] + match[3].replace("Z", "+00:00"))
-    except ValueError:
-        return None
-    return moment.timestamp() + float(f"0.{match[2] or 0}")
 
 
 def _docker(look: Look) -> Finding:
@@ -111,11 +100,11 @@ def _state(look: Look) -> Finding:
     evidence = f"{name or 'container'} {status}, {restarts} restarts"
     if status == "running":
         if restarts > _RESTARTS and age is not None and age < _RESTARTING_S and not _ready(look):
-            return _failed(root, "The engine restarts again and again.", evidence, "restart_loop")
+            return _looping(root, evidence)
         return finding("ctr.state", "pass", "container", "The engine's container runs.", evidence)
     if status == "restarting":
         if restarts > _RESTARTS:
-            return _failed(root, "The engine restarts again and again.", evidence, "restart_loop")
+            return _looping(root, evidence)
         return finding(
             "ctr.state", "warn", "container", "The engine's container restarts.", evidence, cause="restarting"
         )
@@ -137,6 +126,11 @@ def _state(look: Look) -> Finding:
         evidence if root is None else root.line,
         "exited",
     )
+
+
+def _looping(root: Diagnosis | None, evidence: str) -> Finding:
+    why = f" {root.sentence}" if root is not None else ""
+    return _failed(root, f"The engine restarts again and again.{why}", root.line if root else evidence, "restart_loop")
 
 
 def _failed(root: Diagnosis | None, summary: str, evidence: str, cause: str = "failed") -> Finding:
@@ -192,7 +186,8 @@ def _by_log(look: Look, name: str, slugs: tuple[str, ...], none: str, ladder: tu
     hit = next((root for root in look.diagnoses if root.slug in slugs), None)
     if hit is None:
         return finding(name, "pass", "engine", none)
-    if _alive(look):
+    if _alive(look) or (look.restarted and name == "ctr.cuda"):
+        # A process that was started again has a context of its own.
         return finding(name, "warn", "engine", hit.sentence, hit.line, cause=hit.slug, remedy=hit.remedy)
     rungs = ladder if ladder is not None and hit.slug != "ecc_error" else ladder_of(hit)
     return finding(name, "fail", "engine", hit.sentence, hit.line, cause=hit.slug, ladder=rungs, remedy=hit.remedy)
@@ -203,7 +198,7 @@ def _alive(look: Look) -> bool:
 
 
 def _ready(look: Look) -> bool:
-    return _alive(look) or progress_of(look.texts.get("engine.log") or "").phase == "starting the server"
+    return _alive(look) or has_served(look.log)
 
 
 def _health(look: Look) -> Finding:
@@ -216,31 +211,22 @@ def _health(look: Look) -> Finding:
     evidence = f"HTTP {status}" if status else str(answer.get("error") or "no answer")
     if _status(look) not in ("running", None):
         return finding("vllm.health", "fail", "engine", "No engine runs.", evidence, cause="not_running")
-    log = look.texts.get("engine.log") or ""
-    if not _ready(look) and status is None:
-        progress = progress_of(log)
+    # A pause that passes by itself is no explanation.
+    root = look.diagnoses[0] if look.diagnoses and look.diagnoses[0].slug not in _PASSING else None
+    if not _ready(look) and status in _NOBODY and (root is None or look.restarted):
+        progress = progress_of(look.log)
         budget = number(look.expected.get("start_budget")) or START_BUDGET_S
         started = parse_docker_time(section(look.container, "State", "StartedAt"))
         age = look.now - started if look.now is not None and started is not None else None
         doing = progress.phase + (f", {progress.detail}" if progress.detail else "")
-        if look.diagnoses and look.diagnoses[0].slug not in ("rate_limited", "network", "engine_hung"):
-            root = look.diagnoses[0]
-            return finding(
-                "vllm.health",
-                "fail",
-                "engine",
-                root.sentence,
-                root.line,
-                cause=root.slug,
-                ladder=ladder_of(root),
-                remedy=root.remedy,
-            )
         if age is None or age < budget:
             return finding(
                 "vllm.health",
                 "warn",
                 "engine",
-                f"The engine is starting: {doing}.",
+                f"The engine is starting: {doing}."
+                if root is None
+                else f"{root.sentence} It is starting again: {doing}.",
                 evidence if age is None else f"{age:.0f} s of at most {budget:.0f}",
                 cause="starting",
                 remedy="Wait.",
@@ -252,6 +238,17 @@ def _health(look: Look) -> Finding:
             "The engine did not start in its time.",
             f"{age:.0f} s: {doing}",
             cause="start_timeout",
+        )
+    if root is not None:
+        return finding(
+            "vllm.health",
+            "fail",
+            "engine",
+            root.sentence,
+            root.line,
+            cause=root.slug,
+            ladder=ladder_of(root),
+            remedy=root.remedy,
         )
     return finding("vllm.health", "fail", "engine", "The engine is not healthy.", evidence, cause="unhealthy")
 

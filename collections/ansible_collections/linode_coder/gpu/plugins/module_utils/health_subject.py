@@ -6,20 +6,24 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from .check_catalogue import CHECKS
 from .finding import Finding
 from .kernel_log import KernelLine, OomKill, kernel_lines, oom_kills
 from .nvidia_smi import SmiReading, read_nvidia_smi
-from .vllm_log import Diagnosis, diagnose
+from .vllm_log import Diagnosis, diagnose, has_served
 from .vllm_metrics import activity
 from .xid import GpuFault, gpu_faults
 
 FILES = ("nvidia-smi.xml", "kernel.log", "engine.log", "metrics.txt", "container.json", "host.json", "models.json")
 # Lines that are older than this many characters are left out.
 _LONGEST = 4_000_000
+# As `docker logs --timestamps` begins its lines.
+_STAMPED = re.compile(r"^(\S{20,35}) ", re.MULTILINE)
 
 
 def finding(
@@ -71,6 +75,9 @@ class Look:
 
     :param expected: what the session should have: gpus, card, model, start_budget, control_time, pcie.
     :param previous: the facts of an earlier look.
+    :param log: what the engine said since its process began; all that it said where the lines have no times.
+    :param diagnoses: why it fails, or why the run before failed where the restart policy began this one.
+    :param restarted: whether the run before had served: then this start is another try and not another failure.
     """
 
     texts: dict[str, str]
@@ -83,7 +90,9 @@ class Look:
     kills: list[OomKill] = field(default_factory=list)
     container: dict[str, Any] | None = None
     models: Any = None
+    log: str = ""
     diagnoses: list[Diagnosis] = field(default_factory=list)
+    restarted: bool = False
     activity: dict[str, Any] = field(default_factory=dict)
 
     def probe(self, name: str) -> dict[str, Any]:
@@ -104,6 +113,32 @@ class Look:
         if time is None or time > 1e8:
             return time
         return None if self.boot_time is None else self.boot_time + time
+
+
+def parse_docker_time(text: Any) -> float | None:
+    """Docker's RFC 3339 with nanoseconds; year 1 stands for never."""
+    match = re.fullmatch(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)", str(text))
+    if not match or match[1].startswith("0001"):
+        return None
+    try:
+        moment = datetime.fromisoformat(match[1] + match[3].replace("Z", "+00:00"))
+    except ValueError:
+        return None
+    return moment.timestamp() + float(f"0.{match[2] or 0}")
+
+
+def _runs(log: str, container: Any) -> tuple[str, str]:
+    """What earlier processes of the container said, and what the present one did, by the times of the lines.
+
+    Docker keeps one log over all restarts, and an engine that was started again says nothing for a while.
+    """
+    started, stamped = parse_docker_time(section(container, "State", "StartedAt")), False
+    for line in _STAMPED.finditer(log):
+        said = parse_docker_time(line[1])
+        stamped = stamped or said is not None
+        if started is not None and said is not None and said >= started:
+            return log[: line.start()], log[line.start() :]
+    return (log, "") if started is not None and stamped else ("", log)
 
 
 def _containers(text: str) -> dict[str, Any] | None:
@@ -136,6 +171,10 @@ def read(texts: dict[str, str], expected: dict[str, Any] | None, previous: dict[
     kernel = None
     if texts.get("kernel.log") is not None:
         kernel = _of_this_boot(list(kernel_lines(texts["kernel.log"][-_LONGEST:])), host.get("boot_id"))
+    container = _containers(texts["container.json"]) if "container.json" in texts else None
+    before, log = _runs(texts.get("engine.log") or "", container)
+    diagnoses = diagnose(log)
+    again = not diagnoses and bool(number(section(container, "RestartCount"))) and not has_served(log)
     return Look(
         texts=texts,
         expected={**known, **{key: value for key, value in (expected or {}).items() if value is not None}},
@@ -145,8 +184,10 @@ def read(texts: dict[str, str], expected: dict[str, Any] | None, previous: dict[
         kernel=kernel,
         faults=gpu_faults(kernel or []),
         kills=oom_kills(kernel or []),
-        container=_containers(texts["container.json"]) if "container.json" in texts else None,
+        container=container,
         models=_json(texts.get("models.json")),
-        diagnoses=diagnose(texts.get("engine.log") or ""),
+        log=log,
+        diagnoses=diagnose(before) if again else diagnoses,
+        restarted=again and has_served(before),
         activity=activity(texts.get("metrics.txt") or ""),
     )

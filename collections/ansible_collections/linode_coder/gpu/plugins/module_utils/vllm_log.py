@@ -59,6 +59,8 @@ _STOPPED = re.compile(r"\[shutdown\] API server: shutdown triggered")
 # What is older than this many characters is about earlier runs.
 _LONGEST = 2_000_000
 _READY = re.compile(r"Application startup complete")
+# Said by an engine that serves, also where the beginning of its log is cut off.
+_SERVING = re.compile(_READY.pattern + r'|Engine \d+: Avg prompt throughput|HTTP/1\.1" \d')
 _ARGUMENTS = re.compile(r"non-default args: (\{.*\})")
 
 
@@ -71,6 +73,7 @@ class Diagnosis:
     :param parameters: engine flags to change, one step; None for a value takes the flag away. None when no flag helps.
     :param healable: whether trying something by program can help; otherwise a person has to decide.
     :param line: the line that says so.
+    :param fetch: whether the model's files have to be fetched again first: a restart alone finds them as they are.
     """
 
     slug: str
@@ -80,6 +83,7 @@ class Diagnosis:
     parameters: dict[str, Any] | None = None
     healable: bool = False
     line: str = ""
+    fetch: bool = False
 
 
 @dataclass(frozen=True)
@@ -119,6 +123,7 @@ class _Cause:
     remedy: str
     parameters: _Parameters | None = None
     healable: bool = False
+    fetch: bool = False
     # 0 explains; 1 may be a consequence or pass by itself; 2 only says that something stopped.
     rank: int = 0
 
@@ -301,7 +306,7 @@ _CAUSES = (
     ),
     _cause(
         "model_not_found",
-        r"RepositoryNotFoundError|Repository Not Found for url: (\S+)|HFValidationError: Repo id must[^\n]*|"
+        r"RepositoryNotFoundError|Repository Not Found for url: (\S+)|HFValidationError: Repo id must(?![^\n]*/hub/models--)[^\n]*|"
         r"(\S+) is not a local folder and is not a valid model identifier",
         "The model does not exist, or is private.",
         "Check its id; for a private model give a token.",
@@ -316,10 +321,12 @@ _CAUSES = (
     ),
     _cause(
         "model_not_cached",
-        r"LocalEntryNotFoundError|Cannot find an appropriate cached snapshot folder",
+        # A folder of the cache that is gone is taken for the id of a model.
+        r"LocalEntryNotFoundError|Cannot find an appropriate cached snapshot folder|HFValidationError: [^\n]*/hub/models--[^\n]*",
         "The model is not on the disk completely, and the engine may not download.",
         "Download the model again; the download goes on where it stopped.",
         healable=True,
+        fetch=True,
     ),
     _cause(
         "network",
@@ -341,6 +348,7 @@ _CAUSES = (
         "A file of the model's weights is damaged.",
         "Delete the damaged file and download it again.",
         healable=True,
+        fetch=True,
     ),
     _cause(
         "no_weights",
@@ -485,13 +493,13 @@ _CAUSES = (
         "The model's tokenizer is missing or incomplete.",
         "Download the model again.",
         healable=True,
+        fetch=True,
     ),
     _cause(
         "port_in_use",
         r"\[Errno 98\] [^\n]*[Aa]ddress already in use|[Aa]ddress already in use|port is already allocated",
         "Something else already listens on the engine's port.",
         "Look at what runs on the VM, or take the session down and up again.",
-        healable=True,
     ),
     _cause(
         "context_too_long",
@@ -732,7 +740,8 @@ def _explain(cause: _Cause, match: re.Match[str], context: _Context, line: str) 
     groups = tuple(group or "" for group in match.groups())
     suggested = cause.parameters(match, context) if cause.parameters else None
     healable = cause.healable and (suggested is not None or cause.parameters is not _shorter_context)
-    return Diagnosis(cause.slug, cause.sentence.format(*groups), cause.remedy, groups, suggested, healable, line)
+    sentence = cause.sentence.format(*groups)
+    return Diagnosis(cause.slug, sentence, cause.remedy, groups, suggested, healable, line, cause.fetch)
 
 
 def _unclassified(text: str) -> Diagnosis | None:
@@ -777,6 +786,11 @@ def diagnose(log: str) -> list[Diagnosis]:
         if other is not None and not (found and "EngineDeadError" in other.sentence):
             diagnoses.insert(0, other)
     return diagnoses
+
+
+def has_served(log: str) -> bool:
+    """Whether the last run in a log got so far that it served."""
+    return bool(_SERVING.search(_last_run(_clean(log))))
 
 
 def phase_of(log: str) -> str:

@@ -305,7 +305,9 @@ def look_at_container(params):
         return probes, texts, facts
     with ThreadPoolExecutor(3) as pool:
         inspected = pool.submit(probe.run, ["docker", "inspect", names[0]], 10)
-        logged = pool.submit(probe.run, ["docker", "logs", "--tail", str(params["log_lines"]), names[0]], 15)
+        # With times, to tell what this process said from what those before it did.
+        logs = ["docker", "logs", "--timestamps", "--tail", str(params["log_lines"]), names[0]]
+        logged = pool.submit(probe.run, logs, 15)
         inside = pool.submit(probe.run, ["docker", "exec", names[0], "nvidia-smi", "-L"], 15)
     probes["container"] = inspected.result().as_dict()
     if inspected.result().rc == 0:
