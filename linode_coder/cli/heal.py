@@ -70,7 +70,8 @@ def heal(
         console.text(f"Healing of {session} starts anew: budgets are full, and the breaker is closed.")
         return
     with session_lock(session):
-        report = play(console, session, {**variables, "heal_dry_run": True})
+        # Also a look alone writes down that no rung is left: whoever looks next has to know it.
+        report = play(console, session, {**variables, "heal_dry_run": True, "heal_give_up": not dry_run})
         step = report["step"]
         console.event(
             "plan", command="heal", step=step, stop=report["stop"], effect=EFFECTS[step["rung"]] if step else None

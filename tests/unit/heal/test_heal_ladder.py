@@ -78,6 +78,7 @@ FIRST_RUNG = (
     ((finding("vllm.health", "pass"),), "nothing"),
     ((finding("vllm.health", "warn"),), "nothing"),
     ((finding("vllm.health", "unknown"),), "blind"),
+    ((finding("vllm.health", "warn", cause="starting"), finding("vllm.gen", "unknown")), "busy"),
     ((finding("gpu.count", "unknown"), finding("vllm.health", "pass")), "blind"),
     ((finding("gpu.count", "unknown"), finding("vllm.gen", "pass")), "nothing"),
     ((), "blind"),
