@@ -147,3 +147,27 @@ def test_a_configuration_error_is_told_and_nothing_is_touched(sandbox: RunningSa
     assert (done.returncode, error["kind"]) == (6, "unhealthy"), done.stdout
     assert "config error" in error["message"] and "licence" in error["remedy"]
     assert len(history(sandbox)) == before
+
+
+def test_that_no_rung_is_left_is_written_down_until_a_person_has_looked(sandbox: RunningSandbox) -> None:
+    def breaker() -> str | None:
+        found: str | None = json.loads(coder(sandbox, "heal", "main", "--history", "--json").stdout)["breaker"]
+        return found
+
+    # The rows above have used both rungs of this trouble.
+    for fault in broken_start(**SEGFAULT):
+        sandbox.fault(host=HOST, **fault)
+    for _look in range(8):
+        done = coder(sandbox, "heal", "main", "--patience", "0", "--dry-run", "--json")
+        if "No rung is left" in done.stdout:
+            break
+        time.sleep(1)
+    assert breaker() is None
+    done = coder(sandbox, "heal", "main", "--patience", "0", "--json", "--yes")
+    sandbox.fault(kind="clear", host=HOST)
+    error = json.loads(done.stdout.splitlines()[-1])["error"]
+    assert (done.returncode, error["kind"]) == (6, "unhealthy"), done.stdout
+    assert "No rung is left; tried: restart_container, recreate_container" in error["message"]
+    assert "No rung is left" in str(breaker())
+    assert coder(sandbox, "heal", "main", "--ack", "--json").returncode == 0
+    assert breaker() is None
