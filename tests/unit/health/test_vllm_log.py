@@ -33,6 +33,7 @@ RECORDED: dict[str, tuple[str | None, dict[str, Any] | None, bool]] = {
     "badmodeltype": ("unknown_architecture", None, False),
     "badparser": ("tool_parser", {"tool-call-parser": None, "enable-auto-tool-choice": None}, True),
     "badquant": ("quantization_unknown", {"quantization": None}, True),
+    "context-too-long": ("context_too_long", {"max-model-len": 507904}, True),
     "core-killed": ("engine_died", None, True),
     "model-deleted": ("model_not_cached", None, True),
     "model-deleted-while-starting": ("model_not_cached", None, True),
