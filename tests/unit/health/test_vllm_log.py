@@ -308,6 +308,17 @@ def test_the_next_step_goes_on_from_the_flags_in_effect(
     assert diagnose(START(repr(arguments)) + text)[0].parameters == parameters
 
 
+def test_an_exit_code_that_the_engine_does_not_know_is_not_told() -> None:
+    known, unknown = (
+        "Worker proc VllmWorker-0 died unexpectedly (exit code: -9)",
+        "Worker proc x died unexpectedly (exit code: None)",
+    )
+    assert [found.sentence for log in (known, unknown) for found in diagnose(START("{}") + log)] == [
+        "A worker process of the engine died (exit code -9).",
+        "A worker process of the engine died.",
+    ]
+
+
 def test_only_the_last_run_counts() -> None:
     failed = START("{}") + OOM + TAIL
     running = START("{}") + "Starting to load model x\n" + READY

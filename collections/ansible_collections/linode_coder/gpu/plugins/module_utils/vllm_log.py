@@ -608,9 +608,17 @@ _CAUSES = (
     ),
     _cause(
         "worker_died",
-        r"Worker proc (\S+) died unexpectedly \(exit code: (\S+?)\)",
+        r"Worker proc (\S+) died unexpectedly \(exit code: (-?\d+)\)",
         "A worker process of the engine died (exit code {1}).",
         "Restart the container; -9 usually means that the VM ran out of memory.",
+        healable=True,
+        rank=1,
+    ),
+    _cause(
+        "worker_died",
+        r"Worker proc \S+ died unexpectedly",
+        "A worker process of the engine died.",
+        "Restart the container; see in the kernel's log whether the VM ran out of memory.",
         healable=True,
         rank=1,
     ),
