@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
@@ -11,7 +12,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.cost import forma
 from ansible_collections.linode_coder.gpu.plugins.module_utils.duration import format_duration
 from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
 
-from .. import history, watchers
+from .. import history, screen, watchers
 from ..api import LinodeReader
 from ..console import Console, money
 from ..sessions import all_sessions, pick
@@ -103,31 +104,55 @@ def status(
     every: Annotated[float, typer.Option(min=1, help="Seconds between two refreshes.")] = 5,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document; one a line with --watch.")] = False,
 ) -> None:
-    """Show one session: clocks, cost, use, endpoint."""
+    """Show one session: clocks, cost, use, endpoint. With --watch, Ctrl-C ends it (exit code 130)."""
     console = Console(as_json)
+    if not watch:
+        try:
+            seen = observe(name)
+        except Failure as failure:
+            raise with_billing(failure, name) from failure
+        if as_json:
+            console.result(seen)
+        for line in lines(seen):
+            console.text(line)
+        return
+    if as_json or not screen.possible():
+        follow(
+            name, every, lambda seen: console.result(seen) if as_json else print(*lines(seen), sep="\n"), console.note
+        )
+    else:
+        with screen.Screen() as terminal:
+            last: list[str] = []
+
+            def draw(seen: dict[str, Any]) -> None:
+                last[:] = lines(seen)
+                terminal.show(last)
+
+            follow(name, every, draw, lambda text: terminal.show([*last, f"warning   {text}"]))
+
+
+def follow(name: str | None, every: float, show: Callable[[dict[str, Any]], None], warn: Callable[[str], None]) -> None:
+    """Look again and again; what passes by itself, like an API that does not answer, is told and waited for."""
     seen: dict[str, Any] | None = None
     while True:
         try:
             seen = observe(name, seen)
         except Failure as failure:
-            if failure.exit_code == 5:
-                failure.billing = tuple(
-                    f"{record['name']} was {record['plan']} in {record['region']} and may still bill"
-                    for record in history.known(name)
-                    if not record["ended"]
-                )
-            if not watch or failure.exit_code != 5:
+            if failure.exit_code != 5:
                 raise
-            console.note(f"{failure.message} Trying again.")
+            warn(f"{failure.message} Trying again.")
         else:
-            if as_json:
-                console.result(seen)
-            else:
-                if watch and console.live:
-                    print("\x1b[H\x1b[2J", end="")
-                for line in lines(seen):
-                    console.text(line)
-        if not watch:
-            return
+            show(seen)
         sys.stdout.flush()
         time.sleep(every)
+
+
+def with_billing(failure: Failure, name: str | None) -> Failure:
+    """The API does not answer: what the history knows that may bill."""
+    if failure.exit_code == 5:
+        failure.billing = tuple(
+            f"{record['name']} was {record['plan']} in {record['region']} and may still bill"
+            for record in history.known(name)
+            if not record["ended"]
+        )
+    return failure
