@@ -99,6 +99,8 @@ def _duration(name: str) -> Callable[[Any], str]:
 
 
 def _idle(value: Any) -> str:
+    if value is False:
+        return "off"
     if not isinstance(value, str):
         raise WrongValue("a duration in quotes, for example '45m', or 'off'")
     try:

@@ -104,6 +104,10 @@ def test_a_bad_dotenv_is_named_with_its_line(place: Path, text: str, line: int, 
         ('lease = "30h"\n', 1, "longer than the hard cap of 1 d (cap from default)", "cap"),
         ("context = 0\n", 1, "context: 0 is not", ""),
         ('idle = "5m"\n', 1, "at least 10 minutes", ""),
+        ("idle = 0\n", 1, "idle: 0 is not", ""),
+        ('idle = "0"\n', 1, "at least 10 minutes, or 'off'", ""),
+        ("lease = 0\n", 1, "lease: 0 is not", ""),
+        ('lease = "off"\n', 1, "lease: 'off' is not", ""),
         ('[plan]\nname = "x"\n', 1, "a list of names", ""),
         ("budget = 5\nmax_cost = 6\n", 2, "more than the monthly budget", ""),
         ('hf_token = "x"\nhf_token_file = "y"\n', 2, "both set", "Keep one"),
@@ -116,6 +120,18 @@ def test_a_bad_toml_is_named_with_its_line(place: Path, text: str, line: int, sa
     assert problem.where == f"{path}:{line}"
     assert said in problem.message
     assert remedy in problem.remedy
+
+
+@pytest.mark.parametrize(
+    ("text", "idle"), [("", "45m"), ('idle = "off"\n', "off"), ("idle = false\n", "off"), ('idle = "50m"\n', "50m")]
+)
+def test_idle_off_is_not_unset(place: Path, text: str, idle: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    toml(place, text)
+    assert config.read().config().idle == idle
+    monkeypatch.setenv("LINODE_CODER_IDLE", "off")
+    assert config.read().config().idle == "off"
+    monkeypatch.setenv("LINODE_CODER_IDLE", "0")
+    assert config.read().errors[0].where == "environment LINODE_CODER_IDLE"
 
 
 def test_a_secret_in_a_loose_file_is_warned_about_and_never_shown(

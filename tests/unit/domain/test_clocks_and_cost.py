@@ -91,9 +91,23 @@ def test_idle_off_zero_and_unset_are_three_things() -> None:
     assert parse_idle("off") is None
     assert parse_idle(None) == parse_idle("") == 45
     assert parse_idle("90m") == 90
-    for text in ("0", "0m", "9m"):
-        with pytest.raises(Failure):
+    assert parse_idle("False") is None  # what YAML makes of off
+    for text in ("0", "0m", "9m", "0h"):
+        with pytest.raises(Failure) as caught:
             parse_idle(text)
+        assert (caught.value.kind, caught.value.field) == ("usage", "idle") and "'off'" in str(caught.value.remedy)
+
+
+def test_a_lease_off_zero_and_unset_are_three_things() -> None:
+    assert new_lease(0, None, "") == new_lease(0, "", None) == (8 * 3600, 24 * 3600)
+    for text in ("off", "False", "never", "0"):
+        for asked in ({"lease": text, "cap": None}, {"lease": None, "cap": text}):
+            with pytest.raises(Failure) as caught:
+                new_lease(0, **asked)
+            assert caught.value.kind == "usage" and "every session ends" in caught.value.message
+    for text in ("0h", "0m"):
+        with pytest.raises(Failure):
+            new_lease(0, text, None)
 
 
 NOON = 1_800_014_400  # 2027-01-15T12:00:00Z

@@ -19,6 +19,7 @@ DEFAULT_IDLE = "45m"
 MIN_LEASE_S = 600
 MIN_IDLE_S = 600
 _CLOCK = re.compile(r"\d{1,2}:\d{2}", re.ASCII)
+_NEVER = ("off", "false", "never", "0")
 _DATE = re.compile(r"\d{4}-?\d{2}-?\d{2}", re.ASCII)
 
 
@@ -28,7 +29,16 @@ class Lease(NamedTuple):
 
 
 def new_lease(now: int, lease: str | None, cap: str | None) -> Lease:
-    """A lease that starts at ``now`` (seconds since the epoch)."""
+    """A lease that starts at ``now`` (seconds since the epoch). Unset means the default; none is without end."""
+    for field, text in (("lease", lease), ("cap", cap)):
+        if str(text).strip().lower() in _NEVER:
+            raise Failure(
+                "usage",
+                f"{field} {text!r}: every session ends.",
+                remedy="Leave it out for the default, or write how long, for example 12h.",
+                field=field,
+                value=text,
+            )
     lease_s = parse_duration(lease or DEFAULT_LEASE, "lease")
     cap_s = parse_duration(cap or DEFAULT_CAP, "cap")
     if lease_s < MIN_LEASE_S:
@@ -59,6 +69,14 @@ def parse_idle(text: str | None) -> int | None:
         text = DEFAULT_IDLE
     if str(text).strip().lower() in ("off", "false"):
         return None
+    if str(text).strip() == "0":
+        raise Failure(
+            "usage",
+            f"idle {text!r} can be read both as never and as at once.",
+            remedy="Use 'off' to keep an idle VM until its lease ends, or at least 10m.",
+            field="idle",
+            value=text,
+        )
     seconds = parse_duration(text, "idle")
     if seconds < MIN_IDLE_S:
         raise Failure(
