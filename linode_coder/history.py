@@ -151,11 +151,13 @@ def saw(views: list[dict[str, Any]], account: str | None = None) -> None:
 
 
 @_never_in_the_way(lambda: None)
-def ended(linode_id: int, hours: int, paid: float | None) -> None:
+def ended(linode_id: int, hours: int | None, paid: float | None, at: str | None = None) -> None:
+    """It is gone, ``at`` a time like all of them here; now when it is not said."""
     with closing(connect()) as connection:
         connection.execute(
-            "UPDATE sessions SET ended = strftime('%Y-%m-%dT%H:%M:%SZ', 'now'), hours = ?, cost = ? WHERE linode_id = ?",
-            (hours, paid, linode_id),
+            "UPDATE sessions SET ended = coalesce(?, strftime('%Y-%m-%dT%H:%M:%SZ', 'now')), hours = ?, cost = ?"
+            " WHERE linode_id = ?",
+            (at, hours, paid, linode_id),
         )
 
 

@@ -32,6 +32,11 @@ class RunningSandbox:
         with _home(self.home):
             return control.call("POST", "faults", spec)
 
+    def age(self, name: str, seconds: float) -> None:
+        """Make an instance or a firewall (label or id) older than it is."""
+        with _home(self.home):
+            control.call("POST", "age", {"name": name, "seconds": seconds})
+
     def clear_faults(self) -> None:
         with _home(self.home):
             control.call("DELETE", "faults")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import shutil
 import time
 from typing import Annotated, Any
@@ -10,8 +11,8 @@ import typer
 from ansible_collections.linode_coder.gpu.plugins.module_utils.dead_resources import dead_resources
 from ansible_collections.linode_coder.gpu.plugins.module_utils.duration import format_duration
 from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
-from ansible_collections.linode_coder.gpu.plugins.module_utils.paths import session_dir, state_dir
-from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags import MARKER
+from ansible_collections.linode_coder.gpu.plugins.module_utils.paths import session_dir
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags import MARKER, owner_slug
 
 from .. import history
 from ..api import LinodeReader
@@ -19,63 +20,48 @@ from ..console import Console, confirm, money, table
 from ..leftovers import forget_vm
 from ..lock import session_lock
 from ..sessions import all_sessions
+from ..vanished import kept_here, unended
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
-
-
-def of_another_account(reader: LinodeReader, name: str) -> bool:
-    """Whether the session was made in an account that this token does not open: its VM may live there."""
-    accounts = {record["account"] for record in history.known(name) if record["account"] and not record["ended"]}
-    return bool(accounts) and reader.get("account")["euuid"] not in accounts
-
-
-def vanished(reader: LinodeReader, views: list[dict[str, Any]]) -> list[str]:
-    """Sessions that this machine keeps files or a tunnel of, and that have no VM in the account."""
-    directory = state_dir() / "sessions"
-    alive = {view["name"] for view in views}
-    if not directory.is_dir():
-        return []
-    names = sorted(path.name for path in directory.iterdir() if path.is_dir() and path.name not in alive)
-    return [name for name in names if not of_another_account(reader, name)]
 
 
 def forget(name: str) -> None:
     """Close the tunnel and remove the files; the history keeps what it cost."""
     with session_lock(name):
         forget_vm(name)
-        shutil.rmtree(session_dir(name))
+        if session_dir(name).exists():
+            shutil.rmtree(session_dir(name))
 
 
 @app.command()
 def cleanup(
+    everyone: Annotated[bool, typer.Option("--everyone", help="What others of the account left over as well.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List only.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines of events.")] = False,
 ) -> None:
-    """List and remove what is ours and dead: VMs nobody looks after, firewalls, local files."""
+    """List and remove what is ours and dead: VMs nobody looks after, firewalls, tunnels, local files."""
     console = Console(as_json)
     reader = LinodeReader()
     views = all_sessions(reader)
     instances = reader.list("linode/instances", {"tags": MARKER})
-    dead = dead_resources(instances, reader.list("networking/firewalls"), int(time.time()))
-    local = vanished(reader, views)
-    console.event("plan", command="cleanup", dead=dead, local=local)
-    if dead:
-        rows = [["KIND", "LABEL", "AGE", "$/H", "COST", "WHY"]]
-        for row in dead:
-            money_cells = [money(row["hourly"]), money(row["cost"])]
-            rows.append([row["kind"], row["label"], format_duration(row["age_s"]), *money_cells, row["why"]])
-        for line in table(rows):
-            console.text(line)
-    for name in local:
-        console.text(f"local     files and tunnel of {name}, which has no VM in this account")
-    if not dead and not local:
-        console.text("Nothing is left over.")
-    if dry_run or not (dead or local):
-        console.event("result", command="cleanup", dead=dead, local=local, removed=[], forgotten=[], changed=0)
+    found = dead_resources(instances, reader.list("networking/firewalls"), int(time.time()))
+    me = owner_slug(getpass.getuser())
+    dead = [row for row in found if everyone or row["owner"] in (None, me)]
+    others = [row for row in found if row not in dead]
+    local = kept_here(reader, {view["name"] for view in views})
+    gone = unended(reader, {instance["id"] for instance in instances})
+    plan = {"dead": dead, "others": others, "local": local, "history": gone}
+    console.event("plan", command="cleanup", **plan)
+    show(console, dead, others, local, gone)
+    if dry_run or not (dead or local or gone):
+        console.event("result", command="cleanup", **plan, removed=[], forgotten=[], changed=0)
         return
+    question = f"Remove {len(dead)} from the account, {len(local)} from this machine"
+    if gone:
+        question += f", and note the end of {len(gone)} in the history"
     if not yes:
-        confirm(f"Remove {len(dead)} from the account and {len(local)} from this machine?", "linode-coder cleanup")
+        confirm(question + "?", "linode-coder cleanup")
     removed: list[str] = []
     if dead:
         from ..runner import run_playbook
@@ -93,13 +79,34 @@ def cleanup(
     for row in dead:
         if row["kind"] == "linode" and row["label"] in removed:
             history.ended(row["id"], -(-row["age_s"] // 3600), row["cost"])
-    console.event(
-        "result",
-        command="cleanup",
-        dead=dead,
-        local=local,
-        removed=removed,
-        forgotten=local,
-        changed=len(removed) + len(local),
-    )
+    for record in gone:
+        history.ended(record["linode_id"], record["hours"], record["cost"], record["ended"])
+    changed = len(removed) + len(local) + len(gone)
+    console.event("result", command="cleanup", **plan, removed=removed, forgotten=local, changed=changed)
     console.text(f"Removed {len(removed)} from the account and {len(local)} from this machine.")
+
+
+def show(
+    console: Console,
+    dead: list[dict[str, Any]],
+    others: list[dict[str, Any]],
+    local: list[str],
+    gone: list[dict[str, Any]],
+) -> None:
+    """What was found, for people."""
+    if dead or others:
+        rows = [["KIND", "LABEL", "OWNER", "AGE", "$/H", "COST", "WHY"]]
+        for row in dead + others:
+            cells = [row["kind"], row["label"], row["owner"] or "-", format_duration(row["age_s"])]
+            rows.append([*cells, money(row["hourly"]), money(row["cost"]), row["why"]])
+        for line in table(rows):
+            console.text(line)
+    if others:
+        console.text(f"{len(others)} of somebody else stay(s); remove them as well: linode-coder cleanup --everyone")
+    for name in local:
+        console.text(f"local     files and tunnel of {name}, which has no VM in this account")
+    for record in gone:
+        end = f"ended {record['ended']}, {money(record['cost'])}" if record["ended"] else "its end is not known"
+        console.text(f"history   {record['name']} ({record['linode_id']}) is gone: {end}")
+    if not (dead or others or local or gone):
+        console.text("Nothing is left over.")

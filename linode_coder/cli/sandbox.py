@@ -8,6 +8,7 @@ import shlex
 from typing import Annotated, Any
 
 import typer
+from ansible_collections.linode_coder.gpu.plugins.module_utils.duration import parse_duration
 from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
 
 from ..console import Console, table
@@ -179,6 +180,22 @@ def env(as_json: AsJson = False) -> None:
         return
     for name, value in exports.items():
         print(f"export {name}={shlex.quote(value)}")
+
+
+@app.command()
+def age(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Label or id of an instance or a firewall.")],
+    by: Annotated[str, typer.Argument(metavar="DURATION", help="How much earlier it was created, e.g. 50m.")],
+    as_json: AsJson = False,
+) -> None:
+    """Make an object older than it is: see a paid hour end, or what is left over, without waiting."""
+    console = Console(as_json)
+    data = control.call("POST", "age", {"name": name, "seconds": parse_duration(by, "duration")})
+    if as_json:
+        console.result({"command": "sandbox age", **data})
+        return
+    for row in data["older"]:
+        console.text(f"{row['kind']} {row['label']} was created {row['created']} UTC now.")
 
 
 @app.command()

@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pexpect
 import pytest
 from ansible_collections.linode_coder.gpu.plugins.module_utils.cost import format_time
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags import (
@@ -356,34 +357,43 @@ def test_five_watchers_at_once_delete_once(sandbox: RunningSandbox) -> None:
         api(sandbox, "DELETE", f"linode/instances/{vm['id']}")
 
 
-def test_cleanup_lists_and_removes_what_is_ours_and_dead(sandbox: RunningSandbox) -> None:
-    kept = make(sandbox, "kept2")
-    wall = api(
-        sandbox,
-        "POST",
-        "networking/firewalls",
-        {
-            "label": "lc-vanished",
-            "tags": ["linode-coder", "lc:session:vanished"],
-            "rules": {"inbound_policy": "DROP", "outbound_policy": "ACCEPT"},
-        },
+def test_status_refreshes_until_ctrl_c_and_leaves_the_screen_as_it_was(sandbox: RunningSandbox) -> None:
+    vm = make(sandbox, "live")
+    child = pexpect.spawn(
+        str(BIN / "linode-coder"),
+        ["status", "live", "--watch", "--every", "1"],
+        env={**sandbox.env, "TERM": "xterm"},  # type: ignore[arg-type]
+        cwd="/",
+        encoding="utf-8",
+        timeout=200,
+        dimensions=(40, 100),
     )
-    files = sandbox.home / "state" / "sessions" / "vanished"
-    files.mkdir(parents=True)
-    (files / "api_key").write_text("old")
-    seen = result_of(coder(sandbox, "cleanup", "--dry-run", "--json"))
-    assert "vanished" in seen["local"] and "kept2" not in seen["local"]
-    assert seen["dead"] == []  # it is younger than ten minutes
-    refused = error_of(coder(sandbox, "cleanup", "--json"))
-    assert (refused["exit_code"], refused["field"]) == (2, "yes")
-    assert files.exists()
-    assert "vanished" in result_of(coder(sandbox, "cleanup", "--yes", "--json"))["forgotten"]
-    assert not files.exists()
-    done = play(sandbox, "cleanup", remove="all")
-    assert done.returncode == 0, done.stdout
-    api(sandbox, "DELETE", f"networking/firewalls/{wall['id']}")
-    assert exists(sandbox, kept)
-    api(sandbox, "DELETE", f"linode/instances/{kept['id']}")
+    child.expect_exact("\x1b[?1049h")
+    seen = set()
+    while len(seen) < 3:
+        child.expect(r"\x1b\[Hsession   live: running.*lease .*left, \$0\.52 to its end.*observed  (\S+), from")
+        seen.add(child.match.group(1))  # type: ignore[union-attr]
+    # An API that does not answer is told and waited for.
+    sandbox.fault(kind="error", on="GET /linode/instances", status=503, count=None)
+    child.expect("session   live: running.*Trying again")
+    sandbox.clear_faults()
+    child.expect(r"observed  (\S+), from the API's tags\x1b\[K\x1b\[J")
+    child.sendintr()
+    child.expect_exact("\x1b[?25h\x1b[?1049l")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 130 and "linode-coder list" in child.before
+    # Away from a terminal it is one block after another, without control characters.
+    done = subprocess.run(
+        ["timeout", "-s", "INT", "20", str(BIN / "linode-coder"), "status", "live", "--watch", "--every", "1"],
+        env=sandbox.env,
+        cwd="/",
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert done.stdout.count("session   live") > 1 and "\x1b" not in done.stdout
+    api(sandbox, "DELETE", f"linode/instances/{vm['id']}")
 
 
 def test_a_timer_is_written_without_secrets_and_removed_again(sandbox: RunningSandbox, tmp_path: Path) -> None:

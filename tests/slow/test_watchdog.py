@@ -72,7 +72,7 @@ def on_vm(sandbox: RunningSandbox, script: str) -> str:
         input=script,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=200,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -9,6 +9,7 @@ from typing import Any
 from aiohttp import web
 
 from ..errors import SandboxError
+from .aging import make_older
 from .core import Sandbox
 from .envelope import ApiError, Json
 from .faults import KINDS
@@ -16,9 +17,11 @@ from .host_faults import HOST_KINDS, complaint, completed
 
 _REQUEST_FIELDS = ("kind", "on", "count", "skip", "status", "retry_after", "delay", "where")
 
+_OLDEST_S = 365 * 86400
+
 
 def control_routes(app: web.Application, sandbox: Sandbox, stopping: asyncio.Event, facts: dict[str, Any]) -> None:
-    """status, faults (GET, POST, DELETE [/id]), reset, stop. Refusals are 400 ``{"error": sentence}``."""
+    """status, faults (GET, POST, DELETE [/id]), age, reset, stop. Refusals are 400 ``{"error": sentence}``."""
 
     async def status(request: web.Request) -> web.Response:
         states: dict[str, int] = {}
@@ -60,6 +63,20 @@ def control_routes(app: web.Application, sandbox: Sandbox, stopping: asyncio.Eve
         sandbox.store.flush()
         return web.json_response({"cleared": cleared})
 
+    async def age(request: web.Request) -> web.Response:
+        try:
+            spec = json.loads(await request.read())
+            name, seconds = str(spec["name"]), float(spec["seconds"])
+        except (json.JSONDecodeError, KeyError, TypeError, ValueError):
+            return _refuse("the request body must be a JSON object with name and seconds")
+        if not 0 < seconds <= _OLDEST_S:
+            return _refuse(f"{seconds:g} s is not between 0 and {_OLDEST_S} s")
+        older = make_older(sandbox, name, seconds)
+        if not older:
+            return _refuse(f"there is no instance or firewall {name!r}")
+        sandbox.store.flush()
+        return web.json_response({"older": older})
+
     async def reset(request: web.Request) -> web.Response:
         await sandbox.reset()
         return web.json_response({})
@@ -73,6 +90,7 @@ def control_routes(app: web.Application, sandbox: Sandbox, stopping: asyncio.Eve
     app.router.add_post("/_sandbox/faults", add_fault)
     app.router.add_delete("/_sandbox/faults", clear_faults)
     app.router.add_delete("/_sandbox/faults/{id}", clear_faults)
+    app.router.add_post("/_sandbox/age", age)
     app.router.add_post("/_sandbox/reset", reset)
     app.router.add_post("/_sandbox/stop", stop)
 

@@ -16,6 +16,7 @@ KINDS: dict[str, str] = {
     "unauthorized": "401 Invalid Token",
     "forbidden": "403 Unauthorized",
     "rate_limited": "429 with Retry-After",
+    "busy": "400 Linode busy., before anything is done",
     "error": "--status (500, 502, 503, 408) before anything is done",
     "error_after_commit": "--status (500, 502, 503, 408) although the request was carried out",
     "reset": "connection reset before anything is done",
@@ -178,7 +179,7 @@ class Faults:
         self._store.put("fault", fault.id, dict(vars(fault)))
 
 
-BEFORE = ("capacity", "unauthorized", "forbidden", "rate_limited", "error")
+BEFORE = ("capacity", "unauthorized", "forbidden", "rate_limited", "busy", "error")
 RESET_BEFORE = ("reset",)
 AFTER = ("error_after_commit", "reset_after_commit")
 
@@ -193,6 +194,8 @@ def refusal(fault: Fault) -> ApiError:
         return error
     if fault.kind == "forbidden":
         return fail("Unauthorized", status=403)
+    if fault.kind == "busy":
+        return fail("Linode busy.")
     if fault.kind == "rate_limited":
         return too_many(fault.retry_after)
     return fail(_TEXTS[fault.status], status=fault.status)

@@ -59,6 +59,8 @@ from ..module_utils.failure import Failure
 from ..module_utils.linode_module import run
 from ..module_utils.session_tags import MARKER
 
+# Seconds after which a deletion whose answer was lost, and that shows no effect, is asked for once more.
+DELETE_AGAIN_S = 5
 PATHS = {"linode": "linode/instances", "firewall": "networking/firewalls"}
 
 
@@ -67,20 +69,34 @@ def find(api):
     return dead_resources(instances, api.list("networking/firewalls"), int(time.time()))
 
 
-def delete(api, row, deadline):
-    """Delete and return when the API answers 404; nothing else counts as gone."""
-    path = f"{PATHS[row['kind']]}/{row['id']}"
+def ask(api, row):
+    """Ask for the deletion of what is still dead: whether it is on its way. Only a 404 later on counts as gone."""
+
+    def one_try():
+        if not any((one["kind"], one["id"]) == (row["kind"], row["id"]) for one in find(api)):
+            return False
+        api.delete(f"{PATHS[row['kind']]}/{row['id']}")
+        return True
+
     try:
-        api.when_free(lambda: api.delete(path))
+        return api.when_free(one_try)
     except Failure as failure:
         if failure.kind not in ("ambiguous", "not_found"):
             raise
+    return True
+
+
+def delete(api, row, deadline):
+    """Delete and return when the API answers 404: whether it was still dead. A lost request is sent again."""
+    if not ask(api, row):
+        return False
+    asked = time.monotonic()
     while True:
         try:
-            api.get(path)
+            current = api.get(f"{PATHS[row['kind']]}/{row['id']}")
         except Failure as failure:
             if failure.kind == "not_found":
-                return
+                return True
             raise
         if time.monotonic() > deadline:
             raise Failure(
@@ -89,6 +105,9 @@ def delete(api, row, deadline):
                 remedy="Run again: linode-coder cleanup",
                 billing=[f"{row['kind']} {row['label']} ({row['id']}) may still bill"],
             )
+        if current["status"] != "deleting" and time.monotonic() - asked > DELETE_AGAIN_S:
+            asked = time.monotonic()
+            ask(api, row)
         time.sleep(0.5)
 
 
@@ -97,13 +116,21 @@ def work(module, api, result):
     result["removed"] = []
     chosen = [row for row in result["dead"] if row["label"] in module.params["remove"]]
     result["diff"] = {"before": {"dead": [row["label"] for row in chosen]}, "after": {"dead": []}}
-    result["changed"] = bool(chosen)
     if module.check_mode:
+        result["changed"] = bool(chosen)
         return
     deadline = time.monotonic() + module.params["wait_timeout"]
+    failures = []
     for row in chosen:
-        delete(api, row, deadline)
-        result["removed"].append(row["label"])
+        try:
+            if delete(api, row, deadline):
+                result["removed"].append(row["label"])
+                result["changed"] = True
+        except Failure as failure:
+            # What cannot go must not keep what can.
+            failures.append(failure)
+    if failures:
+        raise failures[0]
 
 
 def main():
