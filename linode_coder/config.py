@@ -14,6 +14,7 @@ from typing import Any
 
 from ansible_collections.linode_coder.gpu.plugins.module_utils.duration import parse_duration
 from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
+from ansible_collections.linode_coder.gpu.plugins.module_utils.hub_token import hub_token_source
 from ansible_collections.linode_coder.gpu.plugins.module_utils.lease import (
     DEFAULT_CAP,
     DEFAULT_IDLE,
@@ -360,9 +361,9 @@ def _find_secrets(reading: Reading) -> None:
             reading.take(BY_KEY["linode_token"], raw)
     _token_from_file(reading, "hf_token")
     if not reading.values.get("hf_token"):
-        raw = files.token_file(files.hub_token_path())
-        if raw:
-            reading.take(BY_KEY["hf_token"], raw)
+        found = hub_token_source()
+        if found:
+            reading.take(BY_KEY["hf_token"], Raw(*found))
 
 
 def _contradictions(reading: Reading) -> None:

@@ -183,15 +183,6 @@ def linode_cli_token() -> tuple[Raw | None, list[Problem]]:
     return Raw(token, f"{path}:{number + 1}"), []
 
 
-def hub_token_path() -> Path:
-    """Where the Hugging Face tools keep the token of `hf auth login`."""
-    named = os.environ.get("HF_TOKEN_PATH")
-    if named:
-        return Path(named).expanduser()
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return Path(os.environ.get("HF_HOME") or cache / "huggingface").expanduser() / "token"
-
-
 def token_file(path: Path) -> Raw | None:
     """The token that is all of a file."""
     text, _problems = _text(path)

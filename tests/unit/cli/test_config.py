@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from ansible_collections.linode_coder.gpu.plugins.module_utils import heal_ladder
 from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
+from ansible_collections.linode_coder.gpu.plugins.module_utils.hub_token import hub_token
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,7 +25,7 @@ SECRET = "planted-secret-of-the-configuration"
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty home and project directory, and an environment without anything of ours."""
     for name in list(os.environ):
-        if name.startswith(("LINODE", "HF_")):
+        if name.startswith(("LINODE", "HF_", "HUGGING_FACE_")):
             monkeypatch.delenv(name)
     monkeypatch.setenv("LINODE_CODER_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -195,21 +196,32 @@ def test_other_mistakes_do_not_keep_anybody_from_the_account(
     assert ".env:1" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("where", ["HF_TOKEN", "cache", "HF_HOME", "reference"])
+HUB_TOKEN_PLACES = ["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "cache", "XDG_CACHE_HOME", "HF_HOME", "HF_TOKEN_PATH"]
+
+
+@pytest.mark.parametrize("where", [*HUB_TOKEN_PLACES, "reference"])
 def test_the_hugging_face_token_is_found(place: Path, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
     file = place / "somewhere" / "token"
     if where == "cache":
         file = place / ".cache" / "huggingface" / "token"
+    elif where == "XDG_CACHE_HOME":
+        file = place / "xdg" / "huggingface" / "token"
+        monkeypatch.setenv("XDG_CACHE_HOME", str(place / "xdg"))
     file.parent.mkdir(parents=True)
     file.write_text(SECRET + "\n")
-    if where == "HF_TOKEN":
-        file.unlink()
-        monkeypatch.setenv("HF_TOKEN", SECRET)
+    if where in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
+        file.write_text("of-an-older-login\n")
+        monkeypatch.setenv("HF_TOKEN_PATH", str(file))
+        monkeypatch.setenv(where, SECRET + "\r\n")
     elif where == "HF_HOME":
         monkeypatch.setenv("HF_HOME", str(file.parent))
+    elif where == "HF_TOKEN_PATH":
+        monkeypatch.setenv("HF_TOKEN_PATH", "~/" + str(file.relative_to(place)))
     elif where == "reference":
         toml(place, f'hf_token_file = "{file}"\n')
     assert config.read().values["hf_token"] == SECRET
+    # The playbooks' way to it.
+    assert where == "reference" or hub_token() == SECRET
 
 
 def test_what_files_say_of_the_token_reaches_every_client(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

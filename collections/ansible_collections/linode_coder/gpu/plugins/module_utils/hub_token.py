@@ -9,14 +9,29 @@ import os
 from pathlib import Path
 
 
-def hub_token() -> str | None:
+def _path(text: str) -> Path:
+    return Path(os.path.expandvars(text)).expanduser()
+
+
+def hub_token_source() -> tuple[str, str] | None:
+    """The token and where it stands, found as `huggingface_hub.get_token` does: the environment before what logging in wrote."""
     for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
-        value = os.environ.get(name, "").strip()
+        value = _clean(os.environ.get(name, ""))
         if value:
-            return value
-    home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
-    path = Path(os.environ.get("HF_TOKEN_PATH") or home / "token")
+            return value, name
+    home = os.environ.get("HF_HOME") or os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "huggingface")
+    path = _path(os.environ.get("HF_TOKEN_PATH") or os.path.join(home, "token"))
     try:
-        return path.read_text().strip() or None
-    except OSError:  # not logged in
+        value = _clean(path.read_text())
+    except (OSError, ValueError):  # not logged in, or not a text
         return None
+    return (value, str(path)) if value else None
+
+
+def hub_token() -> str | None:
+    found = hub_token_source()
+    return found[0] if found else None
+
+
+def _clean(text: str) -> str:
+    return text.replace("\r", "").replace("\n", "").strip()
