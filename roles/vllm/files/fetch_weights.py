@@ -10,18 +10,39 @@ interrupted run fetched stays and the next one goes on from there. The token is 
 from __future__ import annotations
 
 import errno
+import hashlib
+import importlib
 import json
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 # Each pause is a chance for the network or the hub to come back.
 PAUSES = [float(part) for part in os.environ.get("FETCH_PAUSES", "2,10,30,60,120").split(",")]
-SPARE_BYTES = 2 * 10**9
+SPARE_BYTES = int(os.environ.get("FETCH_SPARE_BYTES", 2 * 10**9))
+# What is wrong with the VM's own disk or directories: the network has no part in it.
+LOCAL = {
+    errno.ENOENT,
+    errno.EEXIST,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.EIO,
+    errno.ENAMETOOLONG,
+    errno.EMFILE,
+}
+
+
+class DamagedError(Exception):
+    """Files arrived with other bytes than the hub has."""
 
 
 def say(event, **facts):
@@ -30,16 +51,16 @@ def say(event, **facts):
 
 def library():
     """huggingface_hub of this container, else the pinned one from the Python package index."""
+    target = str(Path(tempfile.gettempdir(), "huggingface_hub"))
+    sys.path.append(target)
     try:
         import huggingface_hub
     except ImportError:
-        target = "/tmp/huggingface_hub"  # noqa: S108 - of a container that runs nothing else
         pinned = os.environ["HUGGINGFACE_HUB_REQUIREMENT"]
-        subprocess.run(
-            [sys.executable, "-m", "pip", "install", "--quiet", "--no-cache-dir", "--target", target, pinned],
-            check=True,
-        )
-        sys.path.insert(0, target)
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-cache-dir", "--upgrade", "--target", target]
+        # Standard output is for our lines alone.
+        subprocess.run([*pip, pinned], check=True, stdout=sys.stderr)
+        importlib.invalidate_caches()
         import huggingface_hub
     return huggingface_hub
 
@@ -57,23 +78,67 @@ def stored(folder):
     return total
 
 
-def drop_damaged(snapshot, wanted):
-    """A finished file of another size is fetched anew; the library would keep it."""
-    for name, size in wanted.items():
-        link = snapshot / name
-        if link.is_symlink() and link.exists() and link.stat().st_size != size:
-            say("damaged", file=name, size=link.stat().st_size, wanted=size)
-            link.resolve().unlink()
-            link.unlink()
+def drop(link):
+    blob = link.resolve()
+    link.unlink()
+    blob.unlink(missing_ok=True)
 
 
-def watch(folder, total, stop):
+def drop_damaged(folder, snapshot, files):
+    """What the library would keep although it is wrong: a finished file of another size, an unfinished one that is too long."""
+    for file in files:
+        link = snapshot / file.rfilename
+        if link.is_symlink() and link.exists() and link.stat().st_size != file.size:
+            say("damaged", file=file.rfilename, size=link.stat().st_size, wanted=file.size)
+            drop(link)
+        part = folder / "blobs" / f"{file.lfs.sha256 if file.lfs else file.blob_id}.incomplete"
+        if part.exists() and part.stat().st_size > file.size:
+            say("damaged", file=file.rfilename, size=part.stat().st_size, wanted=file.size)
+            part.unlink()
+
+
+class Check:
+    """Compares the bytes of finished files with the hub's checksums while others are still fetched: the library compares sizes."""
+
+    def __init__(self, snapshot, files):
+        self.snapshot = snapshot
+        self.wanted = {file.rfilename: file.lfs.sha256 for file in files if file.lfs}
+        self.pool = ThreadPoolExecutor(2)
+        self.found = {}
+
+    @staticmethod
+    def digest(path):
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    def look(self):
+        for name in self.wanted:
+            if name not in self.found and (self.snapshot / name).exists():
+                self.found[name] = self.pool.submit(self.digest, self.snapshot / name)
+
+    def finish(self):
+        """DamagedError when files differ, which are gone then."""
+        self.look()
+        wrong = [name for name, digest in self.found.items() if digest.result() != self.wanted[name]]
+        for name in wrong:
+            link = self.snapshot / name
+            say("damaged", file=name, size=link.stat().st_size, wanted=link.stat().st_size)
+            drop(link)
+        if wrong:
+            raise DamagedError(f"other bytes than the hub has: {', '.join(wrong)}")
+
+
+def watch(folder, total, check, stop):
     while not stop.wait(1.0):
+        check.look()
         say("progress", done=min(stored(folder / "blobs"), total), total=total)
 
 
 def kind_of(error, errors):
     """Which of the things that go wrong this is, and whether waiting can help."""
+    if isinstance(error, errors.LocalEntryNotFoundError) and error.__cause__ is not None:
+        # The library looked for files of an earlier download instead: what it could not get from the hub is the reason.
+        return kind_of(error.__cause__, errors)
     status = getattr(getattr(error, "response", None), "status_code", None)
     if isinstance(error, errors.GatedRepoError):
         return "gated", False
@@ -89,12 +154,21 @@ def kind_of(error, errors):
         return "rate_limited", True
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return "disk_full", False
+    if isinstance(error, DamagedError):
+        return "damaged", True
+    # Some of the library's own errors are OSErrors too, without a number.
+    if isinstance(error, OSError) and error.errno in LOCAL:
+        return "local", False
     return "network", True
 
 
 def fetch(hub, model, revision):
     info = hub.HfApi().model_info(model, revision=revision, files_metadata=True)
-    total = sum(file.size or 0 for file in info.siblings)
+    files = [file for file in info.siblings if file.size is not None]
+    total = sum(file.size for file in files)
+    if any(file.size > hub.constants.MAX_HTTP_DOWNLOAD_SIZE for file in files):
+        # Only this way can such a file be had; it begins anew when it is cut.
+        hub.constants.HF_HUB_DISABLE_XET = False
     home = Path(os.environ["HF_HOME"])
     folder = home / "hub" / ("models--" + model.replace("/", "--"))
     (folder / "blobs").mkdir(parents=True, exist_ok=True)
@@ -104,16 +178,18 @@ def fetch(hub, model, revision):
     if total - have + SPARE_BYTES > free and total > have:
         say("failed", kind="disk_too_small", message=f"{total - have} bytes are to be fetched, {free} are free")
         return 1
-    wanted = {file.rfilename: file.size for file in info.siblings if file.size is not None}
-    drop_damaged(folder / "snapshots" / info.sha, wanted)
+    snapshot = folder / "snapshots" / info.sha
+    drop_damaged(folder, snapshot, files)
+    check = Check(snapshot, files)
     stop = threading.Event()
-    watcher = threading.Thread(target=watch, args=(folder, total, stop), daemon=True)
+    watcher = threading.Thread(target=watch, args=(folder, total, check, stop), daemon=True)
     watcher.start()
     try:
         path = hub.snapshot_download(model, revision=info.sha, max_workers=8)
     finally:
         stop.set()
         watcher.join()
+    check.finish()
     if revision != info.sha:
         # Asked for a commit, the library does not note which branch that is, and the engine asks it offline for the branch.
         (folder / "refs").mkdir(exist_ok=True)
@@ -121,7 +197,8 @@ def fetch(hub, model, revision):
     # What is complete needs no hub any more: whoever asks compares these sizes with the files.
     marker = folder / "fetched.json"
     draft = marker.with_suffix(".new")
-    draft.write_text(json.dumps({"model": model, "revision": info.sha, "path": path, "sizes": wanted}))
+    sizes = {file.rfilename: file.size for file in files}
+    draft.write_text(json.dumps({"model": model, "revision": info.sha, "path": path, "sizes": sizes}))
     draft.replace(marker)
     say("done", total=total, revision=info.sha, path=path)
     return 0

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from ansible_collections.linode_coder.gpu.plugins.module_utils.downloads import (
@@ -52,6 +53,8 @@ def test_a_failed_pull_says_what_to_do(log: str, kind: str, again: bool) -> None
         ("disk_too_small", "limit", "disk"),
         ("rate_limited", "rate_limited", "refuses"),
         ("network", "transient", "could not be fetched"),
+        ("local", "unhealthy", "cannot write"),
+        ("damaged", "transient", "damaged"),
     ],
 )
 def test_a_failed_download_says_what_to_do(kind: str, expected: str, word: str) -> None:
@@ -64,6 +67,36 @@ def test_a_failed_download_says_what_to_do(kind: str, expected: str, word: str) 
     assert failure.remedy
 
 
+def seen(*points: tuple[float, int], total: int = 8_000_000_000) -> list[dict[str, Any]]:
+    return [{"event": "progress", "time": at, "done": done, "total": total} for at, done in points]
+
+
+RETRY: dict[str, Any] = {"event": "retry", "kind": "network", "seconds": 30.0, "time": 9.0}
+
+
+@pytest.mark.parametrize(
+    ("events", "phase"),
+    [
+        ([], "asking the hub"),
+        (seen((1, 0)), "0.0 MB of 8.0 GB fetched (0 %)"),
+        (seen((1, 0), (2, 100_000_000)), "0.1 GB of 8.0 GB fetched (1 %), 100 MB/s, 79 s left"),
+        (seen((0, 0), (10, 20_000_000)), "20.0 MB of 8.0 GB fetched (0 %), 2 MB/s, 66 min left"),
+        # Of late: it was fast at first.
+        (
+            seen((0, 0), (10, 4_000_000_000), (50, 4_080_000_000)),
+            "4.1 GB of 8.0 GB fetched (51 %), 2 MB/s, 33 min left",
+        ),
+        (seen((1, 5), (2, 5)), "0.0 MB of 8.0 GB fetched (0 %)"),
+        ([*seen((1, 0), (8, 700_000_000)), RETRY], "network, trying again in 30 s"),
+        # An interruption is no rate.
+        ([*seen((1, 0), (8, 700_000_000)), RETRY, *seen((39, 700_000_000))], "0.7 GB of 8.0 GB fetched (8 %)"),
+        ([*seen((1, 0)), {"event": "done", "time": 3.0}], "fetched"),
+    ],
+)
+def test_a_download_says_how_fast_it_is_and_what_is_left(events: list[dict[str, Any]], phase: str) -> None:
+    assert weights_phase(events) == phase
+
+
 def test_only_the_last_run_counts() -> None:
     old = {"event": "failed", "kind": "gated", "message": "x"}
     log = "\n".join(
@@ -72,7 +105,7 @@ def test_only_the_last_run_counts() -> None:
             json.dumps(old),
             "Fetching 4 files:  50%|#####     | 2/4",
             json.dumps({"event": "begin", "model": "a/b"}),
-            json.dumps({"event": "progress", "done": 2_000_000_000, "total": 8_000_000_000}),
+            json.dumps({"event": "progress", "done": 2_000_000_000, "total": 8_000_000_000, "time": 5.0}),
         ]
     )
     events = events_of(log)

@@ -17,15 +17,15 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
-from . import errors
+from . import constants, errors
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from containers import ENGINE, seconds_of
 from engine_memory import listed
 from faults import active, due, strike
 
-__all__ = ["HfApi", "errors", "snapshot_download"]
-__version__ = "2.4.0"
+__all__ = ["HfApi", "constants", "errors", "snapshot_download"]
+__version__ = "1.17.0"
 _SHARDS, _SHARD_BYTES, _PIECE = 4, 1 << 20, 1 << 16
 # Publishers that ask for their licence to be accepted.
 _GATED = ("meta-llama/", "google/", "mistralai/")
@@ -73,10 +73,18 @@ def _files(model: str) -> list[SimpleNamespace]:
     models = _real_models()
     if models is not None:
         found = sorted((models / model.partition("/")[2]).iterdir())
-        return [SimpleNamespace(rfilename=path.name, size=path.stat().st_size) for path in found]
+        return [_sibling(model, path.name, path.stat().st_size) for path in found]
     sizes = {"config.json": 700, "tokenizer.json": 4000, "tokenizer_config.json": 900}
     sizes |= {f"model-{number + 1:05d}-of-{_SHARDS:05d}.safetensors": _SHARD_BYTES for number in range(_SHARDS)}
-    return [SimpleNamespace(rfilename=name, size=size) for name, size in sizes.items()]
+    return [_sibling(model, name, size) for name, size in sizes.items()]
+
+
+def _sibling(model: str, name: str, size: int) -> SimpleNamespace:
+    return SimpleNamespace(rfilename=name, size=size, blob_id=_blob(model, name), lfs=None)
+
+
+def _blob(model: str, name: str) -> str:
+    return hashlib.sha256(f"{model}/{name}".encode()).hexdigest()
 
 
 def _commit(model: str) -> str:
@@ -111,7 +119,7 @@ def snapshot_download(
     total = sum(file.size for file in _files(repo_id))
     seconds = seconds_of("weights", 0.5)
     for file in _files(repo_id):
-        blob = root / "blobs" / hashlib.sha256(f"{repo_id}/{file.rfilename}".encode()).hexdigest()
+        blob = root / "blobs" / file.blob_id
         if not blob.exists():
             models = _real_models()
             source = None if models is None else models / repo_id.partition("/")[2] / file.rfilename

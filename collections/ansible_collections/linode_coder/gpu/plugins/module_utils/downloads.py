@@ -86,17 +86,44 @@ def events_of(log: str) -> list[dict[str, Any]]:
     return events
 
 
-def weights_phase(events: list[dict[str, Any]]) -> str:
+# Seconds over which the rate of a download is taken.
+_RATE_SPAN_S = 30.0
+
+
+def weights_rate(events: list[dict[str, Any]]) -> float | None:
+    """Bytes per second of late, since the last interruption; None when nothing has arrived in that time."""
+    shown: list[tuple[float, int]] = []
     for event in reversed(events):
+        if event["event"] not in ("progress", "size"):
+            break
+        shown.append((event["time"], event["done"]))
+        if shown[0][0] - event["time"] >= _RATE_SPAN_S:
+            break
+    if len(shown) < 2 or shown[0][0] <= shown[-1][0] or shown[0][1] <= shown[-1][1]:
+        return None
+    return (shown[0][1] - shown[-1][1]) / (shown[0][0] - shown[-1][0])
+
+
+def weights_phase(events: list[dict[str, Any]]) -> str:
+    """How much is there, how fast it comes and how long the rest takes."""
+    for number, event in reversed(list(enumerate(events))):
         if event["event"] in ("progress", "size"):
             done, total = event["done"], event["total"]
             share = 100 * done // total if total else 100
-            return f"{gigabytes(done)} of {gigabytes(total)} fetched ({share} %)"
+            text = f"{gigabytes(done)} of {gigabytes(total)} fetched ({share} %)"
+            rate = weights_rate(events[: number + 1])
+            if rate is None:
+                return text
+            return f"{text}, {rate / 1e6:.0f} MB/s, {_remaining((total - done) / rate)} left"
         if event["event"] == "retry":
             return f"{event['kind'].replace('_', ' ')}, trying again in {event['seconds']:.0f} s"
         if event["event"] == "done":
             return "fetched"
     return "asking the hub"
+
+
+def _remaining(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
 
 
 def weights_failure(model: str, events: list[dict[str, Any]]) -> Failure | None:
@@ -147,6 +174,20 @@ def weights_failure(model: str, events: list[dict[str, Any]]) -> Failure | None:
             f"The VM's disk is too small for the weights of {model}.",
             cause=cause,
             remedy="Remove models that are not served from /var/lib/linode-coder/models, or take a plan with a larger disk.",
+        )
+    if kind == "local":
+        return Failure(
+            "unhealthy",
+            f"The VM cannot write the weights of {model}.",
+            cause=cause,
+            remedy="Look at /var/lib/linode-coder/models on the VM: who owns it, and whether its disk is sound.",
+        )
+    if kind == "damaged":
+        return Failure(
+            "transient",
+            f"The weights of {model} arrive damaged again and again.",
+            cause=cause,
+            remedy="Run it again later; what arrived sound stays.",
         )
     if kind == "rate_limited":
         return Failure(
