@@ -341,7 +341,7 @@ def test_phases_and_bars() -> None:
     assert (progress_of(log).phase, progress_of(log).fraction, progress_of(log).detail) == (
         "loading the weights",
         0.33,
-        "3 of 9",
+        "3 of 9, 00:02 left",
     )
     assert phase_of((LOGS / "ok-start-0.32-cpu.log").read_text()) == "starting the server"
     assert phase_of("") == "waiting for the container"

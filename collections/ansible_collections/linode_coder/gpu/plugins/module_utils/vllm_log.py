@@ -37,9 +37,16 @@ _PHASES = (
     ("starting the server", re.compile(r"Starting vLLM server|Application startup complete")),
 )
 _BARS = (
-    ("loading the weights", re.compile(r"checkpoint shards:\s+(\d{1,3})% Completed \| (\d+)/(\d+)")),
-    ("warming up", re.compile(r"Capturing CUDA graphs[^\r\n%]*?(\d{1,3})%\|[^|]*\| (\d+)/(\d+)")),
+    (
+        "loading the weights",
+        re.compile(r"checkpoint shards:\s+(\d{1,3})% Completed \| (\d+)/(\d+)(?: \[[\d:]+<([\d:]+))?"),
+    ),
+    (
+        "warming up",
+        re.compile(r"Capturing CUDA graphs[^\r\n%]*?(\d{1,3})%\|[^|]*\| (\d+)/(\d+)(?: \[[\d:]+<([\d:]+))?"),
+    ),
 )
+_SIZE = re.compile(r"Checkpoint size: (\d+\.\d+ [KMGT]iB)")
 
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07\n]*\x07")
 # What stands before the text: the service (Compose), a time (docker logs -t), the process, the level and the source.
@@ -805,7 +812,8 @@ def phase_of(log: str) -> str:
     """The newest phase of the last start whose marker is in the log."""
     run = _last_run(_clean(log))
     found = [name for name, marker in _PHASES if marker.search(run)]
-    return found[-1] if found else "waiting for the container"
+    # Importing takes half a minute before anything of the engine's own is said.
+    return found[-1] if found else "starting" if run.strip() else "waiting for the container"
 
 
 def progress_of(log: str) -> Progress:
@@ -815,8 +823,14 @@ def progress_of(log: str) -> Progress:
     for name, pattern in _BARS:
         shown = pattern.findall(run)
         if shown and name == phase:
-            percent, done, total = shown[-1]
-            return Progress(phase, min(int(percent), 100) / 100, f"{done} of {total}")
+            percent, done, total, left = shown[-1]
+            size = _SIZE.search(run) if name == "loading the weights" else None
+            parts = [
+                f"{done} of {total}",
+                f"{size[1]} in all" if size else "",
+                f"{left} left" if left and done != total else "",
+            ]
+            return Progress(phase, min(int(percent), 100) / 100, ", ".join(filter(None, parts)))
     return Progress(phase)
 
 
