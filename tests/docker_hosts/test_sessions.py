@@ -12,11 +12,13 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from linode_coder.sandbox.hosts.docker_cli import DockerCli
 from linode_coder.sandbox.hosts.docker_hosts import LABEL, remove_all
+from tests import proxy_paths
 from tests.sandbox_fixture import RunningSandbox, start_sandbox
 
 ROOT = Path(__file__).parents[2]
@@ -93,6 +95,12 @@ def test_nothing_but_ssh_listens_to_the_world(sandbox: RunningSandbox, session: 
     ]
     own = ("127.", "[::1]", "169.254.169.254", "192.0.2.80")
     assert {address.rpartition(":")[2] for address in listening if not address.startswith(own)} == {"22"}
+
+
+def test_the_real_nginx_lets_through_what_the_list_says(sandbox: RunningSandbox, session: dict[str, Any]) -> None:
+    """The same table as for the played one on simulated hosts."""
+    key = (sandbox.home / "state/sessions/demo/api_key").read_text().strip()
+    assert proxy_paths.wrong(urlsplit(session["endpoint"]).port or 0, key) == []
 
 
 def test_the_gpu_stays_when_systemd_reads_its_units(sandbox: RunningSandbox, session: dict[str, Any]) -> None:

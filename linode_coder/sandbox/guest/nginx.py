@@ -13,6 +13,7 @@ import sys
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import unquote
 
 # Directives without a bearing on which request goes where.
 _IGNORED = frozenset(
@@ -32,7 +33,6 @@ _IGNORED = frozenset(
         "proxy_read_timeout",
         "proxy_send_timeout",
         "proxy_connect_timeout",
-        "client_max_body_size",
         "client_body_timeout",
         "keepalive",
         "keepalive_timeout",
@@ -53,6 +53,8 @@ _IGNORED = frozenset(
         "include_nothing",
     ]
 )
+# What nginx does not pass on of a request.
+_HOP = frozenset(["connection", "host", "keep-alive", "te", "transfer-encoding", "upgrade", "expect"])
 Block = list[tuple[list[str], "Block | None"]]
 
 
@@ -90,6 +92,29 @@ def parse(words: list[str]) -> Block:
 
 def children(block: Block, name: str) -> list[tuple[list[str], Block]]:
     return [(words[1:], inner or []) for words, inner in block if words[0] == name]
+
+
+def size(text: str) -> int:
+    units = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+    return int(text[:-1]) * units[text[-1].lower()] if text[-1].isalpha() else int(text)
+
+
+def normal(path: str) -> str | None:
+    """Where a path leads: decoded once, slashes merged, dots followed; None for one that nginx refuses."""
+    decoded = unquote(re.sub(r"^https?://[^/]*", "", path))
+    if not decoded.startswith("/") or "\0" in decoded:
+        return None
+    parts: list[str] = []
+    words = decoded.split("/")[1:]
+    for number, word in enumerate(words):
+        last = number == len(words) - 1
+        if word == "..":
+            if not parts:
+                return None
+            parts.pop()
+        if word not in ("", ".", ".."):
+            parts.append(word + ("" if last else "/"))
+    return "/" + "".join(parts)
 
 
 class Location:
@@ -134,6 +159,7 @@ class Server:
         self.addresses: list[tuple[str, int]] = []
         self.locations: list[Location] = []
         self.error_pages: dict[int, str] = {}
+        self.most = size("1m")
         for words, inner in block:
             if words[0] == "listen":
                 host, _, port = words[1].rpartition(":")
@@ -144,6 +170,8 @@ class Server:
                 for code in words[1:-1]:
                     if code.isdigit():
                         self.error_pages[int(code)] = words[-1]
+            elif words[0] == "client_max_body_size":
+                self.most = size(words[1])
             elif words[0] not in _IGNORED and words[0] != "server_name":
                 raise ConfigError(f'unknown directive "{words[0]}"')
 
@@ -172,12 +200,14 @@ def load(path: Path) -> list[Server]:
     servers = []
     for _words, block in children(top, "http"):
         upstreams = {}
+        # A server has what surrounds it says, unless it says otherwise.
+        inherited: Block = [(words, inner) for words, inner in block if words[0] == "client_max_body_size"]
         for words, inner in block:
             if words[0] == "upstream":
                 upstreams[words[1]] = next(line[1] for line, _block in inner or [] if line[0] == "server")
-            elif words[0] not in _IGNORED and words[0] not in ("server", "map"):
+            elif words[0] not in _IGNORED and words[0] not in ("server", "map", "client_max_body_size"):
                 raise ConfigError(f'unknown directive "{words[0]}"')
-        servers += [Server(inner, upstreams) for _head, inner in children(block, "server")]
+        servers += [Server(inherited + inner, upstreams) for _head, inner in children(block, "server")]
     return servers
 
 
@@ -186,7 +216,8 @@ class Handler(BaseHTTPRequestHandler):
     server_block: Server
 
     def log_message(self, format: str, *arguments: object) -> None:
-        location = self.server_block.find(self.path.partition("?")[0])
+        path = normal(getattr(self, "path", "").partition("?")[0])
+        location = self.server_block.find(path) if path else None
         if location is not None and location.quiet:
             return
         stamp = time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime())
@@ -201,10 +232,14 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(text.encode())
 
     def serve(self) -> None:
-        size = int(self.headers.get("Content-Length") or 0)
-        path = self.path.partition("?")[0]
+        length = int(self.headers.get("Content-Length") or 0)
+        path = normal(self.path.partition("?")[0])
+        if path is None or length > self.server_block.most:
+            self.close_connection = True
+            self.answer(*((400, "400 Bad Request\n") if path is None else (413, "413 Too Large\n")), "text/html")
+            return
         location = self.server_block.find(path)
-        body = self.rfile.read(size) if size else None
+        body = self.rfile.read(length) if length else None
         if location is None or (location.target is None and location.answer is None):
             self.answer(404, "<html><head><title>404 Not Found</title></head></html>\n", "text/html")
         elif location.answer is not None:
@@ -217,7 +252,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def forward(self, target: tuple[str, int], body: bytes | None) -> None:
         upstream = http.client.HTTPConnection(*target, timeout=3600)
-        headers = {name: value for name, value in self.headers.items() if name.lower() not in ("connection", "host")}
+        headers = {name: value for name, value in self.headers.items() if name.lower() not in _HOP}
         try:
             upstream.request(self.command, self.path, body, {**headers, "Host": f"{target[0]}:{target[1]}"})
             response = upstream.getresponse()
