@@ -95,7 +95,7 @@ def remember(view: dict[str, Any], reader: LinodeReader, data: dict[str, Any]) -
         return
     if state is None:
         return
-    kept = {key: data.get(key) for key in ("api_key_file", "max_model_len")}
+    kept = {key: data.get(key) for key in ("api_key_file", "max_model_len", "changed_flags")}
     draft = path.with_suffix(".new")
     draft.write_text(json.dumps({"state": state, "data": kept}))
     draft.replace(path)

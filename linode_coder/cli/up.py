@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import json
 import os
 import time
 from typing import Annotated, Any
@@ -105,6 +106,7 @@ def report(console: Console, view: dict[str, Any], data: dict[str, Any], port: i
         api_key_file=data.get("api_key_file"),
         max_model_len=data.get("max_model_len"),
         measured=data.get("measured") or {},
+        changed_flags=data.get("changed_flags") or {},
         timeline=data.get("timeline"),
     )
     for attempt in data.get("attempts") or []:
@@ -117,6 +119,9 @@ def report(console: Console, view: dict[str, Any], data: dict[str, Any], port: i
     console.text(f"endpoint  {endpoint}")
     console.text(f"API key   in {data.get('api_key_file')}")
     console.text(f"model     {view['model']}, context {data.get('max_model_len')} tokens")
+    flags = ", ".join(f"{flag} {json.dumps(value)}" for flag, value in (data.get("changed_flags") or {}).items())
+    if flags:
+        console.text(f"flags     not as asked for, changed by healing or by hand: {flags}")
     room = (data.get("measured") or {}).get("kv_cache_tokens")
     if room:
         console.text(f"KV cache  {room} tokens for all requests together, by the engine's own measure")

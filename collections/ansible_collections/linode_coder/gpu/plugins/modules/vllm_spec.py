@@ -56,6 +56,10 @@ options:
     type: list
     elements: str
     default: []
+  keep_changes:
+    description: Whether C(vllm.yaml) stays as it is while the same is asked for as before. Otherwise changed flags are put back.
+    type: bool
+    default: true
   measured:
     description: What the engine said of itself, recorded with a spec that is verified for the first time.
     type: dict
@@ -79,13 +83,18 @@ model:
   returned: success
   type: str
   sample: Qwen/Qwen2.5-Coder-7B-Instruct-AWQ
+image:
+  description: Reference of its image; null when there is none.
+  returned: success
+  type: str
+  sample: docker.io/vllm/vllm-openai:v0.33.0@sha256:4f1c...
 last_good:
   description: Model of the last engine that served; null when none did.
   returned: success
   type: str
   sample: Qwen/Qwen2.5-Coder-7B-Instruct-AWQ
 healed:
-  description: Flags that differ from what was asked for, since healing or a person changed them.
+  description: Flags that differ from what was asked for, since healing or a person changed them; null for one that was taken away.
   returned: success
   type: dict
   sample: {"max-model-len": 16384}
@@ -142,6 +151,7 @@ def main():
             "flags": {"type": "dict", "default": {}},
             "environment": {"type": "dict", "default": {}},
             "keep": {"type": "list", "elements": "str", "default": []},
+            "keep_changes": {"type": "bool", "default": True},
             "measured": {"type": "dict", "default": {}},
         },
         required_if=[("state", "present", ("model", "image"))],
@@ -160,7 +170,7 @@ def main():
                 "flags": kept(params, remembered["wanted"]),
                 "environment": {name: str(value) for name, value in params["environment"].items()},
             }
-            if before_text is None or remembered["wanted"] != wanted:
+            if before_text is None or remembered["wanted"] != wanted or not params["keep_changes"]:
                 text = render({"model": wanted["model"], **wanted["flags"]}, {"": _COMMENT})
         elif state == "restored":
             wanted = remembered["last_good"]
@@ -196,10 +206,14 @@ def main():
             if new != old:
                 write(place, new)
     asked = (wanted or {}).get("flags") or {}
-    healed = {name: value for name, value in flags.items() if asked.get(name) != value}
+    missing = object()
+    healed = {
+        name: flags.get(name) for name in {**asked, **flags} if asked.get(name, missing) != flags.get(name, missing)
+    }
     module.exit_json(
         changed=was != now or text != before_text or env != before_env,
         model=engine_state.serves(now["wanted"]),
+        image=(now["wanted"] or {}).get("image"),
         last_good=engine_state.serves(now["last_good"]),
         healed=healed,
         diff={"before": before_text or "", "after": text or "", "before_header": path, "after_header": path},
