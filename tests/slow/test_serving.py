@@ -385,7 +385,7 @@ class Stream(threading.Thread):
 
 
 def test_a_switch_lets_a_stream_end_and_keeps_the_tunnel(sandbox: RunningSandbox, session: dict[str, Any]) -> None:
-    """The stream begins when all is fetched and has half a minute to go when the engine is asked to stop."""
+    """The stream begins when all is fetched, and takes so long that the engine is asked to stop in the middle of it."""
     key, label = key_of(session), session["session"]["label"]
     sandbox.fault(kind="engine_slow", host=label, delay=0.5)
     process = subprocess.Popen(
@@ -398,12 +398,12 @@ def test_a_switch_lets_a_stream_end_and_keeps_the_tunnel(sandbox: RunningSandbox
         start_new_session=True,
     )
     assert process.stdout is not None
-    stream, said, stopping = Stream(session, 80), [], 0.0
+    stream, said, stopping = Stream(session, 110), [], 0.0
     try:
         with process.stdout:
             for line in process.stdout:
                 said.append(line)
-                if "Write the engine's flags" in line:
+                if "See what would be replaced" in line:
                     assert FIRST in served(session)
                     stream.start()
                 if "Stop the engine when its requests are answered" in line:
