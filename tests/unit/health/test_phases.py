@@ -27,12 +27,29 @@ WHOLE_START = [
 ONLY_IMPORTS = WHOLE_START[:1]
 TO_THE_CONFIGURATION = WHOLE_START[:2]
 TO_THE_WEIGHTS = WHOLE_START[:5]
+# Recorded without the lines that say nothing.
+SHORT_START = [
+    (1, "starting", ""),
+    (5, "loading the configuration", ""),
+    (7, "starting the engine", ""),
+    (8, "connecting the GPUs", ""),
+    (9, "loading the weights", ""),
+    (10, "loading the weights", "0 of 1"),
+    (11, "loading the weights", "1 of 1"),
+    (13, "measuring memory", ""),
+    (14, "warming up", ""),
+    (15, "starting the server", ""),
+]
 RECORDED = {
     "badarch": ONLY_IMPORTS,
     "badflag": ONLY_IMPORTS,
     "badmodeltype": ONLY_IMPORTS,
     "badparser": ONLY_IMPORTS,
     "badquant": TO_THE_CONFIGURATION,
+    "context-too-long": SHORT_START[:7],
+    "core-killed": SHORT_START,
+    "model-deleted": SHORT_START[:1],
+    "model-deleted-while-starting": SHORT_START[:5],
     "nodir": ONLY_IMPORTS,
     "notok": WHOLE_START,
     "noweights": TO_THE_WEIGHTS,
@@ -42,6 +59,7 @@ RECORDED = {
     "repooffline": ONLY_IMPORTS,
     "sigterm-inflight-drain60": WHOLE_START,
     "toolong": TO_THE_CONFIGURATION,
+    "truncated-weights": SHORT_START[:6],
     "worker-killed-idle": WHOLE_START,
 }
 
