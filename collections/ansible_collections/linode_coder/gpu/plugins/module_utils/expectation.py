@@ -33,14 +33,14 @@ def session_report(view: dict[str, Any], observed: dict[str, Any] | None) -> dic
 
     :param observed: the result of gpu_health; with ``unreachable`` where it was not reached; None when nobody tried.
     """
-    findings = [status_finding(view.get("status"))]
+    findings = [status_finding(view.get("status"), view.get("status_age"))]
     observed = observed or {}
     reached = isinstance(observed.get("findings"), list)
     if reached:
         findings.append(Finding("vm.ssh", "pass", "vm", "The VM answers over SSH."))
         findings += [Finding.from_dict(entry) for entry in observed["findings"]]
     elif observed.get("unreachable"):
-        findings.append(ssh_finding(" ".join(str(observed.get("msg") or "").split())[:300], view.get("status")))
+        findings.append(ssh_finding(" ".join(str(observed.get("msg") or "").split()), view.get("status")))
     elif view.get("status") == "running":
         said = str(observed.get("msg") or "Its tags do not say how to connect.")
         findings.append(Finding("vm.ssh", "unknown", "vm", "The VM was not looked at.", " ".join(said.split())[:300]))

@@ -10,9 +10,9 @@ from typing import Any
 
 from .finding import Finding, worst
 from .health_engine import check_engine, flat_since
-from .health_gpu import check_gpus, history, sample
+from .health_gpu import best_links, check_gpus, history, sample
 from .health_subject import Look, number, parse_docker_time, read, section
-from .health_vm import check_vm
+from .health_vm import check_vm, rebooted
 from .nvidia_smi import gpu_facts
 from .vllm_log import progress_of
 from .vllm_metrics import gauges
@@ -64,8 +64,9 @@ def _facts(look: Look) -> dict[str, Any]:
     return {
         "boot_id": look.host.get("boot_id"),
         "boot_time": look.boot_time,
+        "rebooted": rebooted(look),
         "clock": look.now,
-        "hangs": 1 + int(number(look.previous.get("hangs")) or 0) if hung else 0,
+        "hangs": 1 + int(number(look.before.get("hangs")) or 0) if hung else 0,
         "driver": smi.driver if smi else None,
         "cuda": smi.cuda if smi else None,
         "smi_state": smi.state if smi else None,
@@ -113,5 +114,5 @@ def _facts(look: Look) -> dict[str, Any]:
         "activity": look.activity,
         "flat_since": flat_since(look),
         "history": samples[-40:],
-        "pcie": look.previous.get("pcie"),
+        "pcie": best_links(look) or look.previous.get("pcie"),
     }

@@ -256,7 +256,8 @@ def _health(look: Look) -> Finding:
 def _generation(look: Look) -> Finding:
     answer = section(look.host, "engine", "generation")
     if not isinstance(answer, dict):
-        return finding("vllm.gen", "unknown", "engine", "The engine was not asked for a token.")
+        why = str(section(look.host, "engine", "not_asked") or "")
+        return finding("vllm.gen", "unknown", "engine", "The engine was not asked for a token.", why)
     if answer.get("skipped"):
         return finding("vllm.gen", "pass", "engine", "Others get tokens at this moment.", str(answer["skipped"]))
     seconds = number(answer.get("seconds"))
@@ -282,17 +283,17 @@ def _generation(look: Look) -> Finding:
 
 def flat_since(look: Look) -> float | None:
     """Since when requests run without a token; None while tokens flow or nothing runs."""
-    now, before = look.activity, look.previous.get("activity")
+    now, before = look.activity, look.before.get("activity")
     if not now.get("readable") or not now["running"] or look.now is None:
         return None
     same = isinstance(before, dict) and before.get("readable") is True
     if same and isinstance(before, dict):
-        same = all(before.get(key) == now[key] for key in ("generation_tokens", "process_start")) and bool(
-            before.get("running")
-        )
+        # A prompt that was read since then is progress as well: the requests are others.
+        counters = ("prompt_tokens", "generation_tokens", "process_start")
+        same = all(before.get(key) == now[key] for key in counters) and bool(before.get("running"))
     if not same:
         return look.now
-    return number(look.previous.get("flat_since")) or number(look.previous.get("clock")) or look.now
+    return number(look.before.get("flat_since")) or number(look.before.get("clock")) or look.now
 
 
 def _stuck(look: Look) -> Finding:

@@ -20,6 +20,8 @@ from .vllm_metrics import activity
 from .xid import GpuFault, gpu_faults
 
 FILES = ("nvidia-smi.xml", "kernel.log", "engine.log", "metrics.txt", "container.json", "host.json", "models.json")
+# Two looks that are further apart say nothing about the time between them: three passes of a watcher.
+CONTINUED_S = 900.0
 # Lines that are older than this many characters are left out.
 _LONGEST = 4_000_000
 # As `docker logs --timestamps` begins its lines.
@@ -74,7 +76,7 @@ class Look:
     """One look at a host: the texts that were collected, and what they say.
 
     :param expected: what the session should have: gpus, card, model, start_budget, control_time, pcie.
-    :param previous: the facts of an earlier look.
+    :param previous: the facts of an earlier look, or what ``look_memory`` kept of them.
     :param log: what the engine said since its process began; all that it said where the lines have no times.
     :param diagnoses: why it fails, or why the run before failed where the restart policy began this one.
     :param restarted: whether the run before had served: then this start is another try and not another failure.
@@ -107,6 +109,14 @@ class Look:
     @property
     def boot_time(self) -> float | None:
         return number(self.host.get("boot_time"))
+
+    @property
+    def before(self) -> dict[str, Any]:
+        """The earlier look, where it was so short ago that this one goes on from it."""
+        then = number(self.previous.get("clock"))
+        if self.now is None or then is None:
+            return self.previous
+        return self.previous if 0 <= self.now - then <= CONTINUED_S else {}
 
     def epoch(self, time: float | None) -> float | None:
         """A log's time as seconds since the epoch; a time since boot needs the boot's."""
@@ -164,6 +174,7 @@ def read(texts: dict[str, str], expected: dict[str, Any] | None, previous: dict[
     host = _json(texts.get("host.json"))
     host = host if isinstance(host, dict) else {}
     known = host.get("expected") if isinstance(host.get("expected"), dict) else {}
+    remembered = host.get("previous") if isinstance(host.get("previous"), dict) else {}
     smi = None
     if "nvidia-smi.xml" in texts:
         code = number(section(host, "probes", "nvidia_smi", "rc"))
@@ -178,7 +189,7 @@ def read(texts: dict[str, str], expected: dict[str, Any] | None, previous: dict[
     return Look(
         texts=texts,
         expected={**known, **{key: value for key, value in (expected or {}).items() if value is not None}},
-        previous=previous or {},
+        previous=previous or remembered,
         host=host,
         smi=smi,
         kernel=kernel,

@@ -5,19 +5,28 @@
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 from .finding import Finding
 from .health_subject import Look, finding, number, section
 
 # Sending and starting a module takes time, so a clock that is ahead by less than this cannot be told from a slow network.
 TRANSFER_S = 30.0
 STARTING_S = 600.0
-ON_ITS_WAY = ("provisioning", "booting", "rebooting", "rebuilding", "restoring", "migrating", "cloning", "resizing")
+REBOOT_TOLD_S = 3600.0
+WRONG_KEY = re.compile(r"Host key verification failed|IDENTIFICATION HAS CHANGED|host key is known", re.IGNORECASE)
+ON_ITS_WAY = (
+    *("provisioning", "booting", "rebooting", "rebuilding", "restoring", "migrating", "cloning", "resizing"),
+    *("busy", "shutting_down"),
+)
+_OFF = ("offline", "stopped")
 
 
 def status_finding(status: str | None, since_s: float | None = None) -> Finding:
     """What the provider says about the VM; None when it could not be asked.
 
-    :param since_s: seconds since the state was last seen to change.
+    :param since_s: seconds since the last event of the VM; None when the events could not be read.
     """
     if status is None:
         return finding("vm.status", "unknown", "vm", "The provider could not be asked about the VM.")
@@ -25,14 +34,49 @@ def status_finding(status: str | None, since_s: float | None = None) -> Finding:
         return finding("vm.status", "pass", "vm", "The VM is running.")
     if status in ON_ITS_WAY and (since_s is None or since_s < STARTING_S):
         return finding("vm.status", "warn", "vm", f"The VM is {status}.", remedy="Wait until it runs.")
-    return finding("vm.status", "fail", "vm", f"The VM is {status}.", cause=status)
+    if status == "deleting":
+        return finding("vm.status", "warn", "vm", "The VM is being deleted.", remedy="Nothing: it is on its way out.")
+    if status == "billing_suspension":
+        return finding(
+            "vm.status",
+            "fail",
+            "vm",
+            "The provider suspended the VM over the account's bills.",
+            cause=status,
+            ladder=("alert",),
+            remedy="Look at the account's billing.",
+        )
+    if status in (*ON_ITS_WAY, *_OFF):
+        evidence = "" if since_s is None else f"for {since_s / 60:.0f} min"
+        return finding("vm.status", "fail", "vm", f"The VM is {status}.", evidence, cause=status)
+    return finding("vm.status", "unknown", "vm", f"The provider says that the VM is {status}, which is not known here.")
 
 
 def ssh_finding(error: str, status: str | None) -> Finding:
     """A VM that was not reached: a failure only where the provider says that it runs."""
+    if WRONG_KEY.search(error):
+        return finding(
+            "vm.ssh",
+            "fail",
+            "vm",
+            "The VM shows another host key than its tags name.",
+            error,
+            cause="host_key",
+            ladder=("alert",),
+            remedy="Do not connect: something else may answer in its place. Nothing that is done to the VM would help.",
+        )
     if status == "running":
         return finding("vm.ssh", "fail", "vm", "The VM runs, and does not answer over SSH.", error, cause="unreachable")
     return finding("vm.ssh", "unknown", "vm", "The VM does not answer over SSH.", error)
+
+
+def rebooted(look: Look) -> dict[str, Any] | None:
+    """The last reboot that a look came upon: ``from`` which boot, and ``seen`` when."""
+    before, now = look.previous.get("boot_id"), look.host.get("boot_id")
+    if before and now and before != now:
+        return {"from": before, "seen": look.now}
+    earlier = look.previous.get("rebooted")
+    return earlier if isinstance(earlier, dict) else None
 
 
 def _boot(look: Look) -> Finding | None:
@@ -41,9 +85,16 @@ def _boot(look: Look) -> Finding | None:
         return None
     if not now:
         return finding("vm.boot", "unknown", "vm", "The boot id was not read.")
-    if before == now:
-        return finding("vm.boot", "pass", "vm", "The same boot as at the last look.")
-    return finding("vm.boot", "warn", "vm", "The VM was rebooted since the last look.", f"{before} -> {now}")
+    last = rebooted(look)
+    seen = number(section(last, "seen"))
+    if before != now:
+        return finding("vm.boot", "warn", "vm", "The VM was rebooted since the last look.", f"{before} -> {now}")
+    # Whoever looks every few minutes comes first; a person should hear of it as well.
+    if seen is not None and look.now is not None and 0 <= look.now - seen <= REBOOT_TOLD_S:
+        minutes = (look.now - seen) / 60
+        evidence = f"{section(last, 'from')} -> {now}, seen {minutes:.0f} min ago"
+        return finding("vm.boot", "warn", "vm", "The VM was rebooted a short while ago.", evidence)
+    return finding("vm.boot", "pass", "vm", "The same boot as at the last look.")
 
 
 def _disk(look: Look) -> Finding:

@@ -40,6 +40,10 @@ class OwnTokens:
         total["prompt_tokens"] += int(usage.get("prompt_tokens") or 0)
         total["generation_tokens"] += int(usage.get("completion_tokens") or 0)
         total["requests"] += 1
+        self.write(process_start, total)
+
+    def write(self, process_start: float | None, total: dict[str, int]) -> None:
+        """Keep the totals; an OSError where nothing can be kept, and then nothing should be asked either."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         new = self.path.with_suffix(".new")
         new.write_text(json.dumps({"process_start": process_start, **total}), encoding="ascii")

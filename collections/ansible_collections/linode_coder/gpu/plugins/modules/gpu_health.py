@@ -14,10 +14,13 @@ description:
   - A source that cannot be read makes its checks C(unknown). It never makes them fail, and the module does not fail
     because of it.
   - To see whether the engine works end to end, one token is generated. What these tokens add to the engine's counters
-    is remembered in O(state_dir) and taken off again, so that looking is no use. That note is no change of the VM.
+    is remembered in O(state_dir) and taken off again, so that looking is no use. Where it cannot be remembered, no token
+    is asked for.
+  - What only several looks can show (a reboot, an engine without progress, a slowdown that lasts) is compared with the
+    last look, which is remembered in O(state_dir) as well. These notes are no change of the VM.
 attributes:
   check_mode:
-    description: Looks in the same way, but asks for no token.
+    description: Looks in the same way, but asks for no token, and the next look does not know of it.
     support: full
   diff_mode:
     description: There is nothing to show.
@@ -31,7 +34,7 @@ options:
     type: dict
     default: {}
   previous:
-    description: RV(facts) of an earlier look, for what only two looks can show.
+    description: RV(facts) of an earlier look, to compare with it instead of with the last one.
     type: dict
     default: {}
   cursor:
@@ -54,7 +57,7 @@ options:
     type: path
     default: /opt/linode-coder/vllm
   state_dir:
-    description: Where the note about our own tokens is kept.
+    description: Where the notes about our own tokens and about the last look are kept.
     type: path
     default: /var/lib/linode-coder
   nvidia_smi_timeout:
@@ -148,7 +151,7 @@ activity:
   type: dict
   sample: {"readable": true, "prompt_tokens": 120, "generation_tokens": 80, "requests": 2, "running": 0, "waiting": 0, "process_start": 1800000000.0}
 facts:
-  description: What was read, as data. Give it back as O(previous) at the next look.
+  description: What was read, as data.
   returned: success
   type: dict
   sample: {"boot_id": "9f0c...", "driver": "580.95.05", "gpus": []}
@@ -175,7 +178,7 @@ from urllib.error import HTTPError
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.urls import open_url
 
-from ..module_utils import probe, vllm_metrics
+from ..module_utils import look_memory, probe, vllm_metrics
 from ..module_utils.health import evaluate
 from ..module_utils.kernel_log import last_cursor
 from ..module_utils.own_tokens import OwnTokens
@@ -246,7 +249,12 @@ def look_at_engine(params, engine, allow_canary):
         start = activity["process_start"]
         found["activity"] = vllm_metrics.without(activity, **own.of(start))
         if allow_canary and health["status"] == 200:
-            found["generation"] = generate(params, engine, activity, models, own)
+            try:
+                own.write(start, own.of(start))
+            except OSError as error:
+                found["not_asked"] = f"our tokens could not be noted: {error.strerror}"
+            else:
+                found["generation"] = generate(params, engine, activity, models, own)
     return found, texts
 
 
@@ -397,7 +405,7 @@ def descendants(root):
     return sorted(found)
 
 
-def collect(params, check_mode):
+def collect(params, previous, check_mode):
     """Everything at once; every source has its own limit."""
     key = api_key(params["project_dir"])
     clock = time.time()
@@ -440,6 +448,7 @@ def collect(params, check_mode):
         "engine": spoken,
         "probes": probes,
         "expected": {name: value for name, value in params["expected"].items() if name != "control_time"},
+        "previous": previous,
         **facts,
     }
     texts["host.json"] = json.dumps(host, indent=1)
@@ -464,8 +473,14 @@ def main():
         supports_check_mode=True,
     )
     params = module.params
-    texts, key = collect(params, module.check_mode)
-    health = evaluate(texts, params["expected"], params["previous"])
+    previous = params["previous"] or look_memory.recall(params["state_dir"])
+    texts, key = collect(params, previous, module.check_mode)
+    health = evaluate(texts, params["expected"], previous)
+    if not module.check_mode:
+        try:
+            look_memory.keep(params["state_dir"], health.facts)
+        except OSError as error:
+            module.warn(f"This look could not be noted for the next one: {error.strerror}")
     known = (key,) if key else ()
     result = {
         "findings": [finding.as_dict() for finding in health.findings],

@@ -10,6 +10,7 @@ short_description: Read the sessions of an account from their tags
 version_added: 0.1.0
 description:
   - Answers every session that the tags of the account's Linodes describe, in one request per 500 Linodes.
+  - For a VM that has been on its way (booting, rebooting, ...) for longer than a start takes, its events are read as well.
 extends_documentation_fragment:
   - linode_coder.gpu.linode
   - linode_coder.gpu.linode.attributes
@@ -35,7 +36,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 sessions:
-  description: The views of the sessions, the most expensive first.
+  description: The views of the sessions, the most expensive first. C(status_age) of one that is on its way is how many
+    seconds ago its last event was.
   returned: success
   type: list
   elements: dict
@@ -52,8 +54,10 @@ hosts:
 import difflib
 import time
 
+from ..module_utils.cost import parse_time
 from ..module_utils.expectation import expected_of
 from ..module_utils.failure import Failure
+from ..module_utils.health_vm import ON_ITS_WAY, STARTING_S
 from ..module_utils.host_key import connection_vars, from_openssh
 from ..module_utils.linode_module import run
 from ..module_utils.session_name import validate_session_name
@@ -72,6 +76,23 @@ def not_found(name, known):
     )
 
 
+def status_age(api, view, now):
+    """Seconds since the last event of a VM that is on its way; None when the token may not read the events."""
+    age = now - parse_time(view["created"])
+    if age < STARTING_S:
+        return age
+    newest = {"entity.id": view["linode_id"], "entity.type": "linode", "+order_by": "created", "+order": "desc"}
+    try:
+        events = api.get("account/events?page_size=25", newest)["data"]
+    except Failure as failure:
+        if failure.kind in ("scope", "auth"):
+            return None
+        raise
+    # A changed tag says nothing about the state.
+    times = [parse_time(event["created"]) for event in events if event["action"] != "linode_update"]
+    return now - max(times, default=now - age)
+
+
 def work(module, api, result):
     now = int(time.time())
     views = [session_view(instance, now) for instance in api.list("linode/instances", {"tags": MARKER})]
@@ -83,6 +104,9 @@ def work(module, api, result):
         if module.params["must_exist"] and not found:
             raise not_found(wanted, [str(view["name"]) for view in views])
         views = found
+    for view in views:
+        if view["status"] in ON_ITS_WAY:
+            view["status_age"] = status_age(api, view, now)
     result["sessions"] = sorted(views, key=lambda view: (-(view["hourly"] or 0), view["label"]))
 
     result["hosts"] = [
