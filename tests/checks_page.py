@@ -7,6 +7,8 @@ from pathlib import Path
 from ansible_collections.linode_coder.gpu.plugins.module_utils.check_catalogue import CHECKS, Check
 from ansible_collections.linode_coder.gpu.plugins.module_utils.xid_catalogue import XIDS
 
+from tests.findings_table import NOWHERE, all_found, severities
+
 PAGE = Path(__file__).parents[1] / "collections/ansible_collections/linode_coder/gpu/docs/checks.md"
 
 _HEAD = """\
@@ -44,6 +46,14 @@ A finding may ask for less than its check: the cause decides.
 
 """
 
+_FAULTS_HEAD = """
+## In the sandbox
+
+What makes each of them in the sandbox: faults of `linode-coder sandbox fault add KIND --host LABEL`, several where one is
+seen from several sides. The slow tests do all of it and read it with `linode-coder check`.
+
+"""
+
 _XID_HEAD = """
 ## Xids
 
@@ -66,23 +76,36 @@ def _confirm(check: Check) -> str:
     return f"{probes} times" + (f" over {seconds} s" if seconds else "")
 
 
+def _ways(check: Check, severity: str, made: dict[tuple[str, str], list[str]]) -> str:
+    """A few of what makes it, or why nothing does."""
+    if severity not in severities(check):
+        return ""
+    return ", ".join(made.get((check.id, severity), [])[:3]) or NOWHERE[check.id, severity]
+
+
 def render() -> str:
-    rows = ["| check | looks at | pass | warn | fail | seen | rungs |", "|---|---|---|---|---|---|---|"]
+    rows = ["| check | looks at | pass | warn | fail | unknown | seen | rungs |", "|---|---|---|---|---|---|---|---|"]
     for check in CHECKS.values():
         cells = (
             check.what + ": " + check.how,
             check.passes,
             check.warns,
             check.fails,
+            check.unknowns,
             _confirm(check),
             _rungs(check.ladder),
         )
         rows.append(f"| `{check.id}` | " + " | ".join(map(_cell, cells)) + " |")
+    made = all_found()
+    faults = ["| check | warn | fail | unknown |", "|---|---|---|---|"]
+    for check in CHECKS.values():
+        cells = tuple(_ways(check, severity, made) for severity in ("warn", "fail", "unknown"))
+        faults.append(f"| `{check.id}` | " + " | ".join(map(_cell, cells)) + " |")
     xids = ["| Xid | name | weight | rungs | note |", "|---|---|---|---|---|"]
     for entry in XIDS.values():
         cells = (entry.name, entry.severity, _rungs(entry.ladder), entry.note)
         xids.append(f"| {entry.code} | " + " | ".join(map(_cell, cells)) + " |")
-    return _HEAD + "\n".join(rows) + "\n" + _XID_HEAD + "\n".join(xids) + "\n"
+    return _HEAD + "\n".join(rows) + "\n" + _FAULTS_HEAD + "\n".join(faults) + "\n" + _XID_HEAD + "\n".join(xids) + "\n"
 
 
 if __name__ == "__main__":

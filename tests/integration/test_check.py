@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Every finding of the catalogue, produced by a fault in the sandbox and read by the real check over SSH."""
+"""The check over SSH, from the playbook and the command line: cards that break, bundles, a VM that is away.
+
+tests/slow/test_findings.py makes every finding of the catalogue.
+"""
 
 from __future__ import annotations
 
@@ -15,97 +18,17 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.linode_coder.gpu.plugins.module_utils.check_catalogue import CHECKS
 
 from tests import product
+from tests.findings_table import BATCHES
 from tests.sandbox_fixture import RunningSandbox, start_sandbox
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 PLAN = "g2-gpu-rtx4000a4-m"
 
-# Faults that one look can tell apart, and what it has to say: check, severity, subject, first rung.
-# "gpu:N" is the Nth card of the plan.
-BATCHES: dict[str, tuple[list[dict[str, Any]], list[tuple[str, str, str, str | None]]]] = {
-    "broken cards": (
-        [
-            {"kind": "gpu_lost", "gpu": "0"},
-            {"kind": "gpu_requires_reset", "gpu": "1"},
-            {"kind": "ecc_uncorrectable", "gpu": "2"},
-            {"kind": "row_remap_failure", "gpu": "3"},
-            {"kind": "disk_full"},
-            {"kind": "oom_kill"},
-            {"kind": "clock_skew"},
-        ],
-        [
-            ("gpu.lost", "fail", "gpu:0", "reboot"),
-            ("gpu.xid", "fail", "gpu:0", "reboot"),
-            ("gpu.remap", "unknown", "gpu:0", None),
-            ("gpu.recovery", "fail", "gpu:1", "reset_gpu"),
-            ("gpu.ecc.unc", "fail", "gpu:2", "reboot"),
-            ("gpu.remap", "fail", "gpu:3", "recreate_vm"),
-            ("gpu.remap", "pass", "gpu:1", None),
-            ("vm.disk", "fail", "vm", "alert"),
-            ("vm.mem", "fail", "vm", "change_parameters"),
-            ("vm.clock", "fail", "vm", "alert"),
-        ],
-    ),
-    "worn cards": (
-        [
-            {"kind": "row_remap_pending", "gpu": "0"},
-            {"kind": "thermal", "gpu": "1"},
-            {"kind": "throttle", "gpu": "2"},
-            {"kind": "pages_retired", "gpu": "3"},
-            {"kind": "persistence_off"},
-            {"kind": "gpu_foreign"},
-            {"kind": "xid", "gpu": "1", "code": "94"},
-            {"kind": "xid", "gpu": "2", "code": "13"},
-            {"kind": "xid", "gpu": "3", "code": "64"},
-        ],
-        [
-            ("gpu.remap", "warn", "gpu:0", "reboot_when_idle"),
-            ("gpu.temp", "warn", "gpu:1", None),
-            ("gpu.throttle", "warn", "gpu:2", None),
-            ("gpu.retired", "fail", "gpu:3", "recreate_vm"),
-            ("gpu.persist", "fail", "gpu:0", "restart_services"),
-            ("gpu.foreign", "warn", "vm", None),
-            ("gpu.ecc.unc", "warn", "gpu:1", "restart_container"),
-            ("gpu.xid", "warn", "gpu:2", "restart_container"),
-            ("gpu.xid", "fail", "gpu:3", "recreate_vm"),
-            ("gpu.remap", "fail", "gpu:3", "recreate_vm"),
-        ],
-    ),
-    "wrong cards": (
-        [
-            {"kind": "wrong_card", "gpu": "0"},
-            {"kind": "sram_threshold", "gpu": "1"},
-            {"kind": "pcie_degraded", "gpu": "2"},
-            {"kind": "fewer_gpus", "gpu": "3"},
-            {"kind": "container_gpu_lost"},
-        ],
-        [
-            ("gpu.model", "fail", "gpu:0", "alert"),
-            ("gpu.ecc.sram", "fail", "gpu:1", "recreate_vm"),
-            ("gpu.pcie", "fail", "gpu:2", "alert"),
-            ("gpu.count", "fail", "vm", "power_cycle"),
-            ("ctr.gpu", "fail", "container", "recreate_container"),
-        ],
-    ),
-    "no driver": (
-        [{"kind": "driver_not_loaded"}],
-        [("drv.module", "fail", "vm", "reload_driver"), ("gpu.lost", "unknown", "vm", None)],
-    ),
-    "mismatch": ([{"kind": "version_mismatch"}], [("drv.mismatch", "fail", "vm", "reboot")]),
-    "no devices": (
-        [{"kind": "no_devices"}],
-        [("gpu.count", "fail", "vm", "reboot"), ("drv.module", "pass", "vm", None)],
-    ),
-    "hang": ([{"kind": "hang", "delay": 60}], [("gpu.hang", "warn", "vm", None), ("gpu.lost", "unknown", "vm", None)]),
-    "no Docker": (
-        [{"kind": "docker_down"}],
-        [("ctr.engine", "fail", "vm", "restart_services"), ("ctr.state", "unknown", "container", None)],
-    ),
-}
+# A few of the batches that the slow tests walk through one after another with the command line.
+LOOKS = ("broken cards", "worn cards", "hang")
 
 
 @pytest.fixture(scope="module")
@@ -147,8 +70,8 @@ def seen(sandbox: RunningSandbox, label: str, tmp_path_factory: pytest.TempPathF
     book = yaml.safe_load((ROOT / "playbooks/check.yml").read_text())
     look = book[1]
     looks = []
-    for number, (faults, _expected) in enumerate(BATCHES.values()):
-        looks += _arm(label, faults)
+    for number, batch in enumerate(LOOKS):
+        looks += _arm(label, [fault for fault, _found in BATCHES[batch]])
         looks.append(
             {
                 "name": f"Look {number}",
@@ -168,7 +91,7 @@ def seen(sandbox: RunningSandbox, label: str, tmp_path_factory: pytest.TempPathF
             "ansible.builtin.copy": {
                 "dest": str(out),
                 "mode": "0600",
-                "content": "{{ [" + ", ".join(f"look_{number}" for number in range(len(BATCHES))) + "] | to_json }}",
+                "content": "{{ [" + ", ".join(f"look_{number}" for number in range(len(LOOKS))) + "] | to_json }}",
             },
             "delegate_to": "localhost",
             "vars": {"ansible_python_interpreter": sys.executable},
@@ -190,10 +113,10 @@ def seen(sandbox: RunningSandbox, label: str, tmp_path_factory: pytest.TempPathF
         stdin=subprocess.DEVNULL,
     )
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
-    return dict(zip(BATCHES, json.loads(out.read_text()), strict=True))
+    return dict(zip(LOOKS, json.loads(out.read_text()), strict=True))
 
 
-@pytest.mark.parametrize("batch", BATCHES)
+@pytest.mark.parametrize("batch", LOOKS)
 def test_every_fault_is_found(seen: dict[str, Any], batch: str) -> None:
     result = seen[batch]
     uuids = [gpu["uuid"] for gpu in seen["broken cards"]["facts"]["gpus"]]
@@ -201,18 +124,16 @@ def test_every_fault_is_found(seen: dict[str, Any], batch: str) -> None:
         (entry["id"], entry["severity"], entry["subject"], (entry["ladder"] or [None])[0])
         for entry in result["findings"]
     ]
-    for name, severity, subject, rung in BATCHES[batch][1]:
+    wanted = [row for _fault, more in BATCHES[batch] for row in more]
+    for name, severity, subject, rung in wanted:
         if subject.startswith("gpu:"):
             subject = f"gpu:{uuids[int(subject[4:])]}"
         assert (name, severity, subject, rung) in found, [entry for entry in found if entry[0] == name]
     assert result["changed"] is False
     assert all(entry["remedy"] for entry in result["findings"] if entry["severity"] in ("warn", "fail"))
     # Nothing else fails: a fault is not found where it is not.
-    expected = {name for name, _severity, _subject, _rung in BATCHES[batch][1]}
-    assert {entry["id"] for entry in result["findings"] if entry["severity"] == "fail"} <= expected | {
-        "gpu.xid",
-        "gpu.temp",
-    }
+    expected = {name for name, _severity, _subject, _rung in wanted}
+    assert {entry["id"] for entry in result["findings"] if entry["severity"] == "fail"} <= expected
 
 
 def test_the_engine_is_looked_at_end_to_end(seen: dict[str, Any]) -> None:
@@ -229,7 +150,7 @@ def test_the_engine_is_looked_at_end_to_end(seen: dict[str, Any]) -> None:
     ):
         assert by_id[name]["severity"] == "pass", by_id[name]
     use = [result["activity"] for result in seen.values() if result["activity"]["readable"]]
-    assert len(use) >= len(BATCHES) - 1
+    assert len(use) >= len(LOOKS)
     assert len({(entry["prompt_tokens"], entry["generation_tokens"], entry["requests"]) for entry in use}) == 1, (
         "looking is no use"
     )
@@ -289,19 +210,3 @@ def test_engine_faults_are_found(sandbox: RunningSandbox, label: str, seen: dict
     assert (by_id["vllm.health"]["severity"], by_id["vllm.gen"]["severity"]) == ("pass", "fail"), by_id["vllm.gen"]
     assert by_id["vllm.gen"]["ladder"][0] == "restart_container"
     sandbox.fault(host=label, kind="clear")
-
-
-def test_the_catalogue_is_covered() -> None:
-    here = {
-        name
-        for _faults, expected in BATCHES.values()
-        for name, severity, _subject, _rung in expected
-        if severity in ("warn", "fail")
-    }
-    elsewhere = {
-        # by the tests above
-        *("vm.ssh", "vllm.gen"),
-        # need two looks or an earlier boot, by tests/unit/health
-        *("vm.status", "vm.boot", "vllm.stuck", "vllm.model", "ctr.state", "ctr.oom", "ctr.cuda", "vllm.health"),
-    }
-    assert here | elsewhere == set(CHECKS)

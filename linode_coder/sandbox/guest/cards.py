@@ -18,16 +18,26 @@ def _hit(fault: dict[str, object], index: int) -> bool:
     return int(str(fault.get("gpu") or 0)) == index
 
 
+def added(cards: list[dict[str, object]]) -> list[dict[str, object]]:
+    """The card that the plan does not have, if somebody put one in."""
+    if not cards or not every("gpu_added"):
+        return []
+    last = cards[-1]
+    index = int(str(last["index"])) + 1
+    spare = str(last["uuid"])[:-12] + f"{int(str(last['uuid'])[-12:], 16) ^ 1:012x}"
+    return [{**last, "index": index, "uuid": spare, "bus_id": f"00000000:00:{2 + index:02X}.0"}]
+
+
 def load() -> dict[str, object]:
     """gpus.json with the readings that faults change; `broken` names what a whole card is instead."""
     hardware = json.loads(HARDWARE.read_text())
-    cards = hardware["gpus"]
+    cards = [*hardware["gpus"], *added(hardware["gpus"])]
     for fault in every("fewer_gpus"):
         cards = [card for card in cards if not _hit(fault, card["index"])]
     for card in cards:
         card.update(used_mib=0, utilization=0, temperature=36, persistence=not every("persistence_off"))
         card.update(recovery="None", active=["gpu_idle"], ecc=0, ecc_sram=False, remap="none", retired=0, broken=None)
-        card.update(pcie_width=16, pstate="P8", processes=[])
+        card.update(pcie_width=16, pcie_gen=None, pstate="P8", processes=[])
         for kind in EFFECTS:
             for fault in every(kind):
                 if _hit(fault, card["index"]):
@@ -59,6 +69,10 @@ def _narrow(card: dict[str, object], fault: dict[str, object]) -> None:
     card.update(pcie_width=int(str(fault.get("code") or 4)), pstate="P0", utilization=99)
 
 
+def _slower(card: dict[str, object], fault: dict[str, object]) -> None:
+    card.update(pcie_gen=str(fault.get("code") or 2), pstate="P0", utilization=99)
+
+
 def _stranger(card: dict[str, object], fault: dict[str, object]) -> None:
     card["processes"] = [{"pid": 4242, "name": str(fault.get("text") or "/usr/bin/miner"), "used_mib": 512}]
     card["used_mib"] = 512
@@ -76,5 +90,7 @@ EFFECTS = {
     "thermal": _hot,
     "throttle": _slow,
     "pcie_degraded": _narrow,
+    "pcie_slow": _slower,
+    "gpu_busy": lambda card, _fault: card.update(pstate="P0", utilization=99),
     "gpu_foreign": _stranger,
 }

@@ -299,7 +299,8 @@ def supervise(name: str) -> int:
         # The daemon's own pauses: doubled each time, forgotten after ten seconds of running.
         pause = 0.1 if time.monotonic() - began > 10 else min(pause * 2, 60)
         container.update(status="restarting")
-        time.sleep(pause)
+        late = active("restart_late")
+        time.sleep(pause if late is None else float(str(late.get("delay") or 5)))
         data = container.load()
         if data is not None and not data["stopped"]:
             container.update(restarts=int(str(data["restarts"])) + 1)

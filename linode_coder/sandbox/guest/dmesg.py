@@ -7,10 +7,15 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
+from faults import refuses
 from kernel_buffer import boot_time, lines
 
 
 def main(arguments: list[str]) -> int:
+    refusal = refuses("dmesg")
+    if refusal is not None:
+        print(refusal, file=sys.stderr)
+        return 1
     start = boot_time()
     for when, text in lines():
         for part in text.splitlines():

@@ -8,12 +8,13 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 import images
 from containers import STATE, Container, boot, environment_of, supervise
-from faults import active
+from faults import active, refuses
 
 VERSION = "28.2.2"
 
@@ -249,6 +250,12 @@ def main(arguments: list[str]) -> int:
     if arguments == ["boot"]:
         boot()
         return 0
+    refusal = refuses("docker")
+    if refusal is not None:
+        return fail(refusal)
+    slow = active("docker_slow")
+    if slow is not None:
+        time.sleep(float(str(slow.get("delay") or 5)))
     if active("docker_down"):
         return fail("Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?")
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)

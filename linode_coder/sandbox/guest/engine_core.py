@@ -68,6 +68,7 @@ class Core:
         self.rate = float(os.environ.get("SANDBOX_ENGINE_TOKENS_PER_SECOND", "200"))
         self.stop_at: float | None = None
         self.said = (0, 0)
+        self.complained: set[str] = set()
 
     # -- the start
 
@@ -343,6 +344,11 @@ class Core:
         if crash is not None:
             text = "torch.AcceleratorError: CUDA error: an illegal memory access was encountered"
             self.die(str(crash.get("text") or text))
+        for fault in faults.every("engine_complains"):
+            if str(fault.get("id")) not in self.complained:
+                self.complained.add(str(fault.get("id")))
+                text = "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 1.16 GiB."
+                log("ERROR", "core.py:1498", str(fault.get("text") or text))
         if self.running and faults.strike("cuda_oom") is not None:  # memory runs out under load
             total = float(str(cards()[0]["memory_mib"])) / 1024
             self.die(fill(FAILURES["oom_load"].text, {"total": total, "used": total - 0.05}))

@@ -166,8 +166,17 @@ class Handler(BaseHTTPRequestHandler):
         elif path == "/metrics":
             self.send(200, state.client.metrics.text(), "text/plain; version=1.0.0; charset=utf-8")
         else:
-            cards = [answers.model_card(name, state.options.model, state.context) for name in state.names]
+            names, root = self.served()
+            cards = [answers.model_card(name, root, state.context) for name in names]
             self.send(200, {"object": "list", "data": cards})
+
+    def served(self) -> tuple[list[str], str]:
+        """The names that the model is asked for by, and its own."""
+        other = faults.active("engine_other_model")
+        if other is None:
+            return self.state.names, self.state.options.model
+        name = str(other.get("text") or "somebody/another-model")
+        return [name], name
 
     def post(self, raw: bytes) -> None:
         path = self.path.partition("?")[0]
@@ -176,9 +185,9 @@ class Handler(BaseHTTPRequestHandler):
             return
         body = parsed(raw, path)
         name = body.get("model")
-        if name and name not in self.state.names:
-            aliases = ", ".join(self.state.names)
-            text = f"The model `{name}` does not exist. Valid aliases: {aliases}."
+        names, _root = self.served()
+        if name and name not in names:
+            text = f"The model `{name}` does not exist. Valid aliases: {', '.join(names)}."
             raise Refusal(text, "model", status=404, kind="NotFoundError")
         if path == "/invocations":
             path = "/v1/chat/completions" if "messages" in body else "/v1/completions"

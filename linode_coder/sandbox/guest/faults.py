@@ -54,6 +54,12 @@ def every(kind: str) -> list[dict[str, object]]:
     return [fault for fault in _present() if fault["kind"] == kind]
 
 
+def refuses(program: str) -> str | None:
+    """What a program says that was asked to fail; None when it works."""
+    broken = any(program in str(fault.get("text") or "").split(",") for fault in every("program_fails"))
+    return f"{program}: Input/output error" if broken else None
+
+
 def due(kind: str) -> dict[str, object] | None:
     """The first fault of this kind that has not struck as often as its `count` says."""
     struck = dict(_read(STRUCK))

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-from cards import HARDWARE
-from faults import every, mend
+from cards import HARDWARE, added
+from faults import every, mend, refuses
 
 # An image of Ubuntu with Docker on the smallest GPU plan's disk.
 DISK_KIB, USED_KIB = 500 * 1024 * 1024, 28 * 1024 * 1024
@@ -19,7 +19,7 @@ def lspci(arguments: list[str]) -> int:
     """The cards on the bus: a lost one is still there, a missing one is not."""
     cards = json.loads(HARDWARE.read_text())["gpus"] if HARDWARE.exists() else []
     gone = {int(str(fault.get("gpu") or 0)) for fault in every("fewer_gpus")}
-    for card in cards:
+    for card in [*cards, *added(cards)]:
         if card["index"] in gone:
             continue
         place = card["bus_id"].partition(":")[2].lower()
@@ -77,5 +77,14 @@ def lsmod(_arguments: list[str]) -> int:
 
 TOOLS = {"lspci": lspci, "df": df, "timedatectl": timedatectl, "modprobe": modprobe, "lsmod": lsmod}
 
+
+def main(tool: str, arguments: list[str]) -> int:
+    refusal = refuses(tool)
+    if refusal is not None:
+        print(refusal, file=sys.stderr)
+        return 1
+    return TOOLS[tool](arguments)
+
+
 if __name__ == "__main__":
-    sys.exit(TOOLS[sys.argv[1]](sys.argv[2:]))
+    sys.exit(main(sys.argv[1], sys.argv[2:]))

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
+from faults import refuses
 from kernel_buffer import BOOT_ID, boot_time, lines
 
 _VALUED = (
@@ -43,6 +44,10 @@ def options(arguments: list[str]) -> dict[str, str]:
 
 
 def main(arguments: list[str]) -> int:
+    refusal = refuses("journalctl")
+    if refusal is not None:
+        print(refusal, file=sys.stderr)
+        return 1
     asked = options(arguments)
     kernel = "-k" in asked or "--dmesg" in asked
     boot = BOOT_ID.read_text().strip().replace("-", "")

@@ -10,7 +10,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 from cards import load
 from device_access import refusal
-from faults import every, mend
+from faults import every, mend, refuses
 from nvidia_smi_xml import document
 
 # name -> the card's key and its unit
@@ -161,7 +161,8 @@ def main(arguments: list[str]) -> int:
     hang = every("hang")
     if hang:
         time.sleep(float(str(hang[0].get("seconds") or hang[0].get("delay") or 3600)))
-    cannot = refusal()
+    broken = refuses("nvidia-smi")
+    cannot = (broken, 1) if broken is not None else refusal()
     if cannot is None and os.environ.get("SANDBOX_CONTAINER") and every("container_gpu_lost"):
         cannot = "Failed to initialize NVML: Unknown Error", 255
     if cannot is not None:

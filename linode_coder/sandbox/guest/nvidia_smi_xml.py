@@ -170,8 +170,8 @@ def _card(card: Tree, driver: str) -> Tree:
             "pci_gpu_link_info": {
                 "pcie_gen": {
                     "max_link_gen": generation,
-                    "current_link_gen": generation if card["pstate"] == "P0" else "1",
-                    "device_current_link_gen": generation if card["pstate"] == "P0" else "1",
+                    "current_link_gen": (card["pcie_gen"] or generation) if card["pstate"] == "P0" else "1",
+                    "device_current_link_gen": (card["pcie_gen"] or generation) if card["pstate"] == "P0" else "1",
                     "max_device_link_gen": generation,
                     "max_host_link_gen": "N/A",
                 },

@@ -202,4 +202,69 @@ def v13_with_new_names() -> str:
     return v13_blackwell().replace("driver_version>", "kmd_version>").replace("580.95.05", "610.57.04")
 
 
-ALL = {"v9": v9(), "v11": v11_turing(), "v12": v12_ampere(), "v13": v13_blackwell(2), "v13-610": v13_with_new_names()}
+def v10() -> str:
+    """A card without ECC; the counters that it would have are there all the same."""
+    none = {"device_memory": "N/A", "total": "N/A"}
+    card = {
+        **_common(_BUS, "GeForce RTX 2080 Ti", _UUID),
+        "clocks_throttle_reasons": _reasons("clocks_throttle_reason"),
+        "ecc_mode": {"current_ecc": "N/A", "pending_ecc": "N/A"},
+        "ecc_errors": {era: {"single_bit": none, "double_bit": none} for era in ("volatile", "aggregate")},
+        "retired_pages": {
+            "multiple_single_bit_retirement": {"retired_count": "N/A"},
+            "double_bit_retirement": {"retired_count": "N/A"},
+            "pending_retirement": "N/A",
+        },
+        "temperature": {"gpu_temp": "24 C", "gpu_temp_max_threshold": "94 C", "gpu_temp_slow_threshold": "91 C"},
+        "power_readings": {"power_state": "P8", "power_draw": "2.12 W", "power_limit": "250.00 W"},
+    }
+    return document("v10", "418.43", [(_BUS, {**card, "performance_state": "P8"})], cuda_version="10.1")
+
+
+def without_type() -> str:
+    """Some drivers name no schema."""
+    return v10().replace('<!DOCTYPE nvidia_smi_log SYSTEM "nvsmi_device_v10.dtd">\n', "")
+
+
+def v12_before_renames() -> str:
+    """Driver 525: the schema of the renamed elements with their old names."""
+    text = v12_ampere().replace("535.54.03", "525.147.05").replace("clocks_event_reason", "clocks_throttle_reason")
+    text = text.replace("gpu_power_readings", "power_readings").replace("current_power_limit", "enforced_power_limit")
+    start, end = text.index("<gpu_reset_status>"), text.index("</gpu_reset_status>") + len("</gpu_reset_status>")
+    return text[:start].rstrip() + text[end:]
+
+
+def v12_with_recovery() -> str:
+    """Driver 570: the recovery action is there, and what said it before is deprecated but not gone."""
+    old = "<sram_uncorrectable>0</sram_uncorrectable>"
+    split = "<sram_uncorrectable_parity>0</sram_uncorrectable_parity><sram_uncorrectable_secded>1</sram_uncorrectable_secded>"
+    text = (
+        v12_ampere().replace("535.54.03", "570.148.08").replace(old, split, 1).replace(old, split.replace(">1<", ">0<"))
+    )
+    text = text.replace("reset_required>Yes<", "reset_required>Requested functionality has been deprecated<")
+    text = text.replace("</aggregate>", "<sram_threshold_exceeded>Yes</sram_threshold_exceeded></aggregate>")
+    draws = "<average_power_draw>N/A</average_power_draw><instant_power_draw>49.68 W</instant_power_draw>"
+    text = text.replace("<power_draw>67.03 W</power_draw>", draws)
+    return text.replace("<gpu_reset_status>", "<gpu_recovery_action>Reset</gpu_recovery_action><gpu_reset_status>")
+
+
+def v13_with_inactive_rows() -> str:
+    """Driver 595 on a card whose thresholds are temperatures."""
+    text = v13_blackwell().replace("580.95.05", "595.91.07").replace("gpu_temp_tlimit>52 C", "gpu_temp_tlimit>N/A")
+    text = text.replace("gpu_temp_slow_tlimit_threshold", "gpu_temp_slow_threshold").replace(">-2 C<", ">93 C<")
+    more = "<remapped_row_corr_inactive>3</remapped_row_corr_inactive><remapped_row_corr>"
+    return text.replace("<remapped_row_corr>", more)
+
+
+ALL = {
+    "v9": v9(),
+    "v10": v10(),
+    "untyped": without_type(),
+    "v11": v11_turing(),
+    "v12-525": v12_before_renames(),
+    "v12": v12_ampere(),
+    "v12-570": v12_with_recovery(),
+    "v13": v13_blackwell(2),
+    "v13-595": v13_with_inactive_rows(),
+    "v13-610": v13_with_new_names(),
+}

@@ -346,11 +346,17 @@ def test_what_a_plan_should_have(plan: str, gpus: int | None, card: str | None) 
         ("booting", 30, "warn"),
         ("booting", 900, "fail"),
         ("offline", None, "fail"),
+        ("shutting_down", 30, "warn"),
+        ("deleting", 9000, "warn"),
+        ("billing_suspension", None, "fail"),
+        ("somersaulting", 9000, "unknown"),
         (None, None, "unknown"),
     ],
 )
 def test_the_providers_word(status: str | None, since: float | None, severity: str) -> None:
-    assert status_finding(status, since).severity == severity
+    found = status_finding(status, since)
+    assert found.severity == severity
+    assert "reboot" not in found.ladder or status in ("booting", "offline")
 
 
 def test_a_vm_that_does_not_answer_is_a_finding() -> None:
@@ -360,6 +366,10 @@ def test_a_vm_that_does_not_answer_is_a_finding() -> None:
         ("vm.status", "pass"),
         ("vm.ssh", "fail"),
     ]
+    # Something else answers in its place: no reboot of the VM would change that.
+    for words in ("REMOTE HOST IDENTIFICATION HAS CHANGED!", "x " * 300 + "Host key verification failed."):
+        other = session_report(view, {"unreachable": True, "msg": f"Failed to connect via ssh: {words}"})["findings"][1]
+        assert (other["severity"], other["cause"], other["ladder"]) == ("fail", "host_key", ["alert"])
     off = session_report({**view, "status": "offline"}, None)
     assert [(entry["id"], entry["severity"]) for entry in off["findings"]] == [("vm.status", "fail")]
     assert session_report(view, None)["severity"] == "unknown"

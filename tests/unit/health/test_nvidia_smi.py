@@ -73,6 +73,36 @@ GOLDEN: dict[str, dict[str, Any]] = {
         "memory_used_mib": 11,
         "fabric_state": None,
     },
+    "v10": {
+        "performance_state": "P8",
+        "ecc": None,
+        "ecc_uncorrected_volatile": None,
+        "retired_double_bit": None,
+        "power_draw": 2.12,
+        "power_limit": 250.0,
+        "temperature_slowdown": 91.0,
+    },
+    "untyped": {"temperature": 24.0, "mig": None},
+    "v12-525": {
+        "reset_required": None,
+        "recovery_action": None,
+        "power_draw": 67.03,
+        "power_limit": 500.0,
+        "remap_pending": True,
+    },
+    "v12-570": {
+        "recovery_action": "Reset",
+        "reset_required": None,
+        "ecc_uncorrected_volatile": 1,
+        "ecc_uncorrected_aggregate": 0,
+        "sram_threshold_exceeded": True,
+        "power_draw": 49.68,
+    },
+    "v13-595": {
+        "temperature_margin": None,
+        "temperature_slowdown": 93.0,
+        "remapped_correctable": 0,
+    },
     "v13-610": {"power_limit": 600.0, "bus_id": "0000:00:02"},
 }
 
@@ -98,7 +128,21 @@ def test_details_survive() -> None:
         "VLLM::EngineCore",
         "/usr/lib/xorg/Xorg",
     ]
-    assert read_nvidia_smi(ALL["v13-610"]).driver == "610.57.04"
+    assert {era: (read_nvidia_smi(text).schema, read_nvidia_smi(text).driver) for era, text in ALL.items()} == {
+        "v9": ("v9", "384.111"),
+        "v10": ("v10", "418.43"),
+        "untyped": (None, "418.43"),
+        "v11": ("v11", "515.105.01"),
+        "v12-525": ("v12", "525.147.05"),
+        "v12": ("v12", "535.54.03"),
+        "v12-570": ("v12", "570.148.08"),
+        "v13": ("v13", "580.95.05"),
+        "v13-595": ("v13", "595.91.07"),
+        "v13-610": ("v13", "610.57.04"),
+    }
+    # The names of the reasons changed with driver 535, what they say did not.
+    for era in ("v12-525", "v12"):
+        assert read_nvidia_smi(ALL[era]).gpus[0].throttle["hw_slowdown"] is False
 
 
 FAILURES = [
@@ -117,6 +161,9 @@ FAILURES = [
     ("", 15, "lost"),
     ("", 124, "timeout"),
     ("", 255, "unreadable"),
+    ("==============NVSMI LOG==============\n\nTimestamp : x\nGPU 00000000:01:00.0\n    ECC Errors : 3", 0, "not_xml"),
+    ("| NVIDIA-SMI 550.90.07              Driver Version: 550.90.07      CUDA Version: 12.4     |", 0, "not_xml"),
+    ("GPU 0: NVIDIA L4 (UUID: GPU-6ba7b810-9dad-11d1-80b4-00c04fd430c8)", 0, "not_xml"),
     ("<nvidia_smi_log><gpu", 0, "unreadable"),
     ("<nvidia_smi_log><gpu></nvidia_smi_log>", 0, "unreadable"),
 ]
@@ -127,6 +174,16 @@ def test_failures_have_names(text: str, code: int, state: str) -> None:
     reading = read_nvidia_smi(text, code)
     assert (reading.state, reading.gpus) == (state, ())
     assert reading.text
+
+
+def test_a_table_or_a_text_is_told_apart_from_a_failure() -> None:
+    text = "==============NVSMI LOG==============\n    Temperature\n        GPU Current Temp : 91 C\n    Lost : Unknown Error\n"
+    found = evaluate({"nvidia-smi.xml": text}).findings
+    cards = [entry for entry in found if entry.id.startswith(("drv.", "gpu."))]
+    assert {entry.severity for entry in cards if entry.id != "gpu.hang"} == {"unknown"}
+    assert all(
+        "nvidia-smi -q -x" in entry.summary for entry in cards if entry.id in ("drv.module", "gpu.lost", "gpu.count")
+    )
 
 
 def test_an_exit_code_discards_no_document() -> None:

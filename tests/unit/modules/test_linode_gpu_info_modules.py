@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
+from ansible_collections.linode_coder.gpu.plugins.module_utils.expectation import session_report
 from scripted_linode import Fault, ScriptedLinode
 
 ADA_S = "g2-gpu-rtx4000a1-s"
@@ -154,3 +156,55 @@ def test_a_session_that_must_exist_is_a_typed_failure(
     failure = run("linode_gpu_instance_info", session=asked, must_exist=True)["failure"]
     assert (failure["kind"], failure["field"]) == (kind, "session")
     assert remedy in failure["remedy"]
+
+
+def _ago(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(time.time() - seconds))
+
+
+@pytest.mark.parametrize(
+    ("created", "events", "age", "severity"),
+    [
+        (30, [], 30, "warn"),
+        (5000, [("linode_boot", 900), ("linode_update", 5)], 900, "fail"),
+        (5000, [("linode_boot", 900), ("linode_reboot", 60)], 60, "warn"),
+        (5000, [], 5000, "fail"),
+    ],
+)
+def test_how_long_a_vm_has_been_on_its_way(
+    api: ScriptedLinode,
+    run: Any,
+    tags: list[str],
+    created: int,
+    events: list[tuple[str, int]],
+    age: int,
+    severity: str,
+) -> None:
+    row = api.add("lc-demo-1", tags, status="booting", created=_ago(created))
+    entity = {"id": row["id"], "type": "linode"}
+    api.events = [
+        {"id": number, "action": action, "created": _ago(ago), "entity": entity, "status": "finished"}
+        for number, (action, ago) in enumerate(events)
+    ]
+    view = run("linode_gpu_instance_info")["sessions"][0]
+    assert view["status_age"] == pytest.approx(age, abs=30)
+    assert len(api.calls) == (1 if created < 600 else 2)
+    assert session_report(view, None)["findings"][0]["severity"] == severity
+
+
+def test_a_vm_on_its_way_is_not_late_when_nobody_can_say_how_long(
+    api: ScriptedLinode, run: Any, tags: list[str]
+) -> None:
+    api.add("lc-demo-1", tags, status="booting", created=_ago(5000))
+    api.faults.append(
+        Fault(
+            "GET",
+            "account/events",
+            401,
+            "Your OAuth token is not authorized to use this endpoint.",
+            headers={"X-OAuth-Scopes": "linodes:read_only", "X-Accepted-OAuth-Scopes": "events:read_only"},
+        )
+    )
+    view = run("linode_gpu_instance_info")["sessions"][0]
+    assert view["status_age"] is None
+    assert session_report(view, None)["findings"][0]["severity"] == "warn"

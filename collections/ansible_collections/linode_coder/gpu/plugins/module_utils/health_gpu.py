@@ -22,6 +22,7 @@ _THROTTLE_SHARE = 0.6
 _BAD_REASONS = ("hw_slowdown", "hw_thermal_slowdown", "hw_power_brake_slowdown")
 _DAY_S = 86400.0
 
+_NOT_XML = "This is a table or a text of nvidia-smi; only its XML is read: nvidia-smi -q -x."
 _MISMATCH = "The driver's libraries do not match the loaded module."
 _DRIVER_FAILURES = {
     "no_driver": ("The GPU driver is not loaded.", None),
@@ -122,9 +123,10 @@ def _driver(look: Look) -> list[Finding]:
             finding("drv.mismatch", "pass", "vm", "The driver's libraries match the module.", version),
             answered,
         ]
+    why = _NOT_XML if smi.state == "not_xml" else "nvidia-smi failed for another reason."
     return [
-        finding("drv.module", "unknown", "vm", "nvidia-smi failed for another reason.", smi.text, cause=smi.state),
-        finding("drv.mismatch", "unknown", "vm", "nvidia-smi failed for another reason."),
+        finding("drv.module", "unknown", "vm", why, smi.text, cause=smi.state),
+        finding("drv.mismatch", "unknown", "vm", why),
         answered,
     ]
 
@@ -141,7 +143,8 @@ def _count(look: Look) -> Finding | None:
     smi, expected = look.smi, number(look.expected.get("gpus"))
     on_bus = number(look.host.get("pci_gpus"))
     if smi is None or not smi.readable:
-        return finding("gpu.count", "unknown", "vm", "The GPUs were not counted.")
+        why = _NOT_XML if smi is not None and smi.state == "not_xml" else "The GPUs were not counted."
+        return finding("gpu.count", "unknown", "vm", why)
     # An excerpt may hold fewer cards than it says are attached.
     seen = max(len(smi.gpus), smi.attached or 0)
     if expected is None:
@@ -428,6 +431,9 @@ def best_links(look: Look) -> dict[str, dict[str, float]]:
 
 def _pcie(look: Look, gpu: Gpu) -> Finding:
     baseline = look.expected.get("pcie") or section(look.previous.get("pcie"), gpu.subject)
+    for name, value in (("performance_state", gpu.performance_state), ("utilization", gpu.utilization)):
+        if value is None:
+            return _unread(gpu, "gpu.pcie", name, "load, and so no state of its link")
     if not _under_load(gpu):
         return finding("gpu.pcie", "pass", gpu.subject, "The GPU idles, so its link may rest.")
     if gpu.pcie_width is None or gpu.pcie_gen is None:
@@ -537,8 +543,10 @@ def _without_card(look: Look) -> list[Finding]:
         reports.append(_recovery_by_words(f"gpu:{smi.bus_id}" if smi.bus_id else "vm", "Reset", smi.text))
     if not shown:
         why = "nvidia-smi was not run." if smi is None and not look.probe("nvidia_smi") else "nvidia-smi shows no card."
+        why = _NOT_XML if smi is not None and smi.state == "not_xml" else why
         said = {report.id for report in reports}
-        reports += [finding(name, "unknown", "vm", why) for name in _PER_GPU if name not in said]
+        names = (*_PER_GPU, *(("gpu.model",) if look.expected.get("card") else ()))
+        reports += [finding(name, "unknown", "vm", why) for name in names if name not in said]
     unique = {(report.id, report.subject): report for report in reversed(reports)}
     return [*reversed(unique.values())]
 

@@ -58,6 +58,8 @@ _FAILURES = (
     ("nvml_error", re.compile(r"Failed to initialize NVML|Unable to determine the device handle", re.IGNORECASE)),
     ("not_installed", re.compile(r"nvidia-smi: (?:command )?not found|No such file or directory", re.IGNORECASE)),
 )
+# What it prints when it was not asked for XML: nothing failed, and nothing of it is read, since no two drivers agree on it.
+_NOT_XML = re.compile(r"^=+NVSMI LOG=+|^\| NVIDIA-SMI [0-9.]+|^GPU [0-9]+: .*\(UUID: ", re.MULTILINE)
 # What an exit code says where no text does. Text comes first: several codes are shared or undocumented.
 _CODES = {
     2: "bad_question",
@@ -500,6 +502,8 @@ def read_nvidia_smi(text: str, code: int | None = None) -> SmiReading:
         state, line = _failure(text, code)
         named = re.search(r"\b([0-9a-fA-F]{4,8}:[0-9a-fA-F]{2}:[0-9a-fA-F]{2}(?:\.[0-9a-fA-F])?)", line)
         cut_off = "a document that ends early" if opened >= 0 else "not the output of nvidia-smi -q -x"
+        if state is None and _NOT_XML.search(text):
+            state, line = "not_xml", "a table or a text of nvidia-smi, not the XML of nvidia-smi -q -x"
         return SmiReading(state or "unreadable", line or cut_off, bus_id=normalise_bus_id(named[1]) if named else None)
     document = text[opened : closed + len("</nvidia_smi_log>")]
     try:
