@@ -13,6 +13,7 @@ from typing import Any
 _SAMPLE = re.compile(
     r"(?P<name>[a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(?P<labels>.*)\})?[ \t]+(?P<value>\S+)(?:[ \t]+-?[0-9]+)?[ \t]*"
 )
+_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)"')
 _ESCAPES = {"\\n": "\n", '\\"': '"', "\\\\": "\\"}
 
@@ -32,16 +33,19 @@ class Sample:
 
 
 def parse(text: str) -> list[Sample]:
-    """Every sample of a page; lines that are none are left out."""
+    """Every sample of a page. One whose value is no number is NaN: left out, it would make the sum of the others wrong."""
     found = []
     for line in text.splitlines():
-        match = None if line.startswith("#") else _SAMPLE.fullmatch(line)
+        match = _SAMPLE.fullmatch(line)
         if match is None:
+            named = _NAME.match(line)
+            if named is not None:
+                found.append(Sample(named[0], {}, math.nan))
             continue
         try:
             value = float(match["value"])
         except ValueError:
-            continue
+            value = math.nan
         labels = {
             name: re.sub(r"\\.", lambda escape: _ESCAPES.get(escape[0], escape[0]), raw)
             for name, raw in _LABEL.findall(match["labels"] or "")
@@ -57,16 +61,18 @@ def total(samples: list[Sample], name: str) -> float | None:
 
 
 def highest(samples: list[Sample], name: str) -> float | None:
-    """The highest of several engines."""
-    values = [sample.value for sample in samples if sample.name == name and math.isfinite(sample.value)]
-    return max(values, default=None)
+    """The highest of several engines; None when one of them is no number."""
+    values = [sample.value for sample in samples if sample.name == name]
+    return max(values) if values and all(map(math.isfinite, values)) else None
 
 
 def quantile(samples: list[Sample], name: str, share: float) -> float | None:
     """An estimate from a histogram's buckets, linear inside one; None without observations."""
     buckets: dict[float, float] = {}
     for sample in samples:
-        if sample.name == f"{name}_bucket" and math.isfinite(sample.value):
+        if sample.name == f"{name}_bucket":
+            if not math.isfinite(sample.value):
+                return None
             try:
                 bound = float(sample.labels.get("le", ""))
             except ValueError:
@@ -91,8 +97,9 @@ def activity(text: str) -> dict[str, Any]:
     """Use of the engine: its counters since it started, its queue, and when it started."""
     samples = parse(text)
     found = {key: total(samples, name) for key, name in {**COUNTERS, **GAUGES}.items()}
-    # Only requests that ended have a sample of their own, so that one may be missing.
-    readable = all(found[key] is not None for key in found if key != "requests")
+    # Only requests that ended have a sample of their own, so that one may be missing; but not be unreadable.
+    none_ended = all(sample.name != COUNTERS["requests"] for sample in samples)
+    readable = all(found[key] is not None or (key == "requests" and none_ended) for key in found)
     numbers = {key: int(value or 0) if readable else None for key, value in found.items()}
     return {
         "readable": readable,
