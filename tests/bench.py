@@ -181,12 +181,21 @@ def inventory(sandbox: RunningSandbox, env: dict[str, str], empty: Path) -> None
     print(f"{'inventory, growth':34} {each:.2f} ms CPU for each further session", flush=True)
 
 
+def check(env: dict[str, str], coder: str, directory: Path) -> None:
+    """A look at one VM, against a playbook that does nothing on the same VM."""
+    nothing = directory / "nothing.yml"
+    nothing.write_text("- hosts: all\n  gather_facts: false\n  tasks:\n    - ansible.builtin.ping:\n")
+    looked = measure([coder, "check", "bench"], env)
+    compare("check", looked, "no-op playbook, same VM", measure(["ansible-playbook", str(nothing)], env), goal=2.0)
+
+
 def noop(env: dict[str, str], coder: str, empty: Path, playbook: Path) -> None:
     """An `up` that has nothing to do, against a playbook that does nothing."""
     subprocess.run([coder, "up", "bench", "--yes"], env=env, check=True, capture_output=True, timeout=600)
     bare = measure(["ansible-playbook", "-i", str(empty), str(playbook)], env)
     compare("no-op up", measure([coder, "up", "bench"], env), "bare no-op playbook", bare, goal=2.0)
     compare("no-op up, converging", measure([coder, "up", "bench", "--converge"], env, 1), "bare no-op playbook", bare)
+    check(env, coder, playbook.parent)
     subprocess.run([coder, "down", "bench", "--yes"], env=env, check=True, capture_output=True, timeout=600)
 
 

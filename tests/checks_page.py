@@ -38,7 +38,20 @@ looking at a session does not keep it alive.
 out on the VM, before anything is sent. `linode-coder check --bundle PATH` evaluates such an archive, or a directory with
 any of these files from anywhere, without host, token or network. `kernel.log` may come from `journalctl -k` (also
 `-o json`) or `dmesg`, `nvidia-smi.xml` may hold the error that nvidia-smi printed instead, `container.json` is what
-`docker inspect` prints. An archive with links or with paths that lead out of it is refused.
+`docker inspect` prints. nvidia-smi's table and the text of `nvidia-smi -q` are told apart, and not read.
+
+A bundle need not be complete. What it lacks is unknown, never failed: a bundle in which nothing is wrong ends with exit code
+0 when it is complete and with 11 when it is not, and names the missing files (`missing` with `--json`). An archive with
+links or with paths that lead out of it is refused (3); what is no archive, cut off, empty or larger than 32 MB a file is one
+sentence (2).
+
+## Looks that go on
+
+Some troubles show only to who has looked before: a reboot, a hang that comes again, requests without a token for minutes,
+a card that stays too hot or slowed down, a PCIe link worse than it was. Every look leaves a note on the VM
+(`/var/lib/linode-coder/last_look.json`), and the next one, from whichever machine, goes on from it: it counts as the same
+trouble when it comes within 15 minutes. So such a failure needs a watchdog, or somebody who checks more than once. A first
+look has nothing to compare with and is never worse for it.
 
 ## The catalogue
 

@@ -58,8 +58,10 @@ def _verdict(severity: str) -> str:
 def _bundle(path: Path, console: Console, everything: bool) -> int:
     from ansible_collections.linode_coder.gpu.plugins.module_utils.bundle import read_bundle
     from ansible_collections.linode_coder.gpu.plugins.module_utils.health import evaluate
+    from ansible_collections.linode_coder.gpu.plugins.module_utils.health_subject import FILES
 
     texts = read_bundle(path)
+    missing = [name for name in FILES if name not in texts]
     health = evaluate(texts)
     findings = [finding.as_dict() for finding in health.findings]
     if console.as_json:
@@ -68,6 +70,7 @@ def _bundle(path: Path, console: Console, everything: bool) -> int:
                 "command": "check",
                 "bundle": str(path),
                 "files": sorted(texts),
+                "missing": missing,
                 "severity": health.severity,
                 "findings": findings,
                 "activity": health.activity,
@@ -78,6 +81,8 @@ def _bundle(path: Path, console: Console, everything: bool) -> int:
         console.text(f"{path}: {', '.join(sorted(texts))}")
         show(console, findings, everything)
         console.text(_verdict(health.severity))
+        if missing:
+            console.text(f"Not in it, so not known: what {', '.join(missing)} would say.")
     return _EXITS[health.severity]
 
 

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import json
+import os
+import tarfile
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -12,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.linode_coder.gpu.plugins.module_utils.bundle import read_bundle
+from ansible_collections.linode_coder.gpu.plugins.module_utils.bundle import read_bundle, write_bundle
 from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import EXIT_CODES
 
 from tests import product
@@ -236,6 +238,49 @@ def test_a_bundle_that_lacks_something(session: Session, baseline: dict[str, Any
     session.assert_found(session.check("--bundle", str(part)), BUNDLES[how])
 
 
+def test_a_bundle_of_a_healthy_host_and_a_part_of_it(
+    session: Session, baseline: dict[str, Any], tmp_path: Path
+) -> None:
+    session.mend()
+    whole = session.check("--bundle", str(bundle_of(session, tmp_path)))
+    assert (whole["severity"], whole["missing"]) == ("pass", [])
+    part = tmp_path / "part"
+    part.mkdir()
+    (part / "container.json").write_text(read_bundle(tmp_path / "sick.tar.gz")["container.json"])
+    some = session.check("--bundle", str(part))
+    assert (some["severity"], some["files"]) == ("unknown", ["container.json"])
+    assert {"host.json", "nvidia-smi.xml"} <= set(some["missing"])
+    told = coder(session.sandbox, "check", "--bundle", str(part))
+    assert told.returncode == EXITS["unknown"] and "Not in it" in told.stdout
+
+
+WRONG = {
+    "there is none": (lambda _path: None, 2),
+    "an empty directory": (lambda path: path.mkdir(), 2),
+    "no archive": (lambda path: path.write_text("hello"), 2),
+    "cut off": (lambda path: (write_bundle(path, {"kernel.log": "NVRM " * 9000}), os.truncate(path, 60)), 2),
+    "a pipe": (os.mkfifo, 2),
+    "leads out": (lambda path: _archive(path, "../kernel.log"), 3),
+    "a giant": (lambda path: _archive(path, "kernel.log", 40_000_000_000), 2),
+}
+
+
+def _archive(path: Path, name: str, size: int = 0) -> None:
+    with tarfile.open(path, "w") as made:
+        member = tarfile.TarInfo(name)
+        member.size = size
+        made.addfile(member)
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_a_wrong_bundle_is_one_sentence(session: Session, tmp_path: Path, what: str) -> None:
+    make, code = WRONG[what]
+    path = tmp_path / "bundle"
+    make(path)
+    error = product.error_of(coder(session.sandbox, "check", "--bundle", str(path), "--json"), code)
+    assert error["field"] == "bundle" and "Traceback" not in error["message"]
+
+
 def bundle_of(session: Session, directory: Path) -> Path:
     path = directory / "sick.tar.gz"
     product.result_of(coder(session.sandbox, "collect", "sick", "-o", str(path), "--json"))
@@ -261,3 +306,19 @@ def test_what_the_provider_says(session: Session, baseline: dict[str, Any]) -> N
     session.until("SSH is there", 60, lambda: coder(session.sandbox, "ssh", "sick", "--", "true").returncode == 0)
     for _look in range(2):
         session.assert_found(session.check(), DEEDS["another boot"])
+
+
+def test_the_whole_account_is_looked_at_whatever_one_of_its_hosts_does(
+    session: Session, baseline: dict[str, Any]
+) -> None:
+    product.result_of(coder(session.sandbox, "up", "well", "--plan", "g2-gpu-rtx4000a1-s", "--yes", "--json"))
+    session.arm(kind="ssh_down")
+    document = session.check("--all")
+    session.arm(kind="clear")
+    by_name = {report["name"]: report for report in document["sessions"]}
+    assert (document["severity"], set(by_name)) == ("fail", {"sick", "well"})
+    assert [(entry["id"], entry["severity"]) for entry in by_name["sick"]["findings"]] == [
+        ("vm.status", "pass"),
+        ("vm.ssh", "fail"),
+    ]
+    assert (by_name["well"]["severity"], by_name["well"]["reached"]) == ("pass", True)

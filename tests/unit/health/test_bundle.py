@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import io
+import os
 import tarfile
 from pathlib import Path
 
@@ -110,3 +111,26 @@ def test_nothing_there_is_one_sentence(tmp_path: Path) -> None:
         with pytest.raises(Failure) as caught:
             read_bundle(path)
         assert (caught.value.exit_code, caught.value.field) == (2, "bundle")
+
+
+def test_what_is_too_large_is_one_sentence_and_not_read(tmp_path: Path) -> None:
+    directory = tmp_path / "dir"
+    directory.mkdir()
+    with (directory / "kernel.log").open("wb") as file:
+        file.truncate(40_000_000_000)
+    with tarfile.open(tmp_path / "x.tar.gz", "w:gz") as made:
+        member = tarfile.TarInfo("other.bin")
+        member.size = 40_000_000_000
+        made.addfile(member)
+    for path, name in ((directory, "kernel.log"), (tmp_path / "x.tar.gz", "other.bin")):
+        with pytest.raises(Failure) as caught:
+            read_bundle(path)
+        assert (caught.value.exit_code, caught.value.field) == (2, "bundle")
+        assert name in caught.value.message and "32 MB" in caught.value.message
+
+
+def test_what_is_no_file_is_not_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(Failure) as caught:
+        read_bundle(tmp_path / "pipe")
+    assert "neither" in caught.value.message

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from .failure import Failure
 from .health_subject import FILES
 
-# More of one file is not read, and more files are not looked at.
+# What a look collects is far smaller; more of one file, and more files, are no bundle.
 _FILE_LIMIT = 32_000_000
 _MEMBERS = 2000
 
@@ -33,13 +33,24 @@ def _unsafe(path: Path, member: str, why: str) -> Failure:
     )
 
 
+def _too_large(path: Path, name: str) -> Failure:
+    return Failure(
+        "usage",
+        f"{path} holds {name!r}, which is larger than {_FILE_LIMIT // 1_000_000} MB.",
+        remedy="Cut it down to its newest part, or collect it again: linode-coder collect.",
+        field="bundle",
+        value=str(path),
+    )
+
+
 def _from_directory(path: Path) -> dict[str, str]:
     texts = {}
     for name in FILES:
         file = path / name
         if file.is_file():
-            with file.open("rb") as opened:
-                texts[name] = opened.read(_FILE_LIMIT).decode("utf-8", "replace")
+            if file.stat().st_size > _FILE_LIMIT:
+                raise _too_large(path, name)
+            texts[name] = file.read_bytes().decode("utf-8", "replace")
     return texts
 
 
@@ -54,9 +65,12 @@ def _from_archive(path: Path) -> dict[str, str]:
                 raise _unsafe(path, member.name, "which lies outside of it")
             if not (member.isfile() or member.isdir()):
                 raise _unsafe(path, member.name, "which is a link or a device")
+            # What is not wanted has to be unpacked too, to get past it.
+            if member.size > _FILE_LIMIT:
+                raise _too_large(path, member.name)
             if member.isfile() and place.name in FILES and place.name not in texts:
                 opened = archive.extractfile(member)
-                texts[place.name] = opened.read(_FILE_LIMIT).decode("utf-8", "replace") if opened else ""
+                texts[place.name] = opened.read().decode("utf-8", "replace") if opened else ""
     return texts
 
 
@@ -65,6 +79,14 @@ def read_bundle(path: Path) -> dict[str, str]:
     if not path.exists():
         raise Failure(
             "usage", f"There is no {path}.", remedy="Name an archive or a directory.", field="bundle", value=str(path)
+        )
+    if not path.is_dir() and not path.is_file():
+        raise Failure(
+            "usage",
+            f"{path} is neither a file nor a directory.",
+            remedy="Name an archive or a directory.",
+            field="bundle",
+            value=str(path),
         )
     try:
         texts = _from_directory(path) if path.is_dir() else _from_archive(path)
