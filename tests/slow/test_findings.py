@@ -217,7 +217,9 @@ def test_every_fault_of_a_start_is_found(session: Session, baseline: dict[str, A
     elif start == "restarting":
         session.until("it waits", 120, lambda: session.container()["State"]["Restarting"])
     elif start == "hung":
-        session.until("it serves", 120, lambda: "startup complete" in session.on_vm("docker logs --tail 5 vllm-vllm-1"))
+        session.until(
+            "it serves", 120, lambda: "startup complete" in session.on_vm("docker logs --tail 40 vllm-vllm-1")
+        )
     document = session.check()
     session.mend()
     session.assert_found(document, wanted)

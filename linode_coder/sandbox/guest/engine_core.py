@@ -305,8 +305,9 @@ class Core:
         slow = faults.active("engine_slow") if self.running else None
         rate = self.rate if slow is None else 1 / max(0.001, float(str(slow.get("delay") or 5)))
         for identifier, request in list(self.running.items()):
-            # The prompt's own step brings one token.
-            request["credit"] += request.pop("first", None) or min(seconds, 1.0) * rate
+            # The prompt's own step brings one token, unless every token takes its time.
+            first = request.pop("first", 0.0)
+            request["credit"] += first if first and slow is None else min(seconds, 1.0) * rate
             new = int(min(request["credit"], request["left"]))
             if new:
                 request["credit"] -= new

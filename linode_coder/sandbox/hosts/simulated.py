@@ -340,7 +340,11 @@ class SimulatedHosts:
         if running.ssh is None:
             return
         kinds = {fault["kind"] for fault in host.faults}
-        running.ssh.foreign_key = "wrong_host_key" in kinds
+        foreign = "wrong_host_key" in kinds
+        if foreign and not running.ssh.foreign_key:
+            # Whoever has the other key knows nothing of the connections that there are.
+            await running.ssh.stop(drop=True)
+        running.ssh.foreign_key = foreign
         if "ssh_down" in kinds:
             await running.ssh.stop(drop=True)
         else:

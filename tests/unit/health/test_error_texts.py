@@ -61,7 +61,7 @@ def judged(texts: dict[str, str], expected: dict[str, object] | None = None) -> 
 
 def assert_nothing_new(sound: dict[str, str], broken: dict[str, str]) -> None:
     """Every rung that is asked for or taken is one that the sound texts asked for, for the same reason."""
-    before, _step = judged(sound)
+    before, done = judged(sound)
     asked = {(found.id, found.cause, rung) for found in before for rung in found.ladder}
     after, step = judged(broken)
     for found in after:
@@ -72,6 +72,9 @@ def assert_nothing_new(sound: dict[str, str], broken: dict[str, str]) -> None:
         rungs = {f"{rung}{idle}" for rung in (step.rung,) for idle in ("", "_when_idle")}
         rungs.add(step.rung.replace("_vm", "_when_idle"))
         assert {(name, cause or None, rung) for rung in rungs} & asked, step
+    elif isinstance(done, Stop):
+        # Nor does it call a person, or end healing.
+        assert step.reason in ("nothing", "blind", done.reason), step
 
 
 @given(st.data(), ERROR_TEXTS)

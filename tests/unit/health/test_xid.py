@@ -44,6 +44,7 @@ LINES: list[tuple[str, dict[str, Any]]] = [
         "NVRM: Xid (PCI:0000:0f:00): 154, pid=1, name=x, GPU recovery action changed from 0x0 (None) to 0x2 (Node Reboot Required)",
         {"code": 154, "recovery": ("None", "Node Reboot Required")},
     ),
+    ("NVRM: GPU 0000:18:00.0: GPU has fallen off the bus.", {"kind": "off_bus", "bus_id": "0000:18:00"}),
     ("NVRM: GPU at 0000:01:00.0 has fallen off the bus.", {"kind": "off_bus", "code": None, "bus_id": "0000:01:00"}),
     (
         "NVRM: The NVIDIA GPU 0000:b3:00.0\nNVRM: (PCI ID: 10de:2330) installed in this system has\nNVRM: fallen off the bus "

@@ -32,10 +32,10 @@ _DRIVER_FAILURES = {
 # Recovery actions of the driver, by its words in lower case.
 _RECOVERIES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "none": ("pass", "no recovery", ()),
-    "drain p2p": ("warn", "to drain peer-to-peer traffic", ("alert",)),
+    "drain p2p": ("warn", "an end of peer-to-peer traffic", ("alert",)),
     "reset": ("fail", "a reset", ("reset_gpu", "reboot", "recreate_vm")),
     "gpu reset required": ("fail", "a reset", ("reset_gpu", "reboot", "recreate_vm")),
-    "drain and reset": ("fail", "to drain and reset", ("reset_gpu", "reboot", "recreate_vm")),
+    "drain and reset": ("fail", "an end of all work and a reset", ("reset_gpu", "reboot", "recreate_vm")),
     "bus reset": ("fail", "a bus reset", ("reset_gpu", "reboot", "recreate_vm")),
     "reboot": ("fail", "a reboot", ("reboot", "recreate_vm")),
     "node reboot required": ("fail", "a reboot", ("reboot", "recreate_vm")),

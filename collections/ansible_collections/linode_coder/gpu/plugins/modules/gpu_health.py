@@ -172,6 +172,7 @@ import os
 import re
 import time
 from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPException
 from pathlib import Path
 from urllib.error import HTTPError
 
@@ -185,6 +186,7 @@ from ..module_utils.own_tokens import OwnTokens
 from ..module_utils.scrub import scrub
 
 KERNEL_LINES = "5000"
+ANSWER_LIMIT = 16_000_000
 
 
 def read_text(path):
@@ -200,6 +202,19 @@ def api_key(project_dir):
         if name == "VLLM_API_KEY":
             return value
     return None
+
+
+def whole(answer, deadline):
+    """The text of an answer; an OSError when it does not end in its time or in a size that anything of ours has."""
+    parts, size = [], 0
+    while part := answer.read1(65536):
+        parts.append(part)
+        size += len(part)
+        if time.monotonic() > deadline or size > ANSWER_LIMIT:
+            raise OSError("the answer does not end")
+    if answer.length:
+        raise OSError("the answer ends early")
+    return b"".join(parts).decode("utf-8", "replace")
 
 
 class Engine:
@@ -224,12 +239,13 @@ class Engine:
                 timeout=limit,
                 use_proxy=False,
             ) as answer:
-                text = answer.read().decode("utf-8", "replace")
+                text = whole(answer, began + limit)
             status, error = answer.status, None
         except HTTPError as refusal:
-            status, text, error = refusal.code, refusal.read().decode("utf-8", "replace"), None
-        except (OSError, ValueError) as failure:
-            status, text, error = None, "", str(getattr(failure, "reason", failure))
+            status, text, error = refusal.code, "", None
+        # Something that is no engine may have its port, and say anything.
+        except (OSError, ValueError, HTTPException) as failure:
+            status, text, error = None, "", str(getattr(failure, "reason", failure)) or type(failure).__name__
         return {"status": status, "text": text, "seconds": round(time.monotonic() - began, 2), "error": error}
 
 

@@ -83,6 +83,7 @@ import json
 import os
 import time
 from contextlib import contextmanager
+from http.client import HTTPException
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
@@ -103,7 +104,7 @@ def read_activity(port, state_dir):
         try:
             with open_url(f"http://127.0.0.1:{port}/metrics", timeout=10, use_proxy=False) as answer:
                 text = answer.read().decode(errors="replace")
-        except (OSError, ValueError):
+        except (OSError, ValueError, HTTPException):
             text = ""
         activity = vllm_metrics.activity(text)
         used = vllm_metrics.without(activity, **own.of(activity["process_start"]))

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What answers on the engine's port may be anything: it costs its time limit and is unknown or unhealthy, never a crash."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from ansible_collections.linode_coder.gpu.plugins.modules import gpu_health, session_activity
+
+
+@contextmanager
+def answering(says: bytes, pause: float = 0.0, times: int = 1) -> Iterator[int]:
+    """A port on which every connection is told ``says``, again and again."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            while True:
+                try:
+                    there, _address = server.accept()
+                except OSError:
+                    return
+                with there:
+                    try:
+                        there.recv(65536)
+                        for _time in range(times):
+                            there.sendall(says)
+                            time.sleep(pause)
+                    except OSError:
+                        continue
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield server.getsockname()[1]
+        server.shutdown(socket.SHUT_RDWR)
+    thread.join(10)
+
+
+SAYS = {
+    "nothing": b"",
+    "no HTTP": b"\x15\x03\x01 what?\n\n",
+    "half an answer": b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort",
+    "a bad length": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    "a long header": b"HTTP/1.1 200 OK\r\n" + b"X: " + b"y" * 70000 + b"\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("what", SAYS)
+def test_an_answer_that_is_none(what: str) -> None:
+    with answering(SAYS[what]) as port:
+        found = gpu_health.Engine(port, None).ask("/health", 5)
+        assert found["status"] is None and found["error"], found
+
+
+def test_an_answer_that_does_not_end_costs_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    head = b"HTTP/1.1 200 OK\r\n\r\n"
+    with answering(head + b"x", pause=0.05, times=400) as port:
+        found = gpu_health.Engine(port, None).ask("/health", 0.3)
+    assert (found["status"], found["error"]) == (None, "the answer does not end")
+    monkeypatch.setattr(gpu_health, "ANSWER_LIMIT", 1000)
+    with answering(head + b"x" * 5000) as port:
+        assert gpu_health.Engine(port, None).ask("/health", 5)["error"] == "the answer does not end"
+
+
+def test_a_watcher_takes_it_for_unreadable(monkeypatch: pytest.MonkeyPatch) -> None:
+    class NoTokens:
+        def __init__(self, _directory: str) -> None: ...
+        def __enter__(self) -> NoTokens:
+            return self
+
+        def __exit__(self, *_error: object) -> None: ...
+        def of(self, _start: float | None) -> dict[str, int]:
+            return {"prompt_tokens": 0, "generation_tokens": 0, "requests": 0}
+
+    monkeypatch.setattr(session_activity, "OwnTokens", NoTokens)
+    for says in SAYS.values():
+        with answering(says) as port:
+            found = session_activity.read_activity(port, "/nowhere")
+        assert (found["readable"], found["served"]) == (False, False)
