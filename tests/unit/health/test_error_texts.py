@@ -59,20 +59,21 @@ def judged(texts: dict[str, str], expected: dict[str, object] | None = None) -> 
     return findings, next_step(findings, Record(()), world, Policy(), AT)
 
 
-def assert_nothing_new(sound: dict[str, str], broken: dict[str, str]) -> None:
-    """Every rung that is asked for or taken is one that the sound texts asked for, for the same reason."""
+def assert_nothing_new(sound: dict[str, str], broken: dict[str, str], alerts: bool = False) -> None:
+    """Every rung that is asked for or taken is one that the sound texts asked for, for the same reason; but for an alert,
+    where a word that nobody knows may be one."""
     before, done = judged(sound)
     asked = {(found.id, found.cause, rung) for found in before for rung in found.ladder}
     after, step = judged(broken)
     for found in after:
-        new = {(found.id, found.cause, rung) for rung in found.ladder} - asked
+        new = {(found.id, found.cause, rung) for rung in found.ladder if rung != "alert" or not alerts} - asked
         assert not new, (new, found)
     if isinstance(step, Step):
         name, _subject, cause = step.fingerprint.split("|")
         rungs = {f"{rung}{idle}" for rung in (step.rung,) for idle in ("", "_when_idle")}
         rungs.add(step.rung.replace("_vm", "_when_idle"))
         assert {(name, cause or None, rung) for rung in rungs} & asked, step
-    elif isinstance(done, Stop):
+    elif isinstance(done, Stop) and not alerts:
         # Nor does it call a person, or end healing.
         assert step.reason in ("nothing", "blind", done.reason), step
 
@@ -104,7 +105,7 @@ def test_no_word_of_a_kernel_line_makes_a_rung(line: str, data: st.DataObject, e
     words = [match.span() for match in re.finditer(r"[^\s,:()\[\]]+", line)]
     start, end = data.draw(st.sampled_from(words))
     sound = healthy(kernel_log=line)
-    assert_nothing_new(sound, healthy(kernel_log=line[:start] + error + line[end:]))
+    assert_nothing_new(sound, healthy(kernel_log=line[:start] + error + line[end:]), alerts=True)
 
 
 LOGS = {path.name: path.read_text() for path in sorted((Path(__file__).parent / "vllm-logs").glob("*.log"))}

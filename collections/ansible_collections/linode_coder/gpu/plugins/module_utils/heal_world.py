@@ -76,6 +76,8 @@ def world_of(
 
 def outside_findings(provider: Mapping[str, Any], error: str, now: float) -> tuple[Finding, ...]:
     """What can be said of a VM that was not reached."""
-    changed = max((float(event["at"]) for event in provider.get("events") or ()), default=None)
+    # A changed tag says nothing about the state.
+    changes = [float(event["at"]) for event in provider.get("events") or () if event["action"] != "linode_update"]
+    changed = max(changes, default=None)
     since = None if changed is None else now - changed
     return (status_finding(provider.get("status"), since), ssh_finding(error, provider.get("status")))
