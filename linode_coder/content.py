@@ -22,8 +22,6 @@ def playbook(name: str) -> tuple[Path, dict[str, str]]:
         # As many VMs at the same time as in a checkout, whose ansible.cfg an installed collection does not have.
         "ANSIBLE_FORKS": os.environ.get("ANSIBLE_FORKS", "20"),
         "ANSIBLE_GATHERING": "explicit",
-        # All the sessions of an account at the same time.
-        "ANSIBLE_FORKS": os.environ.get("ANSIBLE_FORKS", "20"),
         "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "True",
         "ANSIBLE_LOCALHOST_WARNING": "False",
         "ANSIBLE_INVENTORY_UNPARSED_WARNING": "False",

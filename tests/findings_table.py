@@ -137,11 +137,11 @@ STARTS: dict[str, tuple[Fault, list[Found]]] = {
         [("ctr.state", "warn", "container", None), ("vllm.gen", "unknown", "engine", None)],
     ),
     "out of memory": (
-        {"kind": "engine_start_fails", "cause": "oom_load"},
+        {"kind": "engine_start_fails", "cause": "oom_capture"},
         [
             ("ctr.oom", "fail", "engine", "change_parameters"),
             ("ctr.state", "fail", "container", "change_parameters"),
-            ("vllm.health", "fail", "engine", "restart_container"),
+            ("vllm.health", "fail", "engine", "change_parameters"),
             ("vllm.stuck", "unknown", "engine", None),
             ("vllm.model", "unknown", "engine", None),
         ],

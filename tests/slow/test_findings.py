@@ -211,7 +211,7 @@ def test_every_fault_of_a_start_is_found(session: Session, baseline: dict[str, A
     session.arm(kind="clear")
     session.arm(**fault)
     if start == "restarting":
-        session.arm(kind="engine_start_fails", cause="oom_load")
+        session.arm(kind="engine_start_fails", cause="oom_capture")
     session.restart()
     if fault["kind"] == "engine_start_fails":
         session.until("it restarts", 120, lambda: session.container()["RestartCount"] > 2)

@@ -159,10 +159,12 @@ def test_one_trouble_at_a_time(texts: dict[str, str], name: str, severity: str, 
     assert bool(found.ladder) == (severity == "fail")
 
 
-def test_a_start_is_no_failure_until_its_time_is_over() -> None:
+@pytest.mark.parametrize("status", [None, 502, 504])
+def test_a_start_is_no_failure_until_its_time_is_over(status: int | None) -> None:
+    """Whether nothing listens, or only the proxy before the engine does."""
     starting = healthy(
         engine_log="non-default args: {}\nStarting to load model x\n",
-        host_json=host(engine={"health": {"status": None, "error": "refused"}}),
+        host_json=host(engine={"health": {"status": status, "error": None if status else "refused"}}),
     )
     found = only(evaluate(starting, EXPECTED), "vllm.health")
     assert (found.severity, found.cause) == ("warn", "starting")

@@ -268,6 +268,24 @@ def test_no_error_text_becomes_a_number_a_heal_or_a_delete(data: st.DataObject, 
             assert found.ladder == () or subjectless, found
 
 
+@pytest.mark.parametrize(
+    ("era", "part", "more"),
+    [
+        ("v13", "sram_uncorrectable_parity", "dram_uncorrectable"),
+        ("v13", "dram_uncorrectable", "sram_uncorrectable_secded"),
+        ("v12", "sram_uncorrectable", "dram_uncorrectable"),
+    ],
+)
+def test_a_count_of_errors_without_one_of_its_parts_is_not_known(era: str, part: str, more: str) -> None:
+    broken = ALL[era].replace(f"<{part}>0<", f"<{part}>Unknown Error<")
+    assert read_nvidia_smi(broken).gpus[0].ecc_uncorrected_volatile is None
+    found = {entry.id: entry.severity for entry in evaluate({"nvidia-smi.xml": broken}).findings}
+    assert found["gpu.ecc.unc"] == "unknown"
+    # Unless the others show some already.
+    some = broken.replace(f"<{more}>0<", f"<{more}>3<", 1)
+    assert read_nvidia_smi(some).gpus[0].ecc_uncorrected_volatile == 3
+
+
 @given(st.sampled_from(sorted(ALL)), st.data())
 @settings(max_examples=100, deadline=None)
 def test_an_element_that_turned_into_a_text_is_unknown(era: str, data: st.DataObject) -> None:

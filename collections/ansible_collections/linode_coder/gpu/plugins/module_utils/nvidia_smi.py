@@ -292,8 +292,12 @@ class _Leaves:
             failed = [text for text in texts if not _COUNT.fullmatch(text) and not _ABSENT.fullmatch(text)]
             if counts and (sum(counts) or not failed):
                 return sum(counts)
-            if texts and (reason == "not in this driver's output" or failed):
-                reason = (failed or texts)[0]
+            if failed:
+                # An older name for fewer of the parts would only hide that one of them was not read.
+                reason = failed[0]
+                break
+            if texts and reason == "not in this driver's output":
+                reason = texts[0]
         self.reasons[name] = reason
         return None
 
