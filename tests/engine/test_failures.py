@@ -21,7 +21,7 @@ import psutil
 import pytest
 from openai import OpenAI
 
-from tests.engine.conftest import BIN, PATIENCE, Coder, wait_for
+from tests.engine.conftest import BIN, Coder, wait_for
 
 # Its own context needs more cache than there is, and the session asks for less. A card that reads no fp8 cache leaves the
 # context as the only thing to give up.
@@ -47,16 +47,8 @@ class Session:
         (file,) = self.model.glob("snapshots/*/model.safetensors")
         return file.resolve()
 
-    def on_vm(self, *words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [str(BIN / "linode-coder"), "ssh", "real", "--", shlex.join(words)],
-            env=self.coder.sandbox.env,
-            cwd="/",
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            stdin=subprocess.DEVNULL,
-        )
+    def on_vm(self, *words: str) -> str:
+        return self.coder.on_vm("real", *words)
 
     def one(self, title: str) -> psutil.Process:
         """The engine's process of that title; an earlier one may take a moment to end."""
@@ -103,7 +95,7 @@ class Session:
 
         def said() -> bool:
             log = self.on_vm("docker", "compose", "--project-directory", PROJECT, "logs", "--tail", "400", "vllm")
-            return text in log.stdout.rpartition("non-default args")[2]
+            return text in log.rpartition("non-default args")[2]
 
         wait_for(said, f"the engine never said: {text}")
 
@@ -191,7 +183,7 @@ def test_damaged_weights_are_fetched_again(session: Session) -> None:
 
 def test_a_model_that_was_deleted_is_fetched_again(session: Session) -> None:
     session.kill_core()
-    session.on_vm("rm", "-r", f"/var/lib/linode-coder/models/hub/{session.model.name}").check_returncode()
+    session.on_vm("rm", "-r", f"/var/lib/linode-coder/models/hub/{session.model.name}")
     session.wait_until_it_says("LocalEntryNotFoundError")
     code, findings = session.check()
     assert code == 6
@@ -208,7 +200,7 @@ def test_a_context_that_does_not_fit_is_shortened_by_the_engines_own_figure(sess
     assert before in text
     file.write_text(text.replace(before, f"max-model-len: {TOO_LONG}\n"))
     compose = ("docker", "compose", "--project-directory", PROJECT)
-    session.on_vm(*compose, "up", "--detach", "--no-deps", "--force-recreate", "vllm").check_returncode()
+    session.on_vm(*compose, "up", "--detach", "--no-deps", "--force-recreate", "vllm")
     session.wait_until_it_says("estimated maximum model length")
     code, findings = session.check()
     assert code == 6
@@ -244,6 +236,7 @@ def test_a_port_that_another_program_holds_is_told_and_costs_no_restart(session:
         [str(BIN / "linode-coder"), "ssh", "real", "--", shlex.join(("python3", "-c", SQUATTER))],
         env=session.coder.sandbox.env,
         stdin=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     try:
         wait_for(lambda: session.coder.processes("import socket"), "nobody waits for the port")
