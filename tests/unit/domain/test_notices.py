@@ -79,6 +79,7 @@ def test_a_report_says_what_people_have_to_know() -> None:
         "marked": {"a": "a will be deleted."},
         "unmarked": {"b": "b stays."},
         "blocked": {"l": "l is locked."},
+        "restored": {"r": "r: its lease had been written over, and is put back."},
         "failures": {"account": {"kind": "auth", "message": "The token is refused.", "billing": ["x bills"]}},
         "deleted": [{"linode_id": 5, "label": "d", "sentence": "d is deleted: 1 hour, $0.52."}],
         "healing": {
@@ -95,6 +96,7 @@ def test_a_report_says_what_people_have_to_know() -> None:
     assert set(found) == {
         ("marked", "a"),
         ("blocked", "l"),
+        ("restored", "r"),
         ("failed", "account"),
         ("deleted", "d"),
         ("healed", "healed"),
