@@ -17,6 +17,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags impo
 from ansible_collections.linode_coder.gpu.plugins.modules import (
     linode_gpu_cleanup,
     linode_gpu_instance,
+    linode_gpu_session_tags,
     linode_gpu_watch,
 )
 
@@ -221,3 +222,28 @@ def test_an_old_vm_stays_until_its_replacement_is_seen_to_serve(sandbox: Running
     assert watch(api, ({"label": "lc-target-x2", "clock": serving},))
     assert (exists(sandbox, old["id"]), exists(sandbox, new["id"])) == (False, True)
     api.delete(f"linode/instances/{new['id']}")
+
+
+def test_an_extension_that_was_written_over_is_put_back_before_anything_is_deleted(
+    sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("VERIFY_S", "IN_FLIGHT_S"):
+        monkeypatch.setattr(linode_gpu_session_tags, name, 0.2)
+    api = client(sandbox)
+    rules = {"inbound_policy": "DROP", "outbound_policy": "ACCEPT"}
+    wall = api.post("networking/firewalls", {"label": "lc-target", "tags": ["linode-coder"], "rules": rules})
+    vm = f"linode/instances/{make(sandbox, LABEL, session_tags('target', lease=-900, doom=-5))['id']}"
+    stale = {"tags": api.get(vm)["tags"]}
+    unset = dict.fromkeys(("host_key", "next_host_key", "model", "idle", "extend_until", "pause"))
+    linode_gpu_session_tags.work(module_with(unset, session="target", extend="2h"), api, {"changed": False})
+    extended = decode(api.get(vm)["tags"])
+    assert (extended.lease_end or 0) > time.time() + 7000
+    # A watcher that had read the tags before writes them now.
+    api.put(vm, stale)
+    assert not watch(api)
+    found = decode(api.get(vm)["tags"])
+    assert (found.lease_end, found.doom) == (extended.lease_end, None)
+    # The second copy is all that tells: without it the tags are the truth.
+    api.put(vm, stale)
+    api.delete(f"networking/firewalls/{wall['id']}")
+    assert watch(api)
