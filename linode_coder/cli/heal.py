@@ -65,9 +65,11 @@ def heal(
         "watcher": identity(),
     }
     if ack:
-        play(console, session, {**variables, "heal_ack": True})
-        console.event("result", command="heal", session=view, acknowledged=True)
+        told = play(console, session, {**variables, "heal_ack": True})["acknowledged_on_vm"]
+        console.event("result", command="heal", session=view, acknowledged=True, acknowledged_on_vm=told)
         console.text(f"Healing of {session} starts anew: budgets are full, and the breaker is closed.")
+        if not told:
+            console.text("The VM could not be reached to write that down: once it can be, acknowledge it again.")
         return
     with session_lock(session):
         # Also a look alone writes down that no rung is left: whoever looks next has to know it.
@@ -101,8 +103,7 @@ def play(console: Console, session: str, variables: dict[str, Any]) -> dict[str,
         raise
     if variables.get("heal_dry_run") is None:
         history.ran(session, "heal", started, 0, bool(outcome.changed), None)
-    report: dict[str, Any] = outcome.data.get("report") or {}
-    return report
+    return outcome.data if variables.get("heal_ack") else dict(outcome.data["report"])
 
 
 def describe(console: Console, step: dict[str, Any], hourly: float | None) -> None:
@@ -132,6 +133,8 @@ def conclude(console: Console, view: dict[str, Any], report: dict[str, Any]) -> 
         console.text(f"Healed: {step['rung']} helped, {name} has generated a token.")
         if step["rung"] == "recreate_vm":
             console.text(f'It has another address now: eval "$(linode-coder use {name})"')
+            if report["message"]:
+                console.text(report["message"])
         return
     if step:
         failing = [Finding.from_dict(row) for row in report["findings"] if row["severity"] == "fail"]

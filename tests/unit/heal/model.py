@@ -49,6 +49,12 @@ class Model:
             self.trouble = ()
             self.ssh = True
 
+    def api(self, watcher: Watcher) -> ModelApi:
+        return ModelApi(self, watcher)
+
+    def replace(self, watcher: Watcher, seen: dict[str, Any]) -> str:
+        raise AssertionError("no other VM here")
+
     # -- the API's side
 
     def advance(self) -> None:
@@ -214,6 +220,9 @@ class ModelGuest:
 
     def write_config(self, text: str) -> None:
         raise AssertionError("no parameter changes here")
+
+    def wanted_engine(self) -> dict[str, Any] | None:
+        return None
 
     def run(self, argv: Sequence[str], timeout: float) -> tuple[int, str]:
         self._step()

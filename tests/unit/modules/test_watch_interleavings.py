@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 import threading
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
@@ -102,18 +103,25 @@ def no_time(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def one_pass(world: World) -> dict[str, Any]:
     """What the playbook does: decide, then delete what is due."""
-    result: dict[str, Any] = {}
-    for due in (False, True):
-        params = {"observations": [], "session": None, "interval": 300, "max_deletions": None, "account": None}
-        params.update(wait_timeout=300, delete=result["due"] if due else [])
-        module = SimpleNamespace(check_mode=False, warn=lambda _text: None, params=params)
-        result = {"changed": False}
-        linode_gpu_watch.Watch(module, Api(world), result).sweep()
+    return sweep(world, sweep(world, [])["due"])
+
+
+def sweep(world: World, delete: list[str]) -> dict[str, Any]:
+    params = {"observations": [], "session": None, "interval": 300, "max_deletions": None, "account": None}
+    params.update(wait_timeout=300, delete=delete)
+    module = SimpleNamespace(check_mode=False, warn=lambda _text: None, params=params)
+    result: dict[str, Any] = {"changed": False}
+    linode_gpu_watch.Watch(module, Api(world), result).sweep()
     return result
 
 
-def interleave(make: Callable[[], World], order: tuple[int, ...]) -> tuple[World, list[dict[str, Any]]]:
-    """Watchers as threads, of which only the one whose turn it is goes on to its next call; then they all finish."""
+def interleave(
+    make: Callable[[], World], order: tuple[int, ...], kill: tuple[int, int] | None = None
+) -> tuple[World, list[dict[str, Any]]]:
+    """Watchers as threads, of which only the one whose turn it is goes on to its next call; then they all finish.
+
+    ``kill``: which of them dies, at which of its calls.
+    """
     world = make()
     count = max(order) + 1
     turns = [threading.Semaphore(0) for _ in range(count)]
@@ -124,13 +132,18 @@ def interleave(make: Callable[[], World], order: tuple[int, ...]) -> tuple[World
     def before(_what: str) -> None:
         waiting.release()
         turns[mine.number].acquire()
+        mine.calls += 1
+        if (mine.number, mine.calls) == kill:
+            raise Killed
 
     world.before = before
 
     def watcher(number: int) -> None:
-        mine.number = number
+        mine.number, mine.calls = number, 0
         try:
             done[number] = one_pass(world)
+        except Killed:
+            done[number] = {"failures": {}}
         finally:
             done[number].setdefault("ended", True)
             waiting.release()
@@ -170,6 +183,47 @@ def test_one_deletion_whatever_the_order(watchers: int, steps: int) -> None:
         assert world.deleted == [1], order
         assert list(world.rows) == [2] and decode(world.rows[2]["tags"]).doom is None, order
         assert all(row["failures"] == {} for row in done), order
+
+
+def some_order(watchers: int, seed: int) -> tuple[int, ...]:
+    """Any order of the first calls, by chance."""
+    source = random.Random(seed)
+    return (*range(watchers), *(source.randrange(watchers) for _call in range(12 * watchers)))
+
+
+@pytest.mark.parametrize("make", [over_and_due, over_unmarked])
+def test_five_watchers_of_which_one_dies_delete_and_mark_once(make: Callable[[], World]) -> None:
+    for seed in range(150):
+        kill = (seed % 5, 1 + seed // 5 % 8) if seed % 2 else None
+        world, done = interleave(make, some_order(5, seed), kill)
+        assert world.deleted == ([1] if make is over_and_due else []), seed
+        doom = [tag for row in world.rows.values() for tag in row["tags"] if tag.startswith("lc:doom:")]
+        assert len(doom) == (0 if make is over_and_due else 1), seed
+        assert all(row["failures"] == {} for row in done), seed
+
+
+def test_a_pass_that_only_decides_deletes_nothing() -> None:
+    world = over_and_due()
+    result = sweep(world, [])
+    assert result["due"] == ["lc-over-1"] and world.deleted == [] and not result["changed"]
+
+
+def test_whoever_extends_before_the_last_look_keeps_the_vm() -> None:
+    clean, calls = over_and_due(), []
+    clean.before = calls.append
+    one_pass(clean)
+    last_look = max(number for number, what in enumerate(calls) if what == "get" and "delete" in calls[number:])
+    for moment in range(last_look + 1):
+        world, count = over_and_due(), itertools.count()
+
+        def extend(_what: str, world: World = world, count: Iterator[int] = count, moment: int = moment) -> None:
+            if next(count) == moment:
+                world.rows[1]["tags"] = vm(1, "over", NOW + 7200)["tags"]
+
+        world.before = extend
+        one_pass(world)
+        assert world.deleted == [], f"extended before call {moment} ({calls[moment]})"
+        assert not [tag for tag in world.rows[1]["tags"] if tag.startswith("lc:doom:")]
 
 
 def test_one_mark_whatever_the_order_and_no_deletion_in_the_same_pass() -> None:

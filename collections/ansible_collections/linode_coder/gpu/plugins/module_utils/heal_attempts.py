@@ -52,6 +52,7 @@ class Attempt:
     change: dict[str, Any] | None = None
     acted: bool = False
     resumed: int = 0
+    resumed_at: int | None = None
     outcome: str = "pending"
     ended: int | None = None
     acknowledged: bool = False
@@ -59,6 +60,11 @@ class Attempt:
     @property
     def id(self) -> str:
         return f"{self.rung}:{self.key}:{self.at}:{self.nonce}"
+
+    @property
+    def began(self) -> int:
+        """When somebody last set about it."""
+        return self.at if self.resumed_at is None else self.resumed_at
 
     @classmethod
     def from_id(cls, text: str) -> Attempt | None:
@@ -115,7 +121,7 @@ def line(event: str, at: int, **data: Any) -> str:
 
 def attempt_line(attempt: Attempt) -> str:
     data = asdict(attempt)
-    for name in ("at", "acted", "resumed", "outcome", "ended", "acknowledged"):
+    for name in ("at", "acted", "resumed", "resumed_at", "outcome", "ended", "acknowledged"):
         del data[name]
     return line("attempt", attempt.at, **data)
 
@@ -147,7 +153,7 @@ def parse(text: str) -> Record:
                 if event == "acted":
                     one = replace(one, acted=True)
                 elif event == "resumed":
-                    one = replace(one, resumed=one.resumed + 1)
+                    one = replace(one, resumed=one.resumed + 1, resumed_at=at)
                 elif data["outcome"] not in OUTCOMES:
                     raise ValueError(data["outcome"])
                 elif one.outcome == "pending":  # of two watchers that judge, the first one counts

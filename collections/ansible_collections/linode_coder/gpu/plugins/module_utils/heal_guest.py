@@ -54,6 +54,9 @@ class Guest(Protocol):
 
     def write_config(self, text: str) -> None: ...
 
+    def wanted_engine(self) -> dict[str, Any] | None:
+        """The engine that was asked for, as engine.json remembers it."""
+
     def set_record_aside(self) -> None:
         """Keep a record that nobody can read under another name."""
 
@@ -282,14 +285,22 @@ class Healer:
         finally:
             self.drop_lock()
 
-    def judge(self, attempt_id: str, outcome: str, acted: bool) -> None:
-        """Write down how an attempt ended. The first judgement counts, so a second one does no harm."""
+    def judge(self, attempt_id: str, outcome: str, acted: bool, fingerprint: str = "", evidence: str = "") -> None:
+        """Write down how an attempt ended. The first judgement counts, so a second one does no harm.
+
+        An attempt that was made while the VM could not be asked, or on the VM before this one, is written down with it.
+        """
+        made = Attempt.from_id(attempt_id)
+        if made is None:
+            raise Failure("not_found", f"There is no attempt {attempt_id}.", field="attempt", value=attempt_id)
 
         def text() -> str:
             now = self.guest.now()
-            if all(one.id != attempt_id for one in self.read().attempts):
-                raise Failure("not_found", f"There is no attempt {attempt_id}.", field="attempt", value=attempt_id)
             done = line("acted", now, id=attempt_id) if acted else ""
+            if all(one.id != attempt_id for one in self.read().attempts):
+                told = evidence[-_EVIDENCE:]
+                late = replace(made, fingerprint=fingerprint, evidence=told, owner=self.owner)
+                done = attempt_line(late) + done
             return done + line("outcome", now, id=attempt_id, outcome=outcome)
 
         self._locked(text)
@@ -308,15 +319,26 @@ class Healer:
 
     # -- what the VM knows of the world
 
+    def flags(self) -> dict[str, Any] | None:
+        """What the engine is set to; None when that is not there or cannot be read."""
+        config = self.guest.read_config()
+        try:
+            return None if config is None else parse_flags(config)
+        except Failure:
+            return None
+
+    def engine(self) -> dict[str, Any] | None:
+        """What goes on with a VM that replaces this one: the engine that was asked for, and the flags that it has by now."""
+        wanted = self.guest.wanted_engine()
+        flags = self.flags()
+        same = wanted is not None and flags is not None and flags.get("model") == wanted["model"]
+        return {"wanted": wanted, "config": self.guest.read_config()} if same else None
+
     def look(self, findings: Sequence[Finding], world: World) -> World:
         """``world`` with what a change of parameters is decided by, when one may come up."""
         if not any("change_parameters" in one.ladder for one in findings if one.severity == "fail"):
             return world
-        config = self.guest.read_config()
-        try:
-            flags = None if config is None else parse_flags(config)
-        except Failure:
-            flags = None
+        flags = self.flags()
         if flags is None:
             return replace(world, suggested=None)  # nothing is changed in a file that is not there or cannot be read
         code, output = self.guest.run(("nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader"), 25)

@@ -133,7 +133,8 @@ class World:
     """What is true now, read from the provider and the VM. None means that it could not be read.
 
     ``container_started`` is when somebody last started the container on purpose: a crash loop starts it all the time.
-    ``suggested`` are the engine flags that the diagnosis of its log points to.
+    ``suggested`` are the engine flags that the diagnosis of its log points to. ``successor`` is the label of the VM that
+    was made to replace this one.
     """
 
     status: str | None = "running"
@@ -154,6 +155,7 @@ class World:
     gpus: frozenset[str] = frozenset()
     bad_gpus: frozenset[str] = frozenset()
     account_recreations: int = 0
+    successor: str | None = None
 
 
 @dataclass(frozen=True)
@@ -250,6 +252,9 @@ def _happened(attempt: Attempt, world: World) -> bool:
         return True
     if attempt.rung not in API_RUNGS:
         return False
+    if attempt.rung == "recreate_vm":
+        # On the VM that is to go nothing shows it, whatever boots in the meantime; the new one is younger than it.
+        return world.created is not None and world.created >= attempt.at
     if world.events is None:
         return True
     if attempt.rung in BOOT_RUNGS and world.boot_time is not None and world.boot_time > attempt.at:
@@ -429,7 +434,7 @@ class _Incident:
         spent = self.spent(rung)
         return None if spent is None else self.give_up(f"The budget is used up ({spent}).", "budget")
 
-    def resume(self, pending: Attempt) -> Step | None:
+    def resume(self, pending: Attempt) -> Step | Stop | None:
         """The same attempt again, when it was reserved and nothing came of it."""
         mine = pending.key == key_of(self.finding.fingerprint) and (pending.rung in API_RUNGS or self.world.reachable)
         if (
@@ -439,12 +444,26 @@ class _Incident:
             or not self.allowed(pending.rung)
         ):
             return None
-        if pending.rung in API_RUNGS and self.wait_for_provider(pending.rung) is not None:
-            return None
+        if pending.rung in API_RUNGS:
+            waiting = self.wait_for_provider(pending.rung)
+            if waiting is not None:
+                return waiting
         change = Change(**pending.change) if pending.change else None
         why = f"{self.finding.summary} The attempt before was interrupted."
+        return self.again(pending, why, change)
+
+    def again(self, pending: Attempt, why: str, change: Change | None = None) -> Step:
         fingerprint, evidence = self.finding.fingerprint, self.finding.evidence
         return Step(pending.rung, why, fingerprint, pending.number, self.now, evidence, change, resume=pending.id)
+
+    def finish(self, begun: Attempt) -> Step | Stop:
+        """Two VMs bill until a replacement that was begun has come to its end, whatever fails by now."""
+        if not self.allowed(begun.rung):
+            message = f"{self.finding.summary} The policy {self.policy.cap!r} does not allow to finish it."
+            return Stop("policy", message, self.finding.remedy, fingerprint=self.finding.fingerprint)
+        if begun.resumed >= MAX_RESUMES:
+            return self.give_up("It does not serve, and both VMs bill.")
+        return self.again(begun, f"{self.finding.summary} That was interrupted.")
 
 
 def _is_idle(world: World, policy: Policy) -> bool:
@@ -469,6 +488,18 @@ def _nothing_fails(findings: Sequence[Finding], now: int) -> Stop:
     return Stop("blind", f"Nothing that could be read fails. What could not be read: {what}.", until=now + 60)
 
 
+def _replacing(world: World) -> Finding:
+    return Finding(
+        "vm.status",
+        "fail",
+        "vm",
+        f"{world.successor} was made to replace this VM.",
+        cause="replaced",
+        ladder=("recreate_vm",),
+        remedy="Look at both VMs: linode-coder list. Finish it: linode-coder heal.",
+    )
+
+
 def next_step(
     findings: Sequence[Finding], record: Record | None, world: World, policy: Policy, now: int
 ) -> Step | Stop:
@@ -482,14 +513,16 @@ def next_step(
     idle = _is_idle(world, policy)
     if world.status == "deleting":
         return Stop("nothing", "The VM is being deleted.")
-    if not fails and (not warned or not idle):
+    pending = max(record.pending(), key=lambda one: one.began, default=None) if record else None
+    begun = pending if pending and pending.rung == "recreate_vm" and world.successor else None
+    if not fails and (not warned or not idle) and not begun:
         return _nothing_fails(findings, now)
     if world.paused_until is not None and now < world.paused_until:
         return Stop("paused", "Healing is paused for this session.", until=world.paused_until)
     if record is None:
         message = "The record of healing attempts cannot be read, so budgets cannot be counted."
         return Stop("needs_human", message, "See /var/lib/linode-coder/attempts.jsonl on the VM.")
-    finding = root_of(fails) if fails else min(warned, key=_rank)
+    finding = _replacing(world) if begun else root_of(fails) if fails else min(warned, key=_rank)
     if finding is not None and not _actionable(finding):
         return Stop("config_error", finding.summary, finding.remedy, fingerprint=finding.fingerprint)
     if record.breaker is not None:
@@ -501,11 +534,12 @@ def next_step(
         message = f"{finding.summary} Healing is switched off ({policy.cap})."
         return Stop("policy", message, finding.remedy, fingerprint=finding.fingerprint)
     incident = _Incident(finding, findings, record, world, policy, now)
-    pending = max(record.pending(), key=lambda one: one.at, default=None)
     if pending is not None:
-        limit = pending.at + PENDING_S[pending.rung] * policy.patience
+        limit = pending.began + PENDING_S[pending.rung] * policy.patience
         if now < limit:
             return incident.later("pending", f"{pending.rung} was begun and is not judged yet.", limit)
+    if begun:
+        return incident.finish(begun)
     if fails:
         unconfirmed = incident.unconfirmed()
         if unconfirmed is not None:

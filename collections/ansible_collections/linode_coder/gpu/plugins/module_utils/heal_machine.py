@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from . import engine_state
 from .failure import Failure
 
 
@@ -43,6 +44,7 @@ class Machine:
         self.record = os.path.join(state_dir, "attempts.jsonl")
         self.lock = os.path.join(run_dir, "heal.lock")
         self.config = os.path.join(project_dir, "vllm.yaml")
+        self.engine = os.path.join(state_dir, "engine.json")
 
     def now(self) -> int:
         return int(time.time())
@@ -98,6 +100,9 @@ class Machine:
 
     def write_config(self, text: str) -> None:
         replace_file(self.config, text, os.stat(self.config).st_mode & 0o777)
+
+    def wanted_engine(self) -> dict[str, Any] | None:
+        return engine_state.load(self.engine)["wanted"]  # type: ignore[no-any-return]
 
     def run(self, argv: Sequence[str], timeout: float) -> tuple[int, str]:
         """In a process group of its own, which is killed when time is up; a process stuck in the kernel is left behind."""

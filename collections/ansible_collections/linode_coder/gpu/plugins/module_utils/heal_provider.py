@@ -30,6 +30,7 @@ FRESH_S = 5.0
 RECONCILE_S = 60.0
 _POLL_S = 2.0
 _WRITES = 3
+_GONE = "The VM is gone."
 
 
 class Api(Protocol):
@@ -50,21 +51,31 @@ class Clock(Protocol):
 
 @dataclass(frozen=True)
 class Taken:
-    """``outcome`` is acted, stood_down (nothing was done), unclear (asked for, no trace of it) or failed."""
+    """``outcome`` is acted, stood_down (nothing was done), unclear (asked for, no trace of it) or failed. ``offers`` are the
+    places for a VM that is to replace this one."""
 
     outcome: str
     message: str
+    offers: tuple[dict[str, Any], ...] = ()
 
 
 class Provider:
     """One session's VM at the provider."""
 
     def __init__(
-        self, api: Api, clock: Clock, session: str, wait_timeout: float = 600, settle: float = SETTLE_S
+        self,
+        api: Api,
+        clock: Clock,
+        session: str,
+        wait_timeout: float = 600,
+        settle: float = SETTLE_S,
+        linode_id: int | None = None,
     ) -> None:
+        """``linode_id`` is the VM that is meant when the session has two; without it the older one."""
         self.api = api
         self.clock = clock
         self.session = session
+        self.linode_id = linode_id
         self.wait_timeout = wait_timeout
         self.settle = settle
         self.instance: dict[str, Any] = {}
@@ -91,7 +102,8 @@ class Provider:
     def look(self) -> dict[str, Any]:
         """What healing has to know, as plain data. ``successor`` is the VM that is to replace this one, if there is one."""
         mine, ours = self.instances()
-        if not mine:
+        meant = [row for row in mine if self.linode_id in (None, row["id"])]
+        if not meant:
             raise Failure(
                 "not_found",
                 f"Session {self.session!r} has no VM.",
@@ -99,7 +111,7 @@ class Provider:
                 field="session",
                 value=self.session,
             )
-        self.instance = current = mine[0]
+        self.instance = current = meant[0]
         events = self.events(current["id"])
         tags = decode(current["tags"])
         day = self.clock.now() - DAY_S
@@ -117,7 +129,7 @@ class Provider:
             "tags": [tag for tag in current["tags"] if is_healing_tag(tag)],
             "paused_until": tags.pause,
             "account_recreations": recreated,
-            "successor": mine[-1]["label"] if len(mine) > 1 else None,
+            "successor": mine[-1]["label"] if current["id"] != mine[-1]["id"] else None,
         }
 
     # -- reserving
@@ -185,7 +197,7 @@ class Provider:
         except Failure as failure:
             if failure.kind != "not_found":
                 raise
-            return "The VM is gone."
+            return _GONE
         events = self.events(linode_id)
         if events is None:
             return "The account's events cannot be read."
@@ -260,6 +272,14 @@ class Provider:
 
     def take(self, provider: Mapping[str, Any], attempt: Attempt) -> Taken:
         """Reboot or power-cycle the VM that ``provider`` describes, allow its replacement, or stand down."""
+        try:
+            return self._take(provider, attempt)
+        except Failure as failure:
+            if failure.kind != "not_found":
+                raise
+            return Taken("stood_down", _GONE)
+
+    def _take(self, provider: Mapping[str, Any], attempt: Attempt) -> Taken:
         number, seen = int(provider["linode_id"]), self.newest(provider)
         refused = self.reserve(provider, attempt)
         if refused is not None:
@@ -300,10 +320,17 @@ class Provider:
         found = self._guard(int(provider["linode_id"]), seen, ("running", "offline"))
         if isinstance(found, str):
             return Taken("stood_down", found)
-        return Taken("acted", f"{provider['label']} is to be replaced.")
+        places = self.offers(provider)
+        if not places:
+            plan, hourly = provider["plan"], provider["hourly"]
+            return Taken("failed", f"No region has {plan} for ${hourly}/h or less; {provider['label']} stays as it is.")
+        return Taken("acted", f"{provider['label']} is to be replaced.", tuple(places))
 
     def offers(self, provider: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Where to put the replacement: the same plan, elsewhere first, since the same region may give the same card."""
+        """Where to put the replacement: the same plan, elsewhere first, since the same region may give the same card.
+
+        Nowhere at a higher price than somebody agreed to.
+        """
         built = build_offers(
             self.api.list("linode/types"),
             self.api.list("regions"),
@@ -312,6 +339,7 @@ class Provider:
             [],
             0,
         )
-        here = [offer for offer in built if offer.region == provider["region"]]
-        elsewhere = [offer for offer in built if offer.region != provider["region"]]
+        agreed = [offer for offer in built if provider["hourly"] is None or offer.hourly <= provider["hourly"]]
+        here = [offer for offer in agreed if offer.region == provider["region"]]
+        elsewhere = [offer for offer in agreed if offer.region != provider["region"]]
         return [{"plan": one.plan, "region": one.region, "hourly": one.hourly} for one in (*elsewhere, *here)]

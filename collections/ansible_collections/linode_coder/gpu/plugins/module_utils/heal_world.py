@@ -71,6 +71,7 @@ def world_of(
         gpus=frozenset(str(gpu["uuid"]).lower() for gpu in facts.get("gpus") or () if gpu.get("uuid")),
         bad_gpus=bad_gpus(provider.get("tags") or ()),
         account_recreations=int(provider.get("account_recreations") or 0),
+        successor=provider.get("successor"),
     )
 
 

@@ -81,6 +81,10 @@ options:
     description: Fingerprint of the finding that the attempt answers.
     type: str
     default: ""
+  evidence:
+    description: What the finding rests on, for an attempt that was made while the VM could not be asked.
+    type: str
+    default: ""
   outcome:
     description: How the attempt ended, when it is known without looking.
     type: str
@@ -135,6 +139,13 @@ outcome:
   returned: when O(state=judged)
   type: str
   sample: healed
+engine:
+  description:
+    - The engine that was asked for, and C(vllm.yaml) as it is by now, for the VM that replaces this one. Null when they
+      cannot be read.
+  returned: when the rung is to recreate the VM
+  type: dict
+  sample: {"wanted": {"model": "org/model", "flags": {}}, "config": "max-model-len: 16384\n"}
 attempts:
   description: The record, oldest first.
   returned: success
@@ -172,7 +183,8 @@ def work(module, healer, result):
         )
         result["changed"] = outcome is not None
         if outcome is not None and not module.check_mode:
-            healer.judge(params["attempt"], outcome, params["acted"])
+            told = (params["fingerprint"], params["evidence"])
+            healer.judge(params["attempt"], outcome, params["acted"], *told)
     elif params["state"] in ("planned", "healed"):
         findings = findings_of(params["findings"])
         dry = module.check_mode or params["state"] == "planned"
@@ -184,6 +196,8 @@ def work(module, healer, result):
         result["stop"] = None if isinstance(decided, Step) else decided.as_dict()
         result["attempt"] = attempt.as_dict() if attempt else None
         result["changed"] = isinstance(decided, Step) and params["state"] == "healed"
+        if isinstance(decided, Step) and decided.rung == "recreate_vm":
+            result["engine"] = healer.engine()
         change = decided.change if isinstance(decided, Step) else None
         if change:
             result["diff"] = {"before": {change.flag: change.old}, "after": {change.flag: change.new}}
@@ -206,6 +220,7 @@ def main():
             "owner": {"type": "str", "default": "unknown"},
             "attempt": {"type": "str"},
             "fingerprint": {"type": "str", "default": ""},
+            "evidence": {"type": "str", "default": ""},
             "outcome": {"type": "str", "choices": ["healed", "failed", "cancelled"]},
             "acted": {"type": "bool", "default": False},
             "project_dir": {"type": "path", "default": "/opt/linode-coder/vllm"},

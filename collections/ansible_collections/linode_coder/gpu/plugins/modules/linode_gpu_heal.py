@@ -23,11 +23,14 @@ options:
     required: true
   state:
     description:
-      - V(read) only looks, V(planned) also decides without the VM, V(healed) makes the O(attempt), V(acknowledged)
-        forgets the attempts in the tags.
+      - V(read) only looks, V(planned) also decides without the VM, V(healed) makes the O(attempt), V(given_up) opens
+        the breaker in the tags, V(acknowledged) closes it and forgets the attempts in the tags.
     type: str
-    choices: [read, planned, healed, acknowledged]
+    choices: [read, planned, healed, given_up, acknowledged]
     default: read
+  linode_id:
+    description: Id of the VM that is meant when the session has two, as while one is replaced. The older one by default.
+    type: int
   attempt:
     description: The attempt to make, as RV(linode_coder.gpu.gpu_heal#module:attempt).
     type: dict
@@ -151,7 +154,7 @@ import time
 
 from ..module_utils.expectation import expected_of
 from ..module_utils.failure import Failure
-from ..module_utils.heal_attempts import Attempt, Record, is_attempt_tag, key_of
+from ..module_utils.heal_attempts import BREAKER_TAG, Attempt, Record, is_attempt_tag, key_of
 from ..module_utils.heal_ladder import API_RUNGS, CAPS, ORDER, Policy, Step, next_step
 from ..module_utils.heal_provider import SETTLE_S, Provider
 from ..module_utils.heal_world import outside_findings, world_of
@@ -191,7 +194,7 @@ def work(module, api, result):
     params = module.params
     name = validate_session_name(params["session"])
     settle = SETTLE_S * min(1.0, params["patience"])
-    provider = Provider(api, WallClock(), name, params["wait_timeout"], settle)
+    provider = Provider(api, WallClock(), name, params["wait_timeout"], settle, params["linode_id"])
     seen = params["provider"]
     if not seen:
         seen = provider.look()
@@ -201,7 +204,9 @@ def work(module, api, result):
     result["provider"] = seen
     if params["state"] == "planned":
         plan(params, seen, result)
-        if (result["stop"] or {}).get("trips") and not module.check_mode:
+    elif params["state"] == "given_up":
+        result["changed"] = BREAKER_TAG not in seen["tags"]
+        if result["changed"] and not module.check_mode:
             provider.open_breaker(seen["linode_id"])
     elif params["state"] == "acknowledged":
         result["changed"] = any(is_attempt_tag(tag) for tag in seen["tags"])
@@ -229,7 +234,7 @@ def work(module, api, result):
             result["replacement"] = {
                 "generation": generation,
                 "predecessor": seen["label"],
-                "offers": provider.offers(seen),
+                "offers": list(taken.offers),
             }
 
 
@@ -237,7 +242,12 @@ def main():
     run(
         {
             "session": {"type": "str", "required": True},
-            "state": {"type": "str", "choices": ["read", "planned", "healed", "acknowledged"], "default": "read"},
+            "state": {
+                "type": "str",
+                "choices": ["read", "planned", "healed", "given_up", "acknowledged"],
+                "default": "read",
+            },
+            "linode_id": {"type": "int"},
             "attempt": {"type": "dict"},
             "provider": {"type": "dict"},
             "ssh_error": {"type": "str", "default": ""},

@@ -456,11 +456,14 @@ class Session:
             if instance:
                 return instance
         tried = "; ".join(f"{row['plan']} in {row['region']}" for row in self.result["attempts"])
+        old = self.predecessor and self.predecessor["label"]
         raise Failure(
             "capacity",
             f"No capacity anywhere. Tried {tried}.",
             cause=self.result["attempts"][-1]["reason"],
-            remedy="Try again later, or name other plans or regions.",
+            remedy=f"{old} stays as it is, and bills. Try again later: linode-coder heal {self.name}."
+            if old
+            else "Try again later, or name other plans or regions.",
         )
 
     # -- waiting ---------------------------------------------------------------------------------------------------

@@ -33,9 +33,13 @@ options:
       - V(present) makes O(model), O(image) and O(flags) the engine that is wanted.
       - V(verified) remembers the engine that is wanted as the last one that served, with O(measured).
       - V(restored) makes the last one that served the one that is wanted again.
+      - V(inherited) begins with O(engine) where nothing was wanted yet.
     type: str
-    choices: [present, verified, restored]
+    choices: [present, verified, restored, inherited]
     default: present
+  engine:
+    description: What RV(linode_coder.gpu.gpu_heal#module:engine) says of the VM that this one replaces.
+    type: dict
   model:
     description: Id of the model. Needed for V(present).
     type: str
@@ -145,7 +149,8 @@ def main():
         argument_spec={
             "project_dir": {"type": "path", "default": "/opt/linode-coder/vllm"},
             "state_file": {"type": "path", "default": "/var/lib/linode-coder/engine.json"},
-            "state": {"type": "str", "choices": ["present", "verified", "restored"], "default": "present"},
+            "state": {"type": "str", "choices": ["present", "verified", "restored", "inherited"], "default": "present"},
+            "engine": {"type": "dict"},
             "model": {"type": "str"},
             "image": {"type": "str"},
             "flags": {"type": "dict", "default": {}},
@@ -154,7 +159,7 @@ def main():
             "keep_changes": {"type": "bool", "default": True},
             "measured": {"type": "dict", "default": {}},
         },
-        required_if=[("state", "present", ("model", "image"))],
+        required_if=[("state", "present", ("model", "image")), ("state", "inherited", ("engine",))],
         supports_check_mode=True,
     )
     params, state = module.params, module.params["state"]
@@ -182,6 +187,8 @@ def main():
                 )
                 fail(module, failure)
             text = render({"model": wanted["model"], **wanted["flags"]}, {"": _COMMENT})
+        elif state == "inherited" and remembered["wanted"] is None and before_text is None:
+            wanted, text = params["engine"]["wanted"], params["engine"]["config"]
         else:
             wanted = remembered["wanted"]
         flags = parse(text) if text is not None else {}
