@@ -80,10 +80,10 @@ class Vm:
             **given,
         }
 
-    def start(self, findings: tuple[Finding, ...] = (), **given: Any) -> subprocess.Popen[str]:
+    def start(self, findings: tuple[Finding, ...] = (), start: str = START, **given: Any) -> subprocess.Popen[str]:
         """In a process of its own."""
         return subprocess.Popen(
-            [sys.executable, "-c", START, str(ROOT), json.dumps(self.arguments(findings, False, given))],
+            [sys.executable, "-c", start, str(ROOT), json.dumps(self.arguments(findings, False, given))],
             env=self.environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -180,6 +180,56 @@ def test_killed_in_the_middle_the_next_pass_goes_on_with_the_same_attempt(vm: Vm
     assert again["step"]["resume"] and again["step"]["rung"] == "restart_container"
     assert [line["event"] for line in vm.lines()] == ["attempt", "resumed", "acted"]
     assert vm.calls() == ["docker compose --project-directory DIR restart --no-deps --timeout 20 vllm"] * 2
+
+
+# The healer dies right after it wrote the attempt down, or right after it did what it announced.
+DIES = """
+import os
+from ansible_collections.linode_coder.gpu.plugins.module_utils.heal_guest import Healer
+act = Healer.perform
+Healer.perform = lambda *given: (%s, os.kill(os.getpid(), 9))
+"""
+
+
+@pytest.mark.parametrize(("does", "acts"), [("None", 0), ("act(*given)", 1)], ids=["before the act", "after it"])
+def test_killed_right_before_or_after_the_act_what_was_planned_is_on_record(vm: Vm, does: str, acts: int) -> None:
+    starved = (finding("ctr.oom", cause="no_kv_room", evidence="No available memory for the cache blocks."),)
+    given = {"health": health({"max-num-seqs": 32})}
+    process = vm.start(starved, start=START.replace("with patch", f"{DIES % does}with patch"), **given)
+    process.communicate(timeout=120)
+    assert process.returncode == -signal.SIGKILL
+    (written,) = vm.lines()
+    assert (written["event"], written["rung"], written["owner"]) == ("attempt", "change_parameters", "ada@laptop")
+    assert written["change"] == {"flag": "max-num-seqs", "old": None, "new": 32}
+    assert written["evidence"] == "No available memory for the cache blocks."
+    assert (len(vm.calls()), vm.config.read_text().count("max-num-seqs: 32")) == (acts, acts)
+    result = vm.heal(starved, **given)
+    assert result["step"]["resume"] and result["step"]["change"] == written["change"]
+    assert [line["event"] for line in vm.lines()] == ["attempt", "resumed", "acted"]
+    assert (len(vm.calls()), vm.config.read_text().count("max-num-seqs: 32")) == (acts + 1, 1)
+
+
+def test_an_attempt_of_which_only_the_tags_knew_is_written_down_with_its_end(vm: Vm) -> None:
+    attempt = "reboot:1a2b3c4d:1800000000:9f3c"
+    given = {"fingerprint": "vm.ssh|vm|unreachable", "evidence": "Connection refused", "acted": True}
+    judged = vm.heal((finding("vllm.gen", "pass"),), state="judged", attempt=attempt, **given)
+    (made,) = judged["attempts"]
+    assert (made["id"], made["outcome"], made["acted"]) == (attempt, "healed", True)
+    assert (made["fingerprint"], made["evidence"], made["owner"]) == (*list(given.values())[:2], "ada@laptop")
+    assert vm.heal(state="judged", attempt="nonsense", outcome="failed")["failure"]["kind"] == "not_found"
+
+
+def test_a_replacement_goes_on_with_the_engine_as_it_is_now(vm: Vm) -> None:
+    wanted = {"model": "org/Model-7B", "image": "vllm:1", "flags": {"max-model-len": 131072}, "environment": {}}
+    bad = (finding("gpu.ecc.sram"),)
+    assert vm.heal(bad, state="planned")["engine"] is None
+    engine = vm.record.parent / "engine.json"
+    engine.parent.mkdir()
+    engine.write_text(json.dumps({"schema": 1, "wanted": wanted}))
+    vm.config.write_text(CONFIG.replace("Model-7B", "Other"))
+    assert vm.heal(bad, state="planned")["engine"] is None
+    vm.config.write_text(CONFIG)
+    assert vm.heal(bad)["engine"] == {"wanted": wanted, "config": CONFIG}
 
 
 def test_of_two_at_once_one_acts_and_the_other_stands_down(vm: Vm) -> None:

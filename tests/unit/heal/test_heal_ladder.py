@@ -385,3 +385,41 @@ def test_a_root_is_a_failure_of_these(findings: tuple[Finding, ...]) -> None:
     fails = [one for one in findings if one.severity == "fail"]
     root = root_of(fails)
     assert root is None or root in fails
+
+
+# -- a replacement that was begun --------------------------------------------------------------------------------------
+
+SRAM = finding("gpu.ecc.sram")
+
+
+def begun(ago: int, **changes: Any) -> Attempt:
+    return tried(SRAM, "recreate_vm", ago, **({"outcome": "pending", "acted": False} | changes))
+
+
+@pytest.mark.parametrize("findings", [(SRAM,), (finding("vm.ssh"),), (finding("vllm.gen", "pass"),), ()])
+def test_a_replacement_that_was_begun_is_finished_whatever_fails_by_now(findings: tuple[Finding, ...]) -> None:
+    attempt = begun(2000)
+    lassie = {"events": (event("lassie_reboot", 60),), "boot_time": NOW - 50}
+    answer = ask(*findings, attempts=(attempt,), successor="lc-demo-2", **lassie)
+    assert isinstance(answer, Step) and (answer.rung, answer.resume) == ("recreate_vm", attempt.id)
+    assert "lc-demo-2 was made to replace this VM" in answer.reason
+    assert rung_of(ask(*findings, attempts=(begun(600),), successor="lc-demo-2")) == "pending"
+    resumed = begun(4000, resumed=1, resumed_at=NOW - 600)
+    assert rung_of(ask(*findings, attempts=(resumed,), successor="lc-demo-2")) == "pending"
+    low = ask(*findings, attempts=(attempt,), successor="lc-demo-2", policy=Policy(cap="host"))
+    assert isinstance(low, Stop) and low.reason == "policy" and "finish it" in low.message
+    spent = ask(*findings, attempts=(begun(9000, resumed=2),), successor="lc-demo-2")
+    assert isinstance(spent, Stop) and spent.trips and "both VMs bill" in spent.message
+
+
+def test_without_a_successor_a_replacement_that_came_to_nothing_is_tried_again() -> None:
+    attempt = begun(2000)
+    answer = ask(SRAM, attempts=(attempt,))
+    assert isinstance(answer, Step) and answer.resume == attempt.id
+    # On the new VM its own creation shows that it was done.
+    assert rung_of(ask(SRAM, attempts=(attempt,), created=NOW - 1990)) == "needs_human"
+
+
+def test_an_attempt_that_has_to_wait_is_no_reason_to_give_up() -> None:
+    busy = ask(SRAM, attempts=(begun(2000),), events=(event("linode_snapshot", 60, status="started"),))
+    assert isinstance(busy, Stop) and (busy.reason, busy.trips) == ("busy", False)
