@@ -32,6 +32,18 @@ ROWS: tuple[tuple[str, dict[str, Any], list[tuple[str, str]]], ...] = (
 )
 
 
+# Warnings, which are answered only while nobody uses the engine: the fault, the rung of the ladder, what it comes to. They
+# are of the VM that the last row made.
+WHEN_UNUSED: tuple[tuple[str, dict[str, Any], str, str], ...] = (
+    ("a row to be remapped", {"kind": "row_remap_pending"}, "reboot_when_idle", "reboot"),
+    ("many corrected errors", {"kind": "xid", "code": 92}, "recreate_when_idle", "recreate_vm"),
+)
+
+
+def labels(sandbox: RunningSandbox) -> list[str]:
+    return [str(view["label"]) for view in json.loads(coder(sandbox, "list", "--json").stdout)["sessions"]]
+
+
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(("name", "fault", "rungs"), ROWS, ids=[row[0] for row in ROWS])
 def test_each_fault_is_healed_by_its_rung(
@@ -47,7 +59,22 @@ def test_each_fault_is_healed_by_its_rung(
     if rungs[-1][0] != "recreate_vm":
         sandbox.fault(kind="clear", host=HOST)
         return
-    listed = json.loads(coder(sandbox, "list", "--json").stdout)["sessions"]
-    assert [(view["name"], view["label"]) for view in listed] == [("main", "lc-main-2")]
+    assert labels(sandbox) == ["lc-main-2"]
     # What was tried goes on with the session, so that the budgets do.
     assert {one["rung"] for one in history(sandbox)} >= {"reboot", "power_cycle", "recreate_vm"}
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(("name", "fault", "entry", "rung"), WHEN_UNUSED, ids=[row[0] for row in WHEN_UNUSED])
+def test_a_warning_is_answered_while_nobody_uses_the_engine(
+    sandbox: RunningSandbox, name: str, fault: dict[str, Any], entry: str, rung: str
+) -> None:
+    assert coder(sandbox, "heal", "main", "--ack").returncode == 0  # the rows above have used up what a day allows
+    (before,) = labels(sandbox)
+    sandbox.fault(host=before, **fault)
+    report = heal_once_it_fails(sandbox)
+    assert (report["step"]["rung"], report["outcome"]) == (rung, "healed"), report
+    (after,) = labels(sandbox)
+    assert (after == before) == (rung == "reboot")
+    warned = [one for seen in report["observations"][:1] for one in seen["findings"] if one["severity"] == "warn"]
+    assert [entry] in [one["ladder"] for one in warned]

@@ -28,6 +28,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.heal_ladder impor
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.slow import test_heal, test_heal_rungs
 from tests.unit.heal.cases import NOW, finding, tried, world
 
 LOST = finding("gpu.lost")
@@ -53,6 +54,14 @@ def test_the_catalogue_knows_no_rung_that_nobody_takes() -> None:
     assert {WHEN_IDLE.get(rung, rung) for rung in used} <= {*ORDER, "alert"}
     assert {WHEN_IDLE.get(rung, rung) for rung in RUNGS} == {*ORDER, "alert"}
     assert {rung for rungs, _allowed in BUDGETS for rung in rungs} == set(ORDER) == set(PENDING_S)
+
+
+def test_every_rung_is_taken_by_some_fault_of_the_sandbox() -> None:
+    """In tests/slow, where its row is also healed by it."""
+    taken = {rung for _name, _faults, rung in test_heal.ROWS}
+    taken |= {rung for _name, _fault, rungs in test_heal_rungs.ROWS for rung, outcome in rungs if outcome == "healed"}
+    taken |= {entry for _name, _fault, entry, _rung in test_heal_rungs.WHEN_UNUSED}
+    assert taken == {*ORDER, *WHEN_IDLE}
 
 
 # -- what is acted on --------------------------------------------------------------------------------------------------

@@ -12,6 +12,8 @@ description:
   - Runs on the VM. Decides under a lock what is to be done about the findings, writes the attempt down, does it, and
     writes down that it was done. A rung that only the provider can take is reserved and returned.
   - Whether it helped is for the next health check to say, and is recorded with O(state=judged).
+extends_documentation_fragment:
+  - linode_coder.gpu.healing
 attributes:
   check_mode:
     description: Says which rung it would take.
@@ -33,11 +35,6 @@ options:
     type: list
     elements: dict
     default: []
-  earlier:
-    description: Observations before it, each with C(at), in seconds since the epoch, and C(findings).
-    type: list
-    elements: dict
-    default: []
   health:
     description: The whole result of the health check.
     type: dict
@@ -46,30 +43,6 @@ options:
     description: What RV(linode_coder.gpu.linode_gpu_heal#module:provider) says of the VM.
     type: dict
     default: {}
-  policy:
-    description: V(off), V(alert), V(container), V(host), V(vm), or the highest rung that may be taken.
-    type: str
-    choices:
-      - "off"
-      - alert
-      - container
-      - host
-      - vm
-      - restart_container
-      - recreate_container
-      - change_parameters
-      - restart_services
-      - regenerate_cdi
-      - reload_driver
-      - reset_gpu
-      - reboot
-      - power_cycle
-      - recreate_vm
-    default: vm
-  patience:
-    description: Factor on every waiting time.
-    type: float
-    default: 1.0
   owner:
     description: Who heals, for others to read.
     type: str

@@ -16,6 +16,7 @@ description:
 extends_documentation_fragment:
   - linode_coder.gpu.linode
   - linode_coder.gpu.linode.attributes
+  - linode_coder.gpu.healing
 options:
   session:
     description: Name of the session.
@@ -41,35 +42,6 @@ options:
     description: Why the VM could not be reached, for O(state=planned).
     type: str
     default: ""
-  earlier:
-    description: Observations before it, each with C(at), in seconds since the epoch, and C(findings).
-    type: list
-    elements: dict
-    default: []
-  policy:
-    description: V(off), V(alert), V(container), V(host), V(vm), or the highest rung that may be taken.
-    type: str
-    choices:
-      - "off"
-      - alert
-      - container
-      - host
-      - vm
-      - restart_container
-      - recreate_container
-      - change_parameters
-      - restart_services
-      - regenerate_cdi
-      - reload_driver
-      - reset_gpu
-      - reboot
-      - power_cycle
-      - recreate_vm
-    default: vm
-  patience:
-    description: Factor on every waiting time.
-    type: float
-    default: 1.0
   wait_timeout:
     description: Seconds to wait until the VM runs again.
     type: int
