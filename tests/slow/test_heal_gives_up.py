@@ -68,3 +68,16 @@ def test_a_vm_that_does_not_answer_is_rebooted_and_that_is_written_down_afterwar
     assert not [tag for tag in tags(sandbox) if tag.startswith("lc-heal")]
     assert result_of(heal(sandbox, "--dry-run"))["step"]["rung"] == "reboot"
     sandbox.fault(kind="clear", host=HOST)
+
+
+def test_what_cannot_be_meant_is_refused_in_a_sentence(sandbox: RunningSandbox) -> None:
+    nobody = error_of(coder(sandbox, "heal", "nosuch", "--json"))
+    assert (nobody["kind"], nobody["field"]) == ("not_found", "session")
+    wrong = error_of(coder(sandbox, "heal", "main", "--max-rung", "kernel", "--json"))
+    assert (wrong["kind"], wrong["field"], wrong["value"]) == ("usage", "max_rung", "kernel")
+    assert result_of(heal(sandbox))["stop"]["reason"] == "nothing"
+    assert result_of(heal(sandbox, "--dry-run"))["stop"]["reason"] == "nothing"
+    sandbox.fault(host=HOST, kind="ssh_down")
+    mute = error_of(coder(sandbox, "heal", "main", "--history", "--json"))
+    assert mute["kind"] == "unreachable"
+    sandbox.fault(kind="clear", host=HOST)
