@@ -40,6 +40,15 @@ WHEN_UNUSED: tuple[tuple[str, dict[str, Any], str, str], ...] = (
 )
 
 
+CONFIG, CONTEXT = "/opt/linode-coder/vllm/vllm.yaml", 40960
+
+
+def on_vm(sandbox: RunningSandbox, command: str) -> str:
+    done = coder(sandbox, "ssh", "main", "--", command)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 def labels(sandbox: RunningSandbox) -> list[str]:
     return [str(view["label"]) for view in json.loads(coder(sandbox, "list", "--json").stdout)["sessions"]]
 
@@ -52,6 +61,8 @@ def test_each_fault_is_healed_by_its_rung(
     fault: dict[str, Any],
     rungs: list[tuple[str, str]],
 ) -> None:
+    # As healing changes a setting; the file is the same.
+    on_vm(sandbox, f"sed -i 's/^max-model-len: .*/max-model-len: {CONTEXT}/' {CONFIG}")
     sandbox.fault(host=HOST, **fault)
     for rung, outcome in rungs:
         report = heal_once_it_fails(sandbox)
@@ -60,6 +71,8 @@ def test_each_fault_is_healed_by_its_rung(
         sandbox.fault(kind="clear", host=HOST)
         return
     assert labels(sandbox) == ["lc-main-2"]
+    # The new VM would break the way the old one did without what was changed there.
+    assert f"max-model-len: {CONTEXT}" in on_vm(sandbox, f"cat {CONFIG}").splitlines()
     # What was tried goes on with the session, so that the budgets do.
     assert {one["rung"] for one in history(sandbox)} >= {"reboot", "power_cycle", "recreate_vm"}
 
