@@ -11,8 +11,9 @@ from typing import Any
 
 from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
 from ansible_collections.linode_coder.gpu.plugins.module_utils.finding import Finding
+from ansible_collections.linode_coder.gpu.plugins.module_utils.idle_clock import IdleClock
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags import SessionTags, encode
-from ansible_collections.linode_coder.gpu.plugins.modules import linode_gpu_instance
+from ansible_collections.linode_coder.gpu.plugins.modules import linode_gpu_instance, linode_gpu_watch
 
 from tests.unit.heal.interleaving import Run, Watcher
 from tests.unit.heal.model import LINODE, Model, ModelApi
@@ -107,6 +108,8 @@ class AccountApi(ModelApi):
 
     def list(self, path: str, x_filter: dict[str, Any] | None = None) -> list[dict[str, Any]]:
         self._step()
+        if path != "linode/instances":
+            return []
         label = (x_filter or {}).get("label")
         return [row for row in self.model.rows() if label in (None, row["label"])]
 
@@ -168,3 +171,24 @@ def instance(api: AccountApi, **given: Any) -> dict[str, Any]:
     result: dict[str, Any] = {"changed": False}
     linode_gpu_instance.work(module, api, result)
     return result
+
+
+def watch_pass(model: Account, watcher: Watcher) -> str:
+    """What playbooks/watchdog.yml does with what is idle or over: look, decide, look again, delete."""
+    _mine.watcher = watcher
+    due: list[str] = []
+    for _look in range(2):
+        watcher.step()
+        serving = IdleClock(started=True, readable=True).as_dict() if model.serves else None
+        clocks = [{"label": "lc-demo-2", "clock": serving}]
+        params = {"observations": clocks, "session": None, "interval": 300, "max_deletions": None, "account": None}
+        module = SimpleNamespace(
+            check_mode=False, warn=lambda _text: None, params={**params, "wait_timeout": 300, "delete": due}
+        )
+        result: dict[str, Any] = {"changed": False}
+        linode_gpu_watch.Watch(module, model.api(watcher), result).sweep()
+        assert result["failures"] == {}
+        due = result["due"]
+        if not due:
+            break
+    return "watched"

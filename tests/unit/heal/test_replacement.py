@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 from ansible_collections.linode_coder.gpu.plugins.module_utils.heal_provider import Provider
-from ansible_collections.linode_coder.gpu.plugins.modules import linode_gpu_instance
+from ansible_collections.linode_coder.gpu.plugins.modules import linode_gpu_instance, linode_gpu_watch
 
-from tests.unit.heal.account import PLACE, Account, virtual_time
+from tests.unit.heal.account import PLACE, Account, virtual_time, watch_pass
 from tests.unit.heal.cases import finding
 from tests.unit.heal.interleaving import Choose, Run, chance, one_after_another, schedules
 from tests.unit.heal.watching import passes, story
@@ -25,7 +25,8 @@ SCENES: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(autouse=True)
 def world(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(linode_gpu_instance, "time", virtual_time())
+    for module in (linode_gpu_instance, linode_gpu_watch):
+        monkeypatch.setattr(module, "time", virtual_time())
     monkeypatch.setattr(linode_gpu_instance, "new_host_key", lambda: ("PRIVATE", bytes(range(32))))
     monkeypatch.setattr(Provider, "offers", lambda _self, _provider: [PLACE])
 
@@ -107,6 +108,40 @@ def test_a_kill_while_others_watch_does_no_harm(scene: str) -> None:
         assert once(model), f"killed at {step}: {told(model)}"
         finish_later(model)
         assert once(model), f"killed at {step}: {told(model)}"
+
+
+@pytest.mark.parametrize("scene", SCENES)
+def test_watchdogs_finish_what_served_when_its_maker_died_and_keep_what_did_not(scene: str) -> None:
+    ends = set()
+    for step in range(1, 70):
+        model = drive(one_after_another, count=1, kill=(0, step), **SCENES[scene])
+        served, labels = model.serves, [row["label"] for row in model.rows()]
+        for _pass in range(4):
+            now = model.run.now
+            model.run = Run(chance(step))
+            model.run.now = now + 1900
+            for _watchdog in range(2):
+                model.run.add(lambda watcher, model=model: watch_pass(model, watcher))
+            model.run.finish()
+        left = [row["label"] for row in model.rows()]
+        assert left == (["lc-demo-2"] if served else labels), f"killed at {step}: {told(model)}"
+        assert len(model.deleted) <= 1, f"killed at {step}: {told(model)}"
+        ends.add((served, *left))
+    assert ends == {(False, "lc-demo-1"), (False, "lc-demo-1", "lc-demo-2"), (True, "lc-demo-2")}
+
+
+@pytest.mark.parametrize("scene", SCENES)
+def test_healers_and_watchdogs_together_replace_once(scene: str) -> None:
+    for seed in range(40):
+        run = Run(chance(seed))
+        model = Account(run, SCENES[scene]["trouble"], SCENES[scene].get("reachable", True))
+        passes(model, run, 3, (0, 3 + seed) if seed % 2 else None)
+        for _watchdog in range(2):
+            run.add(lambda watcher, model=model: watch_pass(model, watcher))
+        run.finish()
+        assert once(model), f"seed {seed}: {told(model)}"
+        finish_later(model)
+        assert once(model), f"seed {seed}: {told(model)}"
 
 
 FAULTS = [(path, kind) for path in ("PUT", "create", "delete") for kind in ("429", "before", "after")]
