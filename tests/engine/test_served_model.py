@@ -26,7 +26,6 @@ FIRST, SECOND, BROKEN = "sandbox/tiny-coder-1m", "sandbox/tiny-coder-3m", "sandb
 CONTEXT = {FIRST: 4096, SECOND: 8192}
 NAME = "coder"  # what every model is called as well
 TOO_LARGE = "openai/gpt-oss-120b"
-# The host's own services, and what may be open to the world.
 SSH = 22
 
 
@@ -75,7 +74,7 @@ def engine(coder: Coder) -> dict[str, Any]:
 
 def test_up_ends_with_the_model_served(coder: Coder, session: dict[str, Any], client: OpenAI) -> None:
     assert served(client) == {NAME: CONTEXT[FIRST], FIRST: CONTEXT[FIRST]}
-    assert "vLLM's CPU build" in coder.on_vm("real", "docker", "logs", "vllm-vllm-1")
+    assert "vLLM's CPU build" in coder.on_vm("real", "sh", "-c", "docker logs vllm-vllm-1 2>&1")
     # What it runs on is mounted: a copy of it would be gigabytes.
     size = coder.on_vm("real", "docker", "inspect", "--size", "--format", "{{.SizeRw}} {{.SizeRootFs}}", "vllm-vllm-1")
     assert all(int(number) < 1e9 for number in size.split())
@@ -169,15 +168,17 @@ def test_nothing_but_ssh_listens_to_the_world(coder: Coder, session: dict[str, A
     inspect = ["docker", "inspect", "--format", "{{.NetworkSettings.IPAddress}}", host]
     address = subprocess.run(inspect, capture_output=True, text=True, check=True).stdout.strip()
     assert open_ports(address) == {SSH}
-    listener = "import socket, time; s = socket.create_server(('0.0.0.0', 8000 + 1234)); print('ready', flush=True); time.sleep(900)"
-    with subprocess.Popen(
-        ["docker", "exec", "--interactive", host, "python3", "-c", listener], stdout=subprocess.PIPE, text=True
-    ) as listening:
-        try:
-            assert listening.stdout is not None and listening.stdout.readline() == "ready\n"
+    # Until its input ends, somebody else listens too.
+    program = (
+        "import socket, sys; s = socket.create_server(('0.0.0.0', 9234)); print('ready', flush=True); sys.stdin.read()"
+    )
+    command = ["docker", "exec", "--interactive", host, "python3", "-c", program]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as listening:
+        assert listening.stdin is not None and listening.stdout is not None
+        with listening.stdin:
+            assert listening.stdout.readline() == "ready\n"
             assert open_ports(address) == {SSH, 9234}
-        finally:
-            coder.on_vm("real", "pkill", "--full", "8000 + 1234")
+    assert open_ports(address) == {SSH}
 
 
 def test_a_model_that_does_not_fit_is_refused_before_anything_stops(coder: Coder, client: OpenAI) -> None:
