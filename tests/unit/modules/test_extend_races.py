@@ -52,6 +52,7 @@ class Account:
     def call(self, who: int, what: str, action: Callable[[], Any]) -> Any:
         with self.lock:
             self.pending[who] = what
+            self.lock.notify_all()
             assert self.lock.wait_for(lambda: self.turn in (who, None), 20)
             del self.pending[who]
             try:
@@ -62,6 +63,7 @@ class Account:
     def end(self, who: int) -> None:
         with self.lock:
             self.done.add(who)
+            self.lock.notify_all()
             if self.turn == who:
                 self._next()
 
@@ -109,6 +111,8 @@ class Api:
         """A deletion that was on its way arrives during the long pause. Nothing is promised of writes."""
         account = self.account
         with account.lock:
+            # Whatever the watcher's thread is at between two calls takes no time.
+            assert account.lock.wait_for(lambda: WATCHER in account.pending or WATCHER in account.done, 20)
             if seconds >= linode_gpu_session_tags.IN_FLIGHT_S and account.pending.get(WATCHER) == "delete":
                 account.turn = WATCHER
                 account.lock.notify_all()
