@@ -13,6 +13,7 @@ from .finding import Finding
 from .heal_attempts import bad_gpus
 from .heal_ladder import Event, Observation, World
 from .health_vm import ssh_finding, status_finding
+from .idle_clock import IdleClock
 
 
 def findings_of(rows: Sequence[Mapping[str, Any]]) -> tuple[Finding, ...]:
@@ -73,6 +74,21 @@ def world_of(
         account_recreations=int(provider.get("account_recreations") or 0),
         successor=provider.get("successor"),
     )
+
+
+def idle_seconds(record: Any, activity: Mapping[str, Any]) -> int | None:
+    """How long nobody has used the engine, by the clock that watchers keep on the VM; None where none is kept.
+
+    :param record: what is in activity.json.
+    :param activity: the engine's use as it is now.
+    """
+    try:
+        clock = IdleClock.from_dict(record["clock"])
+    except (KeyError, TypeError, ValueError):
+        return None
+    now = tuple(_count(activity, name) for name in ("prompt_tokens", "generation_tokens", "requests"))
+    unused = clock.started and clock.readable and now == clock.counters
+    return int(clock.idle_s) if unused else 0
 
 
 def outside_findings(provider: Mapping[str, Any], error: str, now: float) -> tuple[Finding, ...]:

@@ -132,7 +132,10 @@ breaker:
   sample: null
 """
 
+import json
 import secrets
+from dataclasses import replace
+from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -140,8 +143,16 @@ from ..module_utils.failure import Failure
 from ..module_utils.heal_guest import Healer
 from ..module_utils.heal_ladder import CAPS, ORDER, Policy, Step, verdict
 from ..module_utils.heal_machine import Machine
-from ..module_utils.heal_world import findings_of, world_of
+from ..module_utils.heal_world import findings_of, idle_seconds, world_of
 from ..module_utils.linode_module import fail
+
+
+def kept(state_dir):
+    """The idle clock's record; None where there is none, or none that says anything."""
+    try:
+        return json.loads((Path(state_dir) / "activity.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
 
 
 def work(module, healer, result):
@@ -162,6 +173,9 @@ def work(module, healer, result):
         findings = findings_of(params["findings"])
         dry = module.check_mode or params["state"] == "planned"
         world = healer.look(findings, world_of(params["provider"], params["health"], params["earlier"], True))
+        world = replace(
+            world, idle_seconds=idle_seconds(kept(params["state_dir"]), params["health"].get("activity") or {})
+        )
         tags = params["provider"].get("tags") or []
         policy = Policy(params["policy"], params["patience"])
         decided, attempt = healer.heal(findings, world, policy, tags, dry)
