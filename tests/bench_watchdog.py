@@ -25,7 +25,8 @@ WATCHED = int(os.environ.get("WATCHED", "50"))
 SERVED = "opt/linode-coder var/lib/linode-coder var/lib/sandbox/docker/images var/lib/sandbox/units.json etc/cdi"
 # What a pass reads of a session that is well, as a person would ask for it.
 COMMANDS = """
-cat /var/lib/linode-coder/activity.json /proc/sys/kernel/random/boot_id /proc/uptime /proc/meminfo
+test ! -e /var/lib/linode-coder/activity.json || cat /var/lib/linode-coder/activity.json
+cat /proc/sys/kernel/random/boot_id /proc/uptime /proc/meminfo
 nvidia-smi -q -x
 journalctl --dmesg --no-pager --lines 200
 docker inspect vllm-vllm-1
