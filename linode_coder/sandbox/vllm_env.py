@@ -6,6 +6,7 @@ steps, each with a mark when it is done: a run that was interrupted goes on wher
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import hashlib
 import os
@@ -72,6 +73,15 @@ def _check_machine(place: Path) -> None:
             f"vLLM {VLLM} has no build for Python {sys.version_info.major}.{sys.version_info.minor}.",
             remedy="Run linode-coder with Python 3.11 to 3.13, or use the stand-in: sandbox start --engine standin",
         )
+    try:
+        ctypes.CDLL("libnuma.so.1")
+    except OSError as error:
+        raise Failure(
+            "config",
+            "vLLM's CPU build needs libnuma, which this machine does not have.",
+            cause=str(error),
+            remedy="apt-get install libnuma1, or use the stand-in: sandbox start --engine standin",
+        ) from error
     parent = place
     while not parent.exists():
         parent = parent.parent
