@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -15,6 +16,8 @@ from tests.unit.heal.cases import finding
 from tests.unit.heal.interleaving import Killed, Run, Watcher
 
 LINODE = 7
+# How long the network holds up a request, which is longer than a job takes.
+LATE_S = 25.0
 JOB_S = {"reboot": 20.0, "shutdown": 8.0, "boot": 12.0}
 
 
@@ -39,6 +42,7 @@ class Model:
         self.job: tuple[str, float] | None = None
         self.lag = 0.0
         self.faults: list[tuple[str, str]] = []
+        self.held_up: list[tuple[float, Callable[[], None]]] = []
         self.asked: list[str] = []
         self.made: list[str] = []
         self.inside = 0
@@ -58,6 +62,10 @@ class Model:
     # -- the API's side
 
     def advance(self) -> None:
+        for arrives, change in [one for one in self.held_up if one[0] <= self.run.now]:
+            self.held_up.remove((arrives, change))
+            with contextlib.suppress(Failure):
+                change()
         if self.job is None or self.run.now < self.job[1]:
             return
         action, _ends = self.job
@@ -163,6 +171,8 @@ class ModelApi:
             raise Failure("rate_limited", "Too many.", retry_after=1.0)
         if kind == "after":
             change()
+        elif kind == "late":
+            self.model.held_up.append((self.model.run.now + LATE_S, change))
         raise Failure("ambiguous", "No answer.")
 
 

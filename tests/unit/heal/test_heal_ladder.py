@@ -432,3 +432,12 @@ def test_without_a_successor_a_replacement_that_came_to_nothing_is_tried_again()
 def test_an_attempt_that_has_to_wait_is_no_reason_to_give_up() -> None:
     busy = ask(SRAM, attempts=(begun(2000),), events=(event("linode_snapshot", 60, status="started"),))
     assert isinstance(busy, Stop) and (busy.reason, busy.trips) == ("busy", False)
+
+
+def test_what_was_seen_before_something_was_done_is_looked_at_again() -> None:
+    healed = tried(DEAD, "restart_container", 300, outcome="healed", acted_at=NOW - 290)
+    late = ask(DEAD, MUTE, attempts=(healed,), seen_at=NOW - 295)
+    assert isinstance(late, Stop) and (late.reason, late.trips) == ("pending", False)
+    assert rung_of(ask(DEAD, MUTE, attempts=(healed,), seen_at=NOW - 280)) == "recreate_container"
+    cancelled = replace(healed, outcome="cancelled")
+    assert rung_of(ask(DEAD, MUTE, attempts=(cancelled,), seen_at=NOW - 295)) == "restart_container"

@@ -28,11 +28,12 @@ def one_pass(model: Model, watcher: Watcher) -> str:
     seen = provider.look()
     watcher.step()
     findings = model.findings()
+    health = {"facts": {"clock": watcher.now()}}
     earlier = [{"at": watcher.now() - ago, "findings": [one.as_dict() for one in findings]} for ago in (60, 200)]
     healer: Healer | None = None
     try:
         healer = Healer(ModelGuest(model, watcher), f"w{watcher.number}", f"{watcher.number:04x}token", "/engine")
-        world = world_of(seen, {}, earlier, True)
+        world = world_of(seen, health, earlier, True)
         decided, attempt = healer.heal(findings, world, POLICY, seen["tags"], False)
     except Gone:
         healer = None

@@ -51,6 +51,7 @@ class Attempt:
     boot_id: str = ""
     change: dict[str, Any] | None = None
     acted: bool = False
+    acted_at: int | None = None
     resumed: int = 0
     resumed_at: int | None = None
     outcome: str = "pending"
@@ -121,7 +122,7 @@ def line(event: str, at: int, **data: Any) -> str:
 
 def attempt_line(attempt: Attempt) -> str:
     data = asdict(attempt)
-    for name in ("at", "acted", "resumed", "resumed_at", "outcome", "ended", "acknowledged"):
+    for name in ("at", "acted", "acted_at", "resumed", "resumed_at", "outcome", "ended", "acknowledged"):
         del data[name]
     return line("attempt", attempt.at, **data)
 
@@ -151,7 +152,7 @@ def parse(text: str) -> Record:
             elif event in ("acted", "resumed", "outcome"):
                 one = attempts[data["id"]]
                 if event == "acted":
-                    one = replace(one, acted=True)
+                    one = replace(one, acted=True, acted_at=at)
                 elif event == "resumed":
                     one = replace(one, resumed=one.resumed + 1, resumed_at=at)
                 elif data["outcome"] not in OUTCOMES:

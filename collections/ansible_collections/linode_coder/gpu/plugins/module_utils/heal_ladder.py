@@ -134,7 +134,7 @@ class World:
 
     ``container_started`` is when somebody last started the container on purpose: a crash loop starts it all the time.
     ``suggested`` are the engine flags that the diagnosis of its log points to. ``successor`` is the label of the VM that
-    was made to replace this one.
+    was made to replace this one. ``seen_at`` is when the findings were made, by the VM's clock.
     """
 
     status: str | None = "running"
@@ -156,6 +156,7 @@ class World:
     bad_gpus: frozenset[str] = frozenset()
     account_recreations: int = 0
     successor: str | None = None
+    seen_at: int | None = None
 
 
 @dataclass(frozen=True)
@@ -355,6 +356,15 @@ class _Incident:
             return self.later("cooldown", "The VM booted a moment ago.", until)
         return None
 
+    def overtaken(self) -> Stop | None:
+        """Look again, since something was done after the findings were made: a watcher may have slept in between."""
+        since = self.world.seen_at
+        counted = self.record.since(self.now - DAY_S)
+        done = [one.rung for one in counted if since is not None and max(one.began, one.acted_at or 0) > since]
+        if not done:
+            return None
+        return self.later("pending", f"{done[-1]} was done after this was seen.", self.now + 1)
+
     # -- which rung
 
     def tried(self) -> list[Attempt]:
@@ -540,6 +550,9 @@ def next_step(
             return incident.later("pending", f"{pending.rung} was begun and is not judged yet.", limit)
     if begun:
         return incident.finish(begun)
+    late = incident.overtaken()
+    if late is not None:
+        return late
     if fails:
         unconfirmed = incident.unconfirmed()
         if unconfirmed is not None:

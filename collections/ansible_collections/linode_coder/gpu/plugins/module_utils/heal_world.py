@@ -73,6 +73,7 @@ def world_of(
         bad_gpus=bad_gpus(provider.get("tags") or ()),
         account_recreations=int(provider.get("account_recreations") or 0),
         successor=provider.get("successor"),
+        seen_at=_moment(facts.get("clock")),
     )
 
 
