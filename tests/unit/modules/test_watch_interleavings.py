@@ -226,6 +226,18 @@ def test_whoever_extends_before_the_last_look_keeps_the_vm() -> None:
         assert not [tag for tag in world.rows[1]["tags"] if tag.startswith("lc:doom:")]
 
 
+def test_a_deletion_whose_request_was_lost_is_asked_for_again_by_the_same_pass() -> None:
+    world, strikes = over_and_due(), iter([True])
+
+    def strike(what: str) -> None:
+        if what == "delete" and next(strikes, False):
+            raise Failure("ambiguous", "No answer.", cause="test")
+
+    world.before = strike
+    result = one_pass(world)
+    assert world.deleted == [1] and result["failures"] == {}
+
+
 def test_one_mark_whatever_the_order_and_no_deletion_in_the_same_pass() -> None:
     for order in orders(2, 8):
         world, done = interleave(over_unmarked, order)
