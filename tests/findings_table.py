@@ -141,7 +141,7 @@ STARTS: dict[str, tuple[Fault, list[Found]]] = {
         [
             ("ctr.oom", "fail", "engine", "change_parameters"),
             ("ctr.state", "fail", "container", "change_parameters"),
-            ("vllm.health", "fail", "engine", "change_parameters"),
+            ("vllm.health", "fail", "engine", "restart_container"),
             ("vllm.stuck", "unknown", "engine", None),
             ("vllm.model", "unknown", "engine", None),
         ],

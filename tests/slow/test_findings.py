@@ -79,6 +79,13 @@ class Session:
     def container(self) -> dict[str, Any]:
         return dict(json.loads(self.on_vm("docker inspect vllm-vllm-1"))[0])
 
+    def waits(self) -> bool:
+        """Whether the container is not started again for some seconds."""
+        before = self.container()
+        time.sleep(3)
+        after = self.container()
+        return bool(after["State"]["Restarting"]) and before["RestartCount"] == after["RestartCount"]
+
     def mend(self) -> None:
         """Nothing is armed, and the engine serves."""
         self.arm(kind="clear")
@@ -215,6 +222,9 @@ def test_every_fault_of_a_start_is_found(session: Session, baseline: dict[str, A
     session.restart()
     if fault["kind"] == "engine_start_fails":
         session.until("it restarts", 120, lambda: session.container()["RestartCount"] > 2)
+        # It stays between two starts, so that the look does not depend on where it finds it.
+        session.arm(kind="restart_late", delay=3600)
+        session.until("it waits for long", 180, session.waits)
     elif start == "restarting":
         session.until("it waits", 120, lambda: session.container()["State"]["Restarting"])
     elif start == "hung":
