@@ -233,6 +233,24 @@ def test_a_lease_that_ends_while_the_api_is_down_is_ended_later_and_the_hours_ar
     assert {row["name"]: row["hours"] for row in shown}["outage2"] == 1
 
 
+def test_what_nobody_looks_after_goes_after_two_sightings_and_its_grace(sandbox: RunningSandbox) -> None:
+    half = make(sandbox, "half", tags=["linode-coder", "lc:session:half"])
+    stranger = make(sandbox, "theirs", tags=["linode-coder"], label="database2")
+    assert watch(sandbox)["marked"] == {}  # it may still be being made
+    for label in ("lc-half-1", "database2"):
+        sandbox.age(label, 3700)
+    began = time.time()
+    assert "no lease" in watch(sandbox)["marked"]["lc-half-1"]
+    doom = decode(tags_of(sandbox, half)).doom
+    assert doom is not None and doom >= began + 1800
+    assert watch(sandbox)["deleted"] == []
+    mark(sandbox, half, time.time() - 5)
+    gone = watch(sandbox)["deleted"]
+    assert [(row["label"], row["cause"], row["hours"]) for row in gone] == [("lc-half-1", "orphan", 2)]
+    assert exists(sandbox, stranger) and tags_of(sandbox, stranger) == ["linode-coder"]
+    api(sandbox, "DELETE", f"linode/instances/{stranger['id']}")
+
+
 def test_a_lock_is_respected_and_reported(sandbox: RunningSandbox) -> None:
     vm = make(sandbox, "locked", lease=-60)
     mark(sandbox, vm, time.time() - 5)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.linode_coder.gpu.plugins.module_utils.cost import parse_time
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags import with_doom
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session_view import session_view
 
@@ -278,7 +279,8 @@ def test_an_idle_session_is_marked_its_use_takes_the_mark_back_and_a_crash_is_no
     due = with_doom(instance["tags"], int(time.time()) - 5)
     api(sandbox, "PUT", f"linode/instances/{instance['id']}", {"tags": due})
     gone = watch(sandbox, "--interval", "30m")["deleted"]
-    assert [(row["name"], row["cause"], row["hours"]) for row in gone] == [("watched", "idle", 1)]
+    hours = -(-(time.time() - parse_time(instance["created"])) // 3600)
+    assert [(row["name"], row["cause"], row["hours"]) for row in gone] == [("watched", "idle", hours)]
     assert api(sandbox, "GET", "linode/instances")["data"] == []
     assert api(sandbox, "GET", "networking/firewalls")["data"] == []
     assert not Path(up["api_key_file"]).exists()
