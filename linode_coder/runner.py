@@ -216,6 +216,7 @@ class Run:
             self.outcome.data = (data.get("artifact_data") or {}).get("linode_coder") or {}
 
     def failed(self, kind: str, data: dict[str, Any]) -> None:
+        self.console.step_done("failed")
         result = data.get("res") or {}
         message = str(result.get("msg") or "no reason given").strip()
         if isinstance(result.get("failure"), dict):

@@ -156,9 +156,11 @@ def _usage(error: Any, arguments: list[str]) -> Failure:
     if parameter is not None and validation is not None:
         found = validation()[0]
         message, field, value = _sentence(parameter.opts[0], found), parameter.name, found["input"]
+    message, _, near = message.partition(" Did you mean ")
     named = [word for word in arguments if word in COMMANDS][:1]
     command = error.ctx.command_path if error.ctx else " ".join(["linode-coder", *named])
-    return Failure("usage", message.rstrip(".") + ".", remedy=f"See: {command} --help", field=field, value=value)
+    remedy = f"Did you mean {near}" if near else f"See: {command} --help"
+    return Failure("usage", message.rstrip(".") + ".", remedy=remedy, field=field, value=value)
 
 
 def _interrupted(console: Console, code: int) -> int:

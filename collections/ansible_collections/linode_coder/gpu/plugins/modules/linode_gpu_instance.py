@@ -459,7 +459,7 @@ class Session:
         old = self.predecessor and self.predecessor["label"]
         raise Failure(
             "capacity",
-            f"No capacity anywhere. Tried {tried}.",
+            f"There is no capacity in any place that was tried: {tried}.",
             cause=self.result["attempts"][-1]["reason"],
             remedy=f"{old} stays as it is, and bills. Try again later: linode-coder heal {self.name}."
             if old
