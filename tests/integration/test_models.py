@@ -16,6 +16,7 @@ from tests import product
 from tests.sandbox_fixture import RunningSandbox, start_sandbox
 
 BIN = Path(sys.executable).parent
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
 ADA, ADA_2, PRO_2 = "g2-gpu-rtx4000a1-m", "g2-gpu-rtx4000a2-s", "g3-gpu-rtxpro6000-blackwell-2"
 
 
@@ -100,6 +101,9 @@ def test_a_large_model_serves_with_the_context_that_was_asked_for(sandbox: Runni
     import urllib.request
 
     asked = ("--model", "minimax-m2.7", "--plan", PRO_2, "--context", "64K")
+    pins = sandbox.home / "config" / "models.toml"
+    pins.parent.mkdir(exist_ok=True)
+    pins.write_text(f'[revisions]\n"nvidia/MiniMax-M2.7-NVFP4" = "{COMMIT}"\n')
     up = document(coder(sandbox, "up", "large", *asked, "--yes", "--json"))
     assert up["session"]["model"] == "nvidia/MiniMax-M2.7-NVFP4"
     key = Path(up["api_key_file"]).read_text().strip()
@@ -107,6 +111,11 @@ def test_a_large_model_serves_with_the_context_that_was_asked_for(sandbox: Runni
     with urllib.request.urlopen(request, timeout=30) as answer:
         cards = {card["id"]: card["max_model_len"] for card in json.load(answer)["data"]}
     assert cards == {"coder": 65536, "nvidia/MiniMax-M2.7-NVFP4": 65536}
+    # At the commit that is pinned, and no other.
+    on_vm = coder(
+        sandbox, "ssh", "large", "cat /opt/linode-coder/vllm/vllm.yaml; ls /var/lib/linode-coder/models/hub/*/snapshots"
+    )
+    assert f'revision: "{COMMIT}"' in on_vm.stdout and on_vm.stdout.splitlines()[-1] == COMMIT, on_vm.stdout
     # What the engine measured of itself replaces the estimate.
     tokens = up["measured"]["kv_cache_tokens"]
     (row,) = document(coder(sandbox, "models", "minimax-m2.7", "--plan", PRO_2, "--json"))["plans"]

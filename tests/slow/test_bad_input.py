@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -323,3 +324,45 @@ def test_every_setting_of_the_wrong_type_is_named_with_its_line(sandbox: Running
         assert problem["where"] == f"{path}:{number}", problem
         assert problem["message"].startswith(f"{key}: ") and is_one_sentence(problem["message"]), problem
         assert problem["remedy"] and not any(ugly in problem["message"] for ugly in UGLY)
+
+
+PLAYS = (
+    ("up", {}, "session name '' cannot be used"),
+    ("up", {"session": "m", "tensor_parallel": "two"}, "'tensor_parallel' is of type str"),
+    ("up", {"session": "m", "model": "gpt-os-20b"}, "Did you mean gpt-oss-20b"),
+    ("up", {"session": "m", "max_cost": "-1"}, "not a number of dollars above 0"),
+    ("switch_model", {"session": "nosuch", "model": "qwen3-14b"}, "There is no session 'nosuch'"),
+    ("extend", {"session": "nosuch", "by": "2h"}, "nosuch"),
+    ("validate", {"session": "nosuch"}, "nosuch"),
+    ("validate_perf", {}, "session name '' cannot be used"),
+)
+
+
+@pytest.mark.parametrize(("name", "extra", "words"), PLAYS, ids=[f"{row[0]} {' '.join(row[1])}" for row in PLAYS])
+def test_a_playbook_says_it_in_one_task(
+    sandbox: RunningSandbox, name: str, extra: dict[str, str], words: str, tmp_path: Path
+) -> None:
+    """Without the command line: one task fails, with the same sentence, before anything is created."""
+    before = account(sandbox)
+    given = [part for key, value in extra.items() for part in ("-e", f"{key}={value}")]
+    environment = {
+        **sandbox.env,
+        "ANSIBLE_HOME": str(tmp_path / "ansible"),
+        "ANSIBLE_NOCOLOR": "1",
+        "PATH": f"{BIN}{os.pathsep}{sandbox.env['PATH']}",
+    }
+    environment.pop("ANSIBLE_CONFIG", None)
+    done = subprocess.run(
+        ["ansible-playbook", f"playbooks/{name}.yml", *given],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert done.stdout.count("fatal: ") == 1, done.stdout
+    said = " ".join(done.stdout.split())
+    assert words in said, done.stdout
+    assert not any(ugly in said for ugly in ("Traceback", "undefined", "NoneType")), done.stdout
+    assert account(sandbox) == before

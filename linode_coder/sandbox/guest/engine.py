@@ -64,7 +64,7 @@ def checked(options) -> Model:
             "huggingface_hub.errors.HFValidationError: Repo id must be in the form 'repo_name' or 'namespace/repo_name': "
             f"'{options.model}'. Use `repo_type` argument if needed."
         )
-    if os.environ.get("HF_HUB_OFFLINE") == "1" and files_of(options.model) is None:
+    if os.environ.get("HF_HUB_OFFLINE") == "1" and files_of(options.model, options.revision) is None:
         refuse(FAILURES["weights_missing"].text)
     if model is None:
         refuse(fill(FAILURES["repo_not_found"].text, {"model": options.model}))

@@ -155,7 +155,7 @@ class Core:
             f"Filesystem type for checkpoints: EXT4. Checkpoint size: {model.weights:.2f} GiB. Available RAM: 12.00 GiB.",
         )
         took = self.phase("load", room, _LOADING, model.files)
-        files = files_of(options.model)
+        files = files_of(options.model, options.revision)
         shards = sorted(files.glob("*.safetensors")) if files is not None else []
         if files is not None and not shards:
             self.fail(fill(FAILURES["no_weights"].text, {"model": options.model}))

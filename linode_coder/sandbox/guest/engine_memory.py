@@ -33,14 +33,17 @@ def cards() -> list[dict[str, object]]:
     return list(json.loads(Path(os.environ.get("SANDBOX_GPUS", "/etc/sandbox/gpus.json")).read_text())["gpus"])
 
 
-def files_of(name: str) -> Path | None:
+def files_of(name: str, revision: str | None = None) -> Path | None:
     """Where the model's files lie: a directory of that name, or what the Hub's cache has of it."""
     if Path(name).is_dir():
         return Path(name)
     home = os.environ.get("HF_HOME") or os.path.expanduser("~/.cache/huggingface")
     cached = Path(home, "hub", "models--" + name.replace("/", "--"))
+    asked = revision or "main"
+    if (cached / "snapshots" / asked).is_dir():
+        return cached / "snapshots" / asked
     try:
-        return cached / "snapshots" / (cached / "refs/main").read_text().strip()
+        return cached / "snapshots" / (cached / "refs" / asked).read_text().strip()
     except OSError:
         return None
 

@@ -87,7 +87,10 @@ def _blob(model: str, name: str) -> str:
     return hashlib.sha256(f"{model}/{name}".encode()).hexdigest()
 
 
-def _commit(model: str) -> str:
+def _commit(model: str, revision: str | None = None) -> str:
+    """The commit that a revision is: a commit is itself, and every branch and tag is at the same one."""
+    if revision and re.fullmatch("[0-9a-f]{40}", revision):
+        return revision
     return hashlib.sha256(model.encode()).hexdigest()[:40]
 
 
@@ -97,14 +100,14 @@ class HfApi:
 
     def model_info(self, repo_id: str, *, revision: str | None = None, files_metadata: bool = False) -> SimpleNamespace:
         _refuse(repo_id)
-        return SimpleNamespace(id=repo_id, sha=_commit(repo_id), siblings=_files(repo_id))
+        return SimpleNamespace(id=repo_id, sha=_commit(repo_id, revision), siblings=_files(repo_id))
 
 
 def snapshot_download(
     repo_id: str, *, revision: str | None = None, max_workers: int = 8, local_files_only: bool = False, **_more: object
 ) -> str:
     root = Path(os.environ["HF_HOME"], "hub", "models--" + repo_id.replace("/", "--"))
-    commit = _commit(repo_id)
+    commit = _commit(repo_id, revision)
     snapshot = root / "snapshots" / commit
     if local_files_only:
         if all((snapshot / file.rfilename).exists() for file in _files(repo_id)):
@@ -115,7 +118,9 @@ def snapshot_download(
     _refuse(repo_id)
     for directory in (root / "blobs", root / "refs", snapshot):
         directory.mkdir(parents=True, exist_ok=True)
-    (root / "refs/main").write_text(commit)
+    # As the real one: asked for a commit it does not note which branch that is.
+    if revision != commit:
+        (root / "refs" / (revision or "main")).write_text(commit)
     total = sum(file.size for file in _files(repo_id))
     seconds = seconds_of("weights", 0.5)
     for file in _files(repo_id):
