@@ -12,6 +12,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.memory_fit import
     fit,
     largest_tensor_parallel,
     longest_context,
+    overhead_gib,
     sequence_bytes,
     tensor_parallel_problem,
     token_bytes,
@@ -255,6 +256,22 @@ def test_the_published_refusals(plan_id: str, variant_id: str, reason: str) -> N
     assert selection is not None and selection.variant is not None and plan is not None and plan.card is not None
     found = fit(selection.model, selection.variant, plan.card, plan.gpus)
     assert found.fits is False and reason in str(found.why)
+
+
+@pytest.mark.parametrize(
+    ("card", "gpus", "images", "gib"),
+    [
+        (ADA, 1, False, 2.0),
+        (TURING, 1, False, 2.0),
+        (ADA, 2, False, 2.4),
+        (ADA, 4, True, 2.9),
+        (PRO, 1, False, 6.0),
+        (PRO, 1, True, 6.5),
+        (PRO, 2, True, 6.9),
+    ],
+)
+def test_what_the_engine_takes_beside_the_weights(card: Card, gpus: int, images: bool, gib: float) -> None:
+    assert overhead_gib(card, gpus, images) == pytest.approx(gib)
 
 
 def test_the_worked_check() -> None:
