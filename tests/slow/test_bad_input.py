@@ -8,7 +8,7 @@ import os
 import re
 import subprocess
 import sys
-import urllib.error
+import time
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -214,12 +214,14 @@ def request(sandbox: RunningSandbox, method: str, path: str, body: dict[str, Any
 def tokens(sandbox: RunningSandbox) -> dict[str, str]:
     """Tokens that open less than everything."""
 
-    def made(label: str, scopes: str) -> dict[str, Any]:
-        return request(sandbox, "POST", "profile/tokens", {"label": label, "scopes": scopes})
+    def made(label: str, scopes: str, **more: str) -> dict[str, Any]:
+        return request(sandbox, "POST", "profile/tokens", {"label": label, "scopes": scopes, **more})
 
-    revoked, expired = made("revoked", "*"), made("expired", "*")
+    end = int(time.time()) + 5
+    expired = made("expired", "*", expiry=time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(end)))
+    revoked = made("revoked", "*")
     request(sandbox, "DELETE", f"profile/tokens/{revoked['id']}")
-    request(sandbox, "DELETE", f"profile/tokens/{expired['id']}")
+    time.sleep(max(0.0, end + 1 - time.time()))
     return {
         "revoked": revoked["token"],
         "expired": expired["token"],

@@ -55,3 +55,14 @@ def test_an_engine_without_the_hub_finds_what_was_asked_for(
     refs = {path.name: path.read_text() for path in folder.glob("refs/*")}
     assert refs == ({} if revision == COMMIT else {revision: COMMIT})
     assert json.loads((folder / "fetched.json").read_text())["revision"] == COMMIT
+
+
+def test_what_the_disk_cannot_hold_is_not_begun(
+    program: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    monkeypatch.setattr(program.shutil, "disk_usage", lambda _path: SimpleNamespace(free=program.SPARE_BYTES + 1))
+    assert program.fetch(Hub(tmp_path), "org/name", "main") == 1
+    event = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (event["event"], event["kind"]) == ("failed", "disk_too_small")
+    assert not list(tmp_path.glob("hub/*/snapshots"))
