@@ -27,7 +27,7 @@ from engine_failures import FAILURES, fill, invalid
 from engine_flag_names import ARCHITECTURES, REASONING_PARSERS, TOOL_PARSERS
 from engine_http import ROUTES, Handler, State
 from engine_log import log, say, traceback_text
-from engine_memory import Model, cards, files_of, is_known_type, model_of
+from engine_memory import Model, cards, files_of, is_known_type, model_of, needs_newer_card
 from engine_metrics import Metrics
 
 _ENTRY = "/usr/local/lib/python3.12/dist-packages/vllm/entrypoints/launchers/api_server/entry.py"
@@ -72,6 +72,9 @@ def checked(options) -> Model:
         refuse(fill(FAILURES["unknown_model_type"].text, {"model_type": model.kind}))
     if model.architecture not in ARCHITECTURES:
         refuse(fill(FAILURES["unknown_architecture"].text, {"architecture": model.architecture}))
+    capability = str(cards()[0]["cc"])
+    if needs_newer_card(options.model, capability):
+        refuse(fill(FAILURES["quantization_needs_newer_gpu"].text, {"cc": capability.replace(".", "")}))
     log("INFO", "model.py:733", f"Resolved architecture: {model.architecture}")
     context = options.max_model_len or model.context
     if (

@@ -83,6 +83,12 @@ def model_of(name: str) -> Model | None:
     return Model("Qwen2ForCausalLM", weights, _KV_BYTES, 32768, max(1, round(weights / 4)))
 
 
+def needs_newer_card(name: str, capability: str) -> bool:
+    """MXFP4 has kernels from compute capability 8.0 on; the other quantizations of the catalogue run on older cards too."""
+    low = name.lower()
+    return ("mxfp4" in low or "gpt-oss" in low) and float(capability) < 8.0
+
+
 def listed(name: str) -> dict[str, Any] | None:
     """What the catalogue has of a model: its name alone does not always tell its size."""
     path = Path(os.environ.get("SANDBOX_MODELS", "/etc/sandbox/models.json"))
