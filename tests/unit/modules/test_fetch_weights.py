@@ -30,9 +30,12 @@ class Hub:
     def __init__(self, home: Path) -> None:
         self.home = home
         self.HfApi = lambda: self
+        self.constants = SimpleNamespace(MAX_HTTP_DOWNLOAD_SIZE=50 * 10**9)
 
     def model_info(self, model: str, revision: str, files_metadata: bool) -> SimpleNamespace:
-        return SimpleNamespace(sha=COMMIT, siblings=[SimpleNamespace(rfilename="config.json", size=2)])
+        return SimpleNamespace(
+            sha=COMMIT, siblings=[SimpleNamespace(rfilename="config.json", size=2, lfs=None, blob_id="b")]
+        )
 
     def snapshot_download(self, model: str, revision: str, max_workers: int) -> str:
         folder = self.home / "hub" / ("models--" + model.replace("/", "--"))
