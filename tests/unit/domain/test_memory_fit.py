@@ -339,3 +339,24 @@ def test_what_is_unknown_is_said() -> None:
     assert "token" in str(fit(nothing, sized, ADA, 1).why)
     assert fit(nothing, Variant("o/m", "unknown", 50.0), ADA, 1).fits is False
     assert fit(nothing, sized, TURING, 1).kv_dtype == "fp16"
+
+
+@pytest.mark.parametrize(
+    ("plan_id", "variant_id", "tokens"),
+    [
+        ("g2-gpu-rtx4000a4-s", "Qwen/Qwen3.6-27B", 236_961),
+        ("g1-gpu-rtx6000-4", "nvidia/Llama-3.3-70B-Instruct-NVFP4", 117_717),
+    ],
+)
+def test_the_tokens_of_all_sequences_together(plan_id: str, variant_id: str, tokens: int) -> None:
+    """Beside the states of four sequences, where the model keeps any; a filled context is read by every GPU."""
+    selection, plan = find(packaged(), variant_id), known_plan(plan_id)
+    assert selection is not None and selection.variant is not None and plan is not None and plan.card is not None
+    found = fit(selection.model, selection.variant, plan.card, plan.gpus)
+    assert found.kv_tokens == pytest.approx(tokens, rel=0.03)
+    one = decode_tokens_per_second(selection.model, selection.variant, plan.card, plan.gpus)
+    assert one is not None and found.decode_tps == one and found.kv_bytes_per_token and found.max_context
+    read = found.kv_bytes_per_token * plan.gpus * found.max_context
+    assert found.decode_tps_filled == decode_tokens_per_second(
+        selection.model, selection.variant, plan.card, plan.gpus, read
+    )
