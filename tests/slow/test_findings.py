@@ -90,7 +90,9 @@ class Session:
         """Nothing is armed, and the engine serves."""
         self.arm(kind="clear")
         self.restart()
-        health = "python3 -c 'import urllib.request; urllib.request.urlopen(\"http://127.0.0.1:8000/health\")'"
+        health = (
+            "python3 -c 'import urllib.request; urllib.request.urlopen(\"http://127.0.0.1:8000/health\")' 2>/dev/null"
+        )
         self.until(
             "the engine came back", 120, lambda: coder(self.sandbox, "ssh", "sick", "--", health).returncode == 0
         )
