@@ -445,8 +445,10 @@ def test_a_switch_is_killed_and_run_again_although_the_download_is_cut(
 
 def test_weights_that_were_cut_short_are_fetched_again(sandbox: RunningSandbox, session: dict[str, Any]) -> None:
     blobs = "/var/lib/linode-coder/models/hub/models--openai--gpt-oss-20b/blobs"
-    on_vm(sandbox, f"truncate --size 1000 $(ls -S {blobs}/* | head -1)")
+    largest = on_vm(sandbox, f"ls -S {blobs}/* | head -1").strip()
+    size = on_vm(sandbox, f"stat --format %s {largest}")
+    on_vm(sandbox, f"truncate --size 1000 {largest}")
     result_of(coder(sandbox, "up", "main", "--converge", "--json"))
     rows = [json.loads(line) for line in coder(sandbox, "logs", "main", "--what", "weights").stdout.splitlines()]
     assert [row["size"] for row in rows if row["event"] == "damaged"] == [1000]
-    assert on_vm(sandbox, f"find {blobs}/ -size -2k -name '*' -type f | wc -l")
+    assert on_vm(sandbox, f"stat --format %s {largest}") == size != "1000\n"
