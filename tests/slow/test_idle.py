@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags import (
+    with_doom,
+)
 
 from tests.sandbox_fixture import RunningSandbox, start_sandbox
 from tests.slow.test_watchdog import age, api, ask, clock, coder, on_vm
@@ -122,6 +125,28 @@ def test_the_clock_starts_with_the_first_token_that_is_served(sandbox: RunningSa
     assert look(sandbox)["idle_s"] == 0
 
 
+def test_a_long_stream_keeps_a_session_alive(sandbox: RunningSandbox, up: dict[str, Any]) -> None:
+    """Over several passes at the end of a paid hour, each of them long after the limit by the clock of the one before."""
+    into_the_hour(sandbox, 51)
+    look(sandbox)
+    sandbox.fault(kind="engine_slow", host=LABEL, delay=0.2)
+    stop, came = threading.Event(), []
+    client = threading.Thread(target=lambda: came.append(stream(up, 100_000, stop)))
+    client.start()
+    try:
+        time.sleep(2)
+        for _pass in range(3):
+            age(sandbox, 3 * 3600)
+            seen = look(sandbox)
+            assert client.is_alive(), came
+            assert (seen["idle_s"], seen["decision"]["action"], seen["doomed"]) == (0, "keep", None), seen["decision"]
+    finally:
+        stop.set()
+        client.join(60)
+        sandbox.fault(kind="clear", host=LABEL)
+    assert came and came[0] > 3
+
+
 def test_watchers_neither_reset_the_clock_nor_add_to_it(sandbox: RunningSandbox, up: dict[str, Any]) -> None:
     """Two machines, the second one new: the clock goes by the VM's time between its first look and its last."""
     into_the_hour(sandbox, 5)
@@ -185,3 +210,34 @@ def test_status_through_the_tunnel_and_without_one(sandbox: RunningSandbox, up: 
     assert (seen["clocks"]["idle_s"], seen["session"]["cost_so_far"]) == (None, view["cost_so_far"])
     coder(sandbox, "tunnel", NAME)
     assert coder(sandbox, "status", NAME)["engine"]["running"] == 0
+
+
+def test_an_idle_vm_stays_in_its_paid_hour_and_goes_just_before_the_next(
+    sandbox: RunningSandbox, up: dict[str, Any]
+) -> None:
+    into_the_hour(sandbox, 20)
+    look(sandbox)
+    age(sandbox, 50 * 60)
+    seen = look(sandbox)
+    assert (seen["decision"]["action"], seen["decision"]["cause"]) == ("keep", "idle")
+    paid = seen["paid_until"]
+    assert paid > seen["decision"]["at"]
+
+    into_the_hour(sandbox, 45)
+    age(sandbox, 50 * 60)
+    seen = look(sandbox)
+    assert (seen["decision"]["action"], seen["decision"]["cause"]) == ("mark", "idle")
+    # Paused, it stays; and the mark goes.
+    coder(sandbox, "pause", NAME, "--for", "1h")
+    assert look(sandbox)["decision"]["action"] == "unmark"
+    coder(sandbox, "pause", NAME, "--off")
+
+    into_the_hour(sandbox, 53)
+    age(sandbox, 50 * 60)
+    row = instance(sandbox)
+    api(sandbox, "PUT", f"linode/instances/{row['id']}", {"tags": with_doom(row["tags"], int(time.time()) - 5)})
+    gone = coder(sandbox, "watchdog", "--once", "--heal", "off")["deleted"]
+    assert [(one["cause"], one["name"]) for one in gone] == [("idle", NAME)]
+    hours = gone[0]["hours"]
+    assert gone[0]["cost"] == pytest.approx(hours * gone[0]["hourly"])
+    assert api(sandbox, "GET", "linode/instances")["data"] == []
