@@ -48,7 +48,7 @@ hosts:
   returned: success
   type: list
   elements: dict
-  sample: [{"label": "lc-demo-1", "name": "demo", "linode_id": 123, "status": "running", "expected": {"gpus": 1}, "connection": {"ansible_host": "203.0.113.7"}}]
+  sample: [{"label": "lc-demo-1", "name": "demo", "linode_id": 123, "expected": {"gpus": 1}, "connection": {"ansible_host": "203.0.113.7"}}]
 """
 
 import difflib
