@@ -119,9 +119,13 @@ def test_options_change_what_can_change(sandbox: RunningSandbox, session: dict[s
     assert changed["changed"] == 1
     assert view["idle_minutes"] == 60 and abs(lasts.total_seconds() - 36000) < 60
     assert result_of(coder(sandbox, *asked))["changed"] == 0
-    for option, value in (("plan", "g2-gpu-rtx4000a2-s"), ("region", "fr-par"), ("lease", "2h"), ("cap", "2d")):
+    for option, value in (("plan", "g2-gpu-rtx4000a2-s"), ("region", "fr-par"), ("cap", "2d")):
         error = error_of(coder(sandbox, "up", "main", f"--{option}", value, "--json"))
         assert (error["kind"], error["field"]) == ("refused", option)
+    # The lease of the first `up` takes nothing away from an extension, and the plan says so.
+    done = coder(sandbox, "up", "main", "--lease", "2h", "--json")
+    assert result_of(done)["session"]["lease_end"] == view["lease_end"]
+    assert "later than 2h" in json.loads(done.stdout.splitlines()[0])["quote"]["kept"][0]
     # What the configuration says is about new sessions.
     away = RunningSandbox({**sandbox.env, "LINODE_CODER_PLAN": "elsewhere"}, sandbox.url, sandbox.home, sandbox.facts)
     assert result_of(coder(away, "up", "main", "--json"))["changed"] == 0
