@@ -90,10 +90,7 @@ def _descendants(root: int) -> set[int]:
 
 
 def assert_tags_complete(url: str, token: str) -> None:
-    """Every VM that carries our tag tells its whole session: what is not billed to anybody is nobody's to delete.
-
-    VMs that a test itself made with half of the tags it also takes away.
-    """
+    """Every VM that carries our tag tells its whole session: what nobody can read nobody deletes in time."""
     client = LinodeClient(token, base_url=f"{url}v4", retry_rate_limit_interval=1.0, retry_max=60)
     for row in client.linode.instances():
         if "linode-coder" in row.tags:

@@ -33,7 +33,7 @@ coder = partial(product.coder, timeout=300)
 @pytest.fixture(scope="module")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSandbox]:
     directory = tmp_path_factory.mktemp("cleanup")
-    with start_sandbox(directory, timing="instant") as running:
+    with start_sandbox(directory, timing="instant", plants_vms=True) as running:
         running.env.update(
             ANSIBLE_HOME=str(directory / "ansible"), PATH=f"{BIN}{os.pathsep}{running.env['PATH']}", ANSIBLE_NOCOLOR="1"
         )

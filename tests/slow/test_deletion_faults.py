@@ -29,7 +29,9 @@ LABEL = "lc-target-1"
 
 @pytest.fixture(scope="module")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSandbox]:
-    with start_sandbox(tmp_path_factory.mktemp("deletions"), timing="instant", rate_limits="off") as running:
+    with start_sandbox(
+        tmp_path_factory.mktemp("deletions"), timing="instant", rate_limits="off", plants_vms=True
+    ) as running:
         yield running
 
 

@@ -37,7 +37,7 @@ BIN = Path(sys.executable).parent
 @pytest.fixture(scope="module")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSandbox]:
     directory = tmp_path_factory.mktemp("leases")
-    with start_sandbox(directory, timing="instant") as running:
+    with start_sandbox(directory, timing="instant", plants_vms=True) as running:
         running.env.update(
             ANSIBLE_HOME=str(directory / "ansible"),
             ANSIBLE_NOCOLOR="1",
