@@ -60,9 +60,9 @@ class Coder:
         assert error["exit_code"] == done.returncode
         return error
 
-    def on_vm(self, session: str, *command: str) -> str:
+    def ask_vm(self, session: str, *command: str) -> subprocess.CompletedProcess[str]:
         """What a command says on a session's VM."""
-        done = subprocess.run(
+        return subprocess.run(
             [str(BIN / "linode-coder"), "ssh", session, "--", *command],
             env=self.sandbox.env,
             cwd="/",
@@ -71,6 +71,9 @@ class Coder:
             timeout=PATIENCE,
             stdin=subprocess.DEVNULL,
         )
+
+    def on_vm(self, session: str, *command: str) -> str:
+        done = self.ask_vm(session, *command)
         assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
         return done.stdout
 

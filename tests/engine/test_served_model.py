@@ -222,4 +222,10 @@ def test_after_a_reboot_it_serves_by_itself(coder: Coder, session: dict[str, Any
         except (APIConnectionError, APITimeoutError, InternalServerError):
             return False
 
-    wait_for(lambda: boot != coder.on_vm("real", "cat", "/proc/sys/kernel/random/boot_id") and answers(), "not served")
+    def rebooted() -> bool:
+        """Nobody is there to answer while it goes down and comes up."""
+        asked = coder.ask_vm("real", "cat", "/proc/sys/kernel/random/boot_id")
+        return asked.returncode == 0 and asked.stdout.strip() != boot.strip()
+
+    wait_for(rebooted, "not rebooted")
+    wait_for(answers, "not served")
