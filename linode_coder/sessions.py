@@ -51,3 +51,15 @@ def pick(views: list[dict[str, Any]], name: str | None) -> dict[str, Any]:
     raise Failure(
         "not_found", f"There is no session {name!r} in this account.", remedy=remedy, field="session", value=name
     )
+
+
+def pick_complete(views: list[dict[str, Any]], name: str) -> dict[str, Any]:
+    """The session called ``name``; Failure(conflict) when its tags do not tell all of it, since they are to be changed."""
+    view = pick(views, name)
+    if not view["complete"]:
+        raise Failure(
+            "conflict",
+            f"The tags of {view['label']} are incomplete: {', '.join(view['missing'])}.",
+            remedy=f"Put them back in Cloud Manager, or delete the VM: linode-coder down {name}.",
+        )
+    return view

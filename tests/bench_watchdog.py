@@ -9,7 +9,6 @@ import json
 import os
 import subprocess
 import time
-import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -58,17 +57,6 @@ class Host:
         return COMMANDS.replace("MODEL", self.model).encode()
 
 
-def api(sandbox: RunningSandbox, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-    request = urllib.request.Request(
-        f"{sandbox.url}v4/{path}",
-        data=None if body is None else json.dumps(body).encode(),
-        headers={"Authorization": f"Bearer {sandbox.env['LINODE_TOKEN']}", "Content-Type": "application/json"},
-        method=method,
-    )
-    with urllib.request.urlopen(request, timeout=120) as answer:
-        return json.load(answer)
-
-
 def run(command: list[str], env: dict[str, str], given: bytes | None = None) -> bytes:
     done = subprocess.run(command, cwd=ROOT, env=env, input=given, capture_output=True, timeout=1800)
     if done.returncode:
@@ -77,7 +65,7 @@ def run(command: list[str], env: dict[str, str], given: bytes | None = None) -> 
 
 
 def running(sandbox: RunningSandbox) -> list[dict[str, Any]]:
-    rows = api(sandbox, "GET", "linode/instances?page_size=500")["data"]
+    rows = sandbox.api("GET", "linode/instances?page_size=500")["data"]
     return [row for row in rows if row["label"].startswith("lc-w") and row["status"] == "running"]
 
 
@@ -93,7 +81,7 @@ def copies(sandbox: RunningSandbox, env: dict[str, str], count: int) -> list[Hos
         own = replace(tags, session=f"w{number}", host_key=key, next_host_key=None)
         body |= {"label": f"lc-w{number}-1", "authorized_keys": [public], "tags": encode(own)}
         body["metadata"] = {"user_data": user_data(private, to_openssh(key))}
-        api(sandbox, "POST", "linode/instances", body)
+        sandbox.api("POST", "linode/instances", body)
 
     source = Host(first, sandbox.home)
     files = run([*source.ssh, f"tar -C / -cf - {SERVED}"], env)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
-import shutil
 import tempfile
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +27,17 @@ class RunningSandbox:
     url: str
     home: Path
     facts: dict[str, Any]
+
+    def api(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        """What its API answers to the test's token; urllib.error.HTTPError for what it refuses."""
+        request = urllib.request.Request(
+            f"{self.url}v4beta/{path}",
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Authorization": f"Bearer {self.env['LINODE_TOKEN']}", "Content-Type": "application/json"},
+            method=method,
+        )
+        with urllib.request.urlopen(request, timeout=120) as answer:
+            return json.load(answer)
 
     def fault(self, **spec: Any) -> dict[str, Any]:
         """Arm a fault, fields as `sandbox fault add` has options."""
@@ -69,28 +81,27 @@ def start_sandbox(
     """
     home = tmp_path / "home"
     # Of its own, so that what other tests run at the same moment is not taken for a leftover. Short, for sockets.
-    runtime = Path(tempfile.mkdtemp(prefix="lc-", dir="/dev/shm"))
-    with _home(home):
-        facts, started = control.start(hosts, options.pop("engine", "standin"), **options)
-        assert started
-        env = {**os.environ, **control.environment(facts), "LINODE_CODER_HOME": str(home)}
-    env["LINODE_CLI_CONFIG"] = str(tmp_path / "linode-cli.ini")
-    env["LINODE_TOKEN"] = PLANTED
-    env["XDG_RUNTIME_DIR"] = str(runtime)
-    processes = leftovers.Processes(facts["pid"], home)
-    try:
-        running = RunningSandbox(env, facts["url"], home, facts)
-        yield running
+    with tempfile.TemporaryDirectory(prefix="lc-", dir="/dev/shm") as runtime:
         with _home(home):
-            alive = control.record() is not None  # else it was the test that killed the server
-        if alive:
-            running.clear_faults()
-            if not plants_vms:
-                leftovers.assert_tags_complete(facts["url"], PLANTED)
-            processes.remember()
-    finally:
-        with _home(home):
-            control.stop()
-    processes.assert_gone()
-    leftovers.assert_secret_nowhere(PLANTED, tmp_path, runtime)
-    shutil.rmtree(runtime)
+            facts, started = control.start(hosts, options.pop("engine", "standin"), **options)
+            assert started
+            env = {**os.environ, **control.environment(facts), "LINODE_CODER_HOME": str(home)}
+        env["LINODE_CLI_CONFIG"] = str(tmp_path / "linode-cli.ini")
+        env["LINODE_TOKEN"] = PLANTED
+        env["XDG_RUNTIME_DIR"] = runtime
+        processes = leftovers.Processes(facts["pid"], home)
+        try:
+            running = RunningSandbox(env, facts["url"], home, facts)
+            yield running
+            with _home(home):
+                alive = control.record() is not None  # else it was the test that killed the server
+            if alive:
+                running.clear_faults()
+                if not plants_vms:
+                    leftovers.assert_tags_complete(facts["url"], PLANTED)
+                processes.remember()
+        finally:
+            with _home(home):
+                control.stop()
+        processes.assert_gone()
+        leftovers.assert_secret_nowhere(PLANTED, tmp_path, Path(runtime))

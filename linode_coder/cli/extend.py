@@ -14,7 +14,7 @@ from .. import history
 from ..api import LinodeReader
 from ..console import Console, money
 from ..lock import session_lock
-from ..sessions import all_sessions, pick
+from ..sessions import all_sessions, pick_complete
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -28,13 +28,7 @@ def extend(
 ) -> None:
     """Move the end of a session's lease, up to its hard cap."""
     console = Console(as_json)
-    view = pick(all_sessions(LinodeReader()), name)
-    if not view["complete"]:
-        raise Failure(
-            "conflict",
-            f"The tags of {view['label']} are incomplete: {', '.join(view['missing'])}.",
-            remedy=f"Put them back in Cloud Manager, or delete the VM: linode-coder down {name}.",
-        )
+    view = pick_complete(all_sessions(LinodeReader()), name)
     lease = Lease(parse_time(view["lease_end"]), parse_time(view["hard_cap"]))
     end = extended(lease, int(time.time()), duration, until)
     total = cost(parse_time(view["created"]), end, view["hourly"])

@@ -14,7 +14,7 @@ from .. import history
 from ..api import LinodeReader
 from ..console import Console
 from ..lock import session_lock
-from ..sessions import all_sessions, pick
+from ..sessions import all_sessions, pick_complete
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 DEFAULT = "2h"
@@ -36,13 +36,7 @@ def pause(
             remedy="Leave --for out to end it, or --off to begin one.",
             field="off",
         )
-    view = pick(all_sessions(LinodeReader()), name)
-    if not view["complete"]:
-        raise Failure(
-            "conflict",
-            f"The tags of {view['label']} are incomplete: {', '.join(view['missing'])}.",
-            remedy=f"Put them back in Cloud Manager, or delete the VM: linode-coder down {name}.",
-        )
+    view = pick_complete(all_sessions(LinodeReader()), name)
     if off and not view["paused_until"]:
         console.event("result", command="pause", session=view, changed=0)
         console.text(f"Nothing to change: {name} is not paused.")

@@ -155,17 +155,6 @@ def wait(done: Callable[[], bool], seconds: int = 300) -> None:
         time.sleep(1)
 
 
-def api(sandbox: RunningSandbox, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-    request = urllib.request.Request(
-        f"{sandbox.url}v4/{path}",
-        data=None if body is None else json.dumps(body).encode(),
-        headers={"Authorization": f"Bearer {sandbox.env['LINODE_TOKEN']}", "Content-Type": "application/json"},
-        method=method,
-    )
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        return json.load(answer)
-
-
 def overdue(sandbox: RunningSandbox, name: str) -> int:
     """A VM whose lease is over: the first pass marks it."""
     now = int(time.time())
@@ -178,11 +167,11 @@ def overdue(sandbox: RunningSandbox, name: str) -> int:
         "authorized_keys": ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f me"],
         "tags": encode(tags),
     }
-    return int(api(sandbox, "POST", "linode/instances", body)["id"])
+    return int(sandbox.api("POST", "linode/instances", body)["id"])
 
 
 def marked(sandbox: RunningSandbox, instance: int) -> bool:
-    return decode(api(sandbox, "GET", f"linode/instances/{instance}")["tags"]).doom is not None
+    return decode(sandbox.api("GET", f"linode/instances/{instance}")["tags"]).doom is not None
 
 
 def watched_by(machine: Machine) -> str:
@@ -228,7 +217,7 @@ def test_a_systemd_timer_watches(sandbox: RunningSandbox, machine: Machine) -> N
     assert unit not in machine.run("systemctl", "--user", "list-timers", "--all", "--no-pager")
     machine.run("sh", "-c", "! ls /root/.config/systemd/user/linode-coder* /root/.config/linode-coder/watchdog.env")
     assert machine.coder("watchdog", "uninstall")["removed"] == []
-    api(sandbox, "DELETE", f"linode/instances/{vm}")
+    sandbox.api("DELETE", f"linode/instances/{vm}")
 
 
 @pytest.mark.timeout(2400)
@@ -243,4 +232,4 @@ def test_a_cron_entry_watches(sandbox: RunningSandbox, machine: Machine) -> None
     wait(lambda: marked(sandbox, vm))
     assert machine.coder("watchdog", "uninstall")["removed"] == ["cron"]
     assert machine.run("crontab", "-l") == "5 4 * * * true\n"
-    api(sandbox, "DELETE", f"linode/instances/{vm}")
+    sandbox.api("DELETE", f"linode/instances/{vm}")

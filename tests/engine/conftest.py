@@ -38,8 +38,11 @@ class Coder:
     sandbox: RunningSandbox
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return self._run(*arguments, "--json")
+
+    def _run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [str(BIN / "linode-coder"), *arguments, "--json"],
+            [str(BIN / "linode-coder"), *arguments],
             env=self.sandbox.env,
             cwd="/",
             capture_output=True,
@@ -62,15 +65,7 @@ class Coder:
 
     def ask_vm(self, session: str, *command: str) -> subprocess.CompletedProcess[str]:
         """What a command says on a session's VM."""
-        return subprocess.run(
-            [str(BIN / "linode-coder"), "ssh", session, "--", *command],
-            env=self.sandbox.env,
-            cwd="/",
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            stdin=subprocess.DEVNULL,
-        )
+        return self._run("ssh", session, "--", *command)
 
     def on_vm(self, session: str, *command: str) -> str:
         done = self.ask_vm(session, *command)

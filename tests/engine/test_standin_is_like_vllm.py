@@ -10,11 +10,13 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +64,9 @@ class Engine:
             command = [python, "-m", "vllm.entrypoints.openai.api_server", *arguments, *where, *CPU_BUILD]
         self.log_path = tmp / "log"
         with self.log_path.open("wb") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=variables, cwd=tmp)
+            self.process = subprocess.Popen(
+                command, stdout=log, stderr=log, env=variables, cwd=tmp, start_new_session=True
+            )
 
     @property
     def log(self) -> str:
@@ -76,7 +80,9 @@ class Engine:
             time.sleep(0.1)
 
     def end(self) -> None:
-        self.process.kill()
+        # With the helpers that an engine has started, which outlive one that is killed.
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
     def ask(self, method: str, path: str, body: Any, headers: dict[str, str]) -> tuple[int, str, str]:

@@ -9,7 +9,6 @@ import re
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -199,28 +198,17 @@ CASES = {
 }
 
 
-def request(sandbox: RunningSandbox, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-    asked = urllib.request.Request(
-        f"{sandbox.url}v4/{path}",
-        data=json.dumps(body).encode() if body is not None else None,
-        method=method,
-        headers={"Authorization": f"Bearer {sandbox.env['LINODE_TOKEN']}", "Content-Type": "application/json"},
-    )
-    with urllib.request.urlopen(asked, timeout=60) as answer:
-        return dict(json.loads(answer.read() or b"{}"))
-
-
 @pytest.fixture(scope="module")
 def tokens(sandbox: RunningSandbox) -> dict[str, str]:
     """Tokens that open less than everything."""
 
     def made(label: str, scopes: str, **more: str) -> dict[str, Any]:
-        return request(sandbox, "POST", "profile/tokens", {"label": label, "scopes": scopes, **more})
+        return sandbox.api("POST", "profile/tokens", {"label": label, "scopes": scopes, **more})
 
     end = int(time.time()) + 5
     expired = made("expired", "*", expiry=time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(end)))
     revoked = made("revoked", "*")
-    request(sandbox, "DELETE", f"profile/tokens/{revoked['id']}")
+    sandbox.api("DELETE", f"profile/tokens/{revoked['id']}")
     time.sleep(max(0.0, end + 1 - time.time()))
     return {
         "revoked": revoked["token"],
@@ -233,7 +221,7 @@ def tokens(sandbox: RunningSandbox) -> dict[str, str]:
 def account(sandbox: RunningSandbox) -> dict[str, list[int]]:
     """All that a command could have created or changed."""
     kinds = ("linode/instances", "networking/firewalls", "volumes", "images")
-    return {kind: [row["id"] for row in request(sandbox, "GET", kind)["data"]] for kind in kinds}
+    return {kind: [row["id"] for row in sandbox.api("GET", kind)["data"]] for kind in kinds}
 
 
 def run(

@@ -7,7 +7,6 @@ import json
 import os
 import tarfile
 import time
-import urllib.request
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -49,17 +48,8 @@ class Session:
         return done.stdout
 
     def api(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        request = urllib.request.Request(
-            f"{self.sandbox.url}v4/linode/instances/{self.view['linode_id']}{path}",
-            method=method,
-            data=None if body is None else json.dumps(body).encode(),
-            headers={
-                "Authorization": f"Bearer {self.sandbox.env['LINODE_TOKEN']}",
-                "Content-Type": "application/json",
-            },
-        )
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            return dict(json.loads(answer.read()))
+        """Of its VM."""
+        return dict(self.sandbox.api(method, f"linode/instances/{self.view['linode_id']}{path}", body))
 
     def check(self, *more: str, **environment: str) -> dict[str, Any]:
         done = coder(self.sandbox, "check", *(more or ("sick",)), "--json", **environment)

@@ -17,7 +17,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils import heal_provi
 from ansible_collections.linode_coder.gpu.plugins.module_utils.heal_attempts import Attempt
 
 from tests.sandbox_fixture import RunningSandbox, start_sandbox
-from tests.slow.test_leases import api, make
+from tests.slow.test_leases import make
 
 MODULES = "ansible_collections.linode_coder.gpu.plugins.modules."
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f me"
@@ -51,19 +51,19 @@ def session(sandbox: RunningSandbox) -> Iterator[str]:
     yield name
     sandbox.clear_faults()
     for row in rows(sandbox, name):
-        api(sandbox, "DELETE", f"linode/instances/{row['id']}")
+        sandbox.api("DELETE", f"linode/instances/{row['id']}")
 
 
 _numbers = count()
 
 
 def rows(sandbox: RunningSandbox, name: str) -> list[dict[str, Any]]:
-    found = api(sandbox, "GET", "linode/instances")["data"]
+    found = sandbox.api("GET", "linode/instances")["data"]
     return [row for row in found if f"lc:session:{name}" in row["tags"] and row["status"] != "deleting"]
 
 
 def done(sandbox: RunningSandbox, number: int, *actions: str) -> list[str]:
-    events = api(sandbox, "GET", "account/events?page_size=100")["data"]
+    events = sandbox.api("GET", "account/events?page_size=100")["data"]
     mine = [event for event in reversed(events) if (event["entity"] or {}).get("id") == number]
     return [event["action"] for event in mine if event["action"] in actions]
 

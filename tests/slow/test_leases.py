@@ -46,17 +46,6 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSandbox
         yield running
 
 
-def api(sandbox: RunningSandbox, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-    request = urllib.request.Request(
-        f"{sandbox.url}v4beta/{path}",
-        data=None if body is None else json.dumps(body).encode(),
-        headers={"Authorization": f"Bearer {sandbox.env['LINODE_TOKEN']}", "Content-Type": "application/json"},
-        method=method,
-    )
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        return json.load(answer)
-
-
 def make(sandbox: RunningSandbox, name: str, lease: float = 3600, cap: float = 86400, **more: Any) -> dict[str, Any]:
     """A VM as `up` creates it, whose lease ends ``lease`` seconds from now: also in the past."""
     now = int(time.time())
@@ -70,21 +59,21 @@ def make(sandbox: RunningSandbox, name: str, lease: float = 3600, cap: float = 8
         "tags": encode(tags),
         **more,
     }
-    created = api(sandbox, "POST", "linode/instances", body)
+    created = sandbox.api("POST", "linode/instances", body)
     deadline = time.monotonic() + 60
-    while api(sandbox, "GET", f"linode/instances/{created['id']}")["status"] != "running":
+    while sandbox.api("GET", f"linode/instances/{created['id']}")["status"] != "running":
         assert time.monotonic() < deadline
         time.sleep(0.1)
     return dict(created)
 
 
 def tags_of(sandbox: RunningSandbox, instance: dict[str, Any]) -> list[str]:
-    return list(api(sandbox, "GET", f"linode/instances/{instance['id']}")["tags"])
+    return list(sandbox.api("GET", f"linode/instances/{instance['id']}")["tags"])
 
 
 def exists(sandbox: RunningSandbox, instance: dict[str, Any]) -> bool:
     try:
-        api(sandbox, "GET", f"linode/instances/{instance['id']}")
+        sandbox.api("GET", f"linode/instances/{instance['id']}")
     except urllib.error.HTTPError as error:
         assert error.code == 404
         return False
@@ -93,7 +82,7 @@ def exists(sandbox: RunningSandbox, instance: dict[str, Any]) -> bool:
 
 def mark(sandbox: RunningSandbox, instance: dict[str, Any], doom: float) -> None:
     tags = with_doom(tags_of(sandbox, instance), int(doom))
-    api(sandbox, "PUT", f"linode/instances/{instance['id']}", {"tags": tags})
+    sandbox.api("PUT", f"linode/instances/{instance['id']}", {"tags": tags})
 
 
 coder = partial(product.coder, timeout=240)
@@ -118,7 +107,7 @@ def test_extend_moves_the_end_up_to_the_cap(sandbox: RunningSandbox) -> None:
         assert error_of(coder(sandbox, "extend", "longer", *wrong, "--json"))["exit_code"] == 2
     assert error_of(coder(sandbox, "extend", "nobody", "1h", "--json"))["exit_code"] == 9
     assert decode(tags_of(sandbox, vm)).lease_end == before.lease_end + 3600
-    api(sandbox, "DELETE", f"linode/instances/{vm['id']}")
+    sandbox.api("DELETE", f"linode/instances/{vm['id']}")
 
 
 def test_up_with_the_options_of_before_changes_nothing_after_an_extension(sandbox: RunningSandbox) -> None:
@@ -128,7 +117,7 @@ def test_up_with_the_options_of_before_changes_nothing_after_an_extension(sandbo
     quote = next(json.loads(line) for line in told.stdout.splitlines() if '"plan"' in line)["quote"]
     assert (quote["changes"], len(quote["kept"])) == ({}, 2)
     assert "linode-coder down again" in quote["kept"][0]
-    api(sandbox, "DELETE", f"linode/instances/{vm['id']}")
+    sandbox.api("DELETE", f"linode/instances/{vm['id']}")
 
 
 def test_a_pause_is_written_shown_and_ended(sandbox: RunningSandbox) -> None:
@@ -147,7 +136,7 @@ def test_a_pause_is_written_shown_and_ended(sandbox: RunningSandbox) -> None:
         assert error_of(coder(sandbox, "pause", "paused", *wrong, "--json"))["exit_code"] == 2
     assert error_of(coder(sandbox, "pause", "nobody", "--json"))["exit_code"] == 9
     assert tags_of(sandbox, vm) == encode(before.whole())
-    api(sandbox, "DELETE", f"linode/instances/{vm['id']}")
+    sandbox.api("DELETE", f"linode/instances/{vm['id']}")
 
 
 def play(sandbox: RunningSandbox, name: str, **extra: Any) -> subprocess.CompletedProcess[str]:
@@ -172,7 +161,7 @@ def watch(sandbox: RunningSandbox, code: int = 0, *more: str) -> dict[str, Any]:
 
 def deletions(sandbox: RunningSandbox) -> list[str]:
     """Labels in the deletions that the account's events know, also the refused ones."""
-    events = api(sandbox, "GET", "account/events?page_size=500")["data"]
+    events = sandbox.api("GET", "account/events?page_size=500")["data"]
     return sorted(event["entity"]["label"] for event in events if event["action"] == "linode_delete")
 
 
@@ -195,7 +184,7 @@ def test_two_looks_end_a_lease_and_nothing_else(sandbox: RunningSandbox) -> None
     assert [exists(sandbox, vm) for vm in (over, kept, stranger)] == [False, True, True]
     assert tags_of(sandbox, stranger) == ["linode-coder"]
     for vm in (kept, stranger):
-        api(sandbox, "DELETE", f"linode/instances/{vm['id']}")
+        sandbox.api("DELETE", f"linode/instances/{vm['id']}")
 
 
 def test_a_lease_that_ends_while_the_api_is_down_is_ended_later_and_the_hours_are_told(sandbox: RunningSandbox) -> None:
@@ -248,27 +237,27 @@ def test_what_nobody_looks_after_goes_after_two_sightings_and_its_grace(sandbox:
     gone = watch(sandbox)["deleted"]
     assert [(row["label"], row["cause"], row["hours"]) for row in gone] == [("lc-half-1", "orphan", 2)]
     assert exists(sandbox, stranger) and tags_of(sandbox, stranger) == ["linode-coder"]
-    api(sandbox, "DELETE", f"linode/instances/{stranger['id']}")
+    sandbox.api("DELETE", f"linode/instances/{stranger['id']}")
 
 
 def test_a_lock_is_respected_and_reported(sandbox: RunningSandbox) -> None:
     vm = make(sandbox, "locked", lease=-60)
     mark(sandbox, vm, time.time() - 5)
-    lock = api(sandbox, "POST", "locks", {"entity_type": "linode", "entity_id": vm["id"], "lock_type": "cannot_delete"})
+    lock = sandbox.api("POST", "locks", {"entity_type": "linode", "entity_id": vm["id"], "lock_type": "cannot_delete"})
     before = deletions(sandbox)
     for _ in range(2):
         seen = watch(sandbox)
         assert "cannot_delete" in seen["blocked"]["lc-locked-1"] and "keeps billing" in seen["blocked"]["lc-locked-1"]
         assert seen["deleted"] == []
     assert deletions(sandbox) == before
-    api(sandbox, "DELETE", f"locks/{lock['id']}")
+    sandbox.api("DELETE", f"locks/{lock['id']}")
     assert [row["label"] for row in watch(sandbox)["deleted"]] == ["lc-locked-1"]
 
 
 def test_people_are_told_once_by_the_webhook_of_the_configuration(sandbox: RunningSandbox, tmp_path: Path) -> None:
     over, locked = make(sandbox, "told", lease=-60), make(sandbox, "held", lease=-60)
-    lock = api(
-        sandbox, "POST", "locks", {"entity_type": "linode", "entity_id": locked["id"], "lock_type": "cannot_delete"}
+    lock = sandbox.api(
+        "POST", "locks", {"entity_type": "linode", "entity_id": locked["id"], "lock_type": "cannot_delete"}
     )
     config = tmp_path / "home" / "config" / "config.toml"
     config.parent.mkdir(parents=True)
@@ -313,8 +302,8 @@ def test_people_are_told_once_by_the_webhook_of_the_configuration(sandbox: Runni
             assert error_of(refused)["exit_code"] == 2, wrong
     for path in (tmp_path / "home").rglob("*"):
         assert path.is_dir() or path == config or b"planted-secret" not in path.read_bytes(), path
-    api(sandbox, "DELETE", f"locks/{lock['id']}")
-    api(sandbox, "DELETE", f"linode/instances/{locked['id']}")
+    sandbox.api("DELETE", f"locks/{lock['id']}")
+    sandbox.api("DELETE", f"linode/instances/{locked['id']}")
 
 
 def test_a_wrong_clock_deletes_nothing(sandbox: RunningSandbox) -> None:
@@ -372,7 +361,7 @@ def test_five_watchers_at_once_delete_once(sandbox: RunningSandbox) -> None:
     assert len(marks) == 1
     assert decode(tags_of(sandbox, kept)).doom is None
     for vm in (fresh, kept):
-        api(sandbox, "DELETE", f"linode/instances/{vm['id']}")
+        sandbox.api("DELETE", f"linode/instances/{vm['id']}")
 
 
 def test_status_refreshes_until_ctrl_c_and_leaves_the_screen_as_it_was(sandbox: RunningSandbox) -> None:
@@ -411,7 +400,7 @@ def test_status_refreshes_until_ctrl_c_and_leaves_the_screen_as_it_was(sandbox: 
         timeout=100,
     )
     assert done.stdout.count("session   live") > 1 and "\x1b" not in done.stdout
-    api(sandbox, "DELETE", f"linode/instances/{vm['id']}")
+    sandbox.api("DELETE", f"linode/instances/{vm['id']}")
 
 
 def test_a_timer_is_written_without_secrets_and_removed_again(sandbox: RunningSandbox, tmp_path: Path) -> None:
@@ -487,11 +476,11 @@ def test_the_timer_on_the_vm_deletes_its_own_vm_and_only_when_no_watcher_came(
     assert "answered 401" in run_on(forgotten, 1)
     sandbox.fault(kind="reset", on="GET /linode/instances/{id}")
     assert "the next run asks again" in run_on(forgotten, 1)
-    lock = api(
-        sandbox, "POST", "locks", {"entity_type": "linode", "entity_id": forgotten["id"], "lock_type": "cannot_delete"}
+    lock = sandbox.api(
+        "POST", "locks", {"entity_type": "linode", "entity_id": forgotten["id"], "lock_type": "cannot_delete"}
     )
     assert "goes on billing" in run_on(forgotten) and exists(sandbox, forgotten)
-    api(sandbox, "DELETE", f"locks/{lock['id']}")
+    sandbox.api("DELETE", f"locks/{lock['id']}")
     assert "is deleted" in run_on(forgotten)
     deadline = time.monotonic() + 60
     while exists(sandbox, forgotten):
@@ -500,11 +489,11 @@ def test_the_timer_on_the_vm_deletes_its_own_vm_and_only_when_no_watcher_came(
     assert "answered 404" in run_on(forgotten, 1)
     for vm in (alive, over, other):
         assert exists(sandbox, vm)
-        api(sandbox, "DELETE", f"linode/instances/{vm['id']}")
+        sandbox.api("DELETE", f"linode/instances/{vm['id']}")
 
 
 def test_a_timer_on_the_vm_needs_a_token_of_its_own(sandbox: RunningSandbox) -> None:
     for given in ({}, {"LINODE_CODER_DEAD_MAN_TOKEN": sandbox.env["LINODE_TOKEN"]}):
         refused = error_of(coder(sandbox, "up", "dm", "--dead-man", "--yes", "--json", **given))
         assert (refused["exit_code"], refused["field"]) == (2, "dead_man_token")
-    assert api(sandbox, "GET", "linode/instances")["data"] == []
+    assert sandbox.api("GET", "linode/instances")["data"] == []

@@ -3,13 +3,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -54,19 +52,8 @@ def changed(done: subprocess.CompletedProcess[str]) -> dict[str, int]:
     return {row[0]: int(row[2]) for row in RECAP.findall(done.stdout)}
 
 
-def api(sandbox: RunningSandbox, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-    request = urllib.request.Request(
-        f"{sandbox.url}v4/{path}",
-        data=json.dumps(body).encode() if body else None,
-        headers={"Authorization": f"Bearer {sandbox.env['LINODE_TOKEN']}", "Content-Type": "application/json"},
-        method="PUT" if body else "GET",
-    )
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        return json.load(answer)
-
-
 def instances(sandbox: RunningSandbox) -> list[dict[str, Any]]:
-    return api(sandbox, "linode/instances")["data"]
+    return sandbox.api("GET", "linode/instances")["data"]
 
 
 def test_a_session_from_first_to_last(sandbox: RunningSandbox) -> None:
@@ -74,7 +61,7 @@ def test_a_session_from_first_to_last(sandbox: RunningSandbox) -> None:
     assert changed(fresh)["localhost"] > 0
     assert "lc:session:whole" in fresh.stdout
     assert instances(sandbox) == []
-    assert api(sandbox, "networking/firewalls")["data"] == []
+    assert sandbox.api("GET", "networking/firewalls")["data"] == []
 
     first = changed(play(sandbox, "up", session="whole"))
     assert first["whole"] > 0
@@ -104,7 +91,7 @@ def test_another_host_key_is_refused(sandbox: RunningSandbox) -> None:
     changed(play(sandbox, "up", session="pinned"))
     instance = instances(sandbox)[0]
     tags = [f"lc:hk{tag[5]}:{'a' * 26}" if tag.startswith("lc:hk") else tag for tag in instance["tags"]]
-    api(sandbox, f"linode/instances/{instance['id']}", {"tags": tags})
+    sandbox.api("PUT", f"linode/instances/{instance['id']}", {"tags": tags})
     refused = play(sandbox, "up", session="pinned")
     assert refused.returncode == 2
     assert "presents another host key" in refused.stdout

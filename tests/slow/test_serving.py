@@ -337,9 +337,8 @@ def test_the_image_is_taken_back_with_the_model(sandbox: RunningSandbox, session
     assert "changed=0" in recap(play(sandbox, "up"))
 
 
-def killed_at(sandbox: RunningSandbox, model: str, *tasks: str) -> None:
-    """A switch that is killed when it comes to the last of these tasks, one after another."""
-    process = subprocess.Popen(
+def start_switch(sandbox: RunningSandbox, model: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
         ["ansible-playbook", "playbooks/switch_model.yml", "-e", "session=main", "-e", f"model={model}"],
         env={**sandbox.env, "PYTHONUNBUFFERED": "1"},
         cwd=ROOT,
@@ -348,6 +347,11 @@ def killed_at(sandbox: RunningSandbox, model: str, *tasks: str) -> None:
         text=True,
         start_new_session=True,
     )
+
+
+def killed_at(sandbox: RunningSandbox, model: str, *tasks: str) -> None:
+    """A switch that is killed when it comes to the last of these tasks, one after another."""
+    process = start_switch(sandbox, model)
     assert process.stdout is not None
     with process.stdout:
         reached = all(any(task in line for line in process.stdout) for task in tasks)
@@ -388,15 +392,7 @@ def test_a_switch_lets_a_stream_end_and_keeps_the_tunnel(sandbox: RunningSandbox
     """The stream begins when all is fetched, and takes so long that the engine is asked to stop in the middle of it."""
     key, label = key_of(session), session["session"]["label"]
     sandbox.fault(kind="engine_slow", host=label, delay=0.5)
-    process = subprocess.Popen(
-        ["ansible-playbook", "playbooks/switch_model.yml", "-e", "session=main", "-e", f"model={THIRD}"],
-        env={**sandbox.env, "PYTHONUNBUFFERED": "1"},
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+    process = start_switch(sandbox, THIRD)
     assert process.stdout is not None
     stream, said, stopping = Stream(session, 110), [], 0.0
     try:
