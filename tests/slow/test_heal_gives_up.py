@@ -12,7 +12,6 @@ import pytest
 from tests.product import error_of, result_of
 from tests.sandbox_fixture import RunningSandbox
 from tests.slow.test_heal import HOST, coder, sandbox
-from tests.slow.test_leases import api
 
 __all__ = ["sandbox"]
 
@@ -26,7 +25,7 @@ def history(sandbox: RunningSandbox) -> dict[str, Any]:
 
 
 def tags(sandbox: RunningSandbox) -> list[str]:
-    rows = api(sandbox, "GET", "linode/instances")["data"]
+    rows = sandbox.api("GET", "linode/instances")["data"]
     return [str(tag) for row in rows if row["label"] == HOST for tag in row["tags"]]
 
 

@@ -17,7 +17,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags impo
 )
 
 from tests.sandbox_fixture import RunningSandbox, start_sandbox
-from tests.slow.test_watchdog import age, api, ask, clock, coder, on_vm
+from tests.slow.test_watchdog import age, ask, clock, coder, on_vm
 
 RESTART = (
     "import subprocess\n"
@@ -64,7 +64,7 @@ def look(sandbox: RunningSandbox, **environment: str) -> dict[str, Any]:
 
 
 def instance(sandbox: RunningSandbox) -> dict[str, Any]:
-    return dict(api(sandbox, "GET", "linode/instances")["data"][0])
+    return dict(sandbox.api("GET", "linode/instances")["data"][0])
 
 
 def into_the_hour(sandbox: RunningSandbox, minutes: float) -> None:
@@ -235,9 +235,9 @@ def test_an_idle_vm_stays_in_its_paid_hour_and_goes_just_before_the_next(
     into_the_hour(sandbox, 53)
     age(sandbox, 50 * 60)
     row = instance(sandbox)
-    api(sandbox, "PUT", f"linode/instances/{row['id']}", {"tags": with_doom(row["tags"], int(time.time()) - 5)})
+    sandbox.api("PUT", f"linode/instances/{row['id']}", {"tags": with_doom(row["tags"], int(time.time()) - 5)})
     gone = coder(sandbox, "watchdog", "--once", "--heal", "off")["deleted"]
     assert [(one["cause"], one["name"]) for one in gone] == [("idle", NAME)]
     hours = gone[0]["hours"]
     assert gone[0]["cost"] == pytest.approx(hours * gone[0]["hourly"])
-    assert api(sandbox, "GET", "linode/instances")["data"] == []
+    assert sandbox.api("GET", "linode/instances")["data"] == []
