@@ -37,10 +37,11 @@ demo: $(BIN)/.complete
 
 test: lint types unit sanity integration
 
+# The inventory of the checkout needs an account, which checking the syntax of a playbook does not.
 lint: $(BIN)/.complete
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/ansible-lint --offline --profile production
+	PATH="$(abspath $(BIN)):$$PATH" ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED=false $(BIN)/ansible-lint --offline --profile production
 
 types: $(BIN)/.complete
 	$(BIN)/mypy
