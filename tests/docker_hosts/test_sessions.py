@@ -10,15 +10,18 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags import decode, encode
 
 from linode_coder.sandbox.hosts.docker_cli import DockerCli
 from linode_coder.sandbox.hosts.docker_hosts import LABEL, remove_all
 from tests import proxy_paths
+from tests.api_proxy import api_at, gateway_of
 from tests.sandbox_fixture import RunningSandbox, start_sandbox
 
 ROOT = Path(__file__).parents[2]
@@ -36,10 +39,10 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSandbox
         asyncio.run(remove_all(DockerCli(), hosts))
 
 
-def run(sandbox: RunningSandbox, *command: str) -> str:
+def run(sandbox: RunningSandbox, *command: str, **environment: str) -> str:
     done = subprocess.run(
         [str(BIN / command[0]), *command[1:]],
-        env={**sandbox.env, "PATH": f"{BIN}{os.pathsep}{sandbox.env['PATH']}"},
+        env={**sandbox.env, "PATH": f"{BIN}{os.pathsep}{sandbox.env['PATH']}", **environment},
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -60,6 +63,20 @@ def on_host(sandbox: RunningSandbox, command: str) -> str:
     """What the session's VM says to a shell command."""
     out = run(sandbox, "ansible", "demo", "-m", "ansible.builtin.shell", "-a", command)
     return out.partition(">>\n")[2].strip()
+
+
+def wait_for(sandbox: RunningSandbox, text: str) -> None:
+    """Until the dead-man timer's service has said so."""
+    deadline = time.monotonic() + 120
+    while text not in (said := on_host(sandbox, "journalctl --output cat --unit linode-coder-dead-man.service")):
+        assert time.monotonic() < deadline, said
+        time.sleep(1)
+
+
+def running_hosts(sandbox: RunningSandbox) -> list[str]:
+    label = f"label={LABEL}={sandbox.home / 'state/sandbox/docker-hosts'}"
+    command = ["docker", "ps", "--quiet", "--filter", label]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
 
 
 def answered_tokens(sandbox: RunningSandbox, endpoint: str) -> int:
@@ -139,6 +156,37 @@ def test_a_reboot_comes_back_serving(sandbox: RunningSandbox, session: dict[str,
             time.sleep(1)
         else:
             break
+
+
+def test_systemd_runs_the_dead_man_timer(sandbox: RunningSandbox, session: dict[str, Any]) -> None:
+    """It fires, asks the API with its own token, warns within half an hour after the lease, and goes without a trace."""
+    unit = "linode-coder-dead-man"
+    token = sandbox.api("POST", "profile/tokens", {"label": "dead man", "scopes": "linodes:read_write"})["token"]
+    (container,) = running_hosts(sandbox)
+    with api_at(gateway_of(container), sandbox) as url:
+        around = {"LINODE_API_URL": url, "LINODE_CODER_DEAD_MAN_TOKEN": token}
+        run(sandbox, "linode-coder", "up", "demo", "--dead-man", **around)
+        assert on_host(sandbox, f"systemctl is-enabled {unit}.timer; systemctl is-active {unit}.timer").split() == [
+            "enabled",
+            "active",
+        ]
+        assert on_host(sandbox, f"systemd-analyze verify /etc/systemd/system/{unit}.timer") == ""
+        # As it is but for its ten minutes.
+        soon = f"/run/systemd/system/{unit}.timer.d"
+        timer = "[Timer]\\nOnActiveSec=\\nOnBootSec=\\nOnUnitActiveSec=\\nAccuracySec=1s\\nOnActiveSec=1s\\nOnUnitActiveSec=2s\\n"
+        on_host(
+            sandbox,
+            f"mkdir {soon} && printf '{timer}' > {soon}/soon.conf && systemctl daemon-reload && systemctl restart {unit}.timer",
+        )
+        wait_for(sandbox, "the lease goes on for")
+        (vm,) = sandbox.api("GET", "linode/instances")["data"]
+        over = encode(replace(decode(vm["tags"]).whole(), lease_end=int(time.time()) - 60))
+        sandbox.api("PUT", f"linode/instances/{vm['id']}", {"tags": over})
+        wait_for(sandbox, "this VM deletes itself in 2")
+        run(sandbox, "linode-coder", "up", "demo", "--no-dead-man", **around)
+    left = on_host(sandbox, f"systemctl list-units --all --no-legend '{unit}*'; ls /opt/linode-coder")
+    assert left.split() == ["vllm", "weights"]
+    assert token not in on_host(sandbox, f"journalctl --unit {unit}.service")
 
 
 def test_down_leaves_nothing(sandbox: RunningSandbox, session: dict[str, Any]) -> None:

@@ -9,21 +9,17 @@ import os
 import subprocess
 import sys
 import sysconfig
-import threading
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags import SessionTags, decode, encode
 
 from linode_coder.sandbox.hosts.docker_cli import DockerCli
 from linode_coder.sandbox.hosts.docker_image import Recipe, ensure_image
+from tests.api_proxy import api_at, gateway_of
 from tests.sandbox_fixture import RunningSandbox, start_sandbox
 
 ROOT = Path(__file__).parents[2]
@@ -54,48 +50,6 @@ def python_paths() -> set[Path]:
     base = Path(sys.base_prefix)
     own = {base} if base != Path("/usr") else {Path(sys.executable).resolve(), Path(sysconfig.get_path("stdlib"))}
     return own | {Path(sys.prefix), ROOT}
-
-
-@contextmanager
-def api_at(gateway: str, sandbox: RunningSandbox) -> Iterator[str]:
-    """The sandbox's API at an address that the container reaches."""
-    upstream = urlsplit(sandbox.url)
-
-    class Pass(BaseHTTPRequestHandler):
-        def pass_on(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            request = urllib.request.Request(
-                f"http://{upstream.netloc}{self.path}",
-                body or None,
-                {name: value for name, value in self.headers.items() if name.lower() not in ("host", "connection")},
-                method=self.command,
-            )
-            try:
-                answer = urllib.request.urlopen(request, timeout=60)
-            except urllib.error.HTTPError as error:
-                answer = error
-            with answer:
-                content = answer.read()
-                self.send_response(answer.status)
-                for name in ("Content-Type", "Date"):
-                    if answer.headers.get(name):
-                        self.send_header(name, answer.headers[name])
-                self.send_header("Content-Length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content)
-
-        do_GET = do_POST = do_PUT = do_DELETE = pass_on
-
-        def log_message(self, *_: object) -> None:
-            """The sandbox logs."""
-
-    server = ThreadingHTTPServer((gateway, 0), Pass)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://{gateway}:{server.server_address[1]}/"
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 class Machine:
@@ -135,9 +89,7 @@ def machine(sandbox: RunningSandbox) -> Iterator[Machine]:
     command = ["docker", "run", "--detach", "--hostname", "desk", *_LIKE_A_MACHINE, *mounts, image, "/sbin/init"]
     name = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout.strip()
     try:
-        inspect = ["docker", "inspect", "--format", "{{range .NetworkSettings.Networks}}{{.Gateway}}{{end}}", name]
-        gateway = subprocess.run(inspect, capture_output=True, text=True, check=True, timeout=60).stdout.strip()
-        with api_at(gateway, sandbox) as url:
+        with api_at(gateway_of(name), sandbox) as url:
             made = Machine(name, {"LINODE_TOKEN": sandbox.env["LINODE_TOKEN"], "LINODE_API_URL": url})
             # degraded: kernel modules cannot be loaded from inside.
             wait(lambda: made.run("sh", "-c", "systemctl is-system-running || true").strip() in ("running", "degraded"))
