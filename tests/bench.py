@@ -229,7 +229,7 @@ def bring_up() -> None:
 
 def watch() -> None:
     """A pass of the watchdog over many hosts, for each of them: most of it is wall time of two round trips."""
-    with tempfile.TemporaryDirectory() as directory, start_sandbox(Path(directory), hosts="simulated") as sandbox:
+    with tempfile.TemporaryDirectory() as directory, start_sandbox(Path(directory), hosts="simulated", rate_limits="off") as sandbox:
         found = watching(sandbox, sandbox.env, str(BIN / "linode-coder"))
     title = f"watchdog, {WATCHED} healthy hosts"
     print(
