@@ -229,12 +229,16 @@ def bring_up() -> None:
 
 def watch() -> None:
     """A pass of the watchdog over many hosts, for each of them: most of it is wall time of two round trips."""
-    with tempfile.TemporaryDirectory() as directory, start_sandbox(Path(directory), hosts="simulated", rate_limits="off") as sandbox:
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        start_sandbox(Path(directory), hosts="simulated", rate_limits="off") as sandbox,
+    ):
         found = watching(sandbox, sandbox.env, str(BIN / "linode-coder"))
     title = f"watchdog, {WATCHED} healthy hosts"
     print(
         f"{title:34} {found.whole:6.2f} s wall for each, {found.further:.2f} s for each further one | plain ssh, one after "
-        f"another {found.plain:.2f} s | ratio {found.whole / found.plain:.2f}, further {found.further / found.plain:.2f}",
+        f"another {found.plain:.2f} s | ratio {found.whole / found.plain:.2f}, further {found.further / found.plain:.2f} | "
+        f"CPU of the control node {found.control:.2f} s for each, plain ssh {found.plain_control:.2f} s",
         flush=True,
     )
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -23,16 +24,23 @@ from tests.sandbox_fixture import RunningSandbox
 ROOT = Path(__file__).parents[1]
 WATCHED = int(os.environ.get("WATCHED", "50"))
 SERVED = "opt/linode-coder var/lib/linode-coder var/lib/sandbox/docker/images var/lib/sandbox/units.json etc/cdi"
-# What a pass reads of a session that is well, as a person would ask for it.
+# What the modules of a pass run and ask on a VM that is well, as a person would.
 COMMANDS = """
-test ! -e /var/lib/linode-coder/activity.json || cat /var/lib/linode-coder/activity.json
-cat /proc/sys/kernel/random/boot_id /proc/uptime /proc/meminfo
-nvidia-smi -q -x
-journalctl --dmesg --no-pager --lines 200
-docker inspect vllm-vllm-1
-docker logs --tail 200 vllm-vllm-1
-df --output=pcent,ipcent /
 key=$(sed -n 's/^[A-Z_]*=//p' /opt/linode-coder/vllm/secrets.env | head -n 1)
+test ! -e /var/lib/linode-coder/activity.json || cat /var/lib/linode-coder/activity.json
+curl --silent --fail http://127.0.0.1:8000/metrics
+cat /proc/sys/kernel/random/boot_id /proc/uptime /proc/meminfo /proc/stat /proc/self/mounts
+nvidia-smi -q -x
+journalctl -k -o json --no-pager -n 5000
+docker version --format '{{.Server.Version}}'
+docker compose --project-directory /opt/linode-coder/vllm ps --all --format json
+docker inspect vllm-vllm-1
+docker logs --timestamps --tail 2000 vllm-vllm-1
+docker exec vllm-vllm-1 nvidia-smi -L
+df -P -k /
+df -P -i /
+timedatectl timesync-status || true
+lspci -n -d 10de: || cat /sys/bus/pci/devices/*/vendor /sys/bus/pci/devices/*/class || true
 curl --silent --fail http://127.0.0.1:8000/health
 curl --silent --fail http://127.0.0.1:8000/metrics
 curl --silent --fail http://127.0.0.1:8000/v1/models --header "Authorization: Bearer $key"
@@ -116,6 +124,12 @@ def copies(sandbox: RunningSandbox, env: dict[str, str], count: int) -> list[Hos
     return hosts
 
 
+def spent() -> float:
+    """CPU seconds of this process's ended children; a simulated host is none of them."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def one_pass(env: dict[str, str], coder: str) -> tuple[float, dict[str, Any]]:
     began = time.monotonic()
     out = run([coder, "watchdog", "--once", "--json"], env)
@@ -125,11 +139,18 @@ def one_pass(env: dict[str, str], coder: str) -> tuple[float, dict[str, Any]]:
 
 
 class Watching(NamedTuple):
-    """Wall seconds for each host: of a pass, of a pass without what it costs whatever the number, and of plain ssh."""
+    """Seconds for each host. The hosts work on this machine too, so wall seconds are theirs and ours."""
 
     whole: float
+    """Wall seconds of a pass."""
     further: float
+    """Wall seconds without what a pass costs whatever the number of hosts."""
     plain: float
+    """Wall seconds of plain ssh."""
+    control: float
+    """CPU seconds of a pass on the control node."""
+    plain_control: float
+    """CPU seconds of plain ssh on the control node."""
 
 
 def watching(sandbox: RunningSandbox, env: dict[str, str], coder: str) -> Watching:
@@ -137,18 +158,22 @@ def watching(sandbox: RunningSandbox, env: dict[str, str], coder: str) -> Watchi
     run([coder, "up", "w1", "--yes"], env)
     hosts = copies(sandbox, env, WATCHED)
     for _pass in range(4):
+        before = spent()
         took, seen = one_pass(env, coder)
+        control = spent() - before
         healthy, changed = seen["healthy"], seen["changed"]
         if len(healthy) == WATCHED and not changed:
             break
     else:
         raise RuntimeError(f"{len(healthy)} of {WATCHED} hosts are healthy: {json.dumps(seen)[-3000:]}")
-    began = time.monotonic()
+    began, before = time.monotonic(), spent()
     for host in hosts:
         run([*host.ssh, "sh -e -s"], env, host.script())
-    plain = time.monotonic() - began
+    plain, plain_control = time.monotonic() - began, spent() - before
     began = time.monotonic()
     playbook = ["ansible-playbook", "-i", ",", "playbooks/watchdog.yml", "-e", "session=w1"]
     run(playbook, {**env, "PATH": f"{Path(coder).parent}{os.pathsep}{env['PATH']}"})
     alone = time.monotonic() - began
-    return Watching(took / WATCHED, (took - alone) / max(1, WATCHED - 1), plain / WATCHED)
+    each = (took, plain, control, plain_control)
+    whole, plainly, ours, theirs = (seconds / WATCHED for seconds in each)
+    return Watching(whole, (took - alone) / max(1, WATCHED - 1), plainly, ours, theirs)

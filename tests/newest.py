@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 INTEGRATION = (
     "tests/integration/test_validate.py",
-    "tests/slow/test_playbooks.py",
+    "tests/slow/test_playbooks.py::test_a_session_from_first_to_last",
     "tests/integration/test_spine.py::test_up_ends_with_an_endpoint_that_answers",
     "tests/integration/test_spine.py::test_second_up_changes_nothing",
 )
