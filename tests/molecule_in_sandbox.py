@@ -16,7 +16,13 @@ from linode_coder.sandbox.hosts.docker_cli import DockerCli  # noqa: E402
 from linode_coder.sandbox.hosts.docker_hosts import remove_all  # noqa: E402
 from tests.sandbox_fixture import start_sandbox  # noqa: E402
 
-SCENARIOS = {"default": "simulated", "gpu_driver": "docker", "container_engine": "docker", "vllm": "docker"}
+SCENARIOS = {
+    "default": "simulated",
+    "gpu_driver": "docker",
+    "container_engine": "docker",
+    "vllm": "docker",
+    "dead_man": "docker",
+}
 
 
 def run(hosts: str, scenarios: list[str]) -> int:
