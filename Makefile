@@ -60,7 +60,7 @@ dist: $(BIN)/.complete
 	@$(BIN)/python -m build --wheel --no-isolation --outdir dist . > /dev/null
 
 test-slow: $(BIN)/.complete
-	$(PYTEST) tests/slow
+	$(PYTEST) --no-loadscope-reorder tests/slow
 
 test-docker: $(BIN)/.complete
 	$(BIN)/python tests/with_docker.py $(BIN)/pytest tests/docker_hosts

@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Order of the files: the longest first, so that two workers end at the same time."""
+
+from __future__ import annotations
+
+import pytest
+
+# Those that take minutes, by what they take. Any order is right, this one is fast.
+LONGEST = (
+    "serving",
+    "playbooks",
+    "watchdog",
+    "findings",
+    "healers_at_once",
+    "heal_rungs",
+    "leases",
+    "open_webui",
+    "idle",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    ranks = {f"test_{name}.py": rank for rank, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: ranks.get(item.path.name, len(ranks)))
