@@ -28,7 +28,13 @@ from .config_files import Problem, Raw
 
 PREFIX = "LINODE_CODER_"
 # Variables of ours that are no settings.
-_OTHER_VARIABLES = ("LINODE_CODER_HOME", "LINODE_CODER_SESSION", "LINODE_CODER_SSH_PORT")
+_OTHER_VARIABLES = (
+    "LINODE_CODER_CACHE",
+    "LINODE_CODER_HOME",
+    "LINODE_CODER_RETRY_SCALE",
+    "LINODE_CODER_SESSION",
+    "LINODE_CODER_SSH_PORT",
+)
 _PUBLIC_KEY = re.compile(r"(ssh-(ed25519|rsa)|ecdsa-sha2-nistp\d+|sk-[a-z0-9@.-]+) [A-Za-z0-9+/]{40,}=*( [^\n]*)?")
 HEAL_POLICIES = ("off", "alert", "container", "host", "vm")
 

@@ -35,7 +35,7 @@ _GRACE_S = 10.0
 
 @dataclass
 class Outcome:
-    """``data`` is what the playbook reported with set_stats; ``changed`` counts its changed tasks."""
+    """``data`` is what the playbook reported; ``changed`` counts its changed tasks."""
 
     data: dict[str, Any] = field(default_factory=dict)
     changed: int = 0
@@ -200,7 +200,11 @@ class Run:
             self.pid = event.get("pid") or self.pid
             self.detail = ""
             name = str(data.get("task", "")).strip()
-            if not name.startswith("Validating arguments against"):
+            # Neither is a step of the work: a role's arguments, and a decision of the playbook on how to go on.
+            if (
+                not name.startswith("Validating arguments against")
+                and data.get("task_action") != "ansible.builtin.meta"
+            ):
                 self.console.step(name)
         elif kind == "runner_on_skipped":
             self.console.step_skipped()

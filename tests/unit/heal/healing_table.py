@@ -64,7 +64,7 @@ def with_tables(page: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(ROOT))
+    sys.path.append(str(ROOT))
     import tests.conftest  # noqa: F401 - makes the collection importable
 
     PAGE.write_text(with_tables(PAGE.read_text()))

@@ -34,7 +34,7 @@ case "${0##*/} $*" in $BROKEN) echo "it is broken" >&2; exit 1;; esac
 sleep "${SLOW:-0}"
 """
 START = (
-    "import sys; sys.path.insert(0, sys.argv[1]); import tests.conftest, json\n"
+    "import sys; sys.path.append(sys.argv[1]); import tests.conftest, json\n"
     "from ansible.module_utils.testing import patch_module_args\n"
     "from ansible_collections.linode_coder.gpu.plugins.modules import gpu_heal\n"
     "with patch_module_args(json.loads(sys.argv[2])): gpu_heal.main()"

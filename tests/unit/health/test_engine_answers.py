@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from ansible_collections.linode_coder.gpu.plugins.modules import gpu_health, session_activity
+from ansible_collections.linode_coder.gpu.plugins.module_utils import activity_look, vm_look
 
 
 @contextmanager
@@ -52,18 +52,18 @@ SAYS = {
 @pytest.mark.parametrize("what", SAYS)
 def test_an_answer_that_is_none(what: str) -> None:
     with answering(SAYS[what]) as port:
-        found = gpu_health.Engine(port, None).ask("/health", 5)
+        found = vm_look.Engine(port, None).ask("/health", 5)
         assert found["status"] is None and found["error"], found
 
 
 def test_an_answer_that_does_not_end_costs_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     head = b"HTTP/1.1 200 OK\r\n\r\n"
     with answering(head + b"x", pause=0.05, times=400) as port:
-        found = gpu_health.Engine(port, None).ask("/health", 0.3)
+        found = vm_look.Engine(port, None).ask("/health", 0.3)
     assert (found["status"], found["error"]) == (None, "the answer does not end")
-    monkeypatch.setattr(gpu_health, "ANSWER_LIMIT", 1000)
+    monkeypatch.setattr(vm_look, "ANSWER_LIMIT", 1000)
     with answering(head + b"x" * 5000) as port:
-        assert gpu_health.Engine(port, None).ask("/health", 5)["error"] == "the answer does not end"
+        assert vm_look.Engine(port, None).ask("/health", 5)["error"] == "the answer does not end"
 
 
 def test_a_watcher_takes_it_for_unreadable(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,8 +76,8 @@ def test_a_watcher_takes_it_for_unreadable(monkeypatch: pytest.MonkeyPatch) -> N
         def of(self, _start: float | None) -> dict[str, int]:
             return {"prompt_tokens": 0, "generation_tokens": 0, "requests": 0}
 
-    monkeypatch.setattr(session_activity, "OwnTokens", NoTokens)
+    monkeypatch.setattr(activity_look, "OwnTokens", NoTokens)
     for says in SAYS.values():
         with answering(says) as port:
-            found = session_activity.read_activity(port, "/nowhere")
+            found = activity_look.read_activity(port, "/nowhere")
         assert (found["readable"], found["served"]) == (False, False)

@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from .finding import Finding
+
 
 class Confirm(NamedTuple):
     """How often, over how many seconds at least, healing has to see a failure before it touches anything.
@@ -416,3 +418,21 @@ _ALL = (
 )
 
 CHECKS: dict[str, Check] = {check.id: check for check in _ALL}
+
+
+def finding(
+    name: str,
+    severity: str,
+    subject: str,
+    summary: str,
+    evidence: str = "",
+    *,
+    cause: str | None = None,
+    ladder: tuple[str, ...] | None = None,
+    remedy: str | None = None,
+) -> Finding:
+    """A finding of a check; what it does not say comes from the catalogue. Only a failure has the check's ladder."""
+    check = CHECKS[name]
+    rungs = ladder if ladder is not None else check.ladder if severity == "fail" else ()
+    advice = remedy if remedy is not None else check.remedy if severity in ("warn", "fail") else ""
+    return Finding(name, severity, subject, summary, evidence[:500], cause, rungs, advice)

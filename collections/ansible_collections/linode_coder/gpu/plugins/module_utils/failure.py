@@ -89,6 +89,11 @@ class Failure(Exception):
             "exit_code": self.exit_code,
         }
 
+    def as_result(self) -> dict[str, Any]:
+        """What a failed module says: the message for people, and all of it as data."""
+        parts = (self.message, self.cause and f"Cause: {self.cause}.", self.remedy, *self.billing)
+        return {"msg": " ".join(part for part in parts if part), "failure": self.as_dict()}
+
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Failure:
         kind = data.get("kind")

@@ -234,7 +234,7 @@ def root_of(fails: Sequence[Finding]) -> Finding | None:
     """The failure that explains the others; None when none of them can be acted on."""
     for level in range(len(_LEVELS) + 1):
         here = [finding for finding in fails if _level(finding) == level]
-        if level == _ENGINE_LEVEL:
+        if level >= _ENGINE_LEVEL:
             explained = [finding for finding in here if finding.cause and not _actionable(finding)]
             if explained:
                 return explained[0]

@@ -20,6 +20,7 @@ from .heal_attempts import BREAKER_TAG, DAY_S, Attempt, from_tags, is_attempt_ta
 from .heal_ladder import API_RUNGS, MAINTENANCE_EVENTS, OPEN_EVENT, PENDING_S, POWER_EVENTS, Event
 from .heal_world import event_of
 from .offers import build_offers
+from .retry import pause_s
 from .session_tags import MARKER, decode
 
 # Seconds between a reservation and its reading back: whoever read the tags before has written them by then.
@@ -148,7 +149,7 @@ class Provider:
             except Failure as failure:
                 if failure.kind not in ("ambiguous", "rate_limited", "busy"):
                     raise
-                self.clock.sleep(failure.retry_after or _POLL_S)
+                self.clock.sleep(pause_s(_POLL_S, failure))
             else:
                 return wanted
         return list(row["tags"])
@@ -229,7 +230,7 @@ class Provider:
                 self.api.post(f"linode/instances/{linode_id}/{action}")
             except Failure as failure:
                 if failure.kind == "rate_limited":
-                    self.clock.sleep(failure.retry_after or _POLL_S)
+                    self.clock.sleep(pause_s(_POLL_S, failure))
                     continue
                 if failure.kind == "busy":
                     return Taken("stood_down", "Linode is busy with another job.")
@@ -240,9 +241,9 @@ class Provider:
         return Taken("stood_down", "The API is too slow or too busy to be sure that nobody else acts.")
 
     def _reconcile(self, linode_id: int, action: str, seen: int) -> Taken:
-        deadline = self.clock.now() + RECONCILE_S
+        deadline = self.clock.now() + pause_s(RECONCILE_S)
         while self.clock.now() < deadline:
-            self.clock.sleep(_POLL_S)
+            self.clock.sleep(pause_s(_POLL_S))
             if self._traces(linode_id, seen):
                 return Taken("acted", f"{action} was asked for; the answer was lost, and it happened.")
         return Taken("unclear", f"{action} was asked for; the answer was lost, and nothing shows that it happened.")
@@ -263,7 +264,7 @@ class Provider:
                 return "The VM is offline and nobody is booting it."
             if self.clock.now() > deadline:
                 return f"The VM is still {status}."
-            self.clock.sleep(_POLL_S)
+            self.clock.sleep(pause_s(_POLL_S))
 
     @staticmethod
     def newest(provider: Mapping[str, Any]) -> int:

@@ -12,7 +12,7 @@ from .cost import parse_time
 from .finding import Finding
 from .heal_attempts import bad_gpus
 from .heal_ladder import Event, Observation, World
-from .health_vm import ssh_finding, status_finding
+from .health_outside import ssh_finding, status_finding
 from .idle_clock import IdleClock
 
 

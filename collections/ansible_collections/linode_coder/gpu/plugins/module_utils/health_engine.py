@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 
+from .check_catalogue import finding
 from .finding import Finding
-from .health_subject import Look, finding, number, parse_docker_time, section
+from .health_subject import Look, number, parse_docker_time, section
 from .vllm_log import Diagnosis, has_served, progress_of
 
 START_BUDGET_S = 1800.0
@@ -194,7 +195,7 @@ def _by_log(look: Look, name: str, slugs: tuple[str, ...], none: str, ladder: tu
 
 
 def _alive(look: Look) -> bool:
-    return section(look.host, "engine", "health", "status") == 200
+    return bool(section(look.host, "engine", "health", "status") == 200)
 
 
 def _ready(look: Look) -> bool:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import re
 from typing import Any, Callable
 
+from .check_catalogue import finding
 from .finding import Finding
-from .health_subject import Look, finding, number, section
+from .health_subject import Look, number, section
 from .nvidia_smi import Gpu, absent
 from .xid import GpuFault
 from .xid_catalogue import xid
@@ -568,6 +569,7 @@ def _xids(look: Look) -> list[Finding]:
         if fault.kind != "mismatch" and fault.code != 154:
             groups.setdefault((fault.kind, fault.code, _name_of(look, fault)), []).append(fault)
     found = []
+    ladder: tuple[str, ...]
     for (kind, code, subject), faults in groups.items():
         last = faults[-1]
         times = sum(fault.count for fault in faults)

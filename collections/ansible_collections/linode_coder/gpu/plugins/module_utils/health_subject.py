@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from .check_catalogue import CHECKS
-from .finding import Finding
 from .kernel_log import KernelLine, OomKill, kernel_lines, oom_kills
 from .nvidia_smi import SmiReading, read_nvidia_smi
 from .vllm_log import Diagnosis, diagnose, has_served
@@ -28,24 +26,6 @@ _LONGEST = 4_000_000
 _STAMPED = re.compile(r"^(\S{20,35}) ", re.MULTILINE)
 
 
-def finding(
-    name: str,
-    severity: str,
-    subject: str,
-    summary: str,
-    evidence: str = "",
-    *,
-    cause: str | None = None,
-    ladder: tuple[str, ...] | None = None,
-    remedy: str | None = None,
-) -> Finding:
-    """A finding of a check; what it does not say comes from the catalogue. Only a failure has the check's ladder."""
-    check = CHECKS[name]
-    rungs = ladder if ladder is not None else check.ladder if severity == "fail" else ()
-    advice = remedy if remedy is not None else check.remedy if severity in ("warn", "fail") else ""
-    return Finding(name, severity, subject, summary, evidence[:500], cause, rungs, advice)
-
-
 def section(data: Any, *keys: str) -> Any:
     """A value deep inside untrusted JSON; None where something else is in the way."""
     for key in keys:
@@ -53,6 +33,11 @@ def section(data: Any, *keys: str) -> Any:
             return None
         data = data.get(key)
     return data
+
+
+def _table(value: Any) -> dict[str, Any]:
+    """Empty where something else is."""
+    return value if isinstance(value, dict) else {}
 
 
 def number(value: Any) -> float | None:
@@ -171,10 +156,8 @@ def _of_this_boot(lines: list[KernelLine], boot_id: Any) -> list[KernelLine]:
 
 def read(texts: dict[str, str], expected: dict[str, Any] | None, previous: dict[str, Any] | None) -> Look:
     """Read everything that was collected; what is missing stays None."""
-    host = _json(texts.get("host.json"))
-    host = host if isinstance(host, dict) else {}
-    known = host.get("expected") if isinstance(host.get("expected"), dict) else {}
-    remembered = host.get("previous") if isinstance(host.get("previous"), dict) else {}
+    host = _table(_json(texts.get("host.json")))
+    known, remembered = _table(host.get("expected")), _table(host.get("previous"))
     smi = None
     if "nvidia-smi.xml" in texts:
         code = number(section(host, "probes", "nvidia_smi", "rc"))

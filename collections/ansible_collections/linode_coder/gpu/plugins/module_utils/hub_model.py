@@ -148,7 +148,7 @@ def _disk_gb(info: dict[str, Any]) -> float | None:
     for ending in (".safetensors", ".bin"):
         found = [size for name, size in sizes.items() if name.endswith(ending) and not name.startswith("consolidated")]
         if found and all(isinstance(size, int) for size in found):
-            return round(sum(size for size in found if size) / 1e9, 2)
+            return round(float(sum(size for size in found if size)) / 1e9, 2)
     return None
 
 
@@ -161,7 +161,8 @@ def _parsers(architecture: str, name: str) -> tuple[str | None, str | None]:
 def model_from_hub(name: str, info: dict[str, Any], config: dict[str, Any] | None) -> Model:
     """The model; Failure(refused) for weights that the engine does not serve. ``config`` is None when it cannot be read."""
     full = config or {}
-    text = full.get("text_config") if isinstance(full.get("text_config"), dict) else full
+    inner = full.get("text_config")
+    text: dict[str, Any] = inner if isinstance(inner, dict) else full
     precision, method = _precision(full)
     files = [str(file.get("rfilename") or "") for file in info.get("siblings") or []]
     if method in _PLUGIN_ONLY or (

@@ -136,3 +136,8 @@ def advance(clock: IdleClock, sample: Sample) -> IdleClock:
 def start_overdue(created: int, now: int, clock: IdleClock | None) -> bool:
     """Whether the first token is overdue: a matter for healing, not a reason to call the VM idle or busy."""
     return (clock is None or not clock.started) and now - created > START_BUDGET_S
+
+
+def settled(created: int, now: int, clock: IdleClock | None) -> bool:
+    """Whether the VM serves, or should have served long ago: then what fails is to be healed."""
+    return start_overdue(created, now, clock) or (clock is not None and clock.started)

@@ -10,12 +10,14 @@ import json
 import os
 import ssl
 import time
-from collections.abc import Callable
+from base64 import b64encode
+from email.utils import parsedate_to_datetime
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from .api_errors import classify, from_transport
 from .failure import Failure
+from .retry import pause_s
 
 DEFAULT_URL = "https://api.linode.com/"
 PAGE_SIZE = 500
@@ -53,43 +55,74 @@ def token_from(value: str | None) -> str:
 
 def read_pause(attempt: int, failure: Failure) -> float:
     """Seconds before a read is repeated: what the API asks for, within reason, else growing from 0.25."""
-    return min(30.0, failure.retry_after) if failure.retry_after is not None else 0.25 * 2**attempt
+    return pause_s(0.25 * 2**attempt, failure)
 
 
-def all_pages(
-    get: Callable[[str, dict[str, Any] | None], Any], path: str, x_filter: dict[str, Any] | None
-) -> list[dict[str, Any]]:
-    """Every row of a list, asked for with ``get`` at the largest page size."""
-    rows: list[dict[str, Any]] = []
-    page = pages = 1
-    while page <= pages:
-        body = get(f"{path}?page={page}&page_size={PAGE_SIZE}", x_filter)
-        rows += body["data"]
-        pages = body["pages"]
-        page += 1
-    return rows
+def _proxy(scheme: str, host: str) -> SplitResult | None:
+    """The HTTP proxy that the environment names for this address."""
+    if not any(name.lower().endswith("_proxy") for name in os.environ):
+        return None
+    from urllib.request import getproxies, proxy_bypass
+
+    proxies = getproxies()
+    address = proxies.get(scheme) or proxies.get("all")
+    if not address or proxy_bypass(host, proxies):
+        return None
+    found = urlsplit(address if "//" in address else f"//{address}")
+    if found.scheme not in ("", "http") or not found.hostname:
+        raise Failure(
+            "config",
+            f"The proxy of the environment for {host} is not an http://HOST:PORT one.",
+            remedy=f"Set {scheme}_proxy to one, or name the host in no_proxy.",
+        )
+    return found
 
 
 class LinodeReader:
-    """GET requests only. Counts them in ``requests``; ``scopes`` are the token's, as the last answer said them."""
+    """GET requests only, repeated on 408, 429 and 5xx. Counts them in ``requests``; ``scopes`` are the token's, as the last
+    answer said them.
+    """
 
     def __init__(
-        self, token: str | None = None, api_url: str | None = None, ca_path: str | None = None, timeout: float = 20
+        self,
+        token: str | None = None,
+        api_url: str | None = None,
+        ca_path: str | None = None,
+        timeout: float = 20,
+        version: str = "v4",
     ) -> None:
-        self._token = token_from(token)
         base = urlsplit(api_base(api_url))
-        self._root = base.path + "/v4/"
-        self._timeout = timeout
-        self._connection: http.client.HTTPConnection
-        if base.scheme == "https":
-            context = ssl.create_default_context(cafile=ca_path or os.environ.get("LINODE_CA"))
-            self._connection = http.client.HTTPSConnection(
-                str(base.hostname), base.port, timeout=timeout, context=context
-            )
-        else:
-            self._connection = http.client.HTTPConnection(str(base.hostname), base.port, timeout=timeout)
+        self._headers = {
+            "Authorization": f"Bearer {token_from(token)}",
+            "User-Agent": "linode_coder",
+            "Accept": "application/json",
+        }
+        self._root = f"{base.path}/{version}/"
+        self._connection = self._connect(base, ca_path or os.environ.get("LINODE_CA"), timeout)
         self.requests = 0
         self.scopes: str | None = None
+        # Seconds that this machine's clock is ahead of the API's, by the last answer; None when it did not say.
+        self.skew: float | None = None
+
+    def _connect(self, base: SplitResult, ca_path: str | None, timeout: float) -> http.client.HTTPConnection:
+        """A connection that opens with the first request, and again after it was closed."""
+        host, port = str(base.hostname), base.port
+        proxy = _proxy(base.scheme, host)
+        reached, at = (str(proxy.hostname), proxy.port or 80) if proxy else (host, port)
+        said = {}
+        if proxy and proxy.username is not None:
+            user = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
+            said["Proxy-Authorization"] = f"Basic {b64encode(user.encode()).decode('ascii')}"
+        if base.scheme == "http":
+            if proxy:
+                self._headers.update(said)
+                self._root = f"http://{base.netloc}{self._root}"
+            return http.client.HTTPConnection(reached, at, timeout=timeout)
+        context = ssl.create_default_context(cafile=ca_path)
+        connection = http.client.HTTPSConnection(reached, at, timeout=timeout, context=context)
+        if proxy:
+            connection.set_tunnel(host, port or 443, said)
+        return connection
 
     def get(self, path: str, x_filter: dict[str, Any] | None = None) -> Any:
         for attempt in range(_ATTEMPTS):
@@ -102,13 +135,25 @@ class LinodeReader:
             time.sleep(pause)
         return None
 
+    def list(self, path: str, x_filter: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+        """All pages of a list, one request per 500 entries."""
+        rows: list[dict[str, Any]] = []
+        page = pages = 1
+        while page <= pages:
+            body = self.get(f"{path}?page={page}&page_size={PAGE_SIZE}", x_filter)
+            rows += body["data"]
+            pages = body["pages"]
+            page += 1
+        return rows
+
     def _get_once(self, path: str, x_filter: dict[str, Any] | None) -> Any:
-        headers = {"Authorization": f"Bearer {self._token}", "User-Agent": "linode_coder", "Accept": "application/json"}
+        """The body of the answer, or a Failure."""
+        headers = dict(self._headers)
         if x_filter:
             headers["X-Filter"] = json.dumps(x_filter)
         self.requests += 1
         try:
-            self._connection.request("GET", self._root + path, headers=headers)
+            self._connection.request("GET", self._root + path, None, headers)
             answer = self._connection.getresponse()
             raw = answer.read()
         except (OSError, http.client.HTTPException) as error:
@@ -116,13 +161,15 @@ class LinodeReader:
             raise from_transport("GET", error) from error
         self.scopes = answer.headers.get("X-OAuth-Scopes")
         try:
-            body = json.loads(raw) if raw else {}
-        except ValueError:
-            body = {}
-        if answer.status >= 400:
+            self.skew = time.time() - parsedate_to_datetime(answer.headers["Date"]).timestamp()
+        except (ValueError, TypeError):
+            self.skew = None
+        try:
+            body = None if answer.status == 204 else json.loads(raw)
+        except ValueError as error:
+            if answer.status < 300:
+                raise from_transport("GET", error) from error
+            body = None
+        if answer.status >= 300:
             raise classify("GET", "/" + path, answer.status, dict(answer.headers.items()), body)
         return body
-
-    def list(self, path: str, x_filter: dict[str, Any] | None = None) -> list[dict[str, Any]]:
-        """All pages of a list, one request per 500 entries."""
-        return all_pages(self.get, path, x_filter)

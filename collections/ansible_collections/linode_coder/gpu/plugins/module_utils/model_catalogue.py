@@ -212,7 +212,7 @@ def _checked(data: Any, keys: dict[str, tuple[tuple[type, ...], bool]], place: _
         if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
             wanted = " or ".join(kind.__name__ for kind in types)
             raise (place / key).bad(f"is {value!r}, which is not of type {wanted}", "Correct the value.")
-        if key in _POSITIVE and value <= 0:
+        if key in _POSITIVE and data[key] <= 0:
             raise (place / key).bad(f"is {value!r}", "Give a number above 0, or leave the key out.")
     for key, (_types, required) in keys.items():
         if required and key not in data:
@@ -222,7 +222,7 @@ def _checked(data: Any, keys: dict[str, tuple[tuple[type, ...], bool]], place: _
 
 def _layers(data: Any, place: _Place) -> Layers:
     kinds: dict[str, tuple[tuple[type, ...], bool]] = {"kind": ((str,), True), "layers": ((int,), True)}
-    wanted = _LAYER_KEYS.get(data.get("kind") if isinstance(data, dict) else None)
+    wanted = _LAYER_KEYS.get(str(data.get("kind"))) if isinstance(data, dict) else None
     if wanted is None:
         raise (place / "kind").bad("is not a kind of layers", f"Use one of {', '.join(_LAYER_KEYS)}.")
     checked = _checked(data, {**kinds, **{key: ((int,), True) for key in sorted(wanted)}}, place)

@@ -327,8 +327,15 @@ def make_quote(
         instances = reader.list("linode/instances", {"tags": MARKER})
     existing = find_session(instances, name, now)
     if existing:
-        asked = {"lease": lease, "cap": cap, "idle": idle, "max_cost": max_cost}
-        changes = session_changes(existing, plans=as_list(plans), regions=as_list(regions), **asked)
+        changes = session_changes(
+            existing,
+            plans=as_list(plans),
+            regions=as_list(regions),
+            lease=lease,
+            cap=cap,
+            idle=idle,
+            max_cost=max_cost,
+        )
         engine = _existing_engine(reader, existing, request, lookup)
         kept = [] if "until" in changes else beyond(existing, lease, max_cost)
         return _of_existing(existing, changes, engine) | {"kept": kept}

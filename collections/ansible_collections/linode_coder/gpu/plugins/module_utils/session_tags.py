@@ -225,5 +225,17 @@ def with_doom(existing: list[str], doom: int | None) -> list[str]:
     return kept if doom is None else [*kept, f"lc:doom:{doom}"]
 
 
+# The clocks, also as an extension notes them on the firewall. When a rung was tried stays: the note on the VM has it too.
+_CLOCK = re.compile(r"lc:(?:lease|cap|doom|pause|lease-note|pause-note)(?::[0-9]+)+")
+
+
+def moved(existing: list[str], seconds: int) -> list[str]:
+    """``existing`` of a Linode or a firewall with all of the session's clocks ``seconds`` later."""
+    return [
+        re.sub("[0-9]+", lambda number: str(int(number.group()) + seconds), tag) if _CLOCK.fullmatch(tag) else tag
+        for tag in existing
+    ]
+
+
 def with_changes(tags: SessionTags, **changes: object) -> SessionTags:
     return replace(tags, **changes)  # type: ignore[arg-type]

@@ -1,29 +1,24 @@
 # Copyright: (c) 2026, linode_coder contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the modules that run on a VM share: a way to fail, and files in the state directory."""
+"""What the modules that run on a VM share: where files are, programs in the background, and Docker's answers."""
 
 from __future__ import annotations
 
 import json
 import subprocess
-from typing import Any, NoReturn
-
-from ansible.module_utils.basic import AnsibleModule
+from typing import TYPE_CHECKING, Any
 
 from .failure import Failure
+from .module_fail import fail
+
+if TYPE_CHECKING:
+    from ansible.module_utils.basic import AnsibleModule
 
 STATE_FILE = "/var/lib/linode-coder/engine.json"
 RUN_DIRECTORY = "/run/linode-coder"
-
-
-def fail(module: AnsibleModule, failure: Failure, **result: Any) -> NoReturn:
-    message = failure.message
-    for part in (failure.cause and f"Cause: {failure.cause}.", failure.remedy):
-        if part:
-            message += " " + part
-    module.fail_json(msg=message, failure=failure.as_dict(), **result)
-    raise AssertionError("fail_json ends the module")
+# Says that the bootstrap host key was replaced.
+HOST_KEY_MARKER = "/var/lib/linode-coder/host-key-replaced"
 
 
 def start_ticks(pid: int) -> str | None:

@@ -43,32 +43,40 @@ public_key:
 import os
 import subprocess
 
-from ansible.module_utils.basic import AnsibleModule
-
+from ..module_utils.failure import Failure
+from ..module_utils.local_module import LocalModule
 from ..module_utils.paths import ssh_key_path
 
 
-def main():
-    module = AnsibleModule(argument_spec={}, supports_check_mode=True)
+def work(module, result):
     path = ssh_key_path()
     public = path.with_suffix(".pub")
-    changed = not (path.exists() and public.exists())
-    if changed and not module.check_mode:
+    result["changed"] = not (path.exists() and public.exists())
+    if result["changed"] and not module.check_mode:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         # Two control processes at once: the one that links first wins, the other uses the winner's key.
         draft = path.with_name(f"new-{os.getpid()}")
         command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "linode-coder", "-f", str(draft)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
-            module.fail_json(msg=f"ssh-keygen failed: {done.stderr.strip()}. Install the OpenSSH client.")
+            raise Failure(
+                "config", "ssh-keygen failed.", cause=done.stderr.strip(), remedy="Install the OpenSSH client."
+            )
         try:
             os.link(draft, path)
             draft.with_suffix(".pub").replace(public)
         except FileExistsError:
             draft.with_suffix(".pub").unlink()
         draft.unlink()
-    text = public.read_text().strip() if public.exists() else None
-    module.exit_json(changed=changed, path=str(path), public_key=text)
+    result["path"] = str(path)
+    result["public_key"] = public.read_text().strip() if public.exists() else None
+
+
+MODULE = LocalModule({}, work)
+
+
+def main():
+    MODULE.main()
 
 
 if __name__ == "__main__":

@@ -68,7 +68,7 @@ from ..module_utils.endpoint_check import check_endpoint, unhealthy
 from ..module_utils.engine_client import EngineClient, key_in
 from ..module_utils.failure import Failure
 from ..module_utils.finding import worst
-from ..module_utils.linode_module import fail
+from ..module_utils.module_fail import fail
 
 
 def main():

@@ -82,7 +82,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.engine_client import EngineClient, key_in
 from ..module_utils.failure import Failure
-from ..module_utils.linode_module import fail
+from ..module_utils.module_fail import fail
 from ..module_utils.speed_test import check_wishes, judge, measure, served_model, too_slow
 
 

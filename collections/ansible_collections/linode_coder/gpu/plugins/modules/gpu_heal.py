@@ -144,7 +144,7 @@ from ..module_utils.heal_guest import Healer
 from ..module_utils.heal_ladder import CAPS, ORDER, Policy, Step, verdict
 from ..module_utils.heal_machine import Machine
 from ..module_utils.heal_world import findings_of, idle_seconds, world_of
-from ..module_utils.linode_module import fail
+from ..module_utils.module_fail import fail
 
 
 def kept(state_dir):

@@ -53,31 +53,34 @@ files:
 
 from pathlib import Path
 
-from ansible.module_utils.basic import AnsibleModule
-
 from ..module_utils.bundle import write_bundle
 from ..module_utils.failure import Failure
-from ..module_utils.linode_module import fail
+from ..module_utils.local_module import LocalModule
 
 
-def main():
-    module = AnsibleModule(
-        argument_spec={
-            "path": {"type": "path", "required": True},
-            "bundle": {"type": "dict", "required": True},
-        },
-        supports_check_mode=True,
-    )
+def work(module, result):
     path, texts = Path(module.params["path"]).absolute(), module.params["bundle"]
     if not module.check_mode:
         try:
             write_bundle(path, texts)
         except OSError as error:
-            failure = Failure(
+            raise Failure(
                 "config", f"{path} cannot be written.", cause=str(error.strerror), remedy="Choose another place."
-            )
-            fail(module, failure)
-    module.exit_json(changed=True, path=str(path), files={name: len(text) for name, text in texts.items()})
+            ) from error
+    result.update(changed=True, path=str(path), files={name: len(text) for name, text in texts.items()})
+
+
+MODULE = LocalModule(
+    {
+        "path": {"type": "path", "required": True},
+        "bundle": {"type": "dict", "required": True},
+    },
+    work,
+)
+
+
+def main():
+    MODULE.main()
 
 
 if __name__ == "__main__":

@@ -54,24 +54,31 @@ severity:
   sample: pass
 """
 
-from ansible.module_utils.basic import AnsibleModule
-
-from ..module_utils.expectation import session_report
 from ..module_utils.finding import SEVERITIES
+from ..module_utils.local_module import LocalModule
+from ..module_utils.session_report import session_report
+
+
+def work(module, result):
+    observations = module.params["observations"]
+    result["sessions"] = [
+        session_report(view, observations.get(view.get("label"))) for view in module.params["sessions"]
+    ]
+    severities = [report["severity"] for report in result["sessions"]]
+    result["severity"] = max(severities, key=SEVERITIES.index, default="unknown")
+
+
+MODULE = LocalModule(
+    {
+        "sessions": {"type": "list", "elements": "dict", "required": True},
+        "observations": {"type": "dict", "default": {}},
+    },
+    work,
+)
 
 
 def main():
-    module = AnsibleModule(
-        argument_spec={
-            "sessions": {"type": "list", "elements": "dict", "required": True},
-            "observations": {"type": "dict", "default": {}},
-        },
-        supports_check_mode=True,
-    )
-    observations = module.params["observations"]
-    reports = [session_report(view, observations.get(view.get("label"))) for view in module.params["sessions"]]
-    severities = [report["severity"] for report in reports]
-    module.exit_json(changed=False, sessions=reports, severity=max(severities, key=SEVERITIES.index, default="unknown"))
+    MODULE.main()
 
 
 if __name__ == "__main__":

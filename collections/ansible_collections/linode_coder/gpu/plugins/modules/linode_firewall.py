@@ -49,7 +49,8 @@ import ipaddress
 import time
 
 from ..module_utils.failure import Failure
-from ..module_utils.linode_module import run
+from ..module_utils.linode_module import api_module
+from ..module_utils.retry import pause_s
 from ..module_utils.session_name import firewall_label, validate_session_name
 from ..module_utils.session_tags import MARKER
 
@@ -117,7 +118,7 @@ def create(api, label, body):
         if failure.kind not in ("ambiguous", "conflict"):
             raise
         for pause in (0.5, 1, 2):
-            time.sleep(pause)
+            time.sleep(pause_s(pause))
             found = [row for row in api.list("networking/firewalls", {"label": label}) if MARKER in row["tags"]]
             if found:
                 return found[0]
@@ -171,15 +172,18 @@ def work(module, api, result):
         result["firewall"] = create(api, label, body)
 
 
+MODULE = api_module(
+    {
+        "session": {"type": "str", "required": True},
+        "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+        "ssh_allowed_cidrs": {"type": "list", "elements": "str", "default": ["0.0.0.0/0", "::/0"]},
+    },
+    work,
+)
+
+
 def main():
-    run(
-        {
-            "session": {"type": "str", "required": True},
-            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-            "ssh_allowed_cidrs": {"type": "list", "elements": "str", "default": ["0.0.0.0/0", "::/0"]},
-        },
-        work,
-    )
+    MODULE.main()
 
 
 if __name__ == "__main__":

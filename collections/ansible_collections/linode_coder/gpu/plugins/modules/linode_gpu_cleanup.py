@@ -56,7 +56,8 @@ import time
 
 from ..module_utils.dead_resources import dead_resources
 from ..module_utils.failure import Failure
-from ..module_utils.linode_module import run
+from ..module_utils.linode_module import api_module
+from ..module_utils.retry import pause_s
 from ..module_utils.session_tags import MARKER
 
 # Seconds after which a deletion whose answer was lost, and that shows no effect, is asked for once more.
@@ -105,7 +106,7 @@ def delete(api, row, deadline):
                 remedy="Run again: linode-coder cleanup",
                 billing=[f"{row['kind']} {row['label']} ({row['id']}) may still bill"],
             )
-        if current["status"] != "deleting" and time.monotonic() - asked > DELETE_AGAIN_S:
+        if current["status"] != "deleting" and time.monotonic() - asked > pause_s(DELETE_AGAIN_S):
             asked = time.monotonic()
             ask(api, row)
         time.sleep(0.5)
@@ -133,15 +134,18 @@ def work(module, api, result):
         raise failures[0]
 
 
+MODULE = api_module(
+    {
+        "remove": {"type": "list", "elements": "str", "default": []},
+        "wait_timeout": {"type": "int", "default": 300},
+    },
+    work,
+    version="v4beta",
+)
+
+
 def main():
-    run(
-        {
-            "remove": {"type": "list", "elements": "str", "default": []},
-            "wait_timeout": {"type": "int", "default": 300},
-        },
-        work,
-        version="v4beta",
-    )
+    MODULE.main()
 
 
 if __name__ == "__main__":

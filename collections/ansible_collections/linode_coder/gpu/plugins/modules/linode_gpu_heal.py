@@ -131,7 +131,7 @@ from ..module_utils.heal_ladder import API_RUNGS, CAPS, ORDER, Policy, Step, nex
 from ..module_utils.heal_provider import SETTLE_S, Provider
 from ..module_utils.heal_world import outside_findings, world_of
 from ..module_utils.host_key import connection_vars, from_openssh
-from ..module_utils.linode_module import run
+from ..module_utils.linode_module import api_module
 from ..module_utils.session_name import validate_session_name
 from ..module_utils.session_view import session_view
 
@@ -210,27 +210,30 @@ def work(module, api, result):
             }
 
 
-def main():
-    run(
-        {
-            "session": {"type": "str", "required": True},
-            "state": {
-                "type": "str",
-                "choices": ["read", "planned", "healed", "given_up", "acknowledged"],
-                "default": "read",
-            },
-            "linode_id": {"type": "int"},
-            "attempt": {"type": "dict"},
-            "provider": {"type": "dict"},
-            "ssh_error": {"type": "str", "default": ""},
-            "earlier": {"type": "list", "elements": "dict", "default": []},
-            "policy": {"type": "str", "choices": [*CAPS, *ORDER], "default": "vm"},
-            "patience": {"type": "float", "default": 1.0},
-            "wait_timeout": {"type": "int", "default": 600},
+MODULE = api_module(
+    {
+        "session": {"type": "str", "required": True},
+        "state": {
+            "type": "str",
+            "choices": ["read", "planned", "healed", "given_up", "acknowledged"],
+            "default": "read",
         },
-        work,
-        required_if=[("state", "healed", ["attempt"])],
-    )
+        "linode_id": {"type": "int"},
+        "attempt": {"type": "dict"},
+        "provider": {"type": "dict"},
+        "ssh_error": {"type": "str", "default": ""},
+        "earlier": {"type": "list", "elements": "dict", "default": []},
+        "policy": {"type": "str", "choices": [*CAPS, *ORDER], "default": "vm"},
+        "patience": {"type": "float", "default": 1.0},
+        "wait_timeout": {"type": "int", "default": 600},
+    },
+    work,
+    required_if=[("state", "healed", ["attempt"])],
+)
+
+
+def main():
+    MODULE.main()
 
 
 if __name__ == "__main__":

@@ -178,7 +178,8 @@ from ..module_utils.failure import Failure
 from ..module_utils.heal_attempts import bad_gpu_tags, is_healing_tag
 from ..module_utils.host_key import connection_vars, from_openssh, to_openssh
 from ..module_utils.lease import new_lease, parse_idle
-from ..module_utils.linode_module import run
+from ..module_utils.linode_module import api_module
+from ..module_utils.retry import pause_s
 from ..module_utils.session_name import instance_label, validate_session_name
 from ..module_utils.session_tags import MARKER, SessionTags, decode, encode, owner_slug, with_changes
 from ..module_utils.session_view import session_view
@@ -363,7 +364,7 @@ class Session:
     def adopt_after(self, failure):
         """The VM that an unclear create left behind, or None when there is certainly none."""
         for pause in SETTLE_S:
-            time.sleep(pause)
+            time.sleep(pause_s(pause))
             try:
                 instance = self.find()
                 if instance and instance["status"] == "deleting":
@@ -394,7 +395,7 @@ class Session:
                     self.attempt(offer, "no capacity", failure.cause)
                     return None
                 if failure.kind == "rate_limited" and not last_try:
-                    time.sleep(min(30.0, failure.retry_after or 5.0))
+                    time.sleep(pause_s(5.0, failure))
                     continue
                 if failure.kind not in ("ambiguous", "conflict"):
                     self.attempt(offer, "refused", failure.cause)
@@ -552,7 +553,7 @@ class Session:
                     remedy=f"Run again: linode-coder down {self.name}.",
                     billing=[self.billing(instance)],
                 )
-            if ask_again and instance["status"] != "deleting" and time.monotonic() - asked > DELETE_AGAIN_S:
+            if ask_again and instance["status"] != "deleting" and time.monotonic() - asked > pause_s(DELETE_AGAIN_S):
                 asked = time.monotonic()
                 self.delete(instance)
             time.sleep(0.5)
@@ -684,38 +685,41 @@ def work(module, api, result):
     getattr(Session(module, api, result), module.params["state"])()
 
 
-def main():
-    run(
-        {
-            "session": {"type": "str", "required": True},
-            "state": {"type": "str", "choices": ["present", "absent", "running", "rebooted"], "default": "present"},
-            "generation": {"type": "int"},
-            "predecessor": {"type": "str"},
-            "bad_gpus": {"type": "list", "elements": "str", "default": []},
-            "offers": {
-                "type": "list",
-                "elements": "dict",
-                "default": [],
-                "options": {
-                    "plan": {"type": "str", "required": True},
-                    "region": {"type": "str", "required": True},
-                    "hourly": {"type": "float", "required": True},
-                },
+MODULE = api_module(
+    {
+        "session": {"type": "str", "required": True},
+        "state": {"type": "str", "choices": ["present", "absent", "running", "rebooted"], "default": "present"},
+        "generation": {"type": "int"},
+        "predecessor": {"type": "str"},
+        "bad_gpus": {"type": "list", "elements": "str", "default": []},
+        "offers": {
+            "type": "list",
+            "elements": "dict",
+            "default": [],
+            "options": {
+                "plan": {"type": "str", "required": True},
+                "region": {"type": "str", "required": True},
+                "hourly": {"type": "float", "required": True},
             },
-            "model": {"type": "str"},
-            "image": {"type": "str"},
-            "owner": {"type": "str", "default": "unknown"},
-            "lease": {"type": "str"},
-            "cap": {"type": "str"},
-            "idle": {"type": "str"},
-            "authorized_keys": {"type": "list", "elements": "str", "default": [], "no_log": False},
-            "firewall_id": {"type": "int"},
-            "account": {"type": "str"},
-            "wait": {"type": "bool", "default": True},
-            "wait_timeout": {"type": "int", "default": 600},
         },
-        work,
-    )
+        "model": {"type": "str"},
+        "image": {"type": "str"},
+        "owner": {"type": "str", "default": "unknown"},
+        "lease": {"type": "str"},
+        "cap": {"type": "str"},
+        "idle": {"type": "str"},
+        "authorized_keys": {"type": "list", "elements": "str", "default": [], "no_log": False},
+        "firewall_id": {"type": "int"},
+        "account": {"type": "str"},
+        "wait": {"type": "bool", "default": True},
+        "wait_timeout": {"type": "int", "default": 600},
+    },
+    work,
+)
+
+
+def main():
+    MODULE.main()
 
 
 if __name__ == "__main__":

@@ -57,9 +57,9 @@ import time
 from ..module_utils.cost import parse_time
 from ..module_utils.expectation import expected_of
 from ..module_utils.failure import Failure
-from ..module_utils.health_vm import ON_ITS_WAY, STARTING_S
+from ..module_utils.health_outside import ON_ITS_WAY, STARTING_S
 from ..module_utils.host_key import connection_vars, from_openssh
-from ..module_utils.linode_module import run
+from ..module_utils.linode_module import api_module
 from ..module_utils.session_name import validate_session_name
 from ..module_utils.session_tags import MARKER
 from ..module_utils.session_view import session_view
@@ -126,15 +126,18 @@ def work(module, api, result):
     ]
 
 
+MODULE = api_module(
+    {
+        "session": {"type": "str"},
+        "must_exist": {"type": "bool", "default": False},
+        "running_only": {"type": "bool", "default": True},
+    },
+    work,
+)
+
+
 def main():
-    run(
-        {
-            "session": {"type": "str"},
-            "must_exist": {"type": "bool", "default": False},
-            "running_only": {"type": "bool", "default": True},
-        },
-        work,
-    )
+    MODULE.main()
 
 
 if __name__ == "__main__":

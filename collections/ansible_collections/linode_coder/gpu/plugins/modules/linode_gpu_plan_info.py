@@ -101,7 +101,7 @@ plans:
 from ..module_utils.catalogue_view import plan_rows
 from ..module_utils.gpu_plans import plan_of
 from ..module_utils.hub import hub_lookup
-from ..module_utils.linode_module import run
+from ..module_utils.linode_module import api_module
 from ..module_utils.measured_fits import with_measurements
 from ..module_utils.model_request import make_request
 from ..module_utils.offers import all_offers
@@ -134,19 +134,22 @@ def work(module, api, result):
     result["cheapest"] = next(iter(result["offers"]), None)
 
 
+MODULE = api_module(
+    {
+        "plans": {"type": "list", "elements": "str", "default": []},
+        "regions": {"type": "list", "elements": "str", "default": []},
+        "min_vram_gb": {"type": "int", "default": 0},
+        "model": {"type": "str"},
+        "variant": {"type": "str"},
+        "context": {"type": "str"},
+        "tensor_parallel": {"type": "int"},
+    },
+    work,
+)
+
+
 def main():
-    run(
-        {
-            "plans": {"type": "list", "elements": "str", "default": []},
-            "regions": {"type": "list", "elements": "str", "default": []},
-            "min_vram_gb": {"type": "int", "default": 0},
-            "model": {"type": "str"},
-            "variant": {"type": "str"},
-            "context": {"type": "str"},
-            "tensor_parallel": {"type": "int"},
-        },
-        work,
-    )
+    MODULE.main()
 
 
 if __name__ == "__main__":

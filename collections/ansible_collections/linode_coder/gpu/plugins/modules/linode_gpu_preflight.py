@@ -88,19 +88,30 @@ severity:
 
 import time
 
-from ansible.module_utils.basic import AnsibleModule
-
-from ..module_utils.failure import Failure
 from ..module_utils.finding import worst
 from ..module_utils.hub import hub_lookup
 from ..module_utils.hub_token import hub_token
-from ..module_utils.linode_module import API_SPEC, fail
+from ..module_utils.linode_module import API_SPEC
 from ..module_utils.linode_reader import LinodeReader
+from ..module_utils.local_module import LocalModule
 from ..module_utils.preflight import gather, preflight, refusal, wanted_from
 
 
-def main():
-    spec = {
+def work(module, result):
+    params = module.params
+    result.update(findings=[], severity="unknown")
+    reader = LinodeReader(params["api_token"], params["api_url"], params["ca_path"], params["api_timeout"])
+    answers = gather(reader)
+    findings = preflight(answers, wanted_from(params), int(time.time()), hub_lookup, hub_token() is not None)
+    result.update(findings=[finding.as_dict() for finding in findings], severity=worst(findings))
+    refused = refusal(findings)
+    if refused and params["fail_when_refused"]:
+        raise refused
+
+
+MODULE = LocalModule(
+    {
+        **API_SPEC,
         "model": {"type": "str"},
         "variant": {"type": "str"},
         "context": {"type": "str"},
@@ -114,20 +125,13 @@ def main():
         "budget": {"type": "float"},
         "spent": {"type": "float", "default": 0},
         "fail_when_refused": {"type": "bool", "default": True},
-    }
-    module = AnsibleModule(argument_spec={**API_SPEC, **spec}, supports_check_mode=True)
-    params = module.params
-    try:
-        reader = LinodeReader(params["api_token"], params["api_url"], params["ca_path"], params["api_timeout"])
-        answers = gather(reader)
-        findings = preflight(answers, wanted_from(params), int(time.time()), hub_lookup, hub_token() is not None)
-    except Failure as failure:
-        fail(module, failure, findings=[], severity="unknown")
-    result = {"findings": [finding.as_dict() for finding in findings], "severity": worst(findings)}
-    refused = refusal(findings)
-    if refused and params["fail_when_refused"]:
-        fail(module, refused, **result)
-    module.exit_json(changed=False, **result)
+    },
+    work,
+)
+
+
+def main():
+    MODULE.main()
 
 
 if __name__ == "__main__":

@@ -183,7 +183,7 @@ import time
 
 from ..module_utils.hub import hub_lookup
 from ..module_utils.hub_token import hub_token
-from ..module_utils.linode_module import run
+from ..module_utils.linode_module import api_module
 from ..module_utils.quote import make_quote, quote_switch
 
 
@@ -224,28 +224,31 @@ def work(module, api, result):
     )
 
 
+MODULE = api_module(
+    {
+        "session": {"type": "str", "required": True},
+        "model": {"type": "str"},
+        "variant": {"type": "str"},
+        "context": {"type": "str"},
+        "tensor_parallel": {"type": "int"},
+        "plans": {"type": "list", "elements": "str", "default": []},
+        "regions": {"type": "list", "elements": "str", "default": []},
+        "lease": {"type": "str"},
+        "cap": {"type": "str"},
+        "idle": {"type": "str"},
+        "max_cost": {"type": "float"},
+        "owner": {"type": "str"},
+        "generation": {"type": "int", "default": 1},
+        "min_vram_gb": {"type": "int", "default": 16},
+        "switch": {"type": "bool", "default": False},
+    },
+    work,
+    required_if=[("switch", True, ("model",))],
+)
+
+
 def main():
-    run(
-        {
-            "session": {"type": "str", "required": True},
-            "model": {"type": "str"},
-            "variant": {"type": "str"},
-            "context": {"type": "str"},
-            "tensor_parallel": {"type": "int"},
-            "plans": {"type": "list", "elements": "str", "default": []},
-            "regions": {"type": "list", "elements": "str", "default": []},
-            "lease": {"type": "str"},
-            "cap": {"type": "str"},
-            "idle": {"type": "str"},
-            "max_cost": {"type": "float"},
-            "owner": {"type": "str"},
-            "generation": {"type": "int", "default": 1},
-            "min_vram_gb": {"type": "int", "default": 16},
-            "switch": {"type": "bool", "default": False},
-        },
-        work,
-        required_if=[("switch", True, ("model",))],
-    )
+    MODULE.main()
 
 
 if __name__ == "__main__":

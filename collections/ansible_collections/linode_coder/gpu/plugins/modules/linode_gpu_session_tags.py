@@ -74,7 +74,7 @@ import time
 from ..module_utils.failure import Failure
 from ..module_utils.host_key import connection_vars, from_openssh
 from ..module_utils.lease import Lease, extended, parse_idle, paused_until
-from ..module_utils.linode_module import run
+from ..module_utils.linode_module import api_module
 from ..module_utils.session_name import firewall_label, validate_session_name
 from ..module_utils.session_note import with_note
 from ..module_utils.session_tags import MARKER, decode, encode, merge, with_changes
@@ -249,20 +249,23 @@ def work(module, api, result):
     result["connection"] = connection_vars(view["address"], [from_openssh(key) for key in view["host_keys"]])
 
 
+MODULE = api_module(
+    {
+        "session": {"type": "str", "required": True},
+        "host_key": {"type": "str", "no_log": False},
+        "next_host_key": {"type": "str", "no_log": False},
+        "model": {"type": "str"},
+        "extend": {"type": "str"},
+        "extend_until": {"type": "str"},
+        "pause": {"type": "str"},
+        "idle": {"type": "str"},
+    },
+    work,
+)
+
+
 def main():
-    run(
-        {
-            "session": {"type": "str", "required": True},
-            "host_key": {"type": "str", "no_log": False},
-            "next_host_key": {"type": "str", "no_log": False},
-            "model": {"type": "str"},
-            "extend": {"type": "str"},
-            "extend_until": {"type": "str"},
-            "pause": {"type": "str"},
-            "idle": {"type": "str"},
-        },
-        work,
-    )
+    MODULE.main()
 
 
 if __name__ == "__main__":

@@ -136,8 +136,9 @@ import time
 
 from ..module_utils.cost import parse_time
 from ..module_utils.failure import Failure
-from ..module_utils.idle_clock import IdleClock, start_overdue
-from ..module_utils.linode_module import run
+from ..module_utils.idle_clock import IdleClock, settled, start_overdue
+from ..module_utils.linode_module import api_module
+from ..module_utils.retry import pause_s
 from ..module_utils.session_name import firewall_label
 from ..module_utils.session_note import lost
 from ..module_utils.session_tags import MARKER, decode, merge, with_changes, with_doom
@@ -323,7 +324,7 @@ class Watch:
                     f"{row['label']} is still {status} although its deletion was asked for.",
                     remedy="The next pass asks again.",
                 )
-            if status != "deleting" and time.monotonic() - asked > DELETE_AGAIN_S:
+            if status != "deleting" and time.monotonic() - asked > pause_s(DELETE_AGAIN_S):
                 asked = time.monotonic()
                 self.delete(row)
             time.sleep(POLL_S)
@@ -357,16 +358,15 @@ class Watch:
         if decision.action in ("mark", "wait", "delete"):
             view, decision = self.decide(self.put_back(row, self.noted(row)))
         clock = self.clocks.get(row["label"])
-        overdue = start_overdue(parse_time(view["created"]), int(time.time()), clock)
+        created, now = parse_time(view["created"]), int(time.time())
         self.result["sessions"].append(
             {
                 **view,
                 "decision": decision.as_dict(),
                 "idle_s": round(clock.idle_s) if clock and clock.started else None,
                 "hung": clock.hung if clock else None,
-                # Whether it serves, or should have served long ago: then what fails is to be healed.
-                "settled": overdue or (clock is not None and clock.started),
-                "start_overdue": overdue,
+                "settled": settled(created, now, clock),
+                "start_overdue": start_overdue(created, now, clock),
             }
         )
         if decision.action in ("mark", "unmark"):
@@ -411,26 +411,29 @@ def work(module, api, result):
     Watch(module, api, result).sweep()
 
 
-def main():
-    run(
-        {
-            "session": {"type": "str"},
-            "observations": {
-                "type": "list",
-                "elements": "dict",
-                "default": [],
-                "options": {"label": {"type": "str", "required": True}, "clock": {"type": "dict"}},
-            },
-            "interval": {"type": "int", "default": 300},
-            "delete": {"type": "list", "elements": "str", "default": []},
-            "max_deletions": {"type": "int"},
-            "account": {"type": "str"},
-            "wait_timeout": {"type": "int", "default": 300},
+MODULE = api_module(
+    {
+        "session": {"type": "str"},
+        "observations": {
+            "type": "list",
+            "elements": "dict",
+            "default": [],
+            "options": {"label": {"type": "str", "required": True}, "clock": {"type": "dict"}},
         },
-        work,
-        # Only there does a Linode say that somebody locked it.
-        version="v4beta",
-    )
+        "interval": {"type": "int", "default": 300},
+        "delete": {"type": "list", "elements": "str", "default": []},
+        "max_deletions": {"type": "int"},
+        "account": {"type": "str"},
+        "wait_timeout": {"type": "int", "default": 300},
+    },
+    work,
+    # Only there does a Linode say that somebody locked it.
+    version="v4beta",
+)
+
+
+def main():
+    MODULE.main()
 
 
 if __name__ == "__main__":

@@ -49,31 +49,36 @@ path:
 
 import os
 
-from ansible.module_utils.basic import AnsibleModule
-
+from ..module_utils.local_module import LocalModule
 from ..module_utils.paths import session_dir
 from ..module_utils.session_name import validate_session_name
 
 
-def main():
-    module = AnsibleModule(
-        argument_spec={
-            "session": {"type": "str", "required": True},
-            "content": {"type": "str", "required": True, "no_log": True},
-        },
-        supports_check_mode=True,
-    )
+def work(module, result):
     path = session_dir(validate_session_name(module.params["session"])) / "api_key"
     wanted = module.params["content"].strip() + "\n"
-    changed = not path.exists() or path.read_text() != wanted or path.stat().st_mode & 0o077 != 0
-    if changed and not module.check_mode:
+    result["changed"] = not path.exists() or path.read_text() != wanted or path.stat().st_mode & 0o077 != 0
+    result["path"] = str(path)
+    if result["changed"] and not module.check_mode:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         draft = path.with_name("api_key.new")
         with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="ascii") as file:
             file.write(wanted)
         draft.chmod(0o600)
         draft.replace(path)
-    module.exit_json(changed=changed, path=str(path))
+
+
+MODULE = LocalModule(
+    {
+        "session": {"type": "str", "required": True},
+        "content": {"type": "str", "required": True, "no_log": True},
+    },
+    work,
+)
+
+
+def main():
+    MODULE.main()
 
 
 if __name__ == "__main__":

@@ -59,11 +59,9 @@ elapsed:
 import subprocess
 import time
 
-from ansible.module_utils.basic import AnsibleModule
-
 from ..module_utils.failure import Failure
 from ..module_utils.host_key import fingerprint, from_openssh, ssh_options, ssh_port
-from ..module_utils.linode_module import fail
+from ..module_utils.local_module import LocalModule
 from ..module_utils.paths import ssh_key_path
 
 # cloud-init may still be writing authorized_keys when sshd already answers.
@@ -124,21 +122,23 @@ def wait(params):
         time.sleep(0.5 if elapsed < 20 else 3)
 
 
+def work(module, result):
+    result["elapsed"] = wait(module.params)
+
+
+MODULE = LocalModule(
+    {
+        "address": {"type": "str", "required": True},
+        "host_keys": {"type": "list", "elements": "str", "required": True, "no_log": False},
+        "session": {"type": "str", "required": True},
+        "timeout": {"type": "int", "default": 300},
+    },
+    work,
+)
+
+
 def main():
-    module = AnsibleModule(
-        argument_spec={
-            "address": {"type": "str", "required": True},
-            "host_keys": {"type": "list", "elements": "str", "required": True, "no_log": False},
-            "session": {"type": "str", "required": True},
-            "timeout": {"type": "int", "default": 300},
-        },
-        supports_check_mode=True,
-    )
-    try:
-        elapsed = wait(module.params)
-    except Failure as failure:
-        fail(module, failure)
-    module.exit_json(changed=False, elapsed=elapsed)
+    MODULE.main()
 
 
 if __name__ == "__main__":

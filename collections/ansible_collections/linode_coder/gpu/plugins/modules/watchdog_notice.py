@@ -50,6 +50,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+report:
+  description: The report, with what came of RV(webhook) and RV(desktop) under C(told).
+  returned: success
+  type: dict
+  sample: {"sessions": [], "told": {"webhook": {"configured": true, "sent": 1, "waiting": 0, "why": null}}}
 notices:
   description: What this pass has to say, whether or not it was said before.
   returned: success
@@ -72,15 +77,17 @@ import fcntl
 import http.client
 import json
 import os
+import shutil
+import subprocess
 import threading
 import time
 import urllib.error
 from contextlib import contextmanager
 from pathlib import Path
 
-from ansible.module_utils.basic import AnsibleModule, env_fallback
-from ansible.module_utils.urls import open_url
+from ansible.module_utils.basic import env_fallback
 
+from ..module_utils.local_module import LocalModule
 from ..module_utils.notices import Told, body_of, notices_of
 from ..module_utils.paths import state_dir
 
@@ -89,6 +96,8 @@ def post(url, notices, timeout):
     """None, or why the webhook did not take it. The address is a secret and appears in no answer."""
     if not url.startswith(("http://", "https://")):
         return "its address is not an http or https one"
+    from ansible.module_utils.urls import open_url  # takes longer to import than a pass with nothing to say takes
+
     try:
         with open_url(
             url,
@@ -130,14 +139,21 @@ def desktop_address():
     return given or (f"unix:path={socket}" if socket.exists() else None)
 
 
-def show(module, program, address, notices):
+def show(program, address, notices):
     """None, or why the desktop did not show it."""
     text = "\n".join(one.text for one in notices)
-    code, _out, err = module.run_command(
-        ["timeout", "10", program, "--app-name=linode-coder", "--", "linode-coder", text],
-        environ_update={"DBUS_SESSION_BUS_ADDRESS": address},
-    )
-    return None if code == 0 else (err.strip().splitlines() or [f"notify-send ended with {code}"])[-1]
+    command = [program, "--app-name=linode-coder", "--", "linode-coder", text]
+    environment = {**os.environ, "LC_ALL": "C.UTF-8", "DBUS_SESSION_BUS_ADDRESS": address}
+    try:
+        done = subprocess.run(
+            command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=10, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return "notify-send did not end within 10 s"
+    except OSError as error:
+        return error.strerror
+    said = done.stderr.decode("utf-8", "replace").strip().splitlines()
+    return None if done.returncode == 0 else (said or [f"notify-send ended with {done.returncode}"])[-1]
 
 
 @contextmanager
@@ -171,10 +187,10 @@ def write(path, told):
 def tell(module, notices):
     """Use every way there is; what came of each."""
     url = module.params["url"]
-    program, address = module.get_bin_path("notify-send"), desktop_address()
+    program, address = shutil.which("notify-send"), desktop_address()
     ways = {
         "webhook": (lambda due: send(url, due, module.params["timeout"])) if url else None,
-        "desktop": (lambda due: show(module, program, address, due))
+        "desktop": (lambda due: show(program, address, due))
         if module.params["desktop"] and program and address
         else None,
     }
@@ -200,20 +216,27 @@ def tell(module, notices):
     return outcome
 
 
-def main():
-    module = AnsibleModule(
-        argument_spec={
-            "report": {"type": "dict", "required": True},
-            "url": {"type": "str", "no_log": True, "fallback": (env_fallback, ["LINODE_CODER_NOTIFY_URL"])},
-            "desktop": {"type": "bool", "default": True},
-            "timeout": {"type": "int", "default": 15},
-        },
-        supports_check_mode=True,
-    )
-    notices = notices_of(module.params["report"])
+def work(module, result):
+    report = module.params["report"]
+    notices = notices_of(report)
     outcome = tell(module, notices)
-    changed = any(row["sent"] for row in outcome.values())
-    module.exit_json(changed=changed, notices=[one.as_dict() for one in notices], **outcome)
+    result["changed"] = any(row["sent"] for row in outcome.values())
+    result.update(report={**report, "told": outcome}, notices=[one.as_dict() for one in notices], **outcome)
+
+
+MODULE = LocalModule(
+    {
+        "report": {"type": "dict", "required": True},
+        "url": {"type": "str", "no_log": True, "fallback": (env_fallback, ["LINODE_CODER_NOTIFY_URL"])},
+        "desktop": {"type": "bool", "default": True},
+        "timeout": {"type": "int", "default": 15},
+    },
+    work,
+)
+
+
+def main():
+    MODULE.main()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,36 @@
+# Copyright: (c) 2026, linode_coder contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How long a request that failed is let rest. LINODE_CODER_RETRY_SCALE makes all of these pauses shorter or longer."""
+
+from __future__ import annotations
+
+import os
+
+from .failure import Failure
+
+VARIABLE = "LINODE_CODER_RETRY_SCALE"
+
+
+def pause_s(seconds: float, failure: Failure | None = None, at_most: float = 30.0) -> float:
+    """``seconds`` to the scale of this run; what the API asks for in its answer is obeyed as it is, within reason."""
+    if failure is not None and failure.retry_after is not None:
+        return min(at_most, failure.retry_after)
+    return seconds * _scale()
+
+
+def _scale() -> float:
+    text = os.environ.get(VARIABLE) or "1"
+    try:
+        scale = float(text)
+    except ValueError:
+        scale = -1.0
+    if not 0.01 <= scale <= 100:
+        raise Failure(
+            "config",
+            f"{VARIABLE} {text!r} is not a number from 0.01 to 100.",
+            remedy=f"Unset it, or take a number such as 0.5: {VARIABLE}=0.5",
+            field="retry_scale",
+            value=text,
+        )
+    return scale
