@@ -22,6 +22,16 @@ def load() -> dict[str, dict[str, bool]]:
     return units
 
 
+def shown(name: str, unit: dict[str, bool] | None) -> str:
+    """What `systemctl show` says of one unit."""
+    if unit is None:
+        return f"Id={name}.service\nLoadState=not-found\nActiveState=inactive\nSubState=dead"
+    active = "active" if unit["active"] else "inactive"
+    sub = "running" if unit["active"] else "dead"
+    enabled = "enabled" if unit["enabled"] else "disabled"
+    return f"Id={name}.service\nLoadState=loaded\nActiveState={active}\nSubState={sub}\nUnitFileState={enabled}"
+
+
 def main(arguments: list[str]) -> int:
     words = [argument for argument in arguments if not argument.startswith("-")]
     if not words:
@@ -37,14 +47,15 @@ def main(arguments: list[str]) -> int:
             Path("/etc/systemd/system", name + suffix).exists() for suffix in ("", ".service")
         ):
             units[name] = {"active": False, "enabled": False}
-    unknown = [name for name in names if name not in units and name != "sshd"]
+    names = ["ssh" if name == "sshd" else name for name in names]
+    if command == "show":
+        print("\n\n".join(shown(name, units.get(name)) for name in names))
+        return 0
+    unknown = [name for name in names if name not in units]
     if unknown:
-        if command == "show":
-            print(f"Id={unknown[0]}.service\nLoadState=not-found\nActiveState=inactive\nSubState=dead")
-            return 0
         print(f"Unit {unknown[0]}.service could not be found.", file=sys.stderr)
         return 4
-    for name in ["ssh" if name == "sshd" else name for name in names]:
+    for name in names:
         unit = units[name]
         if command in ("start", "restart", "reload", "try-restart", "reload-or-restart"):
             unit["active"] = True
@@ -68,11 +79,8 @@ def main(arguments: list[str]) -> int:
             words_for = {"is-active": ("active", "inactive"), "is-enabled": ("enabled", "disabled")}
             print(words_for[command][0 if on else 1])
             return 0 if on else 3
-        elif command in ("show", "status"):
-            active = "active" if unit["active"] else "inactive"
-            sub = "running" if unit["active"] else "dead"
-            enabled = "enabled" if unit["enabled"] else "disabled"
-            print(f"Id={name}.service\nLoadState=loaded\nActiveState={active}\nSubState={sub}\nUnitFileState={enabled}")
+        elif command == "status":
+            print(shown(name, unit))
         else:
             print(f"the sandbox's systemctl does not know {command!r}", file=sys.stderr)
             return 1

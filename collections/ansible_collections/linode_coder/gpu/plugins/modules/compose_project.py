@@ -66,63 +66,9 @@ recreate:
   sample: ["vllm"]
 """
 
-import datetime
-import os
-
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.failure import Failure
-from ..module_utils.vm_module import compose_services, fail, inspect
-
-_UP = ("running", "restarting")
-
-
-def labels_of(row):
-    return dict(part.split("=", 1) for part in (row.get("Labels") or "").split(",") if "=" in part)
-
-
-def started_at(inspected):
-    """Seconds since the epoch; the daemon writes nanoseconds."""
-    text = inspected["State"]["StartedAt"].rstrip("Z")[:26]
-    return datetime.datetime.fromisoformat(text + "+00:00").timestamp()
-
-
-class Project:
-    def __init__(self, module):
-        self.module = module
-        self.directory = module.params["project_dir"]
-        self.docker = module.get_bin_path("docker", required=True)
-        self.base = [self.docker, "compose", "--project-directory", self.directory]
-
-    def compose(self, *arguments, data=None):
-        code, out, err = self.module.run_command([*self.base, *arguments], data=data)
-        if code:
-            failure = Failure(
-                "unhealthy",
-                f"docker compose {arguments[0]} failed on the VM.",
-                cause=(err or out).strip()[-500:],
-                remedy=f"Look at it on the VM: docker compose --project-directory {self.directory} logs",
-            )
-            fail(self.module, failure)
-        return out
-
-    def wanted(self, only):
-        """Service -> hash, of the services that are meant.
-
-        Containers carry the hash of what env_file says as well, which `config --hash` leaves out unless it is resolved first.
-        """
-        hashes = self.compose("--file", "-", "config", "--hash", "*", data=self.compose("config"))
-        lines = [line.split() for line in hashes.splitlines() if line.strip()]
-        return {name: digest for name, digest in lines if not only or name in only}
-
-    def outdated(self, row):
-        """Whether a file that the service reads when it starts is newer than its start."""
-        files = self.module.params["files"].get(row["Service"]) or []
-        inspected = inspect(self.module, self.docker, row["Name"]) if files else None
-        if inspected is None:
-            return False
-        paths = [os.path.join(self.directory, name) for name in files]
-        return any(os.path.getmtime(path) > started_at(inspected) for path in paths if os.path.exists(path))
+from ..module_utils.compose_project import UP, ComposeProject
 
 
 def main():
@@ -135,30 +81,18 @@ def main():
         },
         supports_check_mode=True,
     )
-    project, state, only = Project(module), module.params["state"], module.params["services"]
-    wanted = project.wanted(only)
-    rows = {
-        name: row
-        for name, row in compose_services(module, project.base).items()
-        if not only or name in {*only, *wanted}
-    }
-    before = {name: rows[name]["State"] if name in rows else "absent" for name in {**wanted, **rows}}
-    recreate = []
+    params, state, only = module.params, module.params["state"], module.params["services"]
+    project = ComposeProject(module, params["project_dir"])
+    # Containers that are only stopped or removed are not compared with their files.
+    found = project.differences(params["files"] if state == "present" else {}, only)
+    before, recreate = found.services, found.recreate if state == "present" else []
     if state == "present":
-        recreate = sorted(
-            name
-            for name, digest in wanted.items()
-            if name in rows
-            and (labels_of(rows[name]).get("com.docker.compose.config-hash") != digest or project.outdated(rows[name]))
-        )
-        orphans = [] if only else [name for name in rows if name not in wanted]
-        changed = bool(recreate or orphans) or any(before[name] not in _UP for name in wanted)
-        after = dict.fromkeys(wanted, "running")
+        changed, after = found.differs, {name: "running" for name in before if name not in found.orphans}
     elif state == "stopped":
-        changed = any(value in _UP for value in before.values())
-        after = {name: "exited" if value in _UP else value for name, value in before.items()}
+        changed = any(value in UP for value in before.values())
+        after = {name: "exited" if value in UP else value for name, value in before.items()}
     else:
-        changed, after = bool(rows), {}
+        changed, after = any(value != "absent" for value in before.values()), {}
     if changed and not module.check_mode:
         if state == "present":
             if recreate:

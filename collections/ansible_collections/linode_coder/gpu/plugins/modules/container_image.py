@@ -6,10 +6,10 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: container_image
-short_description: Fetch a container image in the background and hold it to its digest
+short_description: Fetch container images in the background and hold them to their digests
 version_added: 0.1.0
 description:
-  - Runs on the VM. A pull goes on when the connection or the control node goes away; the next run finds it.
+  - Runs on the VM. Pulls go on when the connection or the control node goes away; the next run finds them.
   - Without a digest the one that the first pull brought is recorded, and later pulls are held to it.
 attributes:
   check_mode:
@@ -19,16 +19,22 @@ attributes:
     description: There is nothing to show.
     support: none
 options:
-  name:
-    description: Image with registry and tag.
-    type: str
+  images:
+    description: The images. Their pulls begin in this order and go on side by side.
+    type: list
+    elements: dict
     required: true
-  digest:
-    description: Digest that the image must have, V(sha256:...).
-    type: str
+    suboptions:
+      name:
+        description: Image with registry and tag.
+        type: str
+        required: true
+      digest:
+        description: Digest that the image must have, V(sha256:...). None when empty.
+        type: str
   state:
     description:
-      - V(pulling) makes sure that it is there or being pulled.
+      - V(pulling) makes sure that they are there or being pulled.
       - V(present) waits for at most O(slice) seconds or until more layers are there, so that a retried task shows progress.
     type: str
     choices: [pulling, present]
@@ -48,12 +54,12 @@ author:
 EXAMPLES = r"""
 - name: Begin to fetch the engine
   linode_coder.gpu.container_image:
-    name: docker.io/vllm/vllm-openai:v0.33.0
+    images: [{name: "docker.io/vllm/vllm-openai:v0.33.0"}]
     state: pulling
 
 - name: Wait for it
   linode_coder.gpu.container_image:
-    name: docker.io/vllm/vllm-openai:v0.33.0
+    images: [{name: "docker.io/vllm/vllm-openai:v0.33.0"}]
   register: image
   until: image.present | default(false) or image.failure is defined
   retries: 600
@@ -62,30 +68,40 @@ EXAMPLES = r"""
 
 RETURN = r"""
 present:
-  description: Whether the image is on the VM.
+  description: Whether all of the images are on the VM.
   returned: success
   type: bool
   sample: true
-reference:
-  description: Name with the digest that is held, as a Compose file names it. Without a digest when the image came from no registry.
-  returned: success
-  type: str
-  sample: docker.io/vllm/vllm-openai:v0.33.0@sha256:4f1c...
 phase:
-  description: How far the pull is.
+  description: How far the first pull is that has not ended.
   returned: success
   type: str
   sample: 4 of 12 layers fetched, 3 unpacked
-started:
-  description: When the pull began, in seconds since the epoch; null when there was none since the VM booted.
-  returned: success
-  type: float
-  sample: 1764000000.0
-finished:
-  description: When the image was there; null as above.
-  returned: success
-  type: float
-  sample: 1764000120.0
+images:
+  description: Each image by its name.
+  returned: always
+  type: dict
+  contains:
+    present:
+      description: Whether it is on the VM.
+      type: bool
+      sample: true
+    reference:
+      description: Name with the digest that is held, as a Compose file names it. Without a digest when the image came from no registry.
+      type: str
+      sample: docker.io/vllm/vllm-openai:v0.33.0@sha256:4f1c...
+    phase:
+      description: How far the pull is.
+      type: str
+      sample: there
+    started:
+      description: When the pull began, in seconds since the epoch; null when there was none since the VM booted.
+      type: float
+      sample: 1764000000.0
+    finished:
+      description: When the image was there; null as above.
+      type: float
+      sample: 1764000120.0
 """
 
 import hashlib
@@ -98,7 +114,9 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils import engine_state
 from ..module_utils.downloads import pull_failure, pull_phase
 from ..module_utils.failure import Failure
-from ..module_utils.vm_module import RUN_DIRECTORY, fail, start_in_background, start_ticks
+from ..module_utils.held_image import held_digest, look
+from ..module_utils.module_fail import fail
+from ..module_utils.vm_module import RUN_DIRECTORY, start_in_background, start_ticks
 
 _ATTEMPTS = 3
 
@@ -132,7 +150,8 @@ class Pull:
 
     def running(self):
         found = self.load()
-        return bool(found.get("pid")) and start_ticks(found["pid"]) == found.get("ticks")
+        # A pull that ended at once has none.
+        return found.get("ticks") is not None and start_ticks(found["pid"]) == found["ticks"]
 
     def start(self, docker, reference):
         found = self.load()
@@ -147,25 +166,94 @@ class Pull:
         )
 
 
-def digest_of(module, docker, reference):
-    """Whether the image is there, and the digest under which a registry gave it."""
-    code, out, _err = module.run_command([docker, "image", "inspect", reference])
-    if code:
-        return False, None
-    digests = json.loads(out)[0].get("RepoDigests") or []
-    return True, digests[0].partition("@")[2] if digests else None
+class Image:
+    """One of the images: what is there of it, and its pull."""
+
+    def __init__(self, module, docker, name, digest):
+        self.module, self.docker, self.name = module, docker, name
+        self.held = held_digest(module.params["state_file"], name, digest)
+        self.pull = Pull(name)
+        self.present, self.reference, self.phase = False, name, "to be fetched"
+        self.started_now = False
+
+    def look(self):
+        """Whether it is there; remembers the digest that the first pull brought."""
+        found = look(self.module, self.docker, self.name, self.held)
+        self.present, self.reference = found.present, found.reference
+        if not found.present:
+            return False
+        self.phase = "there"
+        if found.found and not self.held:
+            self.held, self.reference = found.found, f"{self.name}@{found.found}"
+            if not self.module.check_mode:
+                engine_state.change(
+                    self.module.params["state_file"], lambda state: state["images"].update({self.name: self.held})
+                )
+        record = self.pull.load()
+        if record.get("started") and not record.get("finished") and not self.module.check_mode:
+            # Not now: nobody may have looked for a while.
+            self.pull.save(finished=os.path.getmtime(self.pull.log))
+        return True
+
+    def go_on(self):
+        """See that it is being pulled. Failure when that cannot help."""
+        # Its pull may have ended since it was looked for.
+        if not self.pull.running() and not self.look():
+            record = self.pull.load()
+            if record.get("pid"):
+                self._ended(record)
+            self.pull.start(self.docker, self.reference)
+            self.started_now = True
+        if not self.present:
+            self.phase = pull_phase(self.pull.text())
+
+    def _ended(self, record):
+        failure, again = pull_failure(self.name, self.pull.text())
+        if again and record.get("attempts", 0) < _ATTEMPTS:
+            return
+        self.pull.save(pid=None, started=None, attempts=0)
+        self.phase = "failed"
+        if self.held and failure.kind == "config" and self.held in (failure.cause or ""):
+            raise Failure(
+                "config",
+                f"The registry does not have {self.name} with the digest {self.held} any more.",
+                cause=failure.cause,
+                remedy="Look at what changed before trusting another digest, then set vllm_image_digest.",
+                field="digest",
+                value=self.held,
+            )
+        raise failure
+
+    def view(self):
+        record = {} if self.module.check_mode and not self.present else self.pull.load()
+        return {
+            "present": self.present,
+            "reference": self.reference,
+            "phase": self.phase,
+            "started": record.get("started"),
+            "finished": record.get("finished") if self.present else None,
+        }
 
 
-def hold(state_file, name, digest):
-    """Remember the digest that the first pull brought."""
-    engine_state.change(state_file, lambda state: state["images"].update({name: digest}))
+def result(images, changed):
+    missing = [image for image in images if not image.present]
+    return {
+        "changed": changed or any(image.started_now for image in images),
+        "present": not missing,
+        "phase": missing[0].phase if missing else "there",
+        "images": {image.name: image.view() for image in images},
+    }
 
 
 def main():
     module = AnsibleModule(
         argument_spec={
-            "name": {"type": "str", "required": True},
-            "digest": {"type": "str"},
+            "images": {
+                "type": "list",
+                "elements": "dict",
+                "required": True,
+                "options": {"name": {"type": "str", "required": True}, "digest": {"type": "str"}},
+            },
             "state": {"type": "str", "choices": ["pulling", "present"], "default": "present"},
             "slice": {"type": "float", "default": 5.0},
             "state_file": {"type": "path", "default": "/var/lib/linode-coder/engine.json"},
@@ -173,70 +261,25 @@ def main():
         supports_check_mode=True,
     )
     params = module.params
-    name, pull = params["name"], Pull(params["name"])
     docker = module.get_bin_path("docker", required=not module.check_mode)
+    images = [Image(module, docker, row["name"], row["digest"]) for row in params["images"]]
     if not docker:
-        module.exit_json(
-            changed=True, present=False, reference=name, phase="to be fetched", started=None, finished=None
-        )
-    held = params["digest"] or engine_state.load(params["state_file"])["images"].get(name)
-    reference = f"{name}@{held}" if held else name
-    changed = False
+        module.exit_json(**result(images, changed=True))
     deadline = time.monotonic() + params["slice"]
-    first_phase = None
+    first_phases = None
     while True:
-        present, digest = digest_of(module, docker, reference)
-        record = pull.load()
-        if present:
-            if digest and not held:
-                held, reference = digest, f"{name}@{digest}"
-                if not module.check_mode:
-                    hold(params["state_file"], name, digest)
-            if record.get("started") and not record.get("finished") and not module.check_mode:
-                # Not now: nobody may have looked for a while.
-                pull.save(finished=os.path.getmtime(pull.log))
-            record = pull.load()
-            module.exit_json(
-                changed=changed,
-                present=True,
-                reference=reference,
-                phase="there",
-                started=record.get("started"),
-                finished=record.get("finished"),
-            )
-        if module.check_mode:
-            module.exit_json(
-                changed=True, present=False, reference=reference, phase="to be fetched", started=None, finished=None
-            )
-        if not pull.running():
-            if record.get("pid"):
-                failure, again = pull_failure(name, pull.text())
-                if not again or record.get("attempts", 0) >= _ATTEMPTS:
-                    pull.save(pid=None, started=None, attempts=0)
-                    if held and failure.kind == "config" and held in (failure.cause or ""):
-                        failure = Failure(
-                            "config",
-                            f"The registry does not have {name} with the digest {held} any more.",
-                            cause=failure.cause,
-                            remedy="Look at what changed before trusting another digest, then set vllm_image_digest.",
-                            field="digest",
-                            value=held,
-                        )
-                    fail(module, failure, present=False, reference=reference, phase="failed")
-            pull.start(docker, reference)
-            changed = True
-        phase = pull_phase(pull.text())
-        first_phase = first_phase or phase
-        if params["state"] == "pulling" or phase != first_phase or time.monotonic() > deadline:
-            record = pull.load()
-            module.exit_json(
-                changed=changed,
-                present=False,
-                reference=reference,
-                phase=phase,
-                started=record.get("started"),
-                finished=None,
-            )
+        missing = [image for image in images if not image.look()]
+        if not missing or module.check_mode:
+            module.exit_json(**result(images, changed=bool(missing)))
+        try:
+            for image in missing:
+                image.go_on()
+        except Failure as failure:
+            fail(module, failure, **{**result(images, changed=False), "present": False, "phase": "failed"})
+        phases = [image.phase for image in images]
+        first_phases = first_phases or phases
+        if params["state"] == "pulling" or phases != first_phases or time.monotonic() > deadline:
+            module.exit_json(**result(images, changed=False))
         time.sleep(0.3)
 
 

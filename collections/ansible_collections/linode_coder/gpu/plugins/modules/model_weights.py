@@ -84,7 +84,6 @@ finished:
   sample: 1764000090.0
 """
 
-import json
 import os
 import time
 
@@ -92,25 +91,12 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.downloads import events_of, weights_failure, weights_phase
 from ..module_utils.failure import Failure
-from ..module_utils.vm_module import RUN_DIRECTORY, compose_services, fail
+from ..module_utils.kept_weights import complete
+from ..module_utils.module_fail import fail
+from ..module_utils.vm_module import RUN_DIRECTORY, compose_services
 
 _STARTS = 4
 _SERVICE = "weights"
-
-
-def complete(models_dir, model, revision):
-    """By the sizes that the download noted: a truncated or deleted file shows."""
-    if model.startswith("/"):
-        return os.path.isfile(os.path.join(model, "config.json"))
-    folder = os.path.join(models_dir, "hub", "models--" + model.replace("/", "--"))
-    try:
-        with open(os.path.join(folder, "fetched.json"), encoding="utf-8") as file:
-            noted = json.load(file)
-        snapshot = os.path.join(folder, "snapshots", noted["revision"])
-        whole = all(os.path.getsize(os.path.join(snapshot, name)) == size for name, size in noted["sizes"].items())
-    except (OSError, ValueError, KeyError):
-        return False
-    return whole and revision in ("main", noted["revision"])
 
 
 def write_request(path, model, revision):

@@ -62,6 +62,8 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils.vm_module import HOST_KEY_MARKER
+
 
 def public_of(path):
     with open(path + ".pub", encoding="ascii") as file:
@@ -145,7 +147,7 @@ def main():
         argument_spec={
             "state": {"type": "str", "choices": ["prepared", "active"], "required": True},
             "directory": {"type": "path", "default": "/etc/ssh"},
-            "marker": {"type": "path", "default": "/var/lib/linode-coder/host-key-replaced"},
+            "marker": {"type": "path", "default": HOST_KEY_MARKER},
         },
         supports_check_mode=True,
     )

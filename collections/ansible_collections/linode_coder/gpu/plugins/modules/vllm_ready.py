@@ -95,37 +95,27 @@ started:
 """
 
 import datetime
-import json
 import time
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.urls import open_url
 
+from ..module_utils.engine_client import EngineClient, EngineSilent, key_in
 from ..module_utils.engine_measures import measures
 from ..module_utils.failure import Failure
+from ..module_utils.module_fail import fail
 from ..module_utils.vllm_log import diagnose, progress_of
-from ..module_utils.vm_module import compose_services, fail, inspect
+from ..module_utils.vm_module import compose_services, inspect
 
 
-def api_key(path):
-    with open(path, encoding="utf-8") as file:
-        pairs = dict(line.strip().split("=", 1) for line in file if "=" in line)
-    return pairs["VLLM_API_KEY"]
-
-
-def ask(port, key):
+def ask(quick, patient):
     """The model card once the engine serves a token; None while it does not answer."""
-    base = f"http://127.0.0.1:{port}"
-    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
     try:
-        open_url(base + "/health", timeout=5, use_proxy=False)
-        card = json.load(open_url(base + "/v1/models", headers=headers, timeout=5, use_proxy=False))["data"][0]
-        body = json.dumps({"model": card["id"], "prompt": "1", "max_tokens": 1})
-        answer = open_url(
-            base + "/v1/completions", data=body, headers=headers, method="POST", timeout=60, use_proxy=False
-        )
-        tokens = json.load(answer)["usage"]["completion_tokens"]
-    except (OSError, ValueError, KeyError, IndexError):
+        if quick.ask("GET", "/health")[0] != 200:
+            return None
+        card = quick.ask("GET", "/v1/models")[1]["data"][0]
+        prompt = {"model": card["id"], "prompt": "1", "max_tokens": 1}
+        tokens = patient.ask("POST", "/v1/completions", prompt)[1]["usage"]["completion_tokens"]
+    except (EngineSilent, KeyError, IndexError, TypeError):
         return None
     return card if tokens else None
 
@@ -209,11 +199,15 @@ def main():
     )
     params = module.params
     engine = Engine(module)
-    key = api_key(params["secrets_file"])
+    try:
+        key = key_in(params["secrets_file"])
+    except Failure as failure:
+        fail(module, failure, ready=False, phase="failed")
+    quick, patient = (EngineClient(params["port"], key, timeout=seconds) for seconds in (5, 60))
     deadline = time.monotonic() + params["slice"]
     first_phase = None
     while True:
-        card = ask(params["port"], key)
+        card = ask(quick, patient)
         found = engine.look()
         if card:
             log = engine.log(since=found.get("started_text"))

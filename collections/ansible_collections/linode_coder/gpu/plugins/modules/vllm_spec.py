@@ -9,15 +9,15 @@ module: vllm_spec
 short_description: Keep the engine's flags and remember which engine served
 version_added: 0.1.0
 description:
-  - Runs on the VM. Writes C(vllm.yaml) and C(engine.env), which the engine reads when it starts, and C(engine.json), which
-    remembers.
+  - Runs on the VM. Writes C(vllm.yaml) and C(engine.env), which the engine reads when it starts, C(compose.yaml), which names its
+    image, and C(engine.json), which remembers.
   - While the same is asked for as before, C(vllm.yaml) stays as it is, so that a parameter that healing changed holds.
 attributes:
   check_mode:
     description: Says whether it would write.
     support: full
   diff_mode:
-    description: Shows C(vllm.yaml) before and after.
+    description: Shows C(vllm.yaml) and C(compose.yaml) before and after.
     support: full
 options:
   project_dir:
@@ -33,13 +33,18 @@ options:
       - V(present) makes O(model), O(image) and O(flags) the engine that is wanted.
       - V(verified) remembers the engine that is wanted as the last one that served, with O(measured).
       - V(restored) makes the last one that served the one that is wanted again.
-      - V(inherited) begins with O(engine) where nothing was wanted yet.
     type: str
-    choices: [present, verified, restored, inherited]
+    choices: [present, verified, restored]
     default: present
-  engine:
-    description: What RV(linode_coder.gpu.gpu_heal#module:engine) says of the VM that this one replaces.
+  inherited:
+    description:
+      - What RV(linode_coder.gpu.gpu_heal#module:engine) says of the VM that this one replaces. V(present) begins with it where
+        nothing was wanted yet, with the flags that healing changed.
     type: dict
+    default: {}
+  compose:
+    description: Text of C(compose.yaml). It stays as it is when unset.
+    type: str
   model:
     description: Id of the model. Needed for V(present).
     type: str
@@ -64,6 +69,11 @@ options:
     description: Whether C(vllm.yaml) stays as it is while the same is asked for as before. Otherwise changed flags are put back.
     type: bool
     default: true
+  files:
+    description:
+      - For each service of the Compose project the files that it reads when it starts, as O(linode_coder.gpu.compose_project#module:files).
+        With them RV(project) says what a start of the project would do once the files are written.
+    type: dict
   measured:
     description: What the engine said of itself, recorded with a spec that is verified for the first time.
     type: dict
@@ -97,6 +107,16 @@ last_good:
   returned: success
   type: str
   sample: Qwen/Qwen2.5-Coder-7B-Instruct-AWQ
+verified:
+  description: Whether the engine that is wanted now, with the flags that it has now, is the last one that served.
+  returned: success
+  type: bool
+  sample: true
+project:
+  description: State of each service, which ones would be made anew, and whether a start of the project would change anything.
+  returned: when O(files) is given and an engine served
+  type: dict
+  sample: {"services": {"vllm": "running"}, "recreate": ["vllm"], "differs": true}
 healed:
   description: Flags that differ from what was asked for, since healing or a person changed them; null for one that was taken away.
   returned: success
@@ -109,9 +129,10 @@ import os
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils import engine_state
+from ..module_utils.compose_project import ComposeProject
 from ..module_utils.engine_config import parse, render
 from ..module_utils.failure import Failure
-from ..module_utils.vm_module import fail
+from ..module_utils.module_fail import fail
 
 _COMMENT = """Flags of the engine, read when it starts: see `vllm serve --help`.
 After a change: docker compose up --detach --force-recreate vllm"""
@@ -149,17 +170,19 @@ def main():
         argument_spec={
             "project_dir": {"type": "path", "default": "/opt/linode-coder/vllm"},
             "state_file": {"type": "path", "default": "/var/lib/linode-coder/engine.json"},
-            "state": {"type": "str", "choices": ["present", "verified", "restored", "inherited"], "default": "present"},
-            "engine": {"type": "dict"},
+            "state": {"type": "str", "choices": ["present", "verified", "restored"], "default": "present"},
+            "inherited": {"type": "dict", "default": {}},
+            "compose": {"type": "str"},
             "model": {"type": "str"},
             "image": {"type": "str"},
             "flags": {"type": "dict", "default": {}},
             "environment": {"type": "dict", "default": {}},
             "keep": {"type": "list", "elements": "str", "default": []},
             "keep_changes": {"type": "bool", "default": True},
+            "files": {"type": "dict"},
             "measured": {"type": "dict", "default": {}},
         },
-        required_if=[("state", "present", ("model", "image")), ("state", "inherited", ("engine",))],
+        required_if=[("state", "present", ("model", "image"))],
         supports_check_mode=True,
     )
     params, state = module.params, module.params["state"]
@@ -169,13 +192,16 @@ def main():
     text = before_text
     try:
         if state == "present":
+            known = remembered["wanted"]
+            if params["inherited"] and known is None and text is None:
+                known, text = params["inherited"]["wanted"], params["inherited"]["config"]
             wanted = {
                 "model": params["model"],
                 "image": params["image"],
-                "flags": kept(params, remembered["wanted"]),
+                "flags": kept(params, known),
                 "environment": {name: str(value) for name, value in params["environment"].items()},
             }
-            if before_text is None or remembered["wanted"] != wanted or not params["keep_changes"]:
+            if text is None or known != wanted or not params["keep_changes"]:
                 text = render({"model": wanted["model"], **wanted["flags"]}, {"": _COMMENT})
         elif state == "restored":
             wanted = remembered["last_good"]
@@ -187,8 +213,6 @@ def main():
                 )
                 fail(module, failure)
             text = render({"model": wanted["model"], **wanted["flags"]}, {"": _COMMENT})
-        elif state == "inherited" and remembered["wanted"] is None and before_text is None:
-            wanted, text = params["engine"]["wanted"], params["engine"]["config"]
         else:
             wanted = remembered["wanted"]
         flags = parse(text) if text is not None else {}
@@ -203,13 +227,19 @@ def main():
             state_now["last_good"] = good
             state_now["measured"] = params["measured"]
 
-    env_path = os.path.join(params["project_dir"], "engine.env")
-    before_env = read(env_path)
-    lines = sorted(f"{name}={value}\n" for name, value in ((wanted or {}).get("environment") or {}).items())
-    env = "".join(["# Of the engine's model; see vllm.yaml.\n", *lines])
+    environment = (wanted or {}).get("environment") or {}
+    lines = sorted(f"{name}={value}\n" for name, value in environment.items())
+    env_path, compose_path = (os.path.join(params["project_dir"], name) for name in ("engine.env", "compose.yaml"))
+    before_env, before_compose = read(env_path), read(compose_path)
+    compose = before_compose if params["compose"] is None else params["compose"]
+    texts = [
+        (compose_path, before_compose, compose),
+        (path, before_text, text),
+        (env_path, before_env, "".join(["# Of the engine's model; see vllm.yaml.\n", *lines])),
+    ]
     was, now = engine_state.change(params["state_file"], work, dry=module.check_mode)
     if not module.check_mode:
-        for place, old, new in ((path, before_text, text), (env_path, before_env, env)):
+        for place, old, new in texts:
             if new != old:
                 write(place, new)
     asked = (wanted or {}).get("flags") or {}
@@ -217,13 +247,23 @@ def main():
     healed = {
         name: flags.get(name) for name in {**asked, **flags} if asked.get(name, missing) != flags.get(name, missing)
     }
+    seen = {}
+    if params["files"] is not None and now["last_good"] is not None:
+        found = ComposeProject(module, params["project_dir"]).differences(params["files"])
+        seen["project"] = {"services": found.services, "recreate": found.recreate, "differs": found.differs}
     module.exit_json(
-        changed=was != now or text != before_text or env != before_env,
+        changed=was != now or any(new != old for _place, old, new in texts),
         model=engine_state.serves(now["wanted"]),
         image=(now["wanted"] or {}).get("image"),
         last_good=engine_state.serves(now["last_good"]),
+        verified=good is not None and now["last_good"] == good and bool(now["measured"]),
         healed=healed,
-        diff={"before": before_text or "", "after": text or "", "before_header": path, "after_header": path},
+        diff=[
+            {"before": old or "", "after": new or "", "before_header": place, "after_header": place}
+            for place, old, new in texts[:2]
+            if old != new
+        ],
+        **seen,
     )
 
 

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The engine's files and what is remembered of engines: taken over, kept, verified and restored."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible.module_utils.testing import patch_module_args
+from ansible_collections.linode_coder.gpu.plugins.modules import vllm_spec
+
+Spec = Callable[..., dict[str, Any]]
+WANTED = {"model": "acme/Coder", "image": "vllm:1", "flags": {"max-num-seqs": 16}}
+OLD_VM = {
+    "wanted": {**WANTED, "environment": {}},
+    "config": "model: acme/Coder\nmax-num-seqs: 4\n",
+}
+
+
+@pytest.fixture
+def spec(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Spec:
+    def call(check: bool = False, **given: Any) -> dict[str, Any]:
+        places = {"project_dir": str(tmp_path), "state_file": str(tmp_path / "state" / "engine.json")}
+        with patch_module_args({**places, "_ansible_check_mode": check, **given}), pytest.raises(SystemExit):
+            vllm_spec.main()
+        return dict(json.loads(capsys.readouterr().out))
+
+    return call
+
+
+def test_all_files_are_written_together_and_shown(spec: Spec, tmp_path: Path) -> None:
+    would = spec(check=True, compose="services: {}\n", **WANTED)
+    assert would["changed"] and list(tmp_path.iterdir()) == []
+    assert [Path(diff["after_header"]).name for diff in would["diff"]] == ["compose.yaml", "vllm.yaml"]
+    first = spec(compose="services: {}\n", **WANTED)
+    assert first["diff"] == would["diff"] and not first["verified"]
+    assert (tmp_path / "compose.yaml").read_text() == "services: {}\n"
+    again = spec(compose="services: {}\n", **WANTED)
+    assert (again["changed"], again["diff"]) == (False, [])
+    other = spec(compose="services: {a: b}\n", **WANTED)
+    assert other["changed"] and [Path(diff["after_header"]).name for diff in other["diff"]] == ["compose.yaml"]
+    assert not spec(state="verified", measured={"x": 1})["diff"]
+    assert (tmp_path / "compose.yaml").read_text() == "services: {a: b}\n"
+
+
+def test_verified_is_the_engine_with_the_flags_that_it_has_now(spec: Spec, tmp_path: Path) -> None:
+    assert not spec(**WANTED)["verified"]
+    assert spec(state="verified", measured={"x": 1})["verified"]
+    assert spec(**WANTED)["verified"]
+    path = tmp_path / "vllm.yaml"
+    path.write_text(path.read_text().replace("16", "3"))
+    changed = spec(**WANTED)
+    assert (changed["changed"], changed["verified"], changed["healed"]) == (False, False, {"max-num-seqs": 3})
+    assert spec(state="restored")["healed"] == {}
+    assert spec(**WANTED)["verified"]
+
+
+def test_the_flags_that_healing_changed_on_another_vm_are_taken_over_once(spec: Spec, tmp_path: Path) -> None:
+    would = spec(check=True, inherited=OLD_VM, **WANTED)
+    first = spec(inherited=OLD_VM, **WANTED)
+    assert first["healed"] == would["healed"] == {"max-num-seqs": 4}
+    assert "max-num-seqs: 4" in (tmp_path / "vllm.yaml").read_text()
+    assert not spec(inherited=OLD_VM, **WANTED)["changed"]
+    # What is asked for now is another engine than the old VM's: nothing of that stays.
+    other = {**WANTED, "flags": {"max-num-seqs": 8}}
+    assert spec(inherited=OLD_VM, **other)["healed"] == {}
+    assert "max-num-seqs: 8" in (tmp_path / "vllm.yaml").read_text()
+    assert not spec(inherited=OLD_VM, **other)["changed"]
