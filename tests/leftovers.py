@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from ansible_collections.linode_coder.gpu.plugins.module_utils import session_tags
@@ -16,24 +17,29 @@ NAMESPACES = ("mnt", "net", "pid", "uts", "ipc")
 class Processes:
     """Those of one sandbox: the server's descendants, and whatever runs with its home."""
 
-    def __init__(self, server: int, home: Path) -> None:
-        self._server = server
+    def __init__(self, home: Path) -> None:
         self._home = home
         self._started: dict[int, str] = {}  # by pid, since a number is used again
-        self._namespaces: set[str] = set()
+        # Held open: the number of a namespace that has ended goes to the next one, which may be another sandbox's.
+        self._namespaces: dict[str, int] = {}
 
-    def remember(self) -> None:
+    def remember(self, server: int) -> None:
         """Note what runs now, and in which namespaces; call it before the server is stopped."""
         own = _namespaces(os.getpid())
-        for pid in _descendants(self._server):
+        for pid in _descendants(server):
             self._started[pid] = _start_time(pid)
-            self._namespaces |= _namespaces(pid) - own
+            for name in _namespaces(pid) - own - set(self._namespaces):
+                with suppress(OSError):  # it has ended
+                    held = os.open(f"/proc/{pid}/ns/{name.partition(':')[0]}", os.O_RDONLY)
+                    self._namespaces[name] = held
 
     def assert_gone(self) -> None:
         """Fail when something still runs, or is mounted; what ends by itself (an ssh whose host is gone) has 30 s for it."""
         until = time.monotonic() + 30
         while (left := self._left()) and time.monotonic() < until:
             time.sleep(0.2)
+        for held in self._namespaces.values():
+            os.close(held)
         assert not left, left
         assert str(self._home) not in Path("/proc/self/mounts").read_text()
 
@@ -41,7 +47,7 @@ class Processes:
         left = []
         for pid in _pids():
             ours = _start_time(pid) == self._started.get(pid, "never")
-            inside = bool(_namespaces(pid) & self._namespaces)
+            inside = bool(_namespaces(pid) & set(self._namespaces))
             named = str(self._home).encode() in _read(pid, "cmdline")
             started_for = f"LINODE_CODER_HOME={self._home}".encode() in _read(pid, "environ").split(b"\0")
             if pid != os.getpid() and (ours or inside or named or started_for):
@@ -91,7 +97,8 @@ def _descendants(root: int) -> set[int]:
 
 def assert_tags_complete(url: str, token: str) -> None:
     """Every VM that carries our tag tells its whole session: what nobody can read nobody deletes in time."""
-    client = LinodeClient(token, base_url=f"{url}v4", retry_rate_limit_interval=1.0, retry_max=60)
+    # In one page: others may still go meanwhile, which linode_api4 does not take between two.
+    client = LinodeClient(token, base_url=f"{url}v4", retry_rate_limit_interval=1.0, retry_max=60, page_size=500)
     for row in client.linode.instances():
         if "linode-coder" in row.tags:
             assert session_tags.decode(row.tags).complete, (row.label, row.tags)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import re
 import shlex
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -21,6 +22,12 @@ fault_app = typer.Typer(
     help="Make the sandbox fail, on purpose and exactly.",
 )
 app.add_typer(fault_app, name="fault")
+snapshot_app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    help="Keep the whole sandbox with its sessions as a file.",
+)
+app.add_typer(snapshot_app, name="snapshot")
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document.")]
 
@@ -48,8 +55,13 @@ class RateLimits(enum.StrEnum):
     off = "off"
 
 
+# What a snapshot says itself.
+_SAVED = ("hosts", "engine", "seed_instances", "timing", "rate_limits", "guest_seconds")
+
+
 @app.command()
 def start(
+    ctx: typer.Context,
     hosts: Annotated[
         Hosts,
         typer.Option(
@@ -72,27 +84,50 @@ def start(
         str | None,
         typer.Option(help="How long new hosts need: image=90,weights=120,engine=60. [default: about a second each]"),
     ] = None,
+    source: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="PATH", help="Go on with a snapshot; nothing of a sandbox may be here."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Start it in the background; returns when it answers."""
     console = Console(as_json)
     seconds = _seconds(guest_seconds)
-    facts, started = control.start(
-        hosts.value,
-        engine.value,
-        port,
-        seed_instances,
-        timing.value,
-        rate_limits.value,
-        seconds,
-        say=_Progress(console),
-    )
+    if source is not None:
+        facts, started = _from_snapshot(ctx, console, source, port), True
+    else:
+        facts, started = control.start(
+            hosts.value,
+            engine.value,
+            port,
+            seed_instances,
+            timing.value,
+            rate_limits.value,
+            seconds,
+            say=_Progress(console),
+        )
     console.step_done()
     if as_json:
         console.result({"command": "sandbox start", "started": started, "sandbox": facts})
         return
     console.text(f"The sandbox {'is ready' if started else 'runs already'} at {facts['url']} ({_hosts(facts)}).")
     console.text('Point this shell at it:  eval "$(linode-coder sandbox env)"')
+
+
+def _from_snapshot(ctx: typer.Context, console: Console, source: Path, port: int) -> dict[str, Any]:
+    from ..sandbox import snapshot
+
+    for name in _SAVED:
+        given = ctx.get_parameter_source(name)
+        if given is not None and given.name == "COMMANDLINE":
+            option = "--" + name.replace("_", "-")
+            raise Failure(
+                "usage",
+                f"{option} is not for a snapshot, which goes on as it was saved.",
+                remedy=f"Leave out {option}, or --from.",
+                field=name,
+            )
+    return snapshot.start(source, port, say=_Progress(console))
 
 
 def _seconds(text: str | None) -> dict[str, float]:
@@ -207,6 +242,31 @@ def reset(as_json: AsJson = False) -> None:
         console.result({"command": "sandbox reset"})
     else:
         console.text("The sandbox's account is empty.")
+
+
+@snapshot_app.command("save")
+def save(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="The file to write; it will hold keys.")],
+    as_json: AsJson = False,
+) -> None:
+    """Write account, hosts and keys to a file; the sandbox is stopped for that and started again."""
+    from ..sandbox import snapshot
+
+    console = Console(as_json)
+    console.step("Stop the sandbox, save it and start it again")
+    saved = snapshot.save(path)
+    console.step_done()
+    if as_json:
+        console.result({"command": "sandbox snapshot save", **saved})
+        return
+    names = ", ".join(saved["sessions"]) or "no session"
+    console.text(
+        f"Saved {names} in {saved['path']} ({saved['bytes'] / 1e6:.1f} MB). It holds keys: keep it to yourself."
+    )
+    console.text("The sandbox was stopped for that and runs again; its hosts booted.")
+    console.text(
+        f"Go on with it elsewhere:  LINODE_CODER_HOME=DIRECTORY linode-coder sandbox start --from {saved['path']}"
+    )
 
 
 def _pairs(option: str, pairs: list[str], example: str) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import http.client
+import importlib.util
 import json
 import os
 import signal
@@ -108,6 +109,13 @@ def start(
                 remedy="Stop it first: linode-coder sandbox stop",
             )
         return already, False
+    missing = [name for name in ("aiohttp", "asyncssh") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise Failure(
+            "config",
+            f"The sandbox needs {' and '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed.",
+            remedy="Install the sandbox's extra: pip install 'linode-coder[sandbox]'",
+        )
     from .engine import engine_setup
 
     directory = sandbox_dir()
@@ -142,7 +150,13 @@ def start(
     if stdout is None:
         raise RuntimeError("the server's standard output is a pipe")
     with stdout:
-        line = stdout.readline().decode().strip()
+        try:
+            line = stdout.readline().decode().strip()
+        except BaseException:
+            # Whoever is interrupted here does not know yet what it would have to stop.
+            process.terminate()
+            process.wait()
+            raise
     if line != "ready":
         process.wait()
         said = {"message": "The sandbox could not be started.", "remedy": f"See {log_path}."}

@@ -96,6 +96,7 @@ async def _answer(directory: Path, options: dict[str, Any], sandbox: Sandbox) ->
         "timing": options["timing"],
         "rate_limits": options.get("rate_limits", "recorded"),
         "seed_instances": options["seed_instances"],
+        "guest_seconds": options["engine_config"]["seconds"],
         "ssh_port": sandbox.backend.ssh_port,
         "started": int(time.time()),
     }

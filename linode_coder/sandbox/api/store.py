@@ -42,6 +42,10 @@ class Store:
         """Live view of one kind; change records through `put` and `drop` only."""
         return self._tables.setdefault(kind, {})
 
+    def kinds(self) -> list[str]:
+        """Of the tables that there are."""
+        return list(self._tables)
+
     def put(self, kind: str, key: Key, record: Json) -> None:
         self.table(kind)[key] = record
         self._dirty[kind, key] = None

@@ -18,6 +18,15 @@ _FIRST = int(ipaddress.IPv4Address("127.16.0.1"))
 _COUNT = int(ipaddress.IPv4Address("127.247.255.254")) - _FIRST
 
 
+def is_host_address(text: str) -> bool:
+    """Whether it is one that `Addresses` gives."""
+    try:
+        number = int(ipaddress.IPv4Address(text))
+    except ValueError:
+        return False
+    return 0 <= number - _FIRST < _COUNT
+
+
 class Addresses:
     """Walks through 127.16.0.0 to 127.247.255.254 from a start that depends on the sandbox's directory."""
 

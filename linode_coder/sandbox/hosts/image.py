@@ -189,10 +189,10 @@ class Image:
         for name in _UPPER_DIRS:
             (usr / name).mkdir(parents=True, exist_ok=True)
         library = usr / GUEST_LIBRARY.removeprefix("/usr/")
-        shutil.copytree(GUEST, library, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
+        _copy_package(GUEST, library)
         # `docker compose` reads YAML with the library that Ansible brings; its pure Python part runs anywhere.
         parser = Path(yaml.__file__).parent
-        shutil.copytree(parser, library / "yaml", ignore=shutil.ignore_patterns("__pycache__", "*.so"))
+        _copy_package(parser, library / "yaml")
         for command, program in _COMMANDS.items():
             _write_command(usr / "bin" / command, program)
             if os.path.lexists(f"/usr/sbin/{command}"):
@@ -350,6 +350,13 @@ def _unreadable(directory: str, names: list[str]) -> set[str]:
 
 def _command_text(program: str) -> str:
     return f'#!/bin/sh\nexec /usr/bin/python3 -I -S {GUEST_LIBRARY}/{program} "$@"\n'
+
+
+def _copy_package(source: Path, target: Path) -> None:
+    """Python files, with modes of their own: where they are installed perhaps nobody may write, or only their owner read."""
+    shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", "*.so"), dirs_exist_ok=True)
+    for path in (target, *target.rglob("*")):
+        path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
 
 
 def _write_command(path: Path, program: str) -> None:
