@@ -33,36 +33,104 @@ CPU_BUILD = ["--dtype", "float32", "--enforce-eager", "--gpu-memory-utilization"
 KEY = {"Authorization": "Bearer key"}
 
 
-class Engine:
-    """One engine of either kind on this machine, told `arguments`."""
+class Starts:
+    """Starts the real one: what it imports, which takes longer than all that it does, is imported once."""
 
-    def __init__(self, tmp: Path, environment: Path | None, *arguments: str, port: int | None = None) -> None:
+    def __init__(self, vllm: Path, home: Path) -> None:
+        self.models = vllm / "models"
+        self.variables = {
+            "PATH": os.defpath,
+            "HOME": str(home),
+            "VLLM_API_KEY": "key",
+            "HF_HUB_OFFLINE": "1",
+            "VLLM_CPU_KVCACHE_SPACE": "1",
+            "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+            "OMP_NUM_THREADS": "1",
+            "VLLM_NO_USAGE_STATS": "1",
+            "NO_COLOR": "1",
+            # What it finds out about an architecture is kept for the next start.
+            "VLLM_CACHE_ROOT": str(vllm / "cache"),
+        }
+        program = str(Path(__file__).with_name("vllm_starts.py"))
+        self.server = subprocess.Popen(
+            [str(vllm / "env/bin/python"), "-P", program, str(GUEST)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=self.variables,
+            text=True,
+        )
+        assert self.answer() == "ready"
+
+    def answer(self) -> Any:
+        assert self.server.stdout is not None
+        # Imports may say something of their own.
+        while not (line := self.server.stdout.readline()).startswith(("null", '"ready"', *"-0123456789")):
+            assert line, "the process that starts the real engine has ended"
+        return json.loads(line)
+
+    def ask(self, **what: Any) -> Any:
+        assert self.server.stdin is not None
+        self.server.stdin.write(json.dumps(what) + "\n")
+        self.server.stdin.flush()
+        return self.answer()
+
+    def end(self) -> None:
+        assert self.server.stdin is not None
+        self.server.stdin.close()
+        self.server.wait(PATIENCE)
+
+
+class Started:
+    """One start of the real engine, asked as a `Popen` is."""
+
+    def __init__(self, starts: Starts, directory: Path, log: Path, arguments: list[str]) -> None:
+        self.starts, self.code = starts, None
+        environment = {**starts.variables, "HOME": str(directory)}
+        self.pid = starts.ask(directory=str(directory), log=str(log), arguments=arguments, environment=environment)
+
+    def poll(self) -> int | None:
+        if self.code is None:
+            self.code = self.starts.ask(ended=self.pid)
+        return self.code
+
+    def wait(self, timeout: float = PATIENCE) -> int:
+        until = time.monotonic() + timeout
+        while (code := self.poll()) is None:
+            if time.monotonic() > until:
+                raise subprocess.TimeoutExpired("vllm", timeout)
+            time.sleep(0.1)
+        return code
+
+
+class Engine:
+    """One engine of either kind on this machine, told `arguments`: the real one of `starts`, or the stand-in."""
+
+    def __init__(self, tmp: Path, starts: Starts | None, *arguments: str, port: int | None = None) -> None:
         if port is None:
             with socket.socket() as probe:
                 probe.bind(("127.0.0.1", 0))
                 port = probe.getsockname()[1]
         self.port = port
         where = ["--host", "127.0.0.1", "--port", str(port)]
-        variables = {"PATH": os.defpath, "HOME": str(tmp), "VLLM_API_KEY": "key", "HF_HUB_OFFLINE": "1"}
-        if environment is None:
-            gpus = tmp / "gpus.json"
-            gpus.write_text(json.dumps({"gpus": [CARD]}))
-            (tmp / "run").mkdir()
-            variables |= {"SANDBOX_GPUS": str(gpus), "SANDBOX_RUN": str(tmp / "run"), "SANDBOX_ENGINE_SECONDS": "0.1"}
-            command = [sys.executable, "-I", "-S", str(GUEST / "engine.py"), *arguments, *where]
-        else:
-            variables |= {
-                "VLLM_CPU_KVCACHE_SPACE": "1",
-                "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-                "OMP_NUM_THREADS": "1",
-                "VLLM_NO_USAGE_STATS": "1",
-                "NO_COLOR": "1",
-                # What it finds out about an architecture is kept for the next start.
-                "VLLM_CACHE_ROOT": str(environment / "cache"),
-            }
-            python = str(environment / "env/bin/python")
-            command = [python, "-m", "vllm.entrypoints.openai.api_server", *arguments, *where, *CPU_BUILD]
         self.log_path = tmp / "log"
+        self.log_path.touch()
+        if starts is not None:
+            self.process: Started | subprocess.Popen[bytes] = Started(
+                starts, tmp, self.log_path, [*arguments, *where, *CPU_BUILD]
+            )
+            return
+        gpus = tmp / "gpus.json"
+        gpus.write_text(json.dumps({"gpus": [CARD]}))
+        (tmp / "run").mkdir()
+        variables = {
+            "PATH": os.defpath,
+            "HOME": str(tmp),
+            "VLLM_API_KEY": "key",
+            "SANDBOX_GPUS": str(gpus),
+            "SANDBOX_RUN": str(tmp / "run"),
+            "SANDBOX_ENGINE_SECONDS": "0.1",
+        }
+        command = [sys.executable, "-I", "-S", str(GUEST / "engine.py"), *arguments, *where]
         with self.log_path.open("wb") as log:
             self.process = subprocess.Popen(
                 command, stdout=log, stderr=log, env=variables, cwd=tmp, start_new_session=True
@@ -98,10 +166,17 @@ class Engine:
 
 
 @pytest.fixture(scope="module")
-def engines(tmp_path_factory: pytest.TempPathFactory, vllm: Path) -> Iterator[tuple[Engine, Engine]]:
+def starts(tmp_path_factory: pytest.TempPathFactory, vllm: Path) -> Iterator[Starts]:
+    starts = Starts(vllm, tmp_path_factory.mktemp("starts"))
+    yield starts
+    starts.end()
+
+
+@pytest.fixture(scope="module")
+def engines(tmp_path_factory: pytest.TempPathFactory, starts: Starts) -> Iterator[tuple[Engine, Engine]]:
     """The real one and the stand-in, both serving."""
-    arguments = ["--model", str(vllm / "models/tiny-coder-1m"), *SERVED]
-    both = [Engine(tmp_path_factory.mktemp("like"), environment, *arguments) for environment in (vllm, None)]
+    arguments = ["--model", str(starts.models / "tiny-coder-1m"), *SERVED]
+    both = [Engine(tmp_path_factory.mktemp("like"), kind, *arguments) for kind in (starts, None)]
     try:
         for engine in both:
             engine.wait()
@@ -401,23 +476,25 @@ REFUSED: dict[str, tuple[Any, int, str]] = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_a_start_is_refused_the_same_way(tmp_path: Path, vllm: Path, name: str) -> None:
+def test_a_start_is_refused_the_same_way(tmp_path: Path, starts: Starts, name: str) -> None:
     arguments, code, slug = REFUSED[name]
-    check_refusal(tmp_path, vllm, arguments(tmp_path, vllm / "models"), code, slug)
+    check_refusal(tmp_path, starts, arguments(tmp_path, starts.models), code, slug)
 
 
-def test_a_port_that_is_taken_is_refused_the_same_way(tmp_path: Path, vllm: Path) -> None:
+def test_a_port_that_is_taken_is_refused_the_same_way(tmp_path: Path, starts: Starts) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        check_refusal(tmp_path, vllm, ["--model", str(vllm / "models" / TINY)], 1, "port_in_use", port)
+        check_refusal(tmp_path, starts, ["--model", str(starts.models / TINY)], 1, "port_in_use", port)
 
 
-def check_refusal(tmp: Path, vllm: Path, arguments: list[str], code: int, slug: str, port: int | None = None) -> None:
+def check_refusal(
+    tmp: Path, starts: Starts, arguments: list[str], code: int, slug: str, port: int | None = None
+) -> None:
     ends = []
-    for environment in (vllm, None):
-        directory = tmp / ("real" if environment else "standin")
+    for kind in (starts, None):
+        directory = tmp / ("real" if kind else "standin")
         directory.mkdir()
-        engine = Engine(directory, environment, *arguments, port=port)
+        engine = Engine(directory, kind, *arguments, port=port)
         try:
             ended = engine.process.wait(PATIENCE)
         finally:
