@@ -10,6 +10,7 @@ from pathlib import Path
 from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
 
 CHECKOUT = Path(__file__).parents[1]
+OWN_CONFIG = Path(__file__).with_name("ansible.cfg")
 
 
 def playbook(name: str) -> tuple[Path, dict[str, str]]:
@@ -35,7 +36,7 @@ def playbook(name: str) -> tuple[Path, dict[str, str]]:
     for place in places:
         path = Path(place) / "playbooks" / f"{name}.yml"
         if path.exists():
-            return path, {**environment, "ANSIBLE_CONFIG": os.devnull}
+            return path, {**environment, "ANSIBLE_CONFIG": str(OWN_CONFIG)}
     raise Failure(
         "internal",
         f"The playbook {name} is not installed.",

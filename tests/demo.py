@@ -66,6 +66,8 @@ def main() -> None:
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="linode-coder-demo-") as home:
         os.environ["LINODE_CODER_HOME"] = home
+        # Where a person would be: in no checkout.
+        os.chdir(home)
         for name in ("LINODE_TOKEN", "LINODE_API_URL"):
             os.environ.pop(name, None)
         print("This is the sandbox: a Linode account on this machine. Nothing here costs money.", flush=True)

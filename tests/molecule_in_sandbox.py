@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path.append(str(ROOT))
 
 from linode_coder.sandbox.hosts.docker_cli import DockerCli  # noqa: E402
 from linode_coder.sandbox.hosts.docker_hosts import remove_all  # noqa: E402

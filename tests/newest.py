@@ -1,24 +1,27 @@
-"""`make test-newest`: unit tests and a part of the integration tests on the newest ansible-core that a newer Python runs.
+"""`make test-newest`: the wheel with the lowest and with the highest versions that it allows, the latter on the newest Python.
 
-ansible-core drops a Python a year: what is installed for the floor (3.11) is not what a newer Python gets.
+ansible-core drops a Python a year: what is installed for the floor (3.11) is not what a newer Python gets. On the newest core
+run the tests of what runs in it: those that import Ansible, and a session from first to last.
 """
 
 from __future__ import annotations
 
+import ast
 import os
-import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
-INTEGRATION = (
-    "tests/integration/test_validate.py",
-    "tests/slow/test_playbooks.py::test_a_session_from_first_to_last",
-    "tests/integration/test_spine.py::test_up_ends_with_an_endpoint_that_answers",
-    "tests/integration/test_spine.py::test_second_up_changes_nothing",
-)
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from tests.installed.environments import UV, wheel  # noqa: E402
+
+SESSION = "tests/slow/test_playbooks.py::test_a_session_from_first_to_last"
+# Of the tests, not of the product: pinned, so that only the product's versions are tried.
+TOOLS = ("hypothesis", "linode-cli", "openai", "pexpect", "psutil", "pytest", "pytest-timeout", "pytest-xdist")
 
 
 def version_of(python: str) -> tuple[int, int] | None:
@@ -31,57 +34,121 @@ def version_of(python: str) -> tuple[int, int] | None:
     return int(major), int(minor)
 
 
-def newest_python() -> tuple[str, tuple[int, int]] | None:
+def newest_python() -> str | None:
     """The newest Python that ansible-core supports and that is newer than this one."""
     candidates = {found for minor in range(12, 15) if (found := shutil.which(f"python3.{minor}"))}
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
     candidates |= {str(path) for path in pyenv.glob("3.*/bin/python3")}
     found = [(version, python) for python in sorted(candidates) if (version := version_of(python))]
     newer = [(version, python) for version, python in found if sys.version_info[:2] < version < (3, 15)]
-    return (max(newer)[1], max(newer)[0]) if newer else None
+    return max(newer)[1] if newer else None
 
 
-def constraints() -> str:
-    """Our pins without those that belong to the floor's Python."""
-    lines = (ROOT / "constraints.txt").read_text().splitlines()
-    return "\n".join(
-        line for line in lines if not re.match(r"(ansible-core|ansible-compat|ansible-lint|molecule)==", line)
+def make(place: Path, python: str, *installs: tuple[str, ...]) -> Path:
+    """An environment; the directory of its programs."""
+    subprocess.run([UV, "venv", "--quiet", "--python", python, str(place)], check=True)
+    for install in installs:
+        subprocess.run([UV, "pip", "install", "--quiet", "--python", str(place), *install], cwd=ROOT, check=True)
+    code = (
+        "import platform; from importlib.metadata import version as v; "
+        "print('Python', platform.python_version(), *(f'{name} {v(name)}' for name in "
+        "('ansible-core', 'ansible-runner', 'linode-api4', 'typer', 'rich', 'tomlkit', 'aiohttp', 'asyncssh')))"
     )
+    subprocess.run([str(place / "bin/python"), "-c", code], check=True)
+    return place / "bin"
+
+
+def imports(file: Path) -> set[str]:
+    """Modules that a file imports, and names that may be modules."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {name.name for name in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            package = file.relative_to(ROOT).parts[: -node.level] if node.level else ()
+            module = ".".join([*package, *([node.module] if node.module else [])])
+            found |= {module, *(f"{module}.{name.name}" for name in node.names)}
+    return found
+
+
+def source(module: str) -> Path | None:
+    """Where a module of ours is in this checkout."""
+    base = Path(*module.split("."))
+    for top in (ROOT, ROOT / "collections"):
+        for file in (top / base.with_suffix(".py"), top / base / "__init__.py"):
+            if file.exists():
+                return file
+    return None
+
+
+def reaches_ansible(file: Path, seen: set[Path]) -> bool:
+    """Whether it imports Ansible, or something of ours that does."""
+    seen.add(file)
+    for module in imports(file):
+        if module.partition(".")[0] == "ansible":
+            return True
+        ours = source(module)
+        if ours is not None and ours not in seen and reaches_ansible(ours, seen):
+            return True
+    return False
+
+
+def units() -> list[str]:
+    """The files of unit tests whose code runs inside Ansible."""
+    top = ROOT / "tests/unit"
+    found = []
+    for file in sorted(top.rglob("test_*.py")):
+        # What pytest loads for all of them is not what this one tests.
+        seen = {ROOT / "tests/conftest.py"}
+        shared = [at / "conftest.py" for at in file.parents if at.is_relative_to(top) and (at / "conftest.py").exists()]
+        if any(reaches_ansible(each, seen) for each in (file, *shared)):
+            found.append(str(file.relative_to(ROOT)))
+    return found
+
+
+def pins() -> list[str]:
+    """Of the tools."""
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    pinned = {line.partition("==")[0].replace("_", "-").lower(): line for line in lines if "==" in line}
+    return [pinned[name] for name in TOOLS]
 
 
 def main() -> int:
-    found = newest_python()
-    if found is None:
+    python = newest_python()
+    if python is None:
         running = f"{sys.version_info.major}.{sys.version_info.minor}"
         print(f"NOT TESTED on the newest ansible-core: no Python newer than {running} is here (3.12, 3.13 or 3.14,")
         print("on PATH or from pyenv). What only the newest core breaks would go unnoticed.")
-        return 0
-    python, version = found
-    venv = ROOT / f".venv-{version[0]}.{version[1]}"
-    program = str(venv / "bin" / "python")
-    if not (venv / ".complete").exists():
-        print(f"installing into {venv.name} ...", flush=True)
-        subprocess.run([python, "-m", "venv", "--clear", str(venv)], check=True)
-        pins = venv / "constraints.txt"
-        pins.write_text(constraints() + "\n")
-        install = [program, "-m", "pip", "install", "--quiet", "-c", str(pins), "-e", ".[sandbox,demo]"]
-        tools = ["hypothesis", "linode-cli", "pexpect", "psutil", "pytest", "pytest-timeout", "pytest-xdist"]
-        subprocess.run([*install, *tools], cwd=ROOT, check=True)
-        (venv / ".complete").touch()
-    core = subprocess.run(
-        [program, "-c", "import ansible.release; print(ansible.release.__version__)"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    print(f"Python {version[0]}.{version[1]}, ansible-core {core.stdout.strip()}", flush=True)
-    environment = os.environ | {"PATH": f"{venv / 'bin'}{os.pathsep}{os.environ['PATH']}"}
-    pytest = [program, "-m", "pytest", "-n", "2", "--dist", "loadfile", "-p", "no:cacheprovider"]
-    for part in (["tests/unit"], INTEGRATION):
-        code = subprocess.run([*pytest, *part], cwd=ROOT, env=environment).returncode
-        if code:
+    with tempfile.TemporaryDirectory(prefix="lc-newest-") as directory:
+        place = Path(directory)
+        smoke = [sys.executable, str(ROOT / "tests/smoke.py")]
+        variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        print("lowest versions:", flush=True)
+        lowest = ("--resolution", "lowest-direct", "-r", "pyproject.toml", "--extra", "sandbox")
+        programs = make(place / "lowest", sys.executable, lowest, ("--no-deps", str(wheel())))
+        if code := subprocess.run([*smoke, str(programs)], env=variables, cwd=place).returncode:
             return code
-    return 0
+        print("highest versions:", flush=True)
+        programs = make(place / "highest", python or sys.executable, (f"{wheel()}[sandbox]",), tuple(pins()))
+        if code := subprocess.run([*smoke, str(programs)], env=variables, cwd=place).returncode:
+            return code
+        if python is None:
+            return 0
+        # The wheel before the checkout, whose ansible.cfg and playbooks are tested too.
+        pytest = [
+            str(programs / "pytest"),
+            "-n",
+            "2",
+            "--dist",
+            "loadfile",
+            "-p",
+            "no:cacheprovider",
+            "--import-mode=append",
+        ]
+        pytest += ["-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT)]
+        variables["PATH"] = f"{programs}{os.pathsep}{variables['PATH']}"
+        tests = [str(ROOT / test) for test in (*units(), SESSION)]
+        return subprocess.run([*pytest, *tests], env=variables, cwd=ROOT).returncode
 
 
 if __name__ == "__main__":

@@ -9,9 +9,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import linode_coder
 from tests.sandbox_fixture import RunningSandbox
 
+# The environment that the wheel is installed in, and the collection in it.
 BIN = Path(sys.executable).parent
+COLLECTION = Path(linode_coder.__file__).parents[1] / "ansible_collections/linode_coder/gpu"
 
 
 def coder(

@@ -13,10 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from linode_coder.sandbox import control
+from linode_coder.sandbox import snapshot as snapshots
 from tests import leftovers
 
 # The token of every test: the sandbox takes any, and this one must not be found in any file afterwards.
 PLANTED = "planted-secret-7f3a9c"
+
+# The sandbox is as quick as it is asked to be: what lets the real API rest is a tenth here.
+RETRY_SCALE = "0.1"
 
 
 @dataclass
@@ -38,6 +42,13 @@ class RunningSandbox:
         )
         with urllib.request.urlopen(request, timeout=120) as answer:
             return json.load(answer)
+
+    @property
+    def inventory(self) -> str:
+        """A file that names our inventory plugin and no more."""
+        path = self.home.parent / "gpu.linode.yml"
+        path.write_text("plugin: linode_coder.gpu.linode_gpu\n")
+        return str(path)
 
     def fault(self, **spec: Any) -> dict[str, Any]:
         """Arm a fault, fields as `sandbox fault add` has options."""
@@ -69,9 +80,9 @@ def _home(home: Path) -> Iterator[None]:
 
 @contextmanager
 def start_sandbox(
-    tmp_path: Path, hosts: str = "none", plants_vms: bool = False, **options: Any
+    tmp_path: Path, hosts: str = "none", plants_vms: bool = False, snapshot: Path | None = None, **options: Any
 ) -> Iterator[RunningSandbox]:
-    """Start one in `tmp_path`/home (kept when it exists), and stop it.
+    """Start one in `tmp_path`/home (kept when it exists), and stop it. With a `snapshot` it goes on as that was saved.
 
     When what ran in between succeeded, nothing may be left: no VM of ours with half of its tags, no token in a file, no
     process, namespace or mount.
@@ -83,23 +94,29 @@ def start_sandbox(
     # Of its own, so that what other tests run at the same moment is not taken for a leftover. Short, for sockets.
     with tempfile.TemporaryDirectory(prefix="lc-", dir="/dev/shm") as runtime:
         with _home(home):
-            facts, started = control.start(hosts, options.pop("engine", "standin"), **options)
-            assert started
+            if snapshot is not None:
+                facts = snapshots.start(snapshot)
+            else:
+                facts, started = control.start(hosts, options.pop("engine", "standin"), **options)
+                assert started
             env = {**os.environ, **control.environment(facts), "LINODE_CODER_HOME": str(home)}
         env["LINODE_CLI_CONFIG"] = str(tmp_path / "linode-cli.ini")
         env["LINODE_TOKEN"] = PLANTED
+        # No ansible.cfg is there, as with a collection that was just installed: results as our pages show them.
+        env["ANSIBLE_CALLBACK_RESULT_FORMAT"] = "yaml"
         env["XDG_RUNTIME_DIR"] = runtime
-        processes = leftovers.Processes(facts["pid"], home)
+        env["LINODE_CODER_RETRY_SCALE"] = RETRY_SCALE
+        processes = leftovers.Processes(home)
         try:
             running = RunningSandbox(env, facts["url"], home, facts)
             yield running
             with _home(home):
-                alive = control.record() is not None  # else it was the test that killed the server
-            if alive:
+                server = control.record()  # none when the test killed it, another one when it started it again
+            if server is not None:
                 running.clear_faults()
                 if not plants_vms:
                     leftovers.assert_tags_complete(facts["url"], PLANTED)
-                processes.remember()
+                processes.remember(server["pid"])
         finally:
             with _home(home):
                 control.stop()
