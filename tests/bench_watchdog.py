@@ -21,7 +21,6 @@ from ansible_collections.linode_coder.gpu.plugins.modules.linode_gpu_instance im
 
 from tests.sandbox_fixture import RunningSandbox
 
-ROOT = Path(__file__).parents[1]
 WATCHED = int(os.environ.get("WATCHED", "50"))
 SERVED = "opt/linode-coder var/lib/linode-coder var/lib/sandbox/docker/images var/lib/sandbox/units.json etc/cdi"
 # What the modules of a pass run and ask on a VM that is well, as a person would.
@@ -66,7 +65,7 @@ class Host:
 
 
 def run(command: list[str], env: dict[str, str], given: bytes | None = None) -> bytes:
-    done = subprocess.run(command, cwd=ROOT, env=env, input=given, capture_output=True, timeout=1800)
+    done = subprocess.run(command, cwd="/", env=env, input=given, capture_output=True, timeout=1800)
     if done.returncode:
         raise RuntimeError(f"{command[-1]}: {done.stdout[-2000:]!r} {done.stderr[-2000:]!r}")
     return done.stdout
@@ -171,7 +170,7 @@ def watching(sandbox: RunningSandbox, env: dict[str, str], coder: str) -> Watchi
         run([*host.ssh, "sh -e -s"], env, host.script())
     plain, plain_control = time.monotonic() - began, spent() - before
     began = time.monotonic()
-    playbook = ["ansible-playbook", "-i", ",", "playbooks/watchdog.yml", "-e", "session=w1"]
+    playbook = ["ansible-playbook", "-i", ",", "linode_coder.gpu.watchdog", "-e", "session=w1"]
     run(playbook, {**env, "PATH": f"{Path(coder).parent}{os.pathsep}{env['PATH']}"})
     alone = time.monotonic() - began
     each = (took, plain, control, plain_control)

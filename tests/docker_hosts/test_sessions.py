@@ -24,7 +24,6 @@ from tests import proxy_paths
 from tests.api_proxy import api_at, gateway_of
 from tests.sandbox_fixture import RunningSandbox, start_sandbox
 
-ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 
 
@@ -43,7 +42,7 @@ def run(sandbox: RunningSandbox, *command: str, **environment: str) -> str:
     done = subprocess.run(
         [str(BIN / command[0]), *command[1:]],
         env={**sandbox.env, "PATH": f"{BIN}{os.pathsep}{sandbox.env['PATH']}", **environment},
-        cwd=ROOT,
+        cwd="/",
         capture_output=True,
         text=True,
         timeout=600,
@@ -61,7 +60,7 @@ def session(sandbox: RunningSandbox) -> dict[str, Any]:
 
 def on_host(sandbox: RunningSandbox, command: str) -> str:
     """What the session's VM says to a shell command."""
-    out = run(sandbox, "ansible", "demo", "-m", "ansible.builtin.shell", "-a", command)
+    out = run(sandbox, "ansible", "demo", "-i", sandbox.inventory, "-m", "ansible.builtin.shell", "-a", command)
     return out.partition(">>\n")[2].strip()
 
 
@@ -100,7 +99,7 @@ def test_up_serves_through_the_tunnel(sandbox: RunningSandbox, session: dict[str
 
 
 def test_a_second_up_changes_nothing(sandbox: RunningSandbox, session: dict[str, Any]) -> None:
-    out = run(sandbox, "ansible-playbook", "playbooks/up.yml", "-e", "session=demo")
+    out = run(sandbox, "ansible-playbook", "linode_coder.gpu.up", "-e", "session=demo")
     assert "changed=0" in out.split("PLAY RECAP")[1]
     for line in out.split("PLAY RECAP")[1].splitlines():
         assert "changed=" not in line or "changed=0 " in line, out

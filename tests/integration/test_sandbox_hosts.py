@@ -116,7 +116,7 @@ def test_the_host_key_is_the_one_that_lies_in_the_host(tmp_path: Path) -> None:
 SERVER = """
 import asyncio, sys
 from pathlib import Path
-sys.path.insert(0, {tests!r})
+sys.path.append({tests!r})
 from tests.hosts_fixture import Sandbox
 
 async def main():

@@ -343,8 +343,8 @@ def test_a_playbook_says_it_in_one_task(
     }
     environment.pop("ANSIBLE_CONFIG", None)
     done = subprocess.run(
-        ["ansible-playbook", f"playbooks/{name}.yml", *given],
-        cwd=ROOT,
+        ["ansible-playbook", f"linode_coder.gpu.{name}", *given],
+        cwd="/",
         env=environment,
         capture_output=True,
         text=True,

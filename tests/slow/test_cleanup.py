@@ -22,7 +22,6 @@ from tests import product
 from tests.product import BIN, error_of, result_of
 from tests.sandbox_fixture import RunningSandbox, start_sandbox
 
-ROOT = Path(__file__).resolve().parents[2]
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f me"
 ME = owner_slug(getpass.getuser())
 HALF = ["linode-coder", "lc:session:half"]
@@ -162,8 +161,8 @@ def test_a_tunnel_without_a_session_is_closed(sandbox: RunningSandbox, living: s
 
 def test_the_playbook_does_the_same(sandbox: RunningSandbox, living: set[str]) -> None:
     leave_behind(sandbox)
-    command = ["ansible-playbook", "playbooks/cleanup.yml", "-e", "remove=all"]
-    done = subprocess.run(command, cwd=ROOT, env=sandbox.env, capture_output=True, text=True, timeout=300)
+    command = ["ansible-playbook", "linode_coder.gpu.cleanup", "-e", "remove=all"]
+    done = subprocess.run(command, cwd="/", env=sandbox.env, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     assert labels(sandbox) == living
 

@@ -8,7 +8,6 @@ import os
 import subprocess
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +16,6 @@ from tests import product
 from tests.product import BIN
 from tests.sandbox_fixture import RunningSandbox, start_sandbox
 
-ROOT = Path(__file__).resolve().parents[2]
 coder = partial(product.coder, timeout=240)
 
 
@@ -82,8 +80,8 @@ def test_in_the_configuration(sandbox: RunningSandbox, setting: str, means: Any)
 def test_as_variables(sandbox: RunningSandbox, variables: dict[str, Any], means: Any) -> None:
     given = json.dumps({"session": "asked", **variables})
     done = subprocess.run(
-        ["ansible-playbook", "playbooks/up.yml", "--check", "-v", "-e", given],
-        cwd=ROOT,
+        ["ansible-playbook", "linode_coder.gpu.up", "--check", "-v", "-e", given],
+        cwd="/",
         env=sandbox.env,
         capture_output=True,
         text=True,

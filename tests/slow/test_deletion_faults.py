@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ansible_collections.linode_coder.gpu.plugins.module_utils import retry
 from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
 from ansible_collections.linode_coder.gpu.plugins.module_utils.idle_clock import IdleClock
 from ansible_collections.linode_coder.gpu.plugins.module_utils.linode_client import LinodeApi
@@ -21,7 +22,7 @@ from ansible_collections.linode_coder.gpu.plugins.modules import (
     linode_gpu_watch,
 )
 
-from tests.sandbox_fixture import RunningSandbox, start_sandbox
+from tests.sandbox_fixture import RETRY_SCALE, RunningSandbox, start_sandbox
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f me"
 LABEL = "lc-target-1"
@@ -48,8 +49,8 @@ def around(sandbox: RunningSandbox) -> list[dict[str, Any]]:
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (linode_gpu_cleanup, linode_gpu_instance, linode_gpu_watch):
-        monkeypatch.setattr(module, "DELETE_AGAIN_S", 1)
+    monkeypatch.setenv(retry.VARIABLE, RETRY_SCALE)
+    monkeypatch.setattr(linode_gpu_watch, "POLL_S", 0.1)
 
 
 def client(sandbox: RunningSandbox, timeout: float = 30) -> LinodeApi:

@@ -18,9 +18,9 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import EX
 
 from tests import product
 from tests.findings_table import BATCHES, BUNDLES, DEEDS, STARTS, Found
-from tests.sandbox_fixture import RunningSandbox, start_sandbox
+from tests.ready_session import ready_session, serving
+from tests.sandbox_fixture import RunningSandbox
 
-PLAN = "g2-gpu-rtx4000a4-m"
 LAST_LOOK = "/var/lib/linode-coder/last_look.json"
 PROJECT = "/opt/linode-coder/vllm"
 EXITS = {"pass": 0, "warn": 0, "unknown": EXIT_CODES["unknown"], "fail": EXIT_CODES["unhealthy"]}
@@ -32,8 +32,7 @@ class Session:
 
     def __init__(self, sandbox: RunningSandbox) -> None:
         self.sandbox = sandbox
-        done = coder(sandbox, "up", "sick", "--plan", PLAN, "--yes", "--json")
-        self.view = product.result_of(done)["session"]
+        self.view = serving(sandbox, "sick")["session"]
         self.label = str(self.view["label"])
         self.cards = [
             line.split("UUID: ")[1].rstrip(")") for line in self.on_vm("nvidia-smi -L").splitlines() if "UUID" in line
@@ -116,7 +115,7 @@ class Session:
 
 @pytest.fixture(scope="module")
 def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
-    with start_sandbox(tmp_path_factory.mktemp("findings"), hosts="simulated") as running:
+    with ready_session(tmp_path_factory, tmp_path_factory.mktemp("findings"), "four cards") as running:
         running.env["LINODE_TOKEN"] = "findings-test-token"
         yield Session(running)
 

@@ -16,18 +16,16 @@ from typing import Any
 import pytest
 
 from tests import product
-from tests.sandbox_fixture import RunningSandbox, start_sandbox
+from tests.ready_session import ready_session
+from tests.sandbox_fixture import RunningSandbox
 
-ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 HOST = "lc-main-1"
 
 
 @pytest.fixture(scope="module")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSandbox]:
-    with start_sandbox(tmp_path_factory.mktemp("heal"), hosts="simulated") as running:
-        done = coder(running, "up", "main", "--yes", "--json")
-        assert done.returncode == 0, done.stderr
+    with ready_session(tmp_path_factory, tmp_path_factory.mktemp("heal")) as running:
         yield running
         coder(running, "down", "main", "--yes")
 
@@ -44,9 +42,9 @@ def start(sandbox: RunningSandbox, *more: str) -> subprocess.Popen[str]:
         "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
     }
     return subprocess.Popen(
-        ["ansible-playbook", "-i", ",", "playbooks/heal.yml", "-e", "session=main", *more],
+        ["ansible-playbook", "-i", ",", "linode_coder.gpu.heal", "-e", "session=main", *more],
         env=environment,
-        cwd=ROOT,
+        cwd="/",
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

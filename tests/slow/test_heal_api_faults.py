@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.linode_coder.gpu.plugins.module_utils import heal_provider
+from ansible_collections.linode_coder.gpu.plugins.module_utils import heal_provider, retry
 from ansible_collections.linode_coder.gpu.plugins.module_utils.heal_attempts import Attempt
 
-from tests.sandbox_fixture import RunningSandbox, start_sandbox
+from tests.sandbox_fixture import RETRY_SCALE, RunningSandbox, start_sandbox
 from tests.slow.test_leases import make
 
 MODULES = "ansible_collections.linode_coder.gpu.plugins.modules."
@@ -33,7 +33,9 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSandbox
 @pytest.fixture
 def run(sandbox: RunningSandbox, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setenv("LINODE_CODER_HOME", str(sandbox.home))
-    monkeypatch.setattr(heal_provider, "RECONCILE_S", 8.0)
+    monkeypatch.setenv(retry.VARIABLE, RETRY_SCALE)
+    # Long enough for a request that is carried out after its answer was given up.
+    monkeypatch.setattr(heal_provider, "RECONCILE_S", 30.0)
 
     def call(name: str, **arguments: Any) -> dict[str, Any]:
         given = {"api_token": sandbox.env["LINODE_TOKEN"], "api_url": sandbox.url, "api_timeout": 5.0, **arguments}

@@ -16,7 +16,8 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags impo
     with_doom,
 )
 
-from tests.sandbox_fixture import RunningSandbox, start_sandbox
+from tests.ready_session import ready_session, serving
+from tests.sandbox_fixture import RunningSandbox
 from tests.slow.test_watchdog import age, ask, clock, coder, on_vm
 
 RESTART = (
@@ -31,20 +32,20 @@ SIGNAL = (
 )
 # On a busy machine `up` alone may take longer than what is allowed elsewhere.
 pytestmark = pytest.mark.timeout(900)
-NAME = "idling"
+NAME = "main"
 LABEL = f"lc-{NAME}-1"
 
 
 @pytest.fixture(scope="module")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSandbox]:
-    with start_sandbox(tmp_path_factory.mktemp("idle"), hosts="simulated") as running:
+    with ready_session(tmp_path_factory, tmp_path_factory.mktemp("idle")) as running:
         running.env["ANSIBLE_HOME"] = str(running.home.parent / "ansible")
         yield running
 
 
 @pytest.fixture(scope="module")
 def up(sandbox: RunningSandbox) -> dict[str, Any]:
-    return coder(sandbox, "up", NAME, "--lease", "6h", "--yes")
+    return serving(sandbox)
 
 
 def look(sandbox: RunningSandbox, **environment: str) -> dict[str, Any]:

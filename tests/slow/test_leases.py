@@ -142,8 +142,8 @@ def test_a_pause_is_written_shown_and_ended(sandbox: RunningSandbox) -> None:
 def play(sandbox: RunningSandbox, name: str, **extra: Any) -> subprocess.CompletedProcess[str]:
     given = [part for key, value in extra.items() for part in ("-e", f"{key}={value}")]
     return subprocess.run(
-        ["ansible-playbook", f"playbooks/{name}.yml", *given],
-        cwd=ROOT,
+        ["ansible-playbook", f"linode_coder.gpu.{name}", *given],
+        cwd="/",
         env=sandbox.env,
         capture_output=True,
         text=True,

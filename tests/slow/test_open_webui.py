@@ -19,7 +19,6 @@ from tests import product
 from tests.product import result_of
 from tests.sandbox_fixture import RunningSandbox, start_sandbox
 
-ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 FIRST, SECOND = "Qwen/Qwen2.5-Coder-7B-Instruct-AWQ", "openai/gpt-oss-20b"
 TOKEN = "hf_planted-token-of-a-login"
@@ -43,9 +42,9 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSandbox
 
 def play(sandbox: RunningSandbox, playbook: str, *arguments: str) -> str:
     done = subprocess.run(
-        ["ansible-playbook", f"playbooks/{playbook}.yml", "-e", "session=main", *arguments],
+        ["ansible-playbook", f"linode_coder.gpu.{playbook}", "-e", "session=main", *arguments],
         env=sandbox.env,
-        cwd=ROOT,
+        cwd="/",
         capture_output=True,
         text=True,
         timeout=900,

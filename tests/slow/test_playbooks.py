@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,24 +13,30 @@ from typing import Any
 
 import pytest
 
+from tests.ready_session import ready_session
 from tests.sandbox_fixture import RunningSandbox, start_sandbox
 
 ROOT = Path(__file__).resolve().parents[2]
 RECAP = re.compile(r"^(\S+)\s+: ok=(\d+)\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)", re.MULTILINE)
 
 
+def prepare(running: RunningSandbox, directory: Path) -> None:
+    """An environment for ansible-playbook."""
+    # Control sockets outlive a test; short-lived ones do not keep its processes.
+    running.env.update(
+        ANSIBLE_HOME=str(directory / "ansible"),
+        ANSIBLE_SSH_ARGS="-C -o ControlMaster=auto -o ControlPersist=2s",
+        ANSIBLE_NOCOLOR="1",
+        PATH=f"{Path(sys.executable).parent}{os.pathsep}{running.env['PATH']}",
+    )
+    running.env.pop("ANSIBLE_CONFIG", None)
+
+
 @pytest.fixture(scope="module")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSandbox]:
     directory = tmp_path_factory.mktemp("playbooks")
     with start_sandbox(directory, hosts="simulated") as running:
-        # Control sockets outlive a test; short-lived ones do not keep its processes.
-        running.env.update(
-            ANSIBLE_HOME=str(directory / "ansible"),
-            ANSIBLE_SSH_ARGS="-C -o ControlMaster=auto -o ControlPersist=2s",
-            ANSIBLE_NOCOLOR="1",
-            PATH=f"{Path(sys.executable).parent}{os.pathsep}{running.env['PATH']}",
-        )
-        running.env.pop("ANSIBLE_CONFIG", None)
+        prepare(running, directory)
         yield running
 
 
@@ -87,49 +92,21 @@ def test_a_session_from_first_to_last(sandbox: RunningSandbox) -> None:
     assert changed(play(sandbox, "down", session="whole")) == {"localhost": 0}
 
 
-def test_another_host_key_is_refused(sandbox: RunningSandbox) -> None:
-    changed(play(sandbox, "up", session="pinned"))
-    instance = instances(sandbox)[0]
+@pytest.fixture
+def ready(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSandbox]:
+    """With the session main, which serves."""
+    directory = tmp_path_factory.mktemp("pinned")
+    with ready_session(tmp_path_factory, directory) as running:
+        prepare(running, directory)
+        yield running
+
+
+def test_another_host_key_is_refused(ready: RunningSandbox) -> None:
+    instance = instances(ready)[0]
     tags = [f"lc:hk{tag[5]}:{'a' * 26}" if tag.startswith("lc:hk") else tag for tag in instance["tags"]]
-    sandbox.api("PUT", f"linode/instances/{instance['id']}", {"tags": tags})
-    refused = play(sandbox, "up", session="pinned")
+    ready.api("PUT", f"linode/instances/{instance['id']}", {"tags": tags})
+    refused = play(ready, "up", session="main")
     assert refused.returncode == 2
     assert "presents another host key" in refused.stdout
     assert "kind: host_key" in refused.stdout
     assert "is billing" in refused.stdout
-    changed(play(sandbox, "down", session="pinned"))
-
-
-def test_places_without_capacity_are_passed_and_named(sandbox: RunningSandbox) -> None:
-    sandbox.fault(kind="capacity", on="POST /linode/instances", count=2)
-    done = play(sandbox, "up", session="third")
-    assert changed(done)["third"] > 0
-    assert done.stdout.count("no capacity") == 2
-    assert len(instances(sandbox)) == 1
-    changed(play(sandbox, "down", session="third"))
-
-
-@pytest.mark.parametrize(
-    "task",
-    [
-        "Announce the new host key in the tags",
-        "Put the new host key in place",
-        "Trust the new host key only",
-    ],
-)
-def test_killed_while_the_host_key_is_replaced_the_next_up_finishes_it(sandbox: RunningSandbox, task: str) -> None:
-    up = command("up", session="killed")
-    process = subprocess.Popen(up, cwd=ROOT, env=sandbox.env, stdout=subprocess.PIPE, text=True, start_new_session=True)
-    assert process.stdout is not None
-    with process.stdout:
-        reached = any(task in line for line in process.stdout)
-        assert reached
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait(30)
-
-    changed(play(sandbox, "up", session="killed"))
-    found = instances(sandbox)
-    assert len(found) == 1
-    assert not [tag for tag in found[0]["tags"] if tag.startswith("lc:nk")]
-    assert changed(play(sandbox, "up", session="killed")) == {"localhost": 0, "killed": 0}
-    changed(play(sandbox, "down", session="killed"))

@@ -24,12 +24,12 @@ import yaml
 from linode_coder.clients import CLIENTS
 from tests import product, proxy_paths
 from tests.product import error_of, result_of
-from tests.sandbox_fixture import RunningSandbox, start_sandbox
+from tests.ready_session import ready_session, serving
+from tests.sandbox_fixture import RunningSandbox
 
-ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
-FIRST = "Qwen/Qwen2.5-Coder-7B-Instruct-AWQ"
-SECOND = "openai/gpt-oss-20b"
+FIRST = "openai/gpt-oss-20b"
+SECOND = "Qwen/Qwen2.5-Coder-7B-Instruct-AWQ"
 THIRD = "acme/Coder-3B"
 # The hub says nothing of its size, and the engine refuses it: weights of 130 GiB.
 BROKEN = "acme/Big-70B"
@@ -38,7 +38,7 @@ OTHER_IMAGE = "docker.io/vllm/vllm-openai:v0.34.0"
 
 @pytest.fixture(scope="module")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSandbox]:
-    with start_sandbox(tmp_path_factory.mktemp("serving"), hosts="simulated") as running:
+    with ready_session(tmp_path_factory, tmp_path_factory.mktemp("serving")) as running:
         for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
             running.env.pop(name, None)
         running.env["HF_HOME"] = str(running.home / "no-token")
@@ -53,9 +53,9 @@ pytestmark = pytest.mark.timeout(1200)
 def play(sandbox: RunningSandbox, playbook: str, *arguments: str, code: int = 0) -> str:
     """What ansible-playbook says of a playbook for the session."""
     done = subprocess.run(
-        ["ansible-playbook", f"playbooks/{playbook}.yml", "-e", "session=main", *arguments],
+        ["ansible-playbook", f"linode_coder.gpu.{playbook}", "-e", "session=main", *arguments],
         env=sandbox.env,
-        cwd=ROOT,
+        cwd="/",
         capture_output=True,
         text=True,
         timeout=900,
@@ -72,7 +72,7 @@ def recap(text: str) -> str:
 
 @pytest.fixture(scope="module")
 def session(sandbox: RunningSandbox) -> dict[str, Any]:
-    return result_of(coder(sandbox, "up", "main", "--model", FIRST, "--yes", "--json"))
+    return serving(sandbox)
 
 
 def ask(session: dict[str, Any], method: str, path: str, key: str | None = None, body: Any = None) -> tuple[int, str]:
@@ -339,9 +339,9 @@ def test_the_image_is_taken_back_with_the_model(sandbox: RunningSandbox, session
 
 def start_switch(sandbox: RunningSandbox, model: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        ["ansible-playbook", "playbooks/switch_model.yml", "-e", "session=main", "-e", f"model={model}"],
+        ["ansible-playbook", "linode_coder.gpu.switch_model", "-e", "session=main", "-e", f"model={model}"],
         env={**sandbox.env, "PYTHONUNBUFFERED": "1"},
-        cwd=ROOT,
+        cwd="/",
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -364,7 +364,7 @@ def killed_at(sandbox: RunningSandbox, model: str, *tasks: str) -> None:
 def test_a_rollback_that_is_killed_is_finished_by_the_next_run(
     sandbox: RunningSandbox, session: dict[str, Any], task: str
 ) -> None:
-    killed_at(sandbox, BROKEN, "Want the engine again that served last", task)
+    killed_at(sandbox, BROKEN, "Read which engine worked last", task)
     status = json.loads(coder(sandbox, "status", "main", "--json").stdout)
     assert status["session"]["model"] == FIRST
     after = result_of(coder(sandbox, "up", "main", "--json"))
@@ -399,7 +399,7 @@ def test_a_switch_lets_a_stream_end_and_keeps_the_tunnel(sandbox: RunningSandbox
         with process.stdout:
             for line in process.stdout:
                 said.append(line)
-                if "See what would be replaced" in line:
+                if "Write the Compose file and the engine's flags" in line:
                     assert FIRST in served(session)
                     stream.start()
                 if "Stop the engine when its requests are answered" in line:
@@ -440,7 +440,7 @@ def test_a_switch_is_killed_and_run_again_although_the_download_is_cut(
 
 
 def test_weights_that_were_cut_short_are_fetched_again(sandbox: RunningSandbox, session: dict[str, Any]) -> None:
-    blobs = "/var/lib/linode-coder/models/hub/models--openai--gpt-oss-20b/blobs"
+    blobs = "/var/lib/linode-coder/models/hub/models--Qwen--Qwen2.5-Coder-7B-Instruct-AWQ/blobs"
     largest = on_vm(sandbox, f"ls -S {blobs}/* | head -1").strip()
     size = on_vm(sandbox, f"stat --format %s {largest}")
     on_vm(sandbox, f"truncate --size 1000 {largest}")

@@ -17,7 +17,8 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.cost import parse
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags import with_doom
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session_view import session_view
 
-from tests.sandbox_fixture import RunningSandbox, start_sandbox
+from tests.ready_session import ready_session, serving
+from tests.sandbox_fixture import RunningSandbox
 from tests.webhook import Webhook, listening
 
 BIN = Path(sys.executable).parent
@@ -25,7 +26,7 @@ BIN = Path(sys.executable).parent
 
 @pytest.fixture(scope="module")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSandbox]:
-    with start_sandbox(tmp_path_factory.mktemp("watchdog"), hosts="simulated") as running:
+    with ready_session(tmp_path_factory, tmp_path_factory.mktemp("watchdog")) as running:
         running.env["ANSIBLE_HOME"] = str(running.home.parent / "ansible")
         yield running
 
@@ -46,7 +47,9 @@ def coder(sandbox: RunningSandbox, *arguments: str, codes: tuple[int, ...] = (0,
 
 @pytest.fixture(scope="module")
 def up(sandbox: RunningSandbox) -> dict[str, Any]:
-    return coder(sandbox, "up", "watched", "--yes")
+    session = serving(sandbox)
+    ask(session)  # its clock begins with the first token, which `up` asks for
+    return session
 
 
 def on_vm(sandbox: RunningSandbox, script: str) -> str:
@@ -107,7 +110,7 @@ def test_tokens_are_use_and_looking_is_not(sandbox: RunningSandbox, up: dict[str
     assert clock(sandbox)["started"] is True
     age(sandbox, 1000)
     # A check generates a token of its own, which is no use. A watcher of another machine shares the clock.
-    coder(sandbox, "check", "watched", codes=(0, 6, 11))
+    coder(sandbox, "check", "main", codes=(0, 6, 11))
     again = watch(sandbox)["sessions"][0]
     assert again["idle_s"] >= 1000
     ask(up)
@@ -129,18 +132,18 @@ def test_a_timer_on_the_vm_comes_and_goes_and_its_token_is_seen_by_nobody(
         "print(json.dumps([timer, os.path.exists(directory), mode, token, number]))\n"
     )
     for changes in (True, False):
-        made = coder(sandbox, "up", "watched", "--dead-man")
+        made = coder(sandbox, "up", "main", "--dead-man")
         assert (made["changed"] > 0) is changes
     number = up["session"]["linode_id"]
     assert json.loads(on_vm(sandbox, look)) == [True, True, "0o600", secret, number]
-    coder(sandbox, "up", "watched", "--no-dead-man")
+    coder(sandbox, "up", "main", "--no-dead-man")
     assert json.loads(on_vm(sandbox, look)) == [False, False, None, None, None]
     for path in sandbox.home.rglob("*"):
         if path.is_file() and path.stat().st_size < 10_000_000 and "hosts" not in path.parts:
             assert secret.encode() not in path.read_bytes(), path
 
 
-HOST = "lc-watched-1"
+HOST = "lc-main-1"
 SEGFAULT = {"kind": "engine_start_fails", "text": "Fatal Python error: Segmentation fault", "stage": "load"}
 CRASH = {"kind": "engine_crash", "count": 1, "text": "Segmentation fault"}
 
@@ -205,7 +208,7 @@ def test_a_pass_takes_a_rung_until_it_is_healed_and_a_person_is_told_once(
     sandbox.fault(kind="clear", host=HOST)
     # Its container engine waits longer before each restart, and until then it would be healed again.
     wait_until_it_serves(sandbox)
-    coder(sandbox, "heal", "watched", "--ack")
+    coder(sandbox, "heal", "main", "--ack")
     assert heal_until(sandbox, lambda report: report["step"] is None and report["changed"] == 0) == []
     assert len(hook.notices()) == 2
 
@@ -227,7 +230,7 @@ def test_what_can_wait_for_an_idle_moment_does(sandbox: RunningSandbox, up: dict
     done = [idle] if idle["step"] else heal_until(sandbox, lambda report: report["outcome"] == "healed")
     assert [(one["step"]["rung"], one["outcome"]) for one in done] == [("reboot", "healed")] and boot() != before
     assert hook.notices() == [("healed", HOST)]
-    up.update(coder(sandbox, "up", "watched"))
+    up.update(coder(sandbox, "up", "main"))
 
 
 def test_an_idle_session_is_marked_its_use_takes_the_mark_back_and_a_crash_is_not_idle(
@@ -239,11 +242,11 @@ def test_an_idle_session_is_marked_its_use_takes_the_mark_back_and_a_crash_is_no
     wait_for_clock(sandbox, *hourly)
     age(sandbox, 46 * 60)
     marked = watch(sandbox, *hourly)
-    assert "nobody has used it for 46 min" in marked["marked"]["lc-watched-1"]
+    assert "nobody has used it for 46 min" in marked["marked"]["lc-main-1"]
     notice = on_vm(sandbox, "print(open('/run/motd.d/60-linode-coder').read())")
     assert "will be deleted after" in notice
     ask(up)
-    assert list(watch(sandbox, *hourly)["unmarked"]) == ["lc-watched-1"]
+    assert list(watch(sandbox, *hourly)["unmarked"]) == ["lc-main-1"]
     assert on_vm(sandbox, "import os; print(os.path.exists('/run/motd.d/60-linode-coder'))").strip() == "False"
 
     age(sandbox, 46 * 60)
@@ -271,7 +274,7 @@ def test_an_idle_session_is_marked_its_use_takes_the_mark_back_and_a_crash_is_no
     sandbox.api("PUT", f"linode/instances/{instance['id']}", {"tags": due})
     gone = watch(sandbox, "--interval", "30m")["deleted"]
     hours = -(-(time.time() - parse_time(instance["created"])) // 3600)
-    assert [(row["name"], row["cause"], row["hours"]) for row in gone] == [("watched", "idle", hours)]
+    assert [(row["name"], row["cause"], row["hours"]) for row in gone] == [("main", "idle", hours)]
     assert sandbox.api("GET", "linode/instances")["data"] == []
     assert sandbox.api("GET", "networking/firewalls")["data"] == []
     assert not Path(up["api_key_file"]).exists()
@@ -279,7 +282,7 @@ def test_an_idle_session_is_marked_its_use_takes_the_mark_back_and_a_crash_is_no
 
 def wait_until_it_serves(sandbox: RunningSandbox) -> None:
     deadline = time.monotonic() + 120
-    while coder(sandbox, "check", "watched", codes=(0, 6, 11))["severity"] not in ("pass", "warn"):
+    while coder(sandbox, "check", "main", codes=(0, 6, 11))["severity"] not in ("pass", "warn"):
         assert time.monotonic() < deadline
         time.sleep(2)
 

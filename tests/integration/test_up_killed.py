@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`up` killed at one step after the other, each run beginning with what the one before left, and run once more to its end."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests import product
+from tests.product import BIN, result_of
+from tests.sandbox_fixture import RunningSandbox, start_sandbox
+
+# In the order in which they come: a run gets past the step of the kill before. The number says how many seconds into it the kill
+# comes; 0 where the step after it takes a moment only, and would be done too.
+STEPS = {
+    "Let in nothing but SSH": 0.35,
+    "Create the VM and wait until it runs": 0.35,
+    "Make the VM's own host key": 0.35,
+    "Announce the new host key in the tags": 0.35,
+    "Put the new host key in place": 0,
+    "Trust the new host key only": 0,
+    "Start the engine": 0.35,
+}
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSandbox]:
+    with start_sandbox(tmp_path_factory.mktemp("killed"), hosts="simulated") as running:
+        running.env |= {
+            "PATH": f"{BIN}{os.pathsep}{running.env['PATH']}",
+            "PYTHONUNBUFFERED": "1",
+            "ANSIBLE_NOCOLOR": "1",
+        }
+        yield running
+
+
+UP = ["ansible-playbook", "linode_coder.gpu.up", "-e", "session=killed"]
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_up_goes_on_after_the_kill_before_and_is_killed_again(sandbox: RunningSandbox, step: str) -> None:
+    """kill -9 of the whole process group while the step runs."""
+    process = subprocess.Popen(
+        UP,
+        env=sandbox.env,
+        cwd="/",
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    seen = False
+    with process.stdout:
+        for line in process.stdout:
+            if line.startswith("TASK") and step in line:
+                seen = True
+                time.sleep(STEPS[step])
+                os.killpg(process.pid, signal.SIGKILL)
+                break
+    process.wait()
+    assert seen, step
+
+
+def test_the_last_one_finishes(sandbox: RunningSandbox) -> None:
+    """One VM, which serves, with the tags of one host key; and then there is nothing to do."""
+    result_of(product.coder(sandbox, "up", "killed", "--yes", "--json", timeout=270))
+    mine = sandbox.api("GET", "linode/instances")["data"]
+    assert [row["label"] for row in mine] == ["lc-killed-1"]
+    assert not [tag for tag in mine[0]["tags"] if tag.startswith("lc:nk")]
+    done = subprocess.run(
+        UP, env=sandbox.env, cwd="/", capture_output=True, text=True, timeout=270, stdin=subprocess.DEVNULL
+    )
+    assert done.returncode == 0, done.stdout
+    assert re.findall(r"changed=(\d+)", done.stdout) == ["0", "0"], done.stdout
