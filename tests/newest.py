@@ -15,9 +15,9 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path.append(str(ROOT))
 
-from tests.installed.environments import UV, wheel  # noqa: E402
+from tests.installed.environments import make, wheel  # noqa: E402
 
 SESSION = "tests/slow/test_playbooks.py::test_a_session_from_first_to_last"
 # Of the tests, not of the product: pinned, so that only the product's versions are tried.
@@ -44,18 +44,13 @@ def newest_python() -> str | None:
     return max(newer)[1] if newer else None
 
 
-def make(place: Path, python: str, *installs: tuple[str, ...]) -> Path:
-    """An environment; the directory of its programs."""
-    subprocess.run([UV, "venv", "--quiet", "--python", python, str(place)], check=True)
-    for install in installs:
-        subprocess.run([UV, "pip", "install", "--quiet", "--python", str(place), *install], cwd=ROOT, check=True)
+def show_versions(programs: Path) -> None:
     code = (
         "import platform; from importlib.metadata import version as v; "
         "print('Python', platform.python_version(), *(f'{name} {v(name)}' for name in "
         "('ansible-core', 'ansible-runner', 'linode-api4', 'typer', 'rich', 'tomlkit', 'aiohttp', 'asyncssh')))"
     )
-    subprocess.run([str(place / "bin/python"), "-c", code], check=True)
-    return place / "bin"
+    subprocess.run([str(programs / "python"), "-c", code], check=True)
 
 
 def imports(file: Path) -> set[str]:
@@ -125,11 +120,13 @@ def main() -> int:
         variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
         print("lowest versions:", flush=True)
         lowest = ("--resolution", "lowest-direct", "-r", "pyproject.toml", "--extra", "sandbox")
-        programs = make(place / "lowest", sys.executable, lowest, ("--no-deps", str(wheel())))
+        programs = make(place / "lowest", lowest, ("--no-deps", str(wheel())))
+        show_versions(programs)
         if code := subprocess.run([*smoke, str(programs)], env=variables, cwd=place).returncode:
             return code
         print("highest versions:", flush=True)
-        programs = make(place / "highest", python or sys.executable, (f"{wheel()}[sandbox]",), tuple(pins()))
+        programs = make(place / "highest", (f"{wheel()}[sandbox]",), tuple(pins()), python=python or sys.executable)
+        show_versions(programs)
         if code := subprocess.run([*smoke, str(programs)], env=variables, cwd=place).returncode:
             return code
         if python is None:

@@ -17,10 +17,19 @@ def wheel() -> Path:
     return found
 
 
-def environment(place: Path, *requirements: str, umask: int = 0o022) -> Path:
-    """Make one with these requirements and our constraints; the directory of its programs."""
-    quiet = {"check": True, "umask": umask, "env": {**os.environ, "UV_LINK_MODE": "copy"}}
-    subprocess.run([UV, "venv", "--quiet", "--python", sys.executable, str(place)], **quiet)
-    install = [UV, "pip", "install", "--quiet", "--python", str(place), "-c", str(ROOT / "constraints.txt")]
-    subprocess.run([*install, *requirements], **quiet)
+def make(place: Path, *installs: tuple[str, ...], python: str = sys.executable, umask: int = 0o022) -> Path:
+    """Make one with what each of ``installs`` tells uv to install, in their order; the directory of its programs."""
+
+    def uv(*arguments: str) -> None:
+        # Copies: what is done to an environment is not done to the cache.
+        subprocess.run([UV, *arguments], check=True, cwd=ROOT, umask=umask, env={**os.environ, "UV_LINK_MODE": "copy"})
+
+    uv("venv", "--quiet", "--python", python, str(place))
+    for install in installs:
+        uv("pip", "install", "--quiet", "--python", str(place), *install)
     return place / "bin"
+
+
+def environment(place: Path, *requirements: str, umask: int = 0o022) -> Path:
+    """One with these requirements and our constraints."""
+    return make(place, ("-c", "constraints.txt", *requirements), umask=umask)
