@@ -135,27 +135,26 @@ def _flags_first(arguments: list[str]) -> list[str]:
     return flags + [word for word in arguments[:end] if word not in flags] + arguments[end:]
 
 
-# What people call what the parser validates.
+# What people call the numbers that the parser reads.
 _KINDS = {"int": "a whole number", "float": "a number"}
-
-
-def _sentence(option: str, found: dict[str, Any]) -> str:
-    """What is wrong with the value of an option, from the validation's own words."""
-    limits = found.get("ctx") or {}
-    bounds = [f"{word} {limits[name]}" for name, word in (("ge", "at least"), ("le", "at most")) if name in limits]
-    kind = _KINDS.get(found["type"].partition("_")[0])
-    if bounds or kind:
-        return f"{option} {found['input']!r} is not {kind or 'a number of'} {' and '.join(bounds)}".rstrip() + "."
-    return f"{option}: {found['msg'].removeprefix('Value error, ')}"
 
 
 def _usage(error: Any, arguments: list[str]) -> Failure:
     """The parser's complaint as a sentence, with the option and the value that was given."""
     message, field, value = error.format_message().strip(), None, None
-    parameter, validation = getattr(error, "param", None), getattr(error.__cause__, "errors", None)
-    if parameter is not None and validation is not None:
-        found = validation()[0]
-        message, field, value = _sentence(parameter.opts[0], found), parameter.name, found["input"]
+    parameter = getattr(error, "param", None)
+    kind = _KINDS.get(parameter.type.name.partition(" ")[0]) if parameter is not None else None
+    # The parser begins these with the value as `repr` writes it.
+    given, numeric, _ = error.message.partition(" is not ")
+    if kind and numeric:
+        limits = (("at least", "min"), ("at most", "max"))
+        bounds = [
+            f"{word} {getattr(parameter.type, name)}"
+            for word, name in limits
+            if getattr(parameter.type, name, None) is not None
+        ]
+        message = f"{parameter.opts[0]} {given} is not {kind} {' and '.join(bounds)}".rstrip() + "."
+        field, value = parameter.name, given.strip("'")
     message, _, near = message.partition(" Did you mean ")
     named = [word for word in arguments if word in COMMANDS][:1]
     command = error.ctx.command_path if error.ctx else " ".join(["linode-coder", *named])

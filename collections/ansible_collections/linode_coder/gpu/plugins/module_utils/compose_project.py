@@ -23,10 +23,14 @@ def _labels_of(row: dict[str, Any]) -> dict[str, str]:
     return dict(part.split("=", 1) for part in (row.get("Labels") or "").split(",") if "=" in part)
 
 
-def _started_at(inspected: dict[str, Any]) -> float:
-    """Seconds since the epoch; the daemon writes nanoseconds."""
-    text = inspected["State"]["StartedAt"].rstrip("Z")[:26]
-    return datetime.datetime.fromisoformat(text + "+00:00").timestamp()
+def _began_at(inspected: dict[str, Any]) -> float:
+    """When it was started by somebody, in seconds since the epoch; the daemon writes nanoseconds.
+
+    One that its restart policy starts over and over counts from its making: it may have read a file in mid-change, its log
+    still tells of the files before, and the next pause of the policy may be long.
+    """
+    text = inspected["Created"] if inspected["RestartCount"] else inspected["State"]["StartedAt"]
+    return datetime.datetime.fromisoformat(text.rstrip("Z")[:26] + "+00:00").timestamp()
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,7 @@ class ComposeProject:
         if inspected is None:
             return False
         paths = [os.path.join(self.directory, name) for name in files]
-        return any(os.path.getmtime(path) > _started_at(inspected) for path in paths if os.path.exists(path))
+        return any(os.path.getmtime(path) > _began_at(inspected) for path in paths if os.path.exists(path))
 
     def differences(self, files: dict[str, list[str]], only: list[str] | None = None) -> Differences:
         """What a start of the project would do, ``files`` being those that each service reads when it starts."""
