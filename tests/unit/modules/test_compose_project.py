@@ -26,7 +26,11 @@ class Docker:
 
     def run_command(self, argv: list[str], data: str | None = None) -> tuple[int, str, str]:
         if "inspect" in argv:
-            return 0, json.dumps([{"Created": MADE, "RestartCount": self.restarts, "State": {"StartedAt": STARTED}}]), ""
+            return (
+                0,
+                json.dumps([{"Created": MADE, "RestartCount": self.restarts, "State": {"StartedAt": STARTED}}]),
+                "",
+            )
         if "ps" in argv:
             label = "com.docker.compose.config-hash=abc"
             return 0, json.dumps({"Service": "vllm", "Name": "vllm-1", "State": "restarting", "Labels": label}), ""
