@@ -52,7 +52,7 @@ def connect() -> sqlite3.Connection:
     connection = sqlite3.connect(path(), timeout=20, isolation_level=None)
     try:
         connection.row_factory = sqlite3.Row
-        connection.execute("PRAGMA journal_mode=WAL")
+        # No WAL: whoever closes it last locks all others out for a moment, and they do not wait for that.
         if connection.execute("PRAGMA user_version").fetchone()[0] < len(MIGRATIONS):
             connection.execute("BEGIN IMMEDIATE")
             version = connection.execute("PRAGMA user_version").fetchone()[0]
@@ -108,8 +108,7 @@ def _set_aside() -> None:
             return
         aside = path().with_name(f"history.broken-{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}.sqlite3")
         path().rename(aside)
-        for extra in ("-wal", "-shm"):
-            path().with_name(path().name + extra).unlink(missing_ok=True)
+        path().with_name(path().name + "-journal").unlink(missing_ok=True)
     _note(f"the session history could not be read; it is set aside as {aside}, and a new one begins.")
 
 
@@ -140,6 +139,7 @@ def _never_in_the_way(fallback: Callable[[], Any]) -> Callable[[Callable[P, T]],
 def saw(views: list[dict[str, Any]], account: str | None = None) -> None:
     """Sessions that exist, as their tags say."""
     with closing(connect()) as connection:
+        connection.execute("BEGIN IMMEDIATE")
         for view in views:
             connection.execute(
                 "INSERT INTO sessions (name, linode_id, account, plan, region, model, owner, created, hourly)"
@@ -148,6 +148,7 @@ def saw(views: list[dict[str, Any]], account: str | None = None) -> None:
                 " ended = NULL",
                 {**view, "name": view["name"] or view["label"], "account": account},
             )
+        connection.execute("COMMIT")
 
 
 @_never_in_the_way(lambda: None)

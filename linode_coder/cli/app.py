@@ -142,7 +142,7 @@ _KINDS = {"int": "a whole number", "float": "a number"}
 def _usage(error: Any, arguments: list[str]) -> Failure:
     """The parser's complaint as a sentence, with the option and the value that was given."""
     message, field, value = error.format_message().strip(), None, None
-    parameter = getattr(error, "param", None)
+    parameter: Any = getattr(error, "param", None)
     kind = _KINDS.get(parameter.type.name.partition(" ")[0]) if parameter is not None else None
     # The parser begins these with the value as `repr` writes it.
     given, numeric, _ = error.message.partition(" is not ")

@@ -11,11 +11,9 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from http.client import HTTPException
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
-
-from ansible.module_utils.urls import open_url
 
 from . import vllm_metrics
 from .idle_clock import IdleClock, Sample, advance
@@ -34,11 +32,15 @@ CLOCK_SPEC: dict[str, Any] = {
 def read_activity(port: int, state_dir: str) -> dict[str, Any]:
     """The engine's use without the tokens of our own checks, and whether it has produced any at all."""
     with OwnTokens(state_dir) as own:
+        connection = HTTPConnection("127.0.0.1", port, timeout=10)
         try:
-            with open_url(f"http://127.0.0.1:{port}/metrics", timeout=10, use_proxy=False) as answer:
-                text = answer.read().decode(errors="replace")
+            connection.request("GET", "/metrics")
+            answer = connection.getresponse()
+            text = answer.read().decode(errors="replace") if answer.status == 200 else ""
         except (OSError, ValueError, HTTPException):
             text = ""
+        finally:
+            connection.close()
         activity = vllm_metrics.activity(text)
         used = vllm_metrics.without(activity, **own.of(activity["process_start"]))
     return {**used, "served": bool(activity["generation_tokens"])}

@@ -11,12 +11,9 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from http.client import HTTPException
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
-from urllib.error import HTTPError
-
-from ansible.module_utils.urls import open_url
 
 from . import look_memory, probe, vllm_metrics
 from .health import evaluate
@@ -74,7 +71,7 @@ class Engine:
     """The engine's HTTP interface on loopback."""
 
     def __init__(self, port: int, key: str | None) -> None:
-        self.base = f"http://127.0.0.1:{port}"
+        self.port = port
         self.headers = {"Content-Type": "application/json"}
         if key:
             self.headers["Authorization"] = f"Bearer {key}"
@@ -82,23 +79,22 @@ class Engine:
     def ask(self, path: str, limit: float, body: Any = None) -> dict[str, Any]:
         """Status, text, seconds and error of one request."""
         began = time.monotonic()
-        data = None if body is None else json.dumps(body)
+        # Importing Ansible's own client would cost a look 0.1 CPU seconds.
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=limit)
+        status, text, error = None, "", None
         try:
-            with open_url(
-                self.base + path,
-                data=data,
-                headers=self.headers,
-                method="GET" if data is None else "POST",
-                timeout=limit,
-                use_proxy=False,
-            ) as answer:
+            connection.request(
+                "GET" if body is None else "POST", path, None if body is None else json.dumps(body), self.headers
+            )
+            answer = connection.getresponse()
+            if answer.status == 200:
                 text = whole(answer, began + limit)
-            status, error = answer.status, None
-        except HTTPError as refusal:
-            status, text, error = refusal.code, "", None
+            status = answer.status
         # Something that is no engine may have its port, and say anything.
         except (OSError, ValueError, HTTPException) as failure:
-            status, text, error = None, "", str(getattr(failure, "reason", failure)) or type(failure).__name__
+            error = str(failure) or type(failure).__name__
+        finally:
+            connection.close()
         return {"status": status, "text": text, "seconds": round(time.monotonic() - began, 2), "error": error}
 
 

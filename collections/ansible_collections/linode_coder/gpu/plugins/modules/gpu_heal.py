@@ -13,6 +13,8 @@ description:
     writes down that it was done. A rung that only the provider can take is reserved and returned.
   - Whether it helped is for the next health check to say, and is recorded with O(state=judged).
 extends_documentation_fragment:
+  - linode_coder.gpu.look
+  - linode_coder.gpu.look.project
   - linode_coder.gpu.healing
 attributes:
   check_mode:
@@ -66,14 +68,6 @@ options:
     description: Whether a rung that was only reserved here was taken elsewhere.
     type: bool
     default: false
-  project_dir:
-    description: Directory of the engine's Compose project.
-    type: path
-    default: /opt/linode-coder/vllm
-  state_dir:
-    description: Directory of the record.
-    type: path
-    default: /var/lib/linode-coder
   run_dir:
     description: Directory of the lock. A reboot has to clear it.
     type: path

@@ -18,6 +18,10 @@ description:
     is asked for.
   - What only several looks can show (a reboot, an engine without progress, a slowdown that lasts) is compared with the
     last look, which is remembered in O(state_dir) as well. These notes are no change of the VM.
+extends_documentation_fragment:
+  - linode_coder.gpu.look
+  - linode_coder.gpu.look.project
+  - linode_coder.gpu.look.port
 attributes:
   check_mode:
     description: Looks in the same way, but asks for no token, and the next look does not know of it.
@@ -48,18 +52,6 @@ options:
     description: Whether to generate a token.
     type: bool
     default: true
-  port:
-    description: Port of the engine on loopback.
-    type: int
-    default: 8000
-  project_dir:
-    description: Directory of the engine's Compose project.
-    type: path
-    default: /opt/linode-coder/vllm
-  state_dir:
-    description: Where the notes about our own tokens and about the last look are kept.
-    type: path
-    default: /var/lib/linode-coder
   nvidia_smi_timeout:
     description: Seconds that nvidia-smi may take.
     type: float

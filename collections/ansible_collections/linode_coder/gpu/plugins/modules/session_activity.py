@@ -13,6 +13,10 @@ description:
     atomically, so that any number of watchers share one clock.
   - Shows a notice to everybody who is logged in or logs in.
   - Counting is not a change of the VM, so only a notice is reported as one.
+extends_documentation_fragment:
+  - linode_coder.gpu.look
+  - linode_coder.gpu.look.port
+  - linode_coder.gpu.look.watcher
 attributes:
   check_mode:
     description: Says how idle the engine is, without writing anything.
@@ -21,24 +25,9 @@ attributes:
     description: There is nothing to show.
     support: none
 options:
-  port:
-    description: Port of the engine on loopback.
-    type: int
-    default: 8000
-  watcher:
-    description: Who is looking. Kept with the time, so that people can see that somebody does.
-    type: str
-  interval:
-    description: After how many seconds this watcher looks again.
-    type: int
-    default: 300
   notice:
     description: Text for people on the VM. An empty one takes the text back; without it nothing is said.
     type: str
-  state_dir:
-    description: Where C(activity.json) is.
-    type: path
-    default: /var/lib/linode-coder
 author:
   - linode_coder contributors (@linode-coder)
 """

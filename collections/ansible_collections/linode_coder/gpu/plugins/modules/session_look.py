@@ -12,6 +12,11 @@ description:
   - Runs on the VM. What a watcher wants to know of a session that serves - what M(linode_coder.gpu.session_activity) does, then
     what M(linode_coder.gpu.gpu_health) does - for one connection and one start of Python.
   - The findings are only returned where something is wrong.
+extends_documentation_fragment:
+  - linode_coder.gpu.look
+  - linode_coder.gpu.look.project
+  - linode_coder.gpu.look.port
+  - linode_coder.gpu.look.watcher
 attributes:
   check_mode:
     description: Looks in the same way, but asks for no token and writes nothing.
@@ -20,13 +25,6 @@ attributes:
     description: There is nothing to show.
     support: none
 options:
-  watcher:
-    description: Who is looking. Kept with the time, so that people can see that somebody does.
-    type: str
-  interval:
-    description: After how many seconds this watcher looks again.
-    type: int
-    default: 300
   health:
     description: Whether to look at its health as well. A session that is still being brought up is not looked at.
     type: bool
@@ -43,18 +41,6 @@ options:
     description: What the session should have, as O(linode_coder.gpu.gpu_health#module:expected).
     type: dict
     default: {}
-  port:
-    description: Port of the engine on loopback.
-    type: int
-    default: 8000
-  project_dir:
-    description: Directory of the engine's Compose project.
-    type: path
-    default: /opt/linode-coder/vllm
-  state_dir:
-    description: Where the idle clock and the notes of a look are kept.
-    type: path
-    default: /var/lib/linode-coder
 author:
   - linode_coder contributors (@linode-coder)
 """
