@@ -6,6 +6,9 @@ import sys
 
 
 def main() -> None:
+    from .streams import outlive
+
+    outlive()
     from .cli.app import run
 
     sys.exit(run(sys.argv[1:]))

@@ -16,7 +16,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Fa
 from ansible_collections.linode_coder.gpu.plugins.module_utils.paths import runs_dir
 from typer.core import TyperGroup
 
-from .. import __version__
+from .. import __version__, streams
 from .. import console as output
 from ..console import Console
 from ..signals import Terminated
@@ -171,6 +171,20 @@ def _interrupted(console: Console, code: int) -> int:
 
 def run(arguments: list[str]) -> int:
     """Run a command and return its exit code."""
+    code = _run(arguments)
+    sys.stdout.flush()
+    error = streams.lost()
+    # A reader that has seen enough is none.
+    if error is None or isinstance(error, BrokenPipeError):
+        return code
+    remedy = "What the command does is done; free some space to see what it says."
+    Console(as_json=False).failure(
+        Failure("internal", "The output could not be written to its end.", cause=error.strerror, remedy=remedy)
+    )
+    return code or 1
+
+
+def _run(arguments: list[str]) -> int:
     signal.signal(signal.SIGTERM, _terminated)
     arguments = _flags_first(arguments)
     console = Console("--json" in arguments)
@@ -190,9 +204,6 @@ def run(arguments: list[str]) -> int:
     except UsageError as error:
         console.failure(_usage(error, arguments))
         return 2
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 0
     except Exception as error:  # noqa: BLE001 - the last resort: a traceback is not an answer
         bug = _crash(error)
         console.failure(bug)

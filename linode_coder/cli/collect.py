@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -42,4 +43,4 @@ def collect(
     outcome = run_playbook("collect", {"session": view["name"], "output": str(path)}, console)
     console.event("result", command="collect", **{key: outcome.data[key] for key in ("path", "files", "severity")})
     console.text(f"Saved {', '.join(outcome.data['files'])} in {outcome.data['path']}, without secrets.")
-    console.text(f"Evaluate it anywhere: linode-coder check --bundle {outcome.data['path']}")
+    console.text(f"Evaluate it anywhere: linode-coder check --bundle {shlex.quote(outcome.data['path'])}")

@@ -14,6 +14,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Fa
 from ..api import LinodeReader
 from ..console import Console
 from ..sessions import all_sessions, pick
+from ..streams import lost
 from ..tunnel import ssh_command, ssh_failure
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -85,6 +86,9 @@ def logs(
         try:
             for line in process.stdout:
                 if follow:
+                    if lost():
+                        process.terminate()
+                        return
                     console.event("line", command="logs", name=view["name"], what=what.value, line=line.rstrip("\n"))
                 else:
                     lines.append(line.rstrip("\n"))

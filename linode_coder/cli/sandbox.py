@@ -265,7 +265,7 @@ def save(
     )
     console.text("The sandbox was stopped for that and runs again; its hosts booted.")
     console.text(
-        f"Go on with it elsewhere:  LINODE_CODER_HOME=DIRECTORY linode-coder sandbox start --from {saved['path']}"
+        f"Go on with it elsewhere:  LINODE_CODER_HOME=DIRECTORY linode-coder sandbox start --from {shlex.quote(saved['path'])}"
     )
 
 

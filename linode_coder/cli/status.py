@@ -16,6 +16,7 @@ from .. import history, screen, watchers
 from ..api import LinodeReader
 from ..console import Console, money
 from ..sessions import all_sessions, pick
+from ..streams import lost
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -132,7 +133,7 @@ def status(
 
 
 def follow(name: str | None, every: float, show: Callable[[dict[str, Any]], None], warn: Callable[[str], None]) -> None:
-    """Look again and again; what passes by itself, like an API that does not answer, is told and waited for."""
+    """Look again and again, as long as somebody reads it; what passes by itself, like an API that does not answer, is told and waited for."""
     seen: dict[str, Any] | None = None
     while True:
         try:
@@ -144,6 +145,8 @@ def follow(name: str | None, every: float, show: Callable[[dict[str, Any]], None
         else:
             show(seen)
         sys.stdout.flush()
+        if lost():
+            return
         time.sleep(every)
 
 
