@@ -1,8 +1,9 @@
 """`make bench`: ratios of our commands against their peers, measured in one run on one sandbox.
 
 CPU seconds (user and system of the whole process tree) are the steady figure on a shared machine, so the goals are about
-them; the minimum of a few runs is quoted for both sides. The goals were set on a machine on which a playbook that does nothing
-takes 1.1 CPU seconds; here they are as much smaller or larger as that playbook is. The exit code is 1 when a goal is missed.
+them; the minimum of a few runs is quoted for both sides, which run in turns, since such a machine is faster now and slower
+then. The goals were set on a machine on which a playbook that does nothing takes 1.1 CPU seconds; here they are as much smaller
+or larger as that playbook is beside the command. The exit code is 1 when a goal is missed.
 """
 
 from __future__ import annotations
@@ -46,18 +47,30 @@ missed: list[str] = []
 GOALS_NOTHING = 1.1
 
 
-def measure(command: list[str], env: dict[str, str], runs: int = 3) -> Cost:
+def once(command: list[str], env: dict[str, str]) -> Cost:
     """A command that has to succeed."""
-    walls, cpus = [], []
+    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+    subprocess.run(command, env=env, cwd="/", check=True, capture_output=True, stdin=subprocess.DEVNULL, timeout=300)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Cost(time.monotonic() - began, cpu)
+
+
+def least(costs: list[Cost]) -> Cost:
+    return Cost(min(cost.wall for cost in costs), min(cost.cpu for cost in costs))
+
+
+def measure(command: list[str], env: dict[str, str], runs: int = 3) -> Cost:
+    return least([once(command, env) for _ in range(runs)])
+
+
+def in_turns(command: list[str], peer: list[str], env: dict[str, str], runs: int = 3) -> tuple[Cost, Cost]:
+    """Ours and its peer, which runs before and after each of ours."""
+    ours, theirs = [], [once(peer, env)]
     for _ in range(runs):
-        before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-        subprocess.run(
-            command, env=env, cwd="/", check=True, capture_output=True, stdin=subprocess.DEVNULL, timeout=300
-        )
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        walls.append(time.monotonic() - began)
-        cpus.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    return Cost(min(walls), min(cpus))
+        ours.append(once(command, env))
+        theirs.append(once(peer, env))
+    return least(ours), least(theirs)
 
 
 def verdict(title: str, value: float, goal: float | None) -> str:
@@ -74,6 +87,10 @@ def show(title: str, ours: Cost, goal: float | None = None) -> None:
         f"{title:34} {ours.wall:6.2f} s wall {ours.cpu:6.2f} s CPU{verdict(title, ours.cpu, goal)}",
         flush=True,
     )
+
+
+def beside(peer_name: str, costs: tuple[Cost, Cost]) -> tuple[Cost, str, Cost]:
+    return costs[0], peer_name, costs[1]
 
 
 def compare(title: str, ours: Cost, peer_name: str, peer: Cost, goal: float | None = None) -> None:
@@ -143,21 +160,23 @@ def make_sessions(sandbox: RunningSandbox, wanted: int) -> None:
     there.close()
 
 
-def reading(env: dict[str, str], coder: str, scale: float) -> None:
+def reading(env: dict[str, str], coder: str, nothing: list[str]) -> None:
     """Commands that only read, against the tools that people would use instead."""
-    listing = measure([coder, "list"], env)
-    ansible = measure(["ansible", "--version"], env)
-    show("list", listing, 0.25 * scale)
-    compare("list", listing, "linode-cli linodes list", measure(["linode-cli", "linodes", "list"], env))
-    compare("list", listing, "ansible --version", ansible)
-    help_text = measure([coder, "--help"], env)
-    show("--help", help_text, 0.20 * scale)
-    compare("--help", help_text, "ansible --version", ansible)
+    ansible = ["ansible", "--version"]
+    listing, bare = in_turns([coder, "list"], nothing, env)
+    show("list", listing, 0.25 * bare.cpu / GOALS_NOTHING)
+    compare(
+        "list", *beside("linode-cli linodes list", in_turns([coder, "list"], ["linode-cli", "linodes", "list"], env))
+    )
+    compare("list", *beside("ansible --version", in_turns([coder, "list"], ansible, env)))
+    help_text, bare = in_turns([coder, "--help"], nothing, env)
+    show("--help", help_text, 0.20 * bare.cpu / GOALS_NOTHING)
+    compare("--help", *beside("ansible --version", in_turns([coder, "--help"], ansible, env)))
 
 
 def inventory(sandbox: RunningSandbox, env: dict[str, str], empty: Path) -> None:
     """The dynamic inventory among many instances of others, and how it grows with the sessions."""
-    bare = measure(["ansible-inventory", "-i", str(empty), "--list"], env)
+    bare = ["ansible-inventory", "-i", str(empty), "--list"]
     costs = {}
     for sessions in (5, 500):
         make_sessions(sandbox, sessions)
@@ -177,41 +196,42 @@ def inventory(sandbox: RunningSandbox, env: dict[str, str], empty: Path) -> None
         if hosts != sessions:
             raise RuntimeError(f"the inventory shows {hosts} of {sessions} sessions")
         print(f"{title:34} {requests} request(s){verdict(title + ', requests', requests, 1)}", flush=True)
-        costs[sessions] = measure(["ansible-inventory", "-i", sandbox.inventory, "--list"], env)
-        compare(title, costs[sessions], "bare ansible-inventory", bare)
+        costs[sessions], peer = in_turns(["ansible-inventory", "-i", sandbox.inventory, "--list"], bare, env)
+        compare(title, costs[sessions], "bare ansible-inventory", peer)
     each = (costs[500].cpu - costs[5].cpu) / 495 * 1000
     print(f"{'inventory, growth':34} {each:.2f} ms CPU for each further session", flush=True)
 
 
-def nothing(env: dict[str, str], directory: Path) -> Cost:
-    """What a playbook that does nothing costs."""
-    playbook = directory / "nothing.yml"
-    playbook.write_text("- hosts: localhost\n  gather_facts: false\n  tasks: []\n")
-    return measure(["ansible-playbook", "-i", ",", str(playbook)], env)
+def playbook_of(directory: Path, name: str, text: str) -> str:
+    path = directory / name
+    path.write_text(text)
+    return str(path)
 
 
-def changing(sandbox: RunningSandbox, env: dict[str, str], coder: str, directory: Path, bare: Cost) -> None:
+def nothing(directory: Path) -> list[str]:
+    """A playbook that does nothing."""
+    path = playbook_of(directory, "nothing.yml", "- hosts: localhost\n  gather_facts: false\n  tasks: []\n")
+    return ["ansible-playbook", "-i", ",", path]
+
+
+def changing(sandbox: RunningSandbox, env: dict[str, str], coder: str, directory: Path) -> None:
     """What runs a playbook, from first to last, against one that does nothing."""
-    scale = bare.cpu / GOALS_NOTHING
-    peer = ("playbook that does nothing", bare)
+    peer = nothing(directory)
 
-    def cost(title: str, goal: float | None, *arguments: str, runs: int = 3) -> Cost:
-        found = measure([coder, *arguments], env, runs)
-        compare(title, found, *peer)
+    def cost(title: str, goal: float | None, *arguments: str, runs: int = 3, ratio: float | None = None) -> None:
+        found, bare = in_turns([coder, *arguments], peer, env, runs)
+        compare(title, found, "playbook that does nothing", bare, ratio)
         if goal is not None:
-            show(title, found, goal * scale)
-        return found
+            show(title, found, goal * bare.cpu / GOALS_NOTHING)
 
     cost("watchdog, no session", 2.0, "watchdog", "--once")
     cost("up", 15.0, "up", "bench", "--yes", runs=1)
-    noop_up = measure([coder, "up", "bench"], env)
-    compare("no-op up", noop_up, *peer, goal=2.0)
+    cost("no-op up", None, "up", "bench", ratio=2.0)
     cost("no-op up, converging", 8.0, "up", "bench", "--converge", runs=2)
-    looked = cost("check", 3.0, "check", "bench")
-    ping = directory / "ping.yml"
-    ping.write_text("- hosts: all\n  gather_facts: false\n  tasks:\n    - ansible.builtin.ping:\n")
-    pinged = measure(["ansible-playbook", "-i", sandbox.inventory, str(ping)], env)
-    compare("check", looked, "ping of the same VM", pinged)
+    cost("check", 3.0, "check", "bench")
+    ping = "- hosts: all\n  gather_facts: false\n  tasks:\n    - ansible.builtin.ping:\n"
+    pinging = ["ansible-playbook", "-i", sandbox.inventory, playbook_of(directory, "ping.yml", ping)]
+    compare("check", *beside("ping of the same VM", in_turns([coder, "check", "bench"], pinging, env)))
     cost("watchdog, one session", 4.0, "watchdog", "--once")
     cost("extend", 2.0, "extend", "bench", "1m")
     cost("pause", 2.0, "pause", "bench", "--for", "1h")
@@ -254,7 +274,7 @@ def watch() -> None:
         start_sandbox(Path(directory), hosts="simulated", rate_limits="off") as sandbox,
     ):
         env = {**sandbox.env, "PATH": f"{BIN}{os.pathsep}{sandbox.env['PATH']}"}
-        bare = nothing(env, Path(directory))
+        bare = measure(nothing(Path(directory)), env)
         found = watching(sandbox, sandbox.env, str(BIN / "linode-coder"))
     title = f"watchdog, {WATCHED} healthy hosts"
     ratio = found.whole / found.plain
@@ -295,10 +315,9 @@ def commands() -> None:
         empty = Path(directory) / "empty.yml"
         empty.write_text(json.dumps({"all": {"hosts": {}}}))
         coder = str(BIN / "linode-coder")
-        bare = nothing(env, Path(directory))
-        changing(sandbox, env, coder, Path(directory), bare)
+        changing(sandbox, env, coder, Path(directory))
         make_sessions(sandbox, 5)
-        reading(env, coder, bare.cpu / GOALS_NOTHING)
+        reading(env, coder, nothing(Path(directory)))
         inventory(sandbox, env, empty)
 
 
