@@ -172,7 +172,8 @@ def _interrupted(console: Console, code: int) -> int:
 def run(arguments: list[str]) -> int:
     """Run a command and return its exit code."""
     code = _run(arguments)
-    sys.stdout.flush()
+    if sys.stdout is not None:
+        sys.stdout.flush()
     error = streams.lost()
     # A reader that has seen enough is none.
     if error is None or isinstance(error, BrokenPipeError):

@@ -133,7 +133,7 @@ def status(
 
 
 def follow(name: str | None, every: float, show: Callable[[dict[str, Any]], None], warn: Callable[[str], None]) -> None:
-    """Look again and again, as long as somebody reads it; what passes by itself, like an API that does not answer, is told and waited for."""
+    """Look again and again while somebody reads it. What passes by itself, like an API that does not answer, is waited for."""
     seen: dict[str, Any] | None = None
     while True:
         try:

@@ -47,6 +47,13 @@ def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path, arguments: li
     assert (done.returncode, done.stderr) == (0, b"")
 
 
+def test_nowhere_to_write_is_no_error(tmp_path: Path) -> None:
+    environment = {**os.environ, "LINODE_CODER_HOME": str(tmp_path)}
+    closed = ["sh", "-c", 'exec "$0" config show >&-', str(BIN / "linode-coder")]
+    done = subprocess.run(closed, env=environment, stderr=subprocess.PIPE)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
 def test_output_that_finds_no_room_is_one_sentence(tmp_path: Path) -> None:
     environment = {**os.environ, "LINODE_CODER_HOME": str(tmp_path)}
     with Path("/dev/full").open("w") as full:
