@@ -25,13 +25,15 @@ class _Outlived(io.FileIO):
 
 
 def _outlived(stream: TextIO) -> TextIO:
-    stream.flush()
+    assert isinstance(stream, io.TextIOWrapper)
+    raw = _Outlived(stream.fileno(), "w", closefd=False)
+    # As Python makes them: without a buffer when PYTHONUNBUFFERED says so, by lines at a terminal.
     return io.TextIOWrapper(
-        io.BufferedWriter(_Outlived(stream.fileno(), "w", closefd=False)),
+        raw if stream.write_through else io.BufferedWriter(raw),
         encoding=stream.encoding,
         errors=stream.errors,
-        line_buffering=bool(stream.line_buffering),
-        write_through=stream is sys.stderr,
+        line_buffering=stream.line_buffering,
+        write_through=stream.write_through,
     )
 
 

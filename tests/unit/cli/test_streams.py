@@ -7,7 +7,9 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import pexpect
 import pytest
 
 from tests.product import BIN
@@ -31,9 +33,11 @@ def closed_pipe() -> int:
     return writing
 
 
-def test_work_goes_on_when_its_readers_are_gone(tmp_path: Path) -> None:
-    gone = closed_pipe()
-    done = subprocess.run([sys.executable, "-c", WORKER, str(tmp_path / "done")], stdout=gone, stderr=gone)
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_work_goes_on_when_its_readers_are_gone(tmp_path: Path, unbuffered: str) -> None:
+    gone, environment = closed_pipe(), {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    worker = [sys.executable, "-c", WORKER, str(tmp_path / "done")]
+    done = subprocess.run(worker, env=environment, stdout=gone, stderr=gone)
     os.close(gone)
     assert (done.returncode, (tmp_path / "done").read_text()) == (0, "BrokenPipeError")
 
@@ -45,6 +49,17 @@ def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path, arguments: li
     done = subprocess.run([BIN / "linode-coder", *arguments], env=environment, stdout=gone, stderr=subprocess.PIPE)
     os.close(gone)
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+SHOWN = "import sys; from linode_coder import streams; streams.outlive(); print('shown'); sys.stdin.read()"
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_line_is_shown_at_a_terminal_when_it_is_written(unbuffered: str) -> None:
+    environment: Any = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    child = pexpect.spawn(sys.executable, ["-c", SHOWN], env=environment, encoding="utf-8", timeout=30)
+    child.expect("shown")
+    child.close(force=True)
 
 
 def test_nowhere_to_write_is_no_error(tmp_path: Path) -> None:
