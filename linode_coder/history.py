@@ -52,7 +52,7 @@ def connect() -> sqlite3.Connection:
     connection = sqlite3.connect(path(), timeout=20, isolation_level=None)
     try:
         connection.row_factory = sqlite3.Row
-        # No WAL: whoever closes it last locks all others out for a moment, and they do not wait for that.
+        # Not in WAL mode: the last connection to close locks the others out for a moment, and they fail instead of waiting.
         if connection.execute("PRAGMA user_version").fetchone()[0] < len(MIGRATIONS):
             connection.execute("BEGIN IMMEDIATE")
             version = connection.execute("PRAGMA user_version").fetchone()[0]
@@ -138,6 +138,8 @@ def _never_in_the_way(fallback: Callable[[], Any]) -> Callable[[Callable[P, T]],
 @_never_in_the_way(lambda: None)
 def saw(views: list[dict[str, Any]], account: str | None = None) -> None:
     """Sessions that exist, as their tags say."""
+    if not views:
+        return
     with closing(connect()) as connection:
         connection.execute("BEGIN IMMEDIATE")
         for view in views:

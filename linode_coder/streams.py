@@ -12,7 +12,7 @@ _lost: list[OSError] = []
 
 
 class _Outlived(io.FileIO):
-    """A descriptor that goes nowhere from its first failed write on."""
+    """A file descriptor that discards everything after its first failed write."""
 
     def write(self, data: Any, /) -> int:
         try:
@@ -38,7 +38,7 @@ def _outlived(stream: TextIO) -> TextIO:
 
 
 def outlive() -> None:
-    """Make the streams of this process so. One that is closed stays closed."""
+    """Replace stdout and stderr of this process. One that is closed stays closed."""
     if sys.stdout is not None:
         sys.stdout = _outlived(sys.stdout)
     if sys.stderr is not None:
@@ -46,5 +46,5 @@ def outlive() -> None:
 
 
 def lost() -> OSError | None:
-    """Why nobody reads any more what is written, which is nothing to go on for where writing is all there is to do."""
+    """The first write that failed, or None. A command that only follows something ends then."""
     return _lost[0] if _lost else None

@@ -89,12 +89,9 @@ def show(title: str, ours: Cost, goal: float | None = None) -> None:
     )
 
 
-def beside(peer_name: str, costs: tuple[Cost, Cost]) -> tuple[Cost, str, Cost]:
-    return costs[0], peer_name, costs[1]
-
-
-def compare(title: str, ours: Cost, peer_name: str, peer: Cost, goal: float | None = None) -> None:
-    """One of our commands beside a peer; ``goal`` is about the ratio of CPU seconds."""
+def compare(title: str, peer_name: str, costs: tuple[Cost, Cost], goal: float | None = None) -> None:
+    """One of our commands and its peer, as measured in turns; ``goal`` is about the ratio of CPU seconds."""
+    ours, peer = costs
     cpu = ours.cpu / peer.cpu
     print(
         f"{title:34} {ours.wall:6.2f} s wall {ours.cpu:6.2f} s CPU | {peer_name:26} {peer.wall:6.2f} {peer.cpu:6.2f} | "
@@ -165,13 +162,11 @@ def reading(env: dict[str, str], coder: str, nothing: list[str]) -> None:
     ansible = ["ansible", "--version"]
     listing, bare = in_turns([coder, "list"], nothing, env)
     show("list", listing, 0.25 * bare.cpu / GOALS_NOTHING)
-    compare(
-        "list", *beside("linode-cli linodes list", in_turns([coder, "list"], ["linode-cli", "linodes", "list"], env))
-    )
-    compare("list", *beside("ansible --version", in_turns([coder, "list"], ansible, env)))
+    compare("list", "linode-cli linodes list", in_turns([coder, "list"], ["linode-cli", "linodes", "list"], env))
+    compare("list", "ansible --version", in_turns([coder, "list"], ansible, env))
     help_text, bare = in_turns([coder, "--help"], nothing, env)
     show("--help", help_text, 0.20 * bare.cpu / GOALS_NOTHING)
-    compare("--help", *beside("ansible --version", in_turns([coder, "--help"], ansible, env)))
+    compare("--help", "ansible --version", in_turns([coder, "--help"], ansible, env))
 
 
 def inventory(sandbox: RunningSandbox, env: dict[str, str], empty: Path) -> None:
@@ -196,8 +191,9 @@ def inventory(sandbox: RunningSandbox, env: dict[str, str], empty: Path) -> None
         if hosts != sessions:
             raise RuntimeError(f"the inventory shows {hosts} of {sessions} sessions")
         print(f"{title:34} {requests} request(s){verdict(title + ', requests', requests, 1)}", flush=True)
-        costs[sessions], peer = in_turns(["ansible-inventory", "-i", sandbox.inventory, "--list"], bare, env)
-        compare(title, costs[sessions], "bare ansible-inventory", peer)
+        both = in_turns(["ansible-inventory", "-i", sandbox.inventory, "--list"], bare, env)
+        compare(title, "bare ansible-inventory", both)
+        costs[sessions] = both[0]
     each = (costs[500].cpu - costs[5].cpu) / 495 * 1000
     print(f"{'inventory, growth':34} {each:.2f} ms CPU for each further session", flush=True)
 
@@ -220,7 +216,7 @@ def changing(sandbox: RunningSandbox, env: dict[str, str], coder: str, directory
 
     def cost(title: str, goal: float | None, *arguments: str, runs: int = 3, ratio: float | None = None) -> None:
         found, bare = in_turns([coder, *arguments], peer, env, runs)
-        compare(title, found, "playbook that does nothing", bare, ratio)
+        compare(title, "playbook that does nothing", (found, bare), ratio)
         if goal is not None:
             show(title, found, goal * bare.cpu / GOALS_NOTHING)
 
@@ -231,7 +227,7 @@ def changing(sandbox: RunningSandbox, env: dict[str, str], coder: str, directory
     cost("check", 3.0, "check", "bench")
     ping = "- hosts: all\n  gather_facts: false\n  tasks:\n    - ansible.builtin.ping:\n"
     pinging = ["ansible-playbook", "-i", sandbox.inventory, playbook_of(directory, "ping.yml", ping)]
-    compare("check", *beside("ping of the same VM", in_turns([coder, "check", "bench"], pinging, env)))
+    compare("check", "ping of the same VM", in_turns([coder, "check", "bench"], pinging, env))
     cost("watchdog, one session", 4.0, "watchdog", "--once")
     cost("extend", 2.0, "extend", "bench", "1m")
     cost("pause", 2.0, "pause", "bench", "--for", "1h")

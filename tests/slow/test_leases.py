@@ -180,7 +180,7 @@ def test_two_looks_end_a_lease_and_nothing_else(sandbox: RunningSandbox) -> None
     # As AWX would run it.
     last = play(sandbox, "watchdog")
     assert last.returncode == 0, last.stdout + last.stderr
-    # Folded as YAML does it.
+    # YAML output wraps long lines.
     assert "1 started hour(s), $0.52" in " ".join(last.stdout.split())
     assert [exists(sandbox, vm) for vm in (over, kept, stranger)] == [False, True, True]
     assert tags_of(sandbox, stranger) == ["linode-coder"]

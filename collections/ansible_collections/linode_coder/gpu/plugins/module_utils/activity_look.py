@@ -11,11 +11,11 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
 
 from . import vllm_metrics
+from .engine_client import EngineClient, EngineSilent
 from .idle_clock import IdleClock, Sample, advance
 from .own_tokens import OwnTokens
 
@@ -32,16 +32,12 @@ CLOCK_SPEC: dict[str, Any] = {
 def read_activity(port: int, state_dir: str) -> dict[str, Any]:
     """The engine's use without the tokens of our own checks, and whether it has produced any at all."""
     with OwnTokens(state_dir) as own:
-        connection = HTTPConnection("127.0.0.1", port, timeout=10)
         try:
-            connection.request("GET", "/metrics")
-            answer = connection.getresponse()
-            text = answer.read().decode(errors="replace") if answer.status == 200 else ""
-        except (OSError, ValueError, HTTPException):
-            text = ""
-        finally:
-            connection.close()
-        activity = vllm_metrics.activity(text)
+            status, text = EngineClient(port, None, timeout=10).ask("GET", "/metrics")
+        except (EngineSilent, ValueError):
+            status, text = 0, ""
+        # Something that is no engine may have its port, and answer with JSON.
+        activity = vllm_metrics.activity(text if status == 200 and isinstance(text, str) else "")
         used = vllm_metrics.without(activity, **own.of(activity["process_start"]))
     return {**used, "served": bool(activity["generation_tokens"])}
 

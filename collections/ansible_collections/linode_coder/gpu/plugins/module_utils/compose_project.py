@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-import datetime
 import os
 from dataclasses import dataclass
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from .docker_time import parse_docker_time
 from .failure import Failure
 from .module_fail import fail
 from .vm_module import compose_services, inspect
@@ -24,13 +24,13 @@ def _labels_of(row: dict[str, Any]) -> dict[str, str]:
 
 
 def _began_at(inspected: dict[str, Any]) -> float:
-    """When it was started by somebody, in seconds since the epoch; the daemon writes nanoseconds.
+    """When somebody started the container, in seconds since the epoch; 0 for never.
 
-    One that its restart policy starts over and over counts from its making: it may have read a file in mid-change, its log
-    still tells of the files before, and the next pause of the policy may be long.
+    Once its restart policy has restarted it, that is when it was created: it may have read its files while they were being
+    written, its log is still about the files before, and the policy may wait long before the next start.
     """
     text = inspected["Created"] if inspected["RestartCount"] else inspected["State"]["StartedAt"]
-    return datetime.datetime.fromisoformat(text.rstrip("Z")[:26] + "+00:00").timestamp()
+    return parse_docker_time(text) or 0.0
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from .docker_time import parse_docker_time
 from .finding import Finding, worst
 from .health_engine import check_engine, flat_since
 from .health_gpu import best_links, check_gpus, history, sample
-from .health_subject import Look, number, parse_docker_time, read, section
+from .health_subject import Look, number, read, section
 from .health_vm import check_vm, rebooted
 from .nvidia_smi import gpu_facts
 from .vllm_log import progress_of

@@ -8,8 +8,9 @@ from __future__ import annotations
 import re
 
 from .check_catalogue import finding
+from .docker_time import parse_docker_time
 from .finding import Finding
-from .health_subject import Look, number, parse_docker_time, section
+from .health_subject import Look, number, section
 from .vllm_log import Diagnosis, has_served, progress_of
 
 START_BUDGET_S = 1800.0

@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
+from .docker_time import parse_docker_time
 from .kernel_log import KernelLine, OomKill, kernel_lines, oom_kills
 from .nvidia_smi import SmiReading, read_nvidia_smi
 from .vllm_log import Diagnosis, diagnose, has_served
@@ -108,18 +108,6 @@ class Look:
         if time is None or time > 1e8:
             return time
         return None if self.boot_time is None else self.boot_time + time
-
-
-def parse_docker_time(text: Any) -> float | None:
-    """Docker's RFC 3339 with nanoseconds; year 1 stands for never."""
-    match = re.fullmatch(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)", str(text))
-    if not match or match[1].startswith("0001"):
-        return None
-    try:
-        moment = datetime.fromisoformat(match[1] + match[3].replace("Z", "+00:00"))
-    except ValueError:
-        return None
-    return moment.timestamp() + float(f"0.{match[2] or 0}")
 
 
 def _runs(log: str, container: Any) -> tuple[str, str]:

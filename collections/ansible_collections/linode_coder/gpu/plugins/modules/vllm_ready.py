@@ -94,11 +94,11 @@ started:
   sample: 1764000000.0
 """
 
-import datetime
 import time
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils.docker_time import parse_docker_time
 from ..module_utils.engine_client import EngineClient, EngineSilent, key_in
 from ..module_utils.engine_measures import measures
 from ..module_utils.failure import Failure
@@ -136,13 +136,12 @@ class Engine:
         if found is None:
             return {"state": "absent", "restarts": 0, "exit_code": 0, "oom": False, "started": None}
         state = found["State"]
-        began = datetime.datetime.fromisoformat(state["StartedAt"].rstrip("Z")[:26] + "+00:00")
         return {
             "state": state["Status"],
             "restarts": found["RestartCount"],
             "exit_code": state["ExitCode"],
             "oom": state["OOMKilled"],
-            "started": began.timestamp(),
+            "started": parse_docker_time(state["StartedAt"]),
             "started_text": state["StartedAt"],
         }
 
