@@ -3,11 +3,15 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible_collections.linode_coder.gpu.plugins.module_utils import activity_look, vm_look
@@ -81,3 +85,44 @@ def test_a_watcher_takes_it_for_unreadable(monkeypatch: pytest.MonkeyPatch) -> N
         with answering(says) as port:
             found = activity_look.read_activity(port, "/nowhere")
         assert (found["readable"], found["served"]) == (False, False)
+
+
+class StartingEngine(BaseHTTPRequestHandler):
+    """Behind a proxy, which answers for it until it serves."""
+
+    serves = False
+
+    def do_GET(self) -> None:
+        self.send_response(200 if StartingEngine.serves else 502)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_arguments: object) -> None: ...
+
+
+def test_a_start_that_ends_during_the_look_is_no_failure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Its log was read after it was asked, and already says that it serves."""
+    StartingEngine.serves = False
+
+    def serves_now(_params: object) -> tuple[dict[str, Any], dict[str, str], dict[str, Any]]:
+        assert asked.wait(30)
+        StartingEngine.serves = True
+        return {}, {"engine.log": "INFO:     Application startup complete."}, {}
+
+    asked = threading.Event()
+    look_at_engine = vm_look.look_at_engine
+
+    def ask(*arguments: Any) -> Any:
+        found = look_at_engine(*arguments)
+        asked.set()
+        return found
+
+    monkeypatch.setattr(vm_look, "look_at_engine", ask)
+    monkeypatch.setattr(vm_look, "look_at_container", serves_now)
+    with ThreadingHTTPServer(("127.0.0.1", 0), StartingEngine) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        params = {name: option.get("default") for name, option in vm_look.LOOK_SPEC.items()}
+        here = {"port": server.server_address[1], "project_dir": str(tmp_path), "state_dir": str(tmp_path)}
+        texts, _key = vm_look.collect({**params, **here}, {}, check_mode=True)
+        server.shutdown()
+    assert json.loads(texts["host.json"])["engine"]["health"]["status"] == 200

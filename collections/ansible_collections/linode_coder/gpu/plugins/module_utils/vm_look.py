@@ -11,6 +11,7 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,8 @@ LOOK_SPEC: dict[str, Any] = {
 }
 KERNEL_LINES = "5000"
 ANSWER_LIMIT = 16_000_000
+# A refusal that came sooner may be asked for again; an engine that hangs has cost enough time.
+QUICK_S = 1.0
 
 
 def read_text(path: str | Path) -> str | None:
@@ -279,15 +282,19 @@ def descendants(root: int) -> list[int]:
 def collect(params: Mapping[str, Any], previous: dict[str, Any], check_mode: bool) -> tuple[dict[str, str], str | None]:
     """Everything at once; every source has its own limit."""
     key = api_key(params["project_dir"])
+    ask_engine = partial(look_at_engine, params, Engine(params["port"], key), params["canary"] and not check_mode)
     clock = time.time()
     with ThreadPoolExecutor(8) as pool:
         cards = pool.submit(probe.run, ["nvidia-smi", "-q", "-x"], params["nvidia_smi_timeout"])
         container = pool.submit(look_at_container, params)
-        engine = pool.submit(look_at_engine, params, Engine(params["port"], key), params["canary"] and not check_mode)
+        engine = pool.submit(ask_engine)
         kernel = pool.submit(look_at_kernel, params["cursor"])
         disks, offset, bus = pool.submit(disk), pool.submit(clock_offset), pool.submit(pci_gpus)
     probes, texts, facts = container.result()
     spoken, answers = engine.result()
+    if spoken["health"]["status"] != 200 and spoken["health"]["seconds"] < QUICK_S:
+        # The log was read later, and may say that the engine serves by now.
+        spoken, answers = ask_engine()
     texts.update(answers)
     smi = cards.result()
     probes["nvidia_smi"] = smi.as_dict()
