@@ -25,8 +25,9 @@ _END = re.compile(r"lc:(lease|cap):([0-9]+)")
 
 def end_of(tags: list[str]) -> int | None:
     """When the lease or the hard cap is over. None for a VM that is not ours, or whose tags do not say both."""
-    ends = {match[1]: int(match[2]) for match in map(_END.fullmatch, tags) if match}
-    return min(ends.values()) if MARKER in tags and len(ends) == 2 else None
+    folded = [tag.lower() for tag in tags]  # the account may return them in another case than they were written in
+    ends = {match[1]: int(match[2]) for match in map(_END.fullmatch, folded) if match}
+    return min(ends.values()) if MARKER in folded and len(ends) == 2 else None
 
 
 def decide(instance: dict, now: float) -> tuple[str, str]:

@@ -38,6 +38,7 @@ def test_it_reads_what_is_written(lease_end: int, hard_cap: int, doom: int) -> N
     found = decode(written)
     assert found.lease_end is not None and found.hard_cap is not None
     assert dead_man.end_of(written) == min(found.lease_end, found.hard_cap)
+    assert dead_man.end_of([tag.title() for tag in written]) == dead_man.end_of(written)
 
 
 @given(st.lists(st.text(max_size=50)), st.sets(st.sampled_from(["linode-coder", "lc:lease:1", "lc:cap:1"]), max_size=2))

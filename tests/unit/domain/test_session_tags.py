@@ -2,14 +2,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
+from ansible_collections.linode_coder.gpu.plugins.module_utils.dead_resources import dead_resources
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags import (
     MARKER,
     SessionTags,
     decode,
     encode,
     escape,
+    is_ours,
     merge,
+    moved,
     owner_slug,
     unescape,
     with_doom,
@@ -93,3 +97,13 @@ def test_a_mark_changes_nothing_else(tags: SessionTags, foreign: list[str], doom
     assert [tag for tag in marked if not tag.startswith("lc:doom:")] == [
         tag for tag in before if not tag.startswith("lc:doom:")
     ]
+
+
+@given(SESSIONS, st.sampled_from([str.upper, str.title, str.swapcase]))
+def test_tags_are_ours_in_every_case(tags: SessionTags, spelling: Callable[[str], str]) -> None:
+    spelled = [spelling(tag) for tag in encode(tags)]
+    assert is_ours(spelled) and decode(spelled).whole() == tags
+    assert not is_ours([tag for tag in spelled if tag.lower() != MARKER])
+    assert [tag.lower() for tag in moved(spelled, 60)] == moved(encode(tags), 60)
+    wall = [{"id": 1, "label": "lc-gone", "tags": spelled, "created": "2026-01-01T00:00:00", "entities": []}]
+    assert [row["label"] for row in dead_resources([], wall, 1_900_000_000)] == ["lc-gone"]

@@ -114,7 +114,7 @@ def test_a_lease_that_ends_while_the_api_is_away_ends_once_it_is_back(
 
 
 def test_what_nobody_looks_after_is_marked_and_goes_after_its_grace(monkeypatch: pytest.MonkeyPatch) -> None:
-    halves = row(1, "lc-half-1", ["linode-coder", "lc:session:half"])
+    halves = row(1, "lc-half-1", ["Linode-Coder", "LC:SESSION:half"])
     bare = row(2, "lc-bare-1", ["linode-coder"])
     theirs = row(3, "database", ["linode-coder", "theirs"])
     served = session(4, "served", LEASE_END + 90000)
@@ -126,3 +126,17 @@ def test_what_nobody_looks_after_is_marked_and_goes_after_its_grace(monkeypatch:
     assert all(at >= CREATED + 600 + ORPHAN_GRACE_S for _number, at in account.deletions)
     assert sorted(account.rows) == [3, 4]
     assert account.rows[3]["tags"] == ["linode-coder", "theirs"] and decode(account.rows[4]["tags"]).doom is None
+
+
+def test_a_note_on_a_firewall_counts_in_whatever_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    extended = LEASE_END + 4 * 3600
+    cap = CREATED + 999999
+    account = Account(monkeypatch, session(1, "demo", LEASE_END))
+    wall = {"label": "lc-demo", "tags": ["LINODE-CODER", f"LC:LEASE-NOTE:{cap}:{extended}"]}
+    linodes = account.list
+    monkeypatch.setattr(
+        account, "list", lambda path, _filter=None: [wall] if path == "networking/firewalls" else linodes(path)
+    )
+    account.now = LEASE_END - 600
+    account.pass_()
+    assert decode(account.rows[1]["tags"]).lease_end == extended

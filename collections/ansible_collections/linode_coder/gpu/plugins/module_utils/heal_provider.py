@@ -21,7 +21,7 @@ from .heal_ladder import API_RUNGS, MAINTENANCE_EVENTS, OPEN_EVENT, PENDING_S, P
 from .heal_world import event_of
 from .offers import build_offers
 from .retry import pause_s
-from .session_tags import MARKER, decode
+from .session_tags import MARKER, decode, folded
 
 # Seconds between a reservation and its reading back: whoever read the tags before has written them by then.
 SETTLE_S = 5.0
@@ -127,7 +127,7 @@ class Provider:
             "hourly": tags.hourly_micros / 1_000_000 if tags.hourly_micros else None,
             "created": parse_time(current["created"]),
             "events": None if events is None else [asdict(event) for event in events],
-            "tags": [tag for tag in current["tags"] if is_healing_tag(tag)],
+            "tags": [tag for tag in folded(current["tags"]) if is_healing_tag(tag)],
             "paused_until": tags.pause,
             "account_recreations": recreated,
             "successor": mine[-1]["label"] if current["id"] != mine[-1]["id"] else None,
@@ -140,9 +140,10 @@ class Provider:
         row: Mapping[str, Any] = {}
         for _write in range(_WRITES):
             row = self.api.get(f"linode/instances/{linode_id}")
-            kept = [tag for tag in row["tags"] if tag not in drop and tag not in add and not self._stale(tag)]
+            ours = folded((*add, *drop))
+            kept = [tag for tag in row["tags"] if tag.lower() not in ours and not self._stale(tag)]
             wanted = [*kept, *add]
-            if sorted(wanted) == sorted(row["tags"]):
+            if sorted(folded(wanted)) == sorted(folded(row["tags"])):
                 return wanted
             try:
                 self.api.put(f"linode/instances/{linode_id}", {"tags": wanted})
@@ -177,11 +178,12 @@ class Provider:
         self._write_tags(number, [mine])
         self.clock.sleep(self.settle)
         row = self.api.get(f"linode/instances/{number}")
-        if mine not in row["tags"]:
+        now = folded(row["tags"])
+        if mine not in now:
             return Taken("stood_down", "Another watcher wrote the tags at the same moment.")
         rivals = [
             one
-            for one in from_tags(tag for tag in row["tags"] if tag not in known and tag != mine)
+            for one in from_tags(tag for tag in now if tag not in known and tag != mine)
             if one.rung in API_RUNGS and self.clock.now() - one.at < PENDING_S[one.rung]
         ]
         if any((one.at, one.nonce) < (attempt.at, attempt.nonce) for one in rivals):

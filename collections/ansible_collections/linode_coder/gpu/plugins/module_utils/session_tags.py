@@ -3,14 +3,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A session, written in the tags of its Linode: the one truth that every control node sees.
 
-Tags have 3 to 50 characters; their alphabet and case handling are not documented, so only ``a-z 0-9 : _ -`` are
-used and folding the case loses nothing.
+Tags have 3 to 50 characters, and are equal whatever their case: the account may return either spelling. So only
+``a-z 0-9 : _ -`` are used, folding the case loses nothing, and whoever compares a tag folds it first.
 """
 
 from __future__ import annotations
 
 import base64
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from .failure import Failure
@@ -173,9 +174,19 @@ def _key(first: str | None, second: str | None) -> bytes | None:
     return key if len(key) == 32 else None
 
 
+def folded(tags: Iterable[str] | None) -> list[str]:
+    """``tags`` as they are compared."""
+    return [str(tag).lower() for tag in tags or ()]
+
+
+def is_ours(tags: Iterable[str] | None) -> bool:
+    """Whether what carries these tags, a Linode or a firewall, is ours."""
+    return MARKER in folded(tags)
+
+
 def decode(tags: list[str]) -> DecodedTags:
     """Read the tags of a Linode, whatever else it carries."""
-    lower = [str(tag).lower() for tag in tags]
+    lower = folded(tags)
     values: dict[str, str] = {}
     for tag in lower:
         if tag.startswith(_PREFIX):
@@ -203,7 +214,7 @@ def decode(tags: list[str]) -> DecodedTags:
     if idle != "off" and _number(idle) is None:
         missing.append("idle_minutes")
     return DecodedTags(
-        ours=MARKER in lower,
+        ours=is_ours(lower),
         missing=tuple(missing),
         idle_minutes=_number(idle),
         next_host_key=_key(values.get("nk0"), values.get("nk1")),
@@ -226,7 +237,7 @@ def with_doom(existing: list[str], doom: int | None) -> list[str]:
 
 
 # The clocks, also as an extension notes them on the firewall. When a rung was tried stays: the note on the VM has it too.
-_CLOCK = re.compile(r"lc:(?:lease|cap|doom|pause|lease-note|pause-note)(?::[0-9]+)+")
+_CLOCK = re.compile(r"lc:(?:lease|cap|doom|pause|lease-note|pause-note)(?::[0-9]+)+", re.IGNORECASE)
 
 
 def moved(existing: list[str], seconds: int) -> list[str]:

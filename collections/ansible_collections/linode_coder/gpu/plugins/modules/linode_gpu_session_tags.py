@@ -77,7 +77,7 @@ from ..module_utils.lease import Lease, extended, parse_idle, paused_until
 from ..module_utils.linode_module import api_module
 from ..module_utils.session_name import firewall_label, validate_session_name
 from ..module_utils.session_note import with_note
-from ..module_utils.session_tags import MARKER, decode, encode, merge, with_changes
+from ..module_utils.session_tags import MARKER, decode, encode, is_ours, merge, with_changes
 from ..module_utils.session_view import session_view
 
 # Seconds after which a changed lease is read back: whoever read the tags before has written them by then.
@@ -175,7 +175,7 @@ def write_note(api, module, tags, clocks):
     label = firewall_label(tags.session)
     try:
         rows = api.list("networking/firewalls", {"label": label})
-        found = next((row for row in rows if row["label"] == label and MARKER in row["tags"]), None)
+        found = next((row for row in rows if row["label"] == label and is_ours(row["tags"])), None)
         if found:
             noted = with_note(found["tags"], tags.hard_cap, clocks)
             if noted != found["tags"]:

@@ -141,7 +141,7 @@ from ..module_utils.linode_module import api_module
 from ..module_utils.retry import pause_s
 from ..module_utils.session_name import firewall_label
 from ..module_utils.session_note import lost
-from ..module_utils.session_tags import MARKER, decode, merge, with_changes, with_doom
+from ..module_utils.session_tags import MARKER, decode, is_ours, merge, with_changes, with_doom
 from ..module_utils.session_view import session_view
 from ..module_utils.watch_decision import budget, decide, superseded, why
 
@@ -191,7 +191,7 @@ class Watch:
 
     def look(self):
         """Every VM with our marker, as it is now."""
-        rows = [row for row in self.api.list("linode/instances", {"tags": MARKER}) if decode(row["tags"]).ours]
+        rows = [row for row in self.api.list("linode/instances", {"tags": MARKER}) if is_ours(row["tags"])]
         self.replaced = superseded([session_view(row, int(time.time())) for row in rows], self.clocks)
         wanted = self.params["session"]
         return [row for row in rows if wanted in (None, decode(row["tags"]).session)]
@@ -218,7 +218,7 @@ class Watch:
                 raise
             self.warn(f"{failure.message} Whether an extension of {row['label']} was written over is not known.")
             return []
-        return next((wall["tags"] for wall in walls if wall["label"] == label and MARKER in wall["tags"]), [])
+        return next((wall["tags"] for wall in walls if wall["label"] == label and is_ours(wall["tags"])), [])
 
     def put_back(self, row, noted):
         """``row``; with what its tags lack of what is ``noted`` written into them, if they lack any."""
