@@ -357,6 +357,8 @@ class Watch:
         view, decision = self.decide(row)
         if decision.action in ("mark", "wait", "delete"):
             view, decision = self.decide(self.put_back(row, self.noted(row)))
+        for doubt in view["doubts"]:
+            self.warn(f"{row['label']}: somebody changed its tags: {doubt}.")
         clock = self.clocks.get(row["label"])
         created, now = parse_time(view["created"]), int(time.time())
         self.result["sessions"].append(
