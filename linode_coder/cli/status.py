@@ -47,7 +47,7 @@ def observe(name: str | None, before: dict[str, Any] | None = None) -> dict[str,
         clock, watched = live.idle_record(view["name"])
         use = live.engine(endpoint["port"], (before or {}).get("engine"))
     here = watchers.last_pass()
-    newest = max((record for record in (here, watched) if record), key=lambda record: record["at"], default=None)
+    newest = watchers.newest((here, watched), now)
     return {
         "command": "status",
         "observed": format_time(now),
