@@ -16,8 +16,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
 
-from ansible_collections.linode_coder.gpu.plugins.module_utils.cost import cost, format_time, parse_time
+from ansible_collections.linode_coder.gpu.plugins.module_utils.cost import format_time
 from ansible_collections.linode_coder.gpu.plugins.module_utils.paths import state_dir
+from ansible_collections.linode_coder.gpu.plugins.module_utils.spending import month_start
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -183,16 +184,16 @@ def known(name: str | None = None) -> list[dict[str, Any]]:
     return [dict(row) for row in rows]
 
 
-@_never_in_the_way(float)
-def spent_this_month() -> float:
-    """Dollars of sessions that this machine knows and that were created this month, also of those that still run."""
-    now = int(time.time())
-    month = format_time(now)[:7]
+@_never_in_the_way(list)
+def this_month() -> list[dict[str, Any]]:
+    """What the account does not tell of sessions that existed this month (UTC): above all what those that are gone cost."""
+    start = format_time(month_start(int(time.time())))
     with closing(connect()) as connection:
-        rows = connection.execute("SELECT * FROM sessions WHERE created LIKE ?", (month + "%",)).fetchall()
-    return sum(
-        (row["cost"] if row["ended"] else cost(parse_time(row["created"]), now, row["hourly"])) or 0.0 for row in rows
-    )
+        rows = connection.execute(
+            "SELECT linode_id, account, created, ended, hourly FROM sessions WHERE ended IS NULL OR ended >= ?",
+            (start,),
+        ).fetchall()
+    return [dict(row) for row in rows]
 
 
 @_never_in_the_way(lambda: None)

@@ -7,13 +7,16 @@ import time
 from typing import Annotated, Any
 
 import typer
-from ansible_collections.linode_coder.gpu.plugins.module_utils.cost import format_time
+from ansible_collections.linode_coder.gpu.plugins.module_utils.cost import format_time, parse_time
 from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
 from ansible_collections.linode_coder.gpu.plugins.module_utils.finding import Finding
 from ansible_collections.linode_coder.gpu.plugins.module_utils.heal_attempts import Record, parse
 from ansible_collections.linode_coder.gpu.plugins.module_utils.heal_ladder import CAPS, DISRUPTIVE, EFFECTS, ORDER
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags import MARKER
+from ansible_collections.linode_coder.gpu.plugins.module_utils.spending import against_budget, replacement_adds
+from ansible_collections.linode_coder.gpu.plugins.module_utils.spending_look import look
 
-from .. import history
+from .. import budget, history
 from ..api import LinodeReader
 from ..config import read
 from ..console import Console, confirm, money, table
@@ -63,7 +66,7 @@ def heal(
         "heal_policy": max_rung,
         "heal_patience": patience,
         "watcher": identity(),
-    }
+    } | budget.budget()
     if ack:
         told = play(console, session, {**variables, "heal_ack": True})["acknowledged_on_vm"]
         console.event("result", command="heal", session=view, acknowledged=True, acknowledged_on_vm=told)
@@ -80,6 +83,8 @@ def heal(
         )
         if step:
             describe(console, step, report["hourly"])
+            if step["rung"] == "recreate_vm" and "budget" in variables:
+                stand_before(console, view, variables)
         if step and not dry_run:
             if step["rung"] in DISRUPTIVE and not yes:
                 confirm(f"{step['rung']}: {EFFECTS[step['rung']]}. Go on?", f"linode-coder heal {session}")
@@ -104,6 +109,19 @@ def play(console: Console, session: str, variables: dict[str, Any]) -> dict[str,
     if variables.get("heal_dry_run") is None:
         history.ran(session, "heal", started, 0, bool(outcome.changed), None)
     return outcome.data if variables.get("heal_ack") else dict(outcome.data["report"])
+
+
+def stand_before(console: Console, view: dict[str, Any], variables: dict[str, Any]) -> None:
+    """Failure(refused) when the month's budget does not pay a second VM for a while. The playbook looks again."""
+    reader, now = LinodeReader(), int(time.time())
+    rows = reader.list("linode/instances", {"tags": MARKER})
+    seen = look(reader, now, rows, variables["budget_records"], view["hourly"])
+    end = parse_time(view["lease_end"]) if view["lease_end"] else now
+    hourly = view["hourly"] or 0.0
+    adds = replacement_adds(now, parse_time(view["created"]), end, hourly, hourly)
+    said = against_budget(seen, variables["budget"], adds, view["hourly"], f"a VM in place of {view['label']}")
+    for line in budget.describe(said):
+        console.text(line)
 
 
 def describe(console: Console, step: dict[str, Any], hourly: float | None) -> None:

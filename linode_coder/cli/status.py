@@ -47,7 +47,7 @@ def observe(name: str | None, before: dict[str, Any] | None = None) -> dict[str,
         clock, watched = live.idle_record(view["name"])
         use = live.engine(endpoint["port"], (before or {}).get("engine"))
     here = watchers.last_pass()
-    newest = max((record for record in (here, watched) if record), key=lambda record: record["at"], default=None)
+    newest = watchers.newest((here, watched), now)
     return {
         "command": "status",
         "observed": format_time(now),
@@ -93,6 +93,7 @@ def lines(seen: dict[str, Any]) -> list[str]:
         shown.append("warning   no token was served within an hour of the start: linode-coder check")
     if not view["complete"]:
         shown.append(f"warning   the tags lack {', '.join(view['missing'])}: no command can manage this VM safely")
+    shown += [f"warning   somebody changed the tags: {doubt}" for doubt in view["doubts"]]
     shown.append(f"watcher   {seen['watched_by']}")
     shown.append(f"observed  {seen['observed']}, from the API's tags")
     return shown

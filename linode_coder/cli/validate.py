@@ -51,20 +51,21 @@ def before_spending(given: dict[str, Any]) -> list[Finding]:
     wanted = wanted_from(
         {
             **{key: values[key] for key in ("model", "context", "lease", "cap", "idle", "max_cost", "budget")},
+            "budget_records": history.this_month() if values["budget"] else [],
             "model": values["model"] if given["variant"] is None else given["model"],
             "variant": given["variant"],
             "tensor_parallel": given["tensor_parallel"],
             "plans": list(values["plan"]),
             "regions": list(values["region"]),
-            "spent": history.spent_this_month() if values["budget"] else 0.0,
         }
     )
     try:
-        answers = gather(LinodeReader())
+        now = int(time.time())
+        answers = gather(LinodeReader(), now, values["budget"] is not None)
     except Failure as failure:
         missing = Finding("preflight.token", "fail", "token", failure.message, remedy=failure.remedy or "")
         return [*findings, missing]
-    return findings + preflight(answers, wanted, int(time.time()), hub_lookup, hub_token() is not None)
+    return findings + preflight(answers, wanted, now, hub_lookup, hub_token() is not None)
 
 
 def what_is_served(name: str, context: str | None) -> list[Finding]:

@@ -21,12 +21,24 @@ MARKER = "linode-coder"
 # Watchers come first: they mark, warn and report. This is for the case that there is none.
 GRACE_S = 1800
 _END = re.compile(r"lc:(lease|cap):([0-9]+)")
+# The end of the year 9999.
+_LAST = 253_402_300_799
 
 
 def end_of(tags: list[str]) -> int | None:
-    """When the lease or the hard cap is over. None for a VM that is not ours, or whose tags do not say both."""
-    ends = {match[1]: int(match[2]) for match in map(_END.fullmatch, tags) if match}
-    return min(ends.values()) if MARKER in tags and len(ends) == 2 else None
+    """When the lease or the hard cap is over. None for a VM that is not ours, or whose tags name neither.
+
+    As a watcher reads them: without a lease the cap counts; of several leases the later one within the cap.
+    """
+    folded = [tag.lower() for tag in tags]  # the account may return them in another case than they were written in
+    found = [(match[1], int(match[2])) for match in map(_END.fullmatch, folded) if match]
+    caps = [end for name, end in found if name == "cap" and 0 < end <= _LAST]
+    leases = [end for name, end in found if name == "lease" and 0 < end <= _LAST]
+    cap = min(caps, default=None)
+    within = [end for end in leases if cap is None or end <= cap]
+    lease = max(within) if within else min(leases, default=None)
+    ends = [end for end in (lease, cap) if end is not None]
+    return min(ends) if MARKER in folded and ends else None
 
 
 def decide(instance: dict, now: float) -> tuple[str, str]:

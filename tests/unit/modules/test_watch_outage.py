@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from ansible_collections.linode_coder.gpu.plugins.module_utils.cost import format_time
 from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
+from ansible_collections.linode_coder.gpu.plugins.module_utils.notices import notices_of
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags import SessionTags, decode, encode
 from ansible_collections.linode_coder.gpu.plugins.module_utils.watch_decision import GRACE_S, ORPHAN_GRACE_S
 from ansible_collections.linode_coder.gpu.plugins.modules import linode_gpu_watch
@@ -29,6 +30,7 @@ class Account:
         self.now = CREATED
         self.down: Callable[[int], bool] = lambda _now: False
         self.deletions: list[tuple[int, int]] = []
+        self.warnings: list[str] = []
         clock = SimpleNamespace(time=lambda: self.now, monotonic=lambda: 0.0, sleep=lambda _seconds: None)
         monkeypatch.setattr(linode_gpu_watch, "time", clock)
 
@@ -70,7 +72,7 @@ class Account:
         for second in (False, True):
             params = {"observations": [], "session": None, "interval": INTERVAL, "max_deletions": None, "account": None}
             params.update(wait_timeout=300, delete=result["due"] if second else [])
-            module = SimpleNamespace(check_mode=False, warn=lambda _text: None, params=params)
+            module = SimpleNamespace(check_mode=False, warn=self.warnings.append, params=params)
             result = {"changed": False}
             linode_gpu_watch.Watch(module, self, result).sweep()
         return result
@@ -114,7 +116,7 @@ def test_a_lease_that_ends_while_the_api_is_away_ends_once_it_is_back(
 
 
 def test_what_nobody_looks_after_is_marked_and_goes_after_its_grace(monkeypatch: pytest.MonkeyPatch) -> None:
-    halves = row(1, "lc-half-1", ["linode-coder", "lc:session:half"])
+    halves = row(1, "lc-half-1", ["Linode-Coder", "LC:SESSION:half"])
     bare = row(2, "lc-bare-1", ["linode-coder"])
     theirs = row(3, "database", ["linode-coder", "theirs"])
     served = session(4, "served", LEASE_END + 90000)
@@ -126,3 +128,37 @@ def test_what_nobody_looks_after_is_marked_and_goes_after_its_grace(monkeypatch:
     assert all(at >= CREATED + 600 + ORPHAN_GRACE_S for _number, at in account.deletions)
     assert sorted(account.rows) == [3, 4]
     assert account.rows[3]["tags"] == ["linode-coder", "theirs"] and decode(account.rows[4]["tags"]).doom is None
+
+
+def test_a_note_on_a_firewall_counts_in_whatever_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    extended = LEASE_END + 4 * 3600
+    cap = CREATED + 999999
+    account = Account(monkeypatch, session(1, "demo", LEASE_END))
+    wall = {"label": "lc-demo", "tags": ["LINODE-CODER", f"LC:LEASE-NOTE:{cap}:{extended}"]}
+    linodes = account.list
+    monkeypatch.setattr(
+        account, "list", lambda path, _filter=None: [wall] if path == "networking/firewalls" else linodes(path)
+    )
+    account.now = LEASE_END - 600
+    account.pass_()
+    assert decode(account.rows[1]["tags"]).lease_end == extended
+
+
+def test_a_lease_tag_that_somebody_removed_leaves_the_vm_to_its_cap_and_people_are_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kept = session(1, "demo", LEASE_END)
+    cap = CREATED + 999999
+    kept["tags"] = [tag for tag in kept["tags"] if not tag.startswith("lc:lease:")]
+    over = session(2, "twice", LEASE_END)
+    over["tags"] = [*over["tags"], f"lc:lease:{CREATED + 60}"]
+    account = Account(monkeypatch, kept, over)
+    seen = account.watch(CREATED, LEASE_END - 3600)[-1]
+    assert account.deletions == [] and seen["marked"] == {}
+    assert {notice.kind for notice in notices_of(seen)} == {"tags"}
+    assert "lc-demo-1: somebody changed its tags: lc:lease is missing" in " ".join(account.warnings)
+    account.watch(LEASE_END - 3600, LEASE_END + 3600)
+    assert [number for number, _at in account.deletions] == [2]
+    assert all(at >= LEASE_END - 600 for _number, at in account.deletions)
+    account.watch(cap - 3600, cap + 3600)
+    assert not account.rows

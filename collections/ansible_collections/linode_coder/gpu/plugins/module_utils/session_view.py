@@ -15,7 +15,8 @@ from .session_tags import decode
 def session_view(instance: dict[str, Any], now: int) -> dict[str, Any]:
     """The session that ``instance`` (an object of the API) is.
 
-    Times are ISO-8601 in UTC, money is dollars; what the tags do not say is None and listed in ``missing``.
+    Times are ISO-8601 in UTC, money is dollars; what the tags do not say is None and listed in ``missing``;
+    ``doubts`` are sentences about tags that people changed.
     """
     tags = decode(instance.get("tags") or [])
     created = parse_time(instance["created"])
@@ -50,4 +51,5 @@ def session_view(instance: dict[str, Any], now: int) -> dict[str, Any]:
         "host_keys": [to_openssh(key) for key in keys],
         "complete": tags.complete,
         "missing": list(tags.missing),
+        "doubts": list(tags.doubts),
     }
