@@ -12,9 +12,13 @@ author:
 description:
   - Reads every session of the account that the token opens from the tags of its Linodes. No local file is needed.
   - Asks the API only for Linodes with the tag V(linode-coder), in one request per 500 of them.
-  - A host is named as its session. All hosts are in the group C(linode_coder).
+  - A host is named as its session, an older VM of the same session as its label, and V(linode-ID) where neither can be a host's
+    name. All hosts are in the group C(linode_coder).
   - The connection variables pin the SSH host key that is in the tags, so no key is trusted on first use.
   - A Linode whose tags are incomplete is in the group C(linode_coder_incomplete) and has no connection variables.
+  - Every text comes from tags or the API and is data. Ansible renders none of it as a template, also where a playbook, O(compose),
+    O(groups) or O(keyed_groups) uses it. So C(ansible-inventory --list) shows a text as C({"__ansible_unsafe":"text"}), and AWX keeps
+    it so; numbers, booleans, lists and nulls are shown as such.
 extends_documentation_fragment:
   - ansible.builtin.constructed
   - ansible.builtin.inventory_cache
@@ -76,10 +80,10 @@ from pathlib import Path
 
 from ansible.errors import AnsibleParserError
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
-from ansible.template import trust_as_template
 from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
 from ansible_collections.linode_coder.gpu.plugins.module_utils.host_key import connection_vars, from_openssh
 from ansible_collections.linode_coder.gpu.plugins.module_utils.linode_reader import LinodeReader
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session_name import is_host_name
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags import MARKER
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session_view import session_view
 
@@ -93,35 +97,28 @@ FIELDS = ("id", "label", "status", "type", "region", "image", "ipv4", "tags", "c
 RENAMED = {"name": "session", "linode_id": "id", "hourly": "price_hourly"}
 
 
-def plain(value):
-    """``value`` with its strings marked as trusted where they cannot be templates.
-
-    Strings from an API are data and never rendered. Left unmarked, though, they are shown wrapped as unsafe text by
-    ansible-inventory --list, which neither a person nor AWX can use.
-    """
-    if isinstance(value, str):
-        return value if "{" in value or "}" in value else trust_as_template(value)
-    if isinstance(value, list):
-        return [plain(item) for item in value]
-    return value
-
-
 def host_variables(view, prefix):
-    """Variables of one host: the session's view under ``prefix``, and how to connect when its key is known."""
-    variables = {prefix + RENAMED.get(name, name): plain(value) for name, value in view.items()}
+    """Variables of one host: the session's view under ``prefix``, and how to connect when its key is known.
+
+    No text is marked as trusted: Ansible then renders none of it, whatever is in it, and what it hands on is marked as unsafe.
+    """
+    variables = {prefix + RENAMED.get(name, name): value for name, value in view.items()}
     if view["complete"] and view["address"]:
         keys = [from_openssh(key) for key in view["host_keys"]]
-        variables.update((name, plain(value)) for name, value in connection_vars(view["address"], keys).items())
+        variables.update(connection_vars(view["address"], keys))
     return variables
 
 
 def named_views(instances, now):
-    """Pairs of host name and view. The newest VM of a session has the session's name, any other its own label."""
+    """Pairs of host name and view. The newest VM of a session has the session's name, any other its own label; linode-ID where
+    that is another host's, or what Ansible would take for something else.
+    """
     views = [session_view(instance, now) for instance in instances]
     views.sort(key=lambda view: (not view["complete"], -(view["generation"] or 0), view["label"]))
     taken = set()
     for view in views:
-        name = view["name"] if view["name"] and view["name"] not in taken else view["label"]
+        names = (view["name"], view["label"], f"linode-{view['linode_id']}")
+        name = next(name for name in names if is_host_name(name) and name not in taken)
         taken.add(name)
         yield name, view
 
@@ -168,7 +165,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         self.inventory.add_group(INCOMPLETE_GROUP)
         self.inventory.add_child(GROUP, INCOMPLETE_GROUP)
         for name, view in named_views(instances, int(time.time())):
-            host = self.inventory.add_host(plain(name), group=GROUP if view["complete"] else INCOMPLETE_GROUP)
+            host = self.inventory.add_host(name, group=GROUP if view["complete"] else INCOMPLETE_GROUP)
             variables = host_variables(view, prefix)
             for variable, value in variables.items():
                 self.inventory.set_variable(host, variable, value)

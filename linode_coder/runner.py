@@ -1,12 +1,12 @@
 """ansible-runner as this project needs it: nothing left on disk, no orphans, failures as Failures.
 
 The runner writes the whole environment, the token with it, into its private directory: that lies in memory, is readable by
-its owner only and goes with the run. What a killed process left is swept by the next one.
+its owner only and goes with the run. So do the variables, which no argument of a process shows. What a killed process left is
+swept by the next one.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import queue
 import re
@@ -26,6 +26,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.paths import runs
 
 from .console import Console
 from .content import playbook
+from .extra_vars import write
 from .signals import Terminated
 
 _PREFIX = "linode-coder-run-"
@@ -96,6 +97,13 @@ class Run:
         base = memory_directory()
         sweep(base)
         private = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=base))
+        try:
+            # Where the runner looks for variables. What it would write itself were templates.
+            (private / "env").mkdir(mode=0o700)
+            write(private / "env" / "extravars", self.extra_vars)
+        except BaseException:
+            shutil.rmtree(private, ignore_errors=True)
+            raise
         runs_dir().mkdir(parents=True, exist_ok=True, mode=0o700)
         self.outcome.log = runs_dir() / f"{time.strftime('%Y%m%dT%H%M%S')}-{self.name}-{os.getpid()}.log"
         done: list[Any] = []
@@ -108,7 +116,6 @@ class Run:
                         playbook=str(path),
                         # Empty, and not the checkout's own: localhost must stay the implicit one.
                         inventory=[","],
-                        extravars=self.extra_vars,
                         envvars=environment,
                         project_dir=str(path.parent),
                         cmdline=self.arguments or None,
@@ -257,5 +264,4 @@ class Run:
 def run_playbook(name: str, extra_vars: dict[str, Any], console: Console, arguments: str = "") -> Outcome:
     """Run a playbook with live progress. Failure when it fails, KeyboardInterrupt when interrupted."""
     clean = {key: value for key, value in extra_vars.items() if value is not None}
-    json.dumps(clean)  # a value that is not plain data is a bug here, not in Ansible
     return Run(name, clean, console, arguments).execute()

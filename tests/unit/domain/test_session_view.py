@@ -1,8 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags import SessionTags, encode
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session_view import session_view
+
+from tests.hostile import CORPUS, canary
 
 NOW = 1_800_000_000
 ROW = {"id": 7, "label": "lc-demo-1", "status": "running", "type": "p", "region": "r", "ipv4": ["192.0.2.9"]}
@@ -26,3 +31,13 @@ def test_what_tags_do_not_say_is_none_and_listed() -> None:
     assert (view["name"], view["hourly"], view["cost_so_far"], view["lease_end"]) == (None, None, None, None)
     assert view["complete"] is False
     assert {"session", "hourly_micros", "host_key", "lease_end", "idle_minutes"} <= set(view["missing"])
+
+
+OTHERS = ["-oProxyCommand=x", "name.example", "192.0.2.9 x", "192.0.2", "192.0.2.9\n", "192.0.2.256", "0xc0.1", ""]
+
+
+@pytest.mark.parametrize("address", [*OTHERS, None, 7, {}, *CORPUS.values(), *canary("x").values()])
+def test_an_address_is_one_or_there_is_none(address: Any) -> None:
+    row = {**ROW, "tags": TAGS, "created": "2027-01-15T06:30:00"}
+    assert session_view({**row, "ipv4": [address]}, NOW)["address"] is None
+    assert session_view({**row, "ipv4": [address, "192.0.2.9"]}, NOW)["address"] == "192.0.2.9"

@@ -140,11 +140,16 @@ def test_files_are_recognised_by_name_alone(api: ScriptedLinode, tmp_path: Path,
     assert api.calls == []
 
 
-def test_ansible_inventory_lists_plain_text(api: ScriptedLinode, tmp_path: Path) -> None:
-    api.add("lc-demo-1", session_tags("demo"))
+def test_ansible_inventory_lists_all_types_as_they_are(api: ScriptedLinode, tmp_path: Path) -> None:
+    """Texts are marked as unsafe, as docs/awx.md says."""
+    row = api.add("lc-demo-1", session_tags("demo"))
     command = [str(Path(sys.executable).with_name("ansible-inventory")), "--list"]
     environment = os.environ | {"LINODE_TOKEN": "x", "LINODE_API_URL": api.url, "ANSIBLE_HOME": str(tmp_path)}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=True)
-    assert json.loads(done.stdout)["_meta"]["hostvars"]["demo"]["linode_session"] == "demo"
-    assert "__ansible_unsafe" not in done.stdout
-    assert done.stderr == ""
+    listed = json.loads(done.stdout)
+    assert (listed["linode_coder"]["hosts"], done.stderr) == (["demo"], "")
+    found = listed["_meta"]["hostvars"]["demo"]
+    assert (found["linode_id"], found["linode_price_hourly"], found["linode_complete"]) == (row["id"], 0.52, True)
+    assert (found["linode_missing"], found["linode_doomed"], found["ansible_port"]) == ([], None, 22)
+    assert found["linode_session"] == {"__ansible_unsafe": "demo"}
+    assert found["ansible_host"] == {"__ansible_unsafe": row["ipv4"][0]}

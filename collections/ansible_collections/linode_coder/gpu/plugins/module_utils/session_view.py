@@ -5,11 +5,20 @@
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
 from .cost import cost, format_time, paid_until, parse_time, started_hours
 from .host_key import to_openssh
 from .session_tags import decode
+
+
+def is_address(text: object) -> bool:
+    """Whether it is an IPv4 address: ssh takes what is not for an option, or for a name that somebody else answers for."""
+    try:
+        return isinstance(text, str) and bool(socket.inet_pton(socket.AF_INET, text))
+    except (OSError, ValueError):
+        return False
 
 
 def session_view(instance: dict[str, Any], now: int) -> dict[str, Any]:
@@ -21,7 +30,7 @@ def session_view(instance: dict[str, Any], now: int) -> dict[str, Any]:
     tags = decode(instance.get("tags") or [])
     created = parse_time(instance["created"])
     hourly = tags.hourly_micros / 1_000_000 if tags.hourly_micros else None
-    addresses = instance.get("ipv4") or []
+    addresses = [address for address in instance.get("ipv4") or [] if is_address(address)]
     keys = [key for key in (tags.host_key, tags.next_host_key) if key]
     return {
         "name": tags.session,

@@ -44,7 +44,7 @@ sessions:
   sample: [{"name": "demo", "status": "running", "hourly": 0.52}]
 hosts:
   description: The VMs that can be connected to, with what they should have and the connection variables that pin the
-    host keys in their tags.
+    host keys in their tags. Not those whose label cannot be a host's name, or means another host, such as localhost.
   returned: success
   type: list
   elements: dict
@@ -60,7 +60,7 @@ from ..module_utils.failure import Failure
 from ..module_utils.health_outside import ON_ITS_WAY, STARTING_S
 from ..module_utils.host_key import connection_vars, from_openssh
 from ..module_utils.linode_module import api_module
-from ..module_utils.session_name import validate_session_name
+from ..module_utils.session_name import is_host_name, validate_session_name
 from ..module_utils.session_tags import MARKER
 from ..module_utils.session_view import session_view
 
@@ -123,6 +123,7 @@ def work(module, api, result):
         and view["address"]
         and view["host_keys"]
         and view["name"]
+        and is_host_name(view["label"])
     ]
 
 

@@ -90,6 +90,7 @@ import time
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.downloads import events_of, weights_failure, weights_phase
+from ..module_utils.env_file import env_line
 from ..module_utils.failure import Failure
 from ..module_utils.kept_weights import complete
 from ..module_utils.module_fail import fail
@@ -101,7 +102,7 @@ _SERVICE = "weights"
 
 def write_request(path, model, revision):
     """What to fetch, read by the Compose file. Whether it was another before."""
-    text = f"MODEL={model}\nREVISION={revision}\n"
+    text = env_line("MODEL", model) + env_line("REVISION", revision)
     try:
         with open(path, encoding="utf-8") as file:
             if file.read() == text:
@@ -196,7 +197,10 @@ def main():
     if module.check_mode:
         module.exit_json(changed=True, present=False, phase="to be fetched", started=None, finished=None)
     download = Download(module)
-    changed = write_request(os.path.join(params["project_dir"], "weights.env"), model, revision)
+    try:
+        changed = write_request(os.path.join(params["project_dir"], "weights.env"), model, revision)
+    except Failure as failure:
+        fail(module, failure, present=False, phase="failed")
     if changed or (params["state"] == "fetching" and not download.running()):
         download.start(first=True)
         changed = True

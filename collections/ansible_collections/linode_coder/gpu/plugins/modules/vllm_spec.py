@@ -131,6 +131,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils import engine_state
 from ..module_utils.compose_project import ComposeProject
 from ..module_utils.engine_config import parse, render
+from ..module_utils.env_file import env_line
 from ..module_utils.failure import Failure
 from ..module_utils.module_fail import fail
 
@@ -216,6 +217,7 @@ def main():
         else:
             wanted = remembered["wanted"]
         flags = parse(text) if text is not None else {}
+        lines = sorted(env_line(*item) for item in ((wanted or {}).get("environment") or {}).items())
     except Failure as failure:
         fail(module, failure)
     flags.pop("model", None)
@@ -227,8 +229,6 @@ def main():
             state_now["last_good"] = good
             state_now["measured"] = params["measured"]
 
-    environment = (wanted or {}).get("environment") or {}
-    lines = sorted(f"{name}={value}\n" for name, value in environment.items())
     env_path, compose_path = (os.path.join(params["project_dir"], name) for name in ("engine.env", "compose.yaml"))
     before_env, before_compose = read(env_path), read(compose_path)
     compose = before_compose if params["compose"] is None else params["compose"]
