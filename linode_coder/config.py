@@ -26,6 +26,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.spending import A
 
 from . import config_files as files
 from .config_files import Problem, Raw
+from .shown import full_line
 
 PREFIX = "LINODE_CODER_"
 # Variables of ours that are no settings.
@@ -448,7 +449,7 @@ def _warn(problems: list[Problem]) -> None:
     for problem in problems:
         if problem not in _said and not problem.where.startswith("environment"):
             _said.add(problem)
-            print(f"warning: {problem.where}: {problem.message} {problem.remedy}", file=sys.stderr)
+            print(full_line(f"warning: {problem.where}: {problem.message} {problem.remedy}"), file=sys.stderr)
 
 
 def load(**options: Any) -> Config:

@@ -58,6 +58,7 @@ def idle_record(name: str) -> tuple[IdleClock | None, dict[str, Any] | None]:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
+            errors="replace",
             timeout=10,
         )
         record = json.loads(done.stdout)

@@ -15,6 +15,8 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Fa
 from ansible_collections.linode_coder.gpu.plugins.module_utils.host_key import from_openssh, ssh_options, ssh_port
 from ansible_collections.linode_coder.gpu.plugins.module_utils.paths import runtime_dir, session_dir, ssh_key_path
 
+from .shown import last_line
+
 FIRST_PORT, PORTS = 18000, 1000
 ENGINE_PORT = 8000
 
@@ -161,18 +163,18 @@ def open_tunnel(view: dict[str, Any]) -> int:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
+        errors="replace",
         timeout=60,
         start_new_session=True,
     )
     if done.returncode:
-        said = [line for line in done.stderr.splitlines() if line.strip()]
         wrong_key = "host key verification failed" in done.stderr.lower()
         raise Failure(
             "host_key" if wrong_key else "unreachable",
             f"The VM of session {name!r} presents another host key than it was made with."
             if wrong_key
             else f"No tunnel to session {name!r} could be opened.",
-            cause=said[-1].strip() if said else None,
+            cause=last_line(done.stderr) or None,
             remedy=f"Verify and repair it: linode-coder up {name}",
         )
     session_dir(name).mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -189,6 +191,7 @@ def api_key_file(view: dict[str, Any]) -> Path:
         [*ssh_command(view), "cat /opt/linode-coder/vllm/secrets.env"],
         capture_output=True,
         text=True,
+        errors="replace",
         timeout=60,
         stdin=subprocess.DEVNULL,
     )
@@ -196,7 +199,7 @@ def api_key_file(view: dict[str, Any]) -> Path:
         raise Failure(
             "unreachable",
             f"The API key of session {view['name']!r} could not be read from its VM.",
-            cause=done.stderr.strip().splitlines()[-1] if done.stderr.strip() else None,
+            cause=last_line(done.stderr) or None,
             remedy=f"Verify and repair it: linode-coder up {view['name']}",
         )
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -22,6 +22,7 @@ from ..config import read
 from ..console import Console, confirm, money, table
 from ..lock import session_lock
 from ..sessions import all_sessions, pick
+from ..shown import last_line
 from ..watchers import identity
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -128,7 +129,7 @@ def describe(console: Console, step: dict[str, Any], hourly: float | None) -> No
     console.text(f"next rung  {step['rung']} (attempt {step['number']})")
     console.text(f"why        {step['reason']}")
     if step["evidence"]:
-        console.text(f"evidence   {step['evidence'].strip().splitlines()[-1][:200]}")
+        console.text(f"evidence   {last_line(step['evidence'])[:200]}")
     if step["change"]:
         change = step["change"]
         console.text(f"change     {change['flag']}: {change['old']} -> {change['new']}")
@@ -178,7 +179,9 @@ def read_record(view: dict[str, Any]) -> Record:
     from ..tunnel import ssh_command
 
     command = [*ssh_command(view, "-o", "BatchMode=yes"), f"test ! -e {_RECORD} || cat {_RECORD}"]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=60
+    )
     if done.returncode:
         raise Failure(
             "unreachable",

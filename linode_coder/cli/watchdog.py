@@ -211,7 +211,8 @@ def install(
             console.result({"command": "watchdog install", "kind": kind, "files": texts, "env_file": str(env_file)})
             return
         for name, text in texts.items():
-            console.text(f"# {name}\n{text}")
+            for line in (f"# {name}", *text.split("\n")):
+                console.text(line)
         return
     export_credentials()
     watch_timer.check(kind)
