@@ -45,7 +45,7 @@ def observe(name: str | None, before: dict[str, Any] | None = None) -> dict[str,
     clock = watched = use = None
     if endpoint["tunnel"] == "open":
         clock, watched = live.idle_record(view["name"])
-        use = live.engine(endpoint["port"], (before or {}).get("engine"))
+        use = live.engine(view["name"] or view["label"], endpoint["port"], (before or {}).get("engine"))
     here = watchers.last_pass()
     newest = watchers.newest((here, watched), now)
     return {

@@ -29,6 +29,14 @@ def key_in(path: str) -> str:
         ) from error
 
 
+def api_key(project_dir: str) -> str | None:
+    """The API key of the engine in this directory, as its secrets file has it; None without one."""
+    try:
+        return key_in(f"{project_dir}/secrets.env")
+    except Failure:
+        return None
+
+
 class EngineSilent(Exception):
     """No answer, or one that is not of this protocol; the text says which."""
 
