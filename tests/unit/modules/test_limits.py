@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,10 +23,11 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags impo
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session_view import session_view
 from ansible_collections.linode_coder.gpu.plugins.module_utils.watch_decision import decide
 from ansible_collections.linode_coder.gpu.plugins.modules import linode_gpu_session_tags
-from scripted_linode import KEY, ScriptedLinode
+from scripted_linode import KEY, Fault, ScriptedLinode
 from typer.testing import CliRunner
 
-from linode_coder.cli import extend, switch_model, up
+from linode_coder.cli import extend, heal, switch_model, up
+from linode_coder.console import Console
 
 LIMITS = ("max_cost", "budget", "cap", "lease", "idle")
 DOORS = ("cli", "playbook", "watcher", "replacement", "extend", "two nodes")
@@ -230,6 +232,10 @@ def budget_watcher(world: World) -> None:
     assert "Nothing is ended for it" in warned["warnings"][-1]
     reached = world.run("linode_gpu_watch", budget=1.0)
     assert (reached["budget"]["state"], reached["marked"]) == ("reached", {})
+    # What cannot be counted ends nothing, and is said.
+    world.api.faults.append(Fault("GET", "account/events", 404, "Not found"))
+    blind = world.run("linode_gpu_watch", budget=1.0, budget_action="end")
+    assert (list(blind["failures"]), blind["budget"], blind["marked"]) == (["budget"], None, {})
     row["created"] = ago(90 * 60 + 20 * 60)  # ten minutes before its next hour
     ended = world.run("linode_gpu_watch", budget=1.0, budget_action="end")
     assert "this month's budget does not pay its next hour" in ended["marked"]["lc-demo-1"]
@@ -243,6 +249,10 @@ def budget_replacement(world: World) -> None:
     taken = world.replace(budget=1.0)
     assert (taken.outcome, "does not allow a VM in place of lc-demo-1" in taken.message) == ("stood_down", True)
     assert not any("lc-heal" in tag for tag in world.api.instances[1001]["tags"])  # so it is no attempt
+    view, told = session_view(world.api.instances[1001], int(time.time())), Console(as_json=False)
+    for budget, refused in ((1.0, True), (9.0, False)):
+        with pytest.raises(Failure, match="in place of lc-demo-1") if refused else nullcontext():
+            heal.stand_before(told, view, {"budget": budget, "budget_records": []})
     assert world.replace(budget=9.0).outcome == world.replace().outcome == "acted"
     # Both exist already: what was begun goes on, so that one of them can go.
     world.api.add("lc-demo-2", world.api.instances[1001]["tags"])
