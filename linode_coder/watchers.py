@@ -96,7 +96,7 @@ def idle_seen(now: int) -> dict[int, int]:
     """Linode id and idle seconds at the last pass, while that is not long ago."""
     try:
         record = _read()
-        if not 0 <= now - int(record["idle_at"]) <= IDLE_SEEN_S:
+        if now - int(record["idle_at"]) > max(IDLE_SEEN_S, 3 * int(record.get("interval", 0)) + 120):
             return {}
         return {int(number): int(seconds) for number, seconds in record["idle"].items()}
     except (KeyError, TypeError, ValueError, AttributeError):

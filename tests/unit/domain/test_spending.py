@@ -114,7 +114,9 @@ def test_what_cannot_be_seen_is_said() -> None:
     rows = [vm("one", NOW - 60, NOW + 60, 1.0)]
     bare = {**rows[0], "tags": ["Linode-Coder", "lc:session:one"]}
     seen = spending(NOW, [bare], [], ACCOUNT)
-    assert "what it costs" in seen.unseen[0] and "when it ends" in seen.unseen[1]
+    assert "what it costs, so it is not counted" in seen.unseen[0] and "when it ends" in seen.unseen[1]
+    guessed = spending(NOW, [bare], [], ACCOUNT, usual_hourly=0.7)
+    assert (guessed.spent, "taken as $0.70/h" in guessed.unseen[0]) == (0.7, True)
     blind = spending(NOW, rows, None, ACCOUNT)
     assert (blind.spent, "all $33.50" in blind.unseen[0]) == (33.5, True)
     blinder = spending(NOW, rows, None, None)

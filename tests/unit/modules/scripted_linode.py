@@ -173,7 +173,7 @@ class ScriptedLinode:
         return self.firewalls[number]
 
     def answer(self, call: Call) -> Any:
-        singles = {"account": {"euuid": ACCOUNT}, "account/settings": self.settings}
+        singles = {"account": {"euuid": ACCOUNT, "balance_uninvoiced": 0.0}, "account/settings": self.settings}
         lists = {
             "linode/instances": list(self.instances.values()),
             "linode/types": self.catalogue["types"],
@@ -248,7 +248,7 @@ class ScriptedLinode:
                 raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 call = Call(
                     self.command,
-                    url.path.removeprefix("/v4/"),
+                    url.path.removeprefix("/v4/").removeprefix("/v4beta/"),
                     json.loads(self.headers.get("X-Filter") or "{}"),
                     parse_qs(url.query),
                     json.loads(raw) if raw else {},

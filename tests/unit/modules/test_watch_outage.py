@@ -31,6 +31,8 @@ class Account:
         self.down: Callable[[int], bool] = lambda _now: False
         self.deletions: list[tuple[int, int]] = []
         self.warnings: list[str] = []
+        self.options: dict[str, Any] = {}
+        self.events: list[dict[str, Any]] = []
         clock = SimpleNamespace(time=lambda: self.now, monotonic=lambda: 0.0, sleep=lambda _seconds: None)
         monkeypatch.setattr(linode_gpu_watch, "time", clock)
 
@@ -45,8 +47,10 @@ class Account:
             raise Failure("not_found", "The API does not know this object.")
         return self.rows[number]
 
-    def list(self, _path: str, _filter: object = None) -> list[dict[str, Any]]:
+    def list(self, path: str, _filter: object = None) -> list[dict[str, Any]]:
         self.answer()
+        if path == "account/events":
+            return self.events
         return [dict(row) for row in self.rows.values()]
 
     def get(self, path: str) -> dict[str, Any]:
@@ -60,7 +64,10 @@ class Account:
 
     def delete(self, path: str) -> None:
         number = self.one(path)["id"]
-        del self.rows[number]
+        gone = self.rows.pop(number)
+        entity = {"id": number, "type": "linode", "label": gone["label"]}
+        for action, at in (("linode_create", gone["created"]), ("linode_delete", format_time(self.now))):
+            self.events.append({"action": action, "status": "finished", "created": at, "entity": entity})
         self.deletions.append((number, self.now))
 
     def when_free(self, action: Callable[[], Any]) -> Any:
@@ -71,6 +78,7 @@ class Account:
         result: dict[str, Any] = {"due": []}
         for second in (False, True):
             params = {"observations": [], "session": None, "interval": INTERVAL, "max_deletions": None, "account": None}
+            params.update(self.options)
             params.update(wait_timeout=300, delete=result["due"] if second else [])
             module = SimpleNamespace(check_mode=False, warn=self.warnings.append, params=params)
             result = {"changed": False}
@@ -162,3 +170,28 @@ def test_a_lease_tag_that_somebody_removed_leaves_the_vm_to_its_cap_and_people_a
     assert all(at >= LEASE_END - 600 for _number, at in account.deletions)
     account.watch(cap - 3600, cap + 3600)
     assert not account.rows
+
+
+@pytest.mark.parametrize("action", ["warn", "end"])
+@pytest.mark.parametrize("budget", [2.0, 3.2])
+def test_sessions_end_before_the_first_hour_that_the_budget_does_not_pay(
+    monkeypatch: pytest.MonkeyPatch, action: str, budget: float
+) -> None:
+    account = Account(
+        monkeypatch,
+        session(1, "one", CREATED + 9 * 3600),
+        session(2, "two", CREATED + 9 * 3600, created=CREATED + 1200),
+    )
+    account.options = {"budget": budget, "budget_records": [], "budget_action": action}
+    results = account.watch(CREATED + 1200, CREATED + 8 * 3600)
+    assert any(notice.kind == "budget" for result in results for notice in notices_of(result))
+    if action == "warn":
+        assert account.deletions == []
+        return
+    assert {number for number, _at in account.deletions} == {1, 2}
+    begun = {1: CREATED, 2: CREATED + 1200}
+    paid = sum(0.52 * -(-(at - begun[number]) // 3600) for number, at in account.deletions)
+    assert budget - 0.52 < paid <= budget
+    gone = [deleted for result in results for deleted in result.get("deleted", [])]
+    assert {row["cause"] for row in gone} == {"budget"}
+    assert min(at for _number, at in account.deletions) >= CREATED + 1200 + GRACE_S

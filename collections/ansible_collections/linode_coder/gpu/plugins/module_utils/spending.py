@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
 
@@ -135,34 +135,34 @@ def spending(
     :param events: linode_create and linode_delete of this month; None when they could not be read.
     :param account: the account as the API shows it; None when it could not be read.
     :param records: what this control node remembers: linode_id, account, created, ended, hourly each.
-    :param usual_hourly: the price of a deleted VM that nobody remembers, when no other one is dearer.
+    :param usual_hourly: the price of a VM of which nobody knows it, when no known one is dearer.
     """
     start = month_start(now)
     rows = [row for row in instances if is_ours(row.get("tags"))]
     alive = {int(row["id"]) for row in rows}
-    running = tuple(_running(row) for row in rows)
-    unseen = [
-        f"the tags of {one.label} do not say what it costs, so it is not counted" for one in running if not one.hourly
-    ]
+    uninvoiced = None if account is None else account.get("balance_uninvoiced")
+    total = None if uninvoiced is None else float(uninvoiced)
+    euuid = None if account is None else account.get("euuid")
+    known = _known(records, euuid)
+    lives = _lives(events or ())
+    tagged = [_running(row) for row in rows]
+    prices = [one.hourly for one in tagged if one.hourly]
+    prices += [float(row["hourly"]) for row in known.values() if row["hourly"]]
+    usual = max([*prices, usual_hourly or 0.0])
+    counted = f"so it is taken as ${usual:.2f}/h" if usual else "so it is not counted"
+    unseen = [f"the tags of {one.label} do not say what it costs, {counted}" for one in tagged if not one.hourly]
     unseen += [
         f"the tags of {one.label} do not say when it ends, so only its hours so far count"
-        for one in running
+        for one in tagged
         if one.lease_end is None
     ]
+    running = tuple(replace(one, hourly=one.hourly or usual or None) for one in tagged)
     spent = committed = 0.0
     for one in running:
         hours = hours_since(start, one.created, now)
         ahead = hours_since(start, one.created, max(now, one.lease_end or now)) - hours
         spent += hours * (one.hourly or 0.0)
         committed += ahead * (one.hourly or 0.0)
-    uninvoiced = None if account is None else account.get("balance_uninvoiced")
-    total = None if uninvoiced is None else float(uninvoiced)
-    euuid = None if account is None else account.get("euuid")
-    known = _known(records, euuid)
-    lives = _lives(events or ())
-    prices = [one.hourly for one in running if one.hourly]
-    prices += [float(row["hourly"]) for row in known.values() if row["hourly"]]
-    usual = max([*prices, usual_hourly or 0.0], default=0.0)
     gone = {number: life["deleted"] for number, life in lives.items() if life["deleted"] is not None}
     gone.update(
         (number, parse_time(row["ended"]))
