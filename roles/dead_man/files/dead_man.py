@@ -15,6 +15,7 @@ import sys
 import urllib.error
 import urllib.request
 from email.utils import parsedate_to_datetime
+from http.client import HTTPException
 from pathlib import Path
 
 MARKER = "linode-coder"
@@ -59,7 +60,7 @@ def decide(instance: dict, now: float) -> tuple[str, str]:
     return "delete", "the lease has been over for half an hour and no watcher came: this VM is deleted"
 
 
-def ask(config: dict, method: str) -> tuple[dict, float | None]:
+def ask(config: dict, method: str) -> tuple[object, float | None]:
     """The API's answer, and the time by its clock."""
     request = urllib.request.Request(  # noqa: S310 - the address that the role wrote
         f"{config['api_url'].rstrip('/')}/v4beta/linode/instances/{config['linode_id']}",
@@ -71,6 +72,16 @@ def ask(config: dict, method: str) -> tuple[dict, float | None]:
         return json.load(answer), parsedate_to_datetime(date).timestamp() if date else None
 
 
+def checked(instance: object, linode_id: int) -> dict:
+    """``instance`` when it is the one that was asked for; ValueError for what something else on the way answered."""
+    tags = instance.get("tags") if isinstance(instance, dict) else None
+    if not isinstance(instance, dict) or instance.get("id") != linode_id or not isinstance(tags, list):
+        raise ValueError("what answered is not the Linode API")
+    if not all(isinstance(tag, str) for tag in tags) or not isinstance(instance.get("locks") or [], list):
+        raise ValueError("what answered is not the Linode API")
+    return instance
+
+
 def main(directory: Path) -> int:
     config = json.loads((directory / "config.json").read_text())
     config["token"] = (directory / "token").read_text().strip()
@@ -79,10 +90,10 @@ def main(directory: Path) -> int:
         if now is None:
             print("the API does not say its time, so nothing is decided")
             return 1
-        action, sentence = decide(instance, now)
+        action, sentence = decide(checked(instance, config["linode_id"]), now)
         if action == "delete":
             ask(config, "DELETE")
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, HTTPException, ValueError, TypeError, KeyError) as error:
         # Of an HTTP error only its number: its headers are nobody's business.
         said = f"the API answered {error.code}" if isinstance(error, urllib.error.HTTPError) else f"no answer: {error}"
         print(f"{said}; the next run asks again")

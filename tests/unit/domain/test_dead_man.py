@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -84,3 +87,46 @@ def test_what_is_not_ours_or_names_no_end_is_never_deleted(others: list[str], so
 )
 def test_decisions(instance: dict[str, Any], action: str) -> None:
     assert dead_man.decide(instance, NOW)[0] == action
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<html>sign in first</html>",
+        b"[]",
+        b'"yes"',
+        b"{}",
+        b"null",
+        json.dumps({"id": 8, "tags": tags(NOW - 9999)}).encode(),
+        json.dumps({"id": 7, "tags": "linode-coder lc:lease:1 lc:cap:1"}).encode(),
+        json.dumps({"id": 7, "tags": [1, None]}).encode(),
+        json.dumps({"id": 7, "tags": tags(NOW - 9999), "locks": {"a": 1}}).encode(),
+    ],
+)
+def test_what_is_not_the_api_deletes_nothing(body: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    heard: list[str] = []
+
+    class Portal(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            heard.append(self.command)
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_DELETE = do_GET
+
+        def log_message(self, *_arguments: object) -> None:
+            """Quiet."""
+
+    server = HTTPServer(("127.0.0.1", 0), Portal)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    (tmp_path / "config.json").write_text(
+        json.dumps({"api_url": f"http://127.0.0.1:{server.server_address[1]}", "linode_id": 7})
+    )
+    (tmp_path / "token").write_text("secret")
+    assert dead_man.main(tmp_path) == 1
+    server.shutdown()
+    server.server_close()
+    assert heard == ["GET"] and "asks again" in capsys.readouterr().out
