@@ -44,8 +44,8 @@ ROWS = (
     Row("POST", "/v1/messages/count_tokens", "proxy", (401,), key=False),
     # What the engine would take for another path, and so for one that needs no key.
     *(
-        Row("GET", "/v1/models", "proxy", (400,), key=key, host=host)
-        for host in ("127.0.0.1?", "x#", "x?/health")
+        Row("GET", "/v1/models", who, (400,), key=key, host=host)
+        for host, who in (("127.0.0.1?", "proxy"), ("x#", "proxy"), ("x?/health", "nginx"))
         for key in (True, False)
     ),
     Row("GET", "/v1/chat/completions", "engine", (405,)),

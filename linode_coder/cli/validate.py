@@ -8,7 +8,6 @@ from typing import Annotated, Any
 import typer
 from ansible_collections.linode_coder.gpu.plugins.module_utils.context_length import parse_context
 from ansible_collections.linode_coder.gpu.plugins.module_utils.endpoint_check import check_endpoint, unhealthy
-from ansible_collections.linode_coder.gpu.plugins.module_utils.engine_client import EngineClient
 from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
 from ansible_collections.linode_coder.gpu.plugins.module_utils.finding import Finding, worst
 from ansible_collections.linode_coder.gpu.plugins.module_utils.hub import hub_lookup
@@ -70,12 +69,10 @@ def before_spending(given: dict[str, Any]) -> list[Finding]:
 
 def what_is_served(name: str, context: str | None) -> list[Finding]:
     """Through the tunnel, as the clients of this machine reach it."""
-    from ..tunnel import api_key_file, open_tunnel
+    from ..tunnel import client
 
     view = pick(all_sessions(LinodeReader()), name)
-    port = open_tunnel(view)
-    key = api_key_file(view).read_text().strip()
-    return check_endpoint(EngineClient(port, key), view["model"], parse_context(context))
+    return check_endpoint(client(view), view["model"], parse_context(context))
 
 
 def show(console: Console, findings: list[Finding]) -> None:
