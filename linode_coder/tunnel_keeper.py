@@ -129,7 +129,13 @@ class Keeper:
     async def _last_line(self) -> str:
         assert self.process is not None and self.process.stderr is not None
         last = ""
-        while line := await self.process.stderr.readline():
+        while True:
+            try:
+                line = await self.process.stderr.readline()
+            except ValueError:
+                continue  # 64 KiB without an end: nothing that ssh itself writes
+            if not line:
+                break
             # A line of somebody else's for a log and a terminal.
             text = "".join(char if char.isprintable() else "?" for char in line.decode(errors="replace").strip())[:300]
             if text:
