@@ -106,7 +106,7 @@ def test_a_tag(sandbox: RunningSandbox, left: Path, arguments: Arguments, tmp_pa
             assert done.returncode == 0, done.stdout
             assert MARKER in done.stdout
             assert not left.exists(), name
-        for command in (("extend", "main", "10m"), ("check", "main"), ("watchdog", "run")):
+        for command in (("extend", "main", "10m"), ("check", "main"), ("watchdog", "--once")):
             coder(sandbox, *command)
             assert not left.exists(), command
     finally:
@@ -134,15 +134,17 @@ def test_a_log_that_healing_reads(sandbox: RunningSandbox, left: Path, arguments
     said = f"Fatal Python error: Segmentation fault {canary(left)['jinja']}"
     sandbox.fault(host=HOST, kind="engine_start_fails", text=said, stage="load", until="restart_container")
     sandbox.fault(host=HOST, kind="engine_crash", count=1, text="Segmentation fault")
+    heal = ("heal", "main", "--patience", "0", "--json")
     for _look in range(20):
-        done = coder(sandbox, "heal", "main", "--patience", "0", "--yes", "--json")
-        result = json.loads(done.stdout.splitlines()[-1])
-        if result.get("step"):
+        found = json.loads(coder(sandbox, *heal, "--dry-run").stdout.splitlines()[-1])
+        if found.get("step"):
             break
         time.sleep(1)
+    assert MARKER in json.dumps(found["findings"]), "the log is not quoted"
+    done = coder(sandbox, *heal, "--yes")
     sandbox.fault(kind="clear", host=HOST)
+    result = product.result_of(done)
     assert (result["step"]["rung"], result["outcome"]) == ("restart_container", "healed"), result
-    assert MARKER in done.stdout, "the log was not quoted"
 
 
 def test_a_label_that_means_this_machine(sandbox: RunningSandbox, left: Path, arguments: Arguments) -> None:
