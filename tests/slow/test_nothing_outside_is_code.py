@@ -131,7 +131,7 @@ def test_the_comment_of_a_key(sandbox: RunningSandbox, left: Path, arguments: Ar
 
 def test_a_log_that_healing_reads(sandbox: RunningSandbox, left: Path, arguments: Arguments) -> None:
     """It is in the observations that the second run of the playbook is given."""
-    said = f"Fatal Python error: Segmentation fault {canary(left)['jinja']}"
+    said = f"RuntimeError: {canary(left)['jinja']}"
     sandbox.fault(host=HOST, kind="engine_start_fails", text=said, stage="load", until="restart_container")
     sandbox.fault(host=HOST, kind="engine_crash", count=1, text="Segmentation fault")
     heal = ("heal", "main", "--patience", "0", "--json")
