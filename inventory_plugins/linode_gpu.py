@@ -133,7 +133,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
     def parse(self, inventory, loader, path, cache=True):
         super().parse(inventory, loader, path)
         self._redirected_names = NAMES  # the same file is right in a checkout and where the package is installed
-        self._read_config_data(path)
+        self._in_file = self._read_config_data(path)
         self._populate(self._instances(path, cache))
 
     def _instances(self, path, cache):
@@ -150,7 +150,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         return instances
 
     def _fetch(self, path):
-        token, url, ca_path = (self.templar.template(self.get_option(n)) for n in ("api_token", "api_url", "ca_path"))
+        token, url, ca_path = (self._option(name) for name in ("api_token", "api_url", "ca_path"))
         try:
             reader = LinodeReader(token, url, ca_path, self.get_option("api_timeout"))
             found = reader.list("linode/instances", {"tags": MARKER})
@@ -158,6 +158,11 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             parts = (failure.message, failure.cause and f"Cause: {failure.cause}.", failure.remedy)
             raise AnsibleParserError(f"{Path(path).name}: " + " ".join(part for part in parts if part)) from None
         return [{name: instance.get(name) for name in FIELDS} for instance in found]
+
+    def _option(self, name):
+        """A template where the source file has one. What the environment says is data: Ansible would render that too."""
+        value = self.get_option(name)
+        return self.templar.template(value) if name in self._in_file else value
 
     def _populate(self, instances):
         prefix, strict = self.get_option("hostvars_prefix"), self.get_option("strict")

@@ -49,6 +49,15 @@ def _pretty(document: dict[str, Any]) -> str:
     return json.dumps(document, indent=2)
 
 
+def _quoted(text: str) -> str:
+    """As TOML and YAML read it the same. JSON's own escapes are not theirs beyond the first 65536 characters."""
+    plain = "".join(
+        f"\\{char}" if char in '"\\' else char if char.isascii() and char.isprintable() else f"\\U{ord(char):08x}"
+        for char in text
+    )
+    return f'"{plain}"'
+
+
 def openai(at: Endpoint) -> str:
     return "\n".join(
         [
@@ -97,7 +106,7 @@ def claude(at: Endpoint) -> str:
 
 
 def codex(at: Endpoint) -> str:
-    text = json.dumps
+    text = _quoted
     return "\n".join(
         [
             "# ~/.codex/config.toml",
@@ -134,8 +143,7 @@ def opencode(at: Endpoint) -> str:
 
 
 def continue_dev(at: Endpoint) -> str:
-    # JSON texts are YAML texts.
-    text = json.dumps
+    text = _quoted
     capabilities = [name for name, has in (("tool_use", at.tools), ("image_input", at.images)) if has]
     return "\n".join(
         [

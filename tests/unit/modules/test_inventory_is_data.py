@@ -135,6 +135,25 @@ def test_names_and_addresses_mean_nothing_but_their_vm(
         assert address.startswith("192.0.2.") or address == "127.0.0.1"
 
 
+def test_the_environment_is_data_and_the_source_file_is_the_users(
+    api: ScriptedLinode, environment: dict[str, str], tmp_path: Path, left: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(api, 0, "x")
+    source = tmp_path / "b.linode.yml"
+    source.write_text(json.dumps({"plugin": "linode_coder.gpu.linode_gpu"}))
+    for text in canary(left).values():
+        monkeypatch.setenv("LINODE_TOKEN", text.replace("\n", " "))
+        inventory_loader.get("linode_gpu").parse(InventoryData(), DataLoader(), str(source))
+    assert not left.exists()
+    monkeypatch.setenv("ELSEWHERE", api.url)
+    monkeypatch.setenv("LINODE_API_URL", "http://127.0.0.1:9/")
+    api_url = "{{ lookup('env', 'ELSEWHERE') }}"
+    source.write_text(json.dumps({"plugin": "linode_coder.gpu.linode_gpu", "api_url": api_url}))
+    inventory = InventoryData()
+    inventory_loader.get("linode_gpu").parse(inventory, DataLoader(), str(source))
+    assert list(inventory.hosts) == ["s0"]
+
+
 def test_what_is_listed_is_data_again_where_it_is_read(
     api: ScriptedLinode, environment: dict[str, str], source: Path, left: Path, tmp_path: Path
 ) -> None:

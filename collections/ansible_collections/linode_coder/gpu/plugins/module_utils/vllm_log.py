@@ -58,7 +58,7 @@ _PREFIX = re.compile(
 # Lines that quote a failure without being one.
 _HARMLESS = re.compile(
     r"^.*(?:Found ulimit of|This can cause fd limit errors|Custom allreduce is disabled because|"
-    r"cannot schedule new futures after shutdown).*$|^\s*raise .*$",
+    r"cannot schedule new futures after shutdown).*$|^[^\S\n]*raise .*$",
     re.MULTILINE,
 )
 _RUN = re.compile(r"^.*(?:non-default args: |version \d+\.\d+\.\d+\S*$)", re.MULTILINE)
@@ -314,7 +314,7 @@ _CAUSES = (
     _cause(
         "model_not_found",
         r"RepositoryNotFoundError|Repository Not Found for url: (\S+)|HFValidationError: Repo id must(?![^\n]*/hub/models--)[^\n]*|"
-        r"(\S+) is not a local folder and is not a valid model identifier",
+        r"(?<!\S)(\S+) is not a local folder and is not a valid model identifier",
         "The model does not exist, or is private.",
         "Check its id; for a private model give a token.",
     ),

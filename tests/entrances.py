@@ -1,0 +1,334 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every place where text comes in that somebody else may have written, and the test that shows it to be data.
+
+tests/unit/tools/test_entrances.py compares this with the code: a function that reads and is not here, or a test that is gone, fails.
+A new one is tried with the strings of tests/hostile.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+_CLI, _C = "linode_coder/", "collections/ansible_collections/linode_coder/gpu/plugins/"
+_VM_TEXT = "tests/unit/health/test_hostile_text.py::test_any_text_can_be_read"
+_END_TO_END = "tests/slow/test_nothing_outside_is_code.py::"
+_EXTRA_VARS = "tests/unit/actions/test_extra_vars.py::test_no_text_is_run"
+_API = "tests/unit/modules/test_inventory_is_data.py::test_no_text_of_the_account_is_rendered"
+_CONFIG = "tests/unit/cli/test_config.py::"
+
+
+@dataclass(frozen=True)
+class Entrance:
+    """Functions of one file that read the same kind of text: what it is and who may write it, and what tests it.
+
+    No tests: ``text`` then says why it is nobody else's.
+    """
+
+    file: str
+    functions: tuple[str, ...]
+    text: str
+    tests: tuple[str, ...] = ()
+
+
+OURS = "our own: "
+_STATE = OURS + "a file of this machine's state, which only its user can write"
+_VM_STATE = OURS + "a file that our modules keep on the VM, read there"
+
+ENTRANCES = (
+    # -- the account, the hub, the network
+    Entrance(
+        _C + "module_utils/linode_reader.py",
+        ("LinodeReader._get_once",),
+        "answers of the Linode API, tags and labels among them",
+        (_API, _END_TO_END + "test_a_tag", "tests/unit/health/test_hostile_text.py::test_any_tag_can_be_read"),
+    ),
+    Entrance(
+        _C + "module_utils/linode_client.py",
+        ("LinodeApi._write",),
+        "answers of the Linode API to writes",
+        ("tests/unit/domain/test_api_errors.py::test_any_body_can_be_read",),
+    ),
+    Entrance(
+        _C + "module_utils/hub.py",
+        ("_get",),
+        "answers of the model hub, which anybody's repository fills",
+        ("tests/unit/domain/test_hub.py::test_timeouts_nonsense_and_no_network_stop_nobody",),
+    ),
+    Entrance(_C + "module_utils/hub.py", ("_recall",), _STATE),
+    Entrance(
+        "roles/dead_man/files/dead_man.py",
+        ("ask",),
+        "answers of the Linode API, read on the VM",
+        ("tests/unit/domain/test_dead_man.py::test_what_is_not_wholly_ours_is_never_deleted",),
+    ),
+    Entrance("roles/dead_man/files/dead_man.py", ("main",), OURS + "the settings and the token that the role writes"),
+    Entrance(
+        _C + "modules/watchdog_notice.py",
+        ("post", "show"),
+        OURS + "only whether the webhook and notify-send took it is asked",
+    ),
+    # -- the engine, through the tunnel or on the VM
+    Entrance(
+        _CLI + "tunnel.py",
+        ("served_model",),
+        "the engine's list of models",
+        ("tests/unit/cli/test_clients.py::test_a_name_is_no_word_of_a_shell",),
+    ),
+    Entrance(_CLI + "tunnel.py", ("healthy",), OURS + "only the status of the engine's answer is asked"),
+    Entrance(_CLI + "applied.py", ("_engine_accepts",), OURS + "only the status of the engine's answer is asked"),
+    Entrance(_CLI + "live.py", ("_metrics",), "the engine's metrics", (_VM_TEXT,)),
+    Entrance(
+        _C + "module_utils/engine_client.py",
+        ("EngineClient.ask", "EngineClient._send", "EngineClient._line"),
+        "answers of the engine",
+        ("tests/unit/domain/test_endpoint_check.py::test_each_way_to_go_wrong",),
+    ),
+    Entrance(
+        _C + "module_utils/endpoint_check.py",
+        ("_calls",),
+        "arguments that a model made up",
+        ("tests/unit/domain/test_endpoint_check.py::test_each_way_to_go_wrong",),
+    ),
+    # -- what a VM says of itself
+    Entrance(
+        _C + "module_utils/vm_look.py",
+        (
+            *(
+                "Engine.ask",
+                "collect",
+                "descendants",
+                "disk",
+                "generate",
+                "look",
+                "look_at_container",
+                "memory",
+                "pci_gpus",
+            ),
+            "read_text",
+        ),
+        "everything that a look collects: nvidia-smi, the kernel's log, the engine's log and answers, docker inspect",
+        (_VM_TEXT, _END_TO_END + "test_a_log_that_healing_reads"),
+    ),
+    Entrance(_C + "module_utils/vm_look.py", ("api_key",), _VM_STATE),
+    Entrance(_C + "module_utils/health_subject.py", ("_json",), "docker inspect and the engine's answers", (_VM_TEXT,)),
+    Entrance(_C + "module_utils/kernel_log.py", ("_entry",), "the kernel's log", (_VM_TEXT,)),
+    Entrance(_C + "module_utils/nvidia_smi.py", ("read_nvidia_smi",), "nvidia-smi's XML", (_VM_TEXT,)),
+    Entrance(_C + "module_utils/downloads.py", ("events_of",), "the log of the download", (_VM_TEXT,)),
+    Entrance(
+        _C + "module_utils/bundle.py",
+        ("_from_archive", "_from_directory"),
+        "a bundle, which anybody may have made",
+        ("tests/unit/health/test_bundle.py::test_unsafe_members_are_refused", _VM_TEXT),
+    ),
+    Entrance(
+        _C + "module_utils/heal_attempts.py",
+        ("parse",),
+        "the VM's record of healing",
+        ("tests/unit/heal/test_heal_attempts.py::test_any_text_is_read_or_refused",),
+    ),
+    Entrance(
+        _CLI + "cli/heal.py",
+        ("read_record",),
+        "the VM's record of healing, over SSH",
+        ("tests/unit/heal/test_heal_attempts.py::test_any_text_is_read_or_refused",),
+    ),
+    Entrance(
+        _CLI + "live.py",
+        ("idle_record",),
+        "the idle clock on the VM, over SSH",
+        ("tests/unit/domain/test_idle_clock.py::test_it_survives_its_file",),
+    ),
+    Entrance(_CLI + "applied.py", ("_on_vm",), OURS + "what the VM says is only compared with what it said"),
+    Entrance(
+        _CLI + "tunnel.py",
+        ("api_key_file",),
+        "the API key on the VM, over SSH: written to a file, and to no command",
+        (_END_TO_END + "test_a_tag",),
+    ),
+    Entrance(
+        _CLI + "cli/logs.py",
+        ("logs",),
+        "a log of the VM, shown",
+        ("tests/integration/test_terminal.py::test_results_have_no_escapes",),
+    ),
+    Entrance(_CLI + "cli/ssh.py", ("ssh",), OURS + "the terminal is the VM's: its user asked for a shell there"),
+    Entrance(
+        _C + "module_utils/probe.py", ("run", "_stat"), "output of programs of the VM, cut to a length", (_VM_TEXT,)
+    ),
+    Entrance(
+        _C + "modules/host_state.py",
+        ("compose", "driver", "main", "toolkit", "units"),
+        "output of programs of the VM",
+        ("tests/unit/modules/test_host_state.py::test_a_vm_without_anything",),
+    ),
+    Entrance(
+        _C + "module_utils/held_image.py",
+        ("look",),
+        "docker image inspect",
+        ("tests/unit/modules/test_host_state.py::test_an_image_is_only_there_with_the_digest_that_is_held",),
+    ),
+    Entrance(
+        _C + "module_utils/vm_module.py",
+        ("compose_services", "inspect"),
+        "docker compose ps and docker inspect",
+        (
+            "tests/unit/modules/test_compose_project.py::test_one_that_restarts_by_itself_is_made_anew_when_a_file_changed_since_it_was_made",
+        ),
+    ),
+    Entrance(
+        _C + "module_utils/vm_module.py", ("start_in_background", "start_ticks"), OURS + "numbers of the kernel's"
+    ),
+    Entrance(
+        _C + "module_utils/compose_project.py",
+        ("ComposeProject.compose",),
+        "output of docker compose",
+        (
+            "tests/unit/modules/test_compose_project.py::test_one_that_restarts_by_itself_is_made_anew_when_a_file_changed_since_it_was_made",
+        ),
+    ),
+    Entrance(
+        _C + "modules/container_image.py",
+        ("Pull.text",),
+        "output of docker pull",
+        ("tests/unit/modules/test_container_image.py::test_one_that_cannot_be_had_fails_and_says_which",),
+    ),
+    Entrance(_C + "modules/container_image.py", ("Pull.load",), _VM_STATE),
+    Entrance(
+        _C + "modules/model_weights.py",
+        ("Download.events", "Download.start"),
+        "output of docker compose, the download's log among it",
+        (_VM_TEXT,),
+    ),
+    Entrance(
+        _C + "modules/model_weights.py",
+        ("Download.count", "write_request"),
+        _VM_STATE + "; what is written to it is one line for each variable",
+        ("tests/unit/domain/test_env_file.py::test_a_value_is_one_line_or_refused",),
+    ),
+    Entrance(_C + "modules/vllm_ready.py", ("Engine.log",), "the engine's log", (_VM_TEXT,)),
+    Entrance(
+        _C + "modules/vllm_spec.py",
+        ("read",),
+        "the engine's settings, which people may edit on the VM",
+        ("tests/unit/domain/test_engine_config.py",),
+    ),
+    Entrance(
+        _C + "modules/host_files.py",
+        ("Wanted._read",),
+        "a file of the VM: compared, and shown in a diff",
+        ("tests/unit/modules/test_host_files.py::test_only_what_differs_is_written_and_shown",),
+    ),
+    Entrance(
+        _C + "modules/ssh_host_key.py",
+        ("activate", "derived", "prepare", "public_of"),
+        "the VM's host keys",
+        ("tests/unit/domain/test_host_key.py",),
+    ),
+    Entrance(_C + "modules/session_activity.py", ("tell",), OURS + "whether wall could be run"),
+    Entrance(
+        _C + "module_utils/heal_machine.py",
+        ("Machine.read_config", "Machine.read_record", "Machine.swap_lock"),
+        "files of the VM, which people may edit there",
+        ("tests/unit/heal/test_heal_attempts.py::test_any_text_is_read_or_refused",),
+    ),
+    Entrance(
+        _C + "module_utils/heal_machine.py",
+        ("Machine.run",),
+        "output of programs that healing runs on the VM",
+        (_VM_TEXT,),
+    ),
+    Entrance(
+        _C + "module_utils/heal_machine.py", ("Machine.boot_id", "process_start"), OURS + "numbers of the kernel's"
+    ),
+    Entrance(_C + "module_utils/heal_guest.py", ("Healer.still_mine", "Healer.take_lock"), _VM_STATE),
+    Entrance(_C + "modules/gpu_heal.py", ("kept",), _VM_STATE),
+    Entrance(_C + "module_utils/activity_look.py", ("kept", "sample_of"), _VM_STATE),
+    Entrance(_C + "module_utils/engine_state.py", ("load",), _VM_STATE),
+    Entrance(_C + "module_utils/kept_weights.py", ("complete",), _VM_STATE),
+    Entrance(_C + "module_utils/look_memory.py", ("recall",), _VM_STATE),
+    Entrance(_C + "module_utils/engine_client.py", ("key_in",), _VM_STATE),
+    Entrance(
+        "roles/vllm/files/fetch_weights.py",
+        ("Check.digest", "library"),
+        "files of a repository, whose digests are compared",
+        ("tests/unit/modules/test_fetch_weights.py",),
+    ),
+    Entrance(
+        _C + "modules/ssh_ready.py",
+        ("attempt",),
+        "what ssh says of a VM",
+        (_END_TO_END + "test_a_tag",),
+    ),
+    Entrance(
+        _CLI + "tunnel.py",
+        ("open_tunnel",),
+        "what ssh says of a VM; its address is one",
+        ("tests/unit/domain/test_session_view.py::test_an_address_is_one_or_there_is_none",),
+    ),
+    Entrance(_CLI + "tunnel.py", ("_control",), OURS + "only ssh's exit code is asked"),
+    # -- what a user is given: keys, configuration, a project's .env
+    Entrance(
+        _CLI + "config.py",
+        ("public_keys",),
+        "public keys of other people, with comments",
+        (_EXTRA_VARS, _END_TO_END + "test_the_comment_of_a_key"),
+    ),
+    Entrance(
+        _CLI + "config_files.py",
+        ("_text", "read_toml", "linode_cli_token"),
+        ".env of the project in this directory, config.toml, linode-cli's configuration",
+        (
+            _CONFIG + "test_a_bad_dotenv_is_named_with_its_line",
+            _CONFIG + "test_no_dotenv_breaks_the_reader",
+            _EXTRA_VARS,
+        ),
+    ),
+    Entrance(
+        _C + "module_utils/model_catalogue.py",
+        ("_table_in",),
+        "models.toml, the user's",
+        ("tests/unit/domain/test_model_catalogue.py::test_mistakes_in_the_users_file_name_file_and_key",),
+    ),
+    Entrance(
+        _C + "module_utils/hub_token.py",
+        ("hub_token_source",),
+        "the hub's token, as its tools wrote it",
+        (_CONFIG + "test_the_hugging_face_token_is_found",),
+    ),
+    Entrance(_C + "modules/client_key.py", ("work",), OURS + "this machine's key, which ssh-keygen made"),
+    Entrance(_C + "modules/linode_gpu_instance.py", ("new_host_key",), OURS + "a key that ssh-keygen just made"),
+    Entrance(_C + "modules/session_secret.py", ("work",), _STATE),
+    Entrance(_CLI + "wizard.py", ("changed_text",), OURS + "the configuration that is rewritten"),
+    Entrance(_CLI + "cli/wizard.py", ("Interview.answer",), OURS + "what the user types"),
+    Entrance(_CLI + "console.py", ("confirm",), OURS + "what the user types"),
+    Entrance(
+        _CLI + "watch_timer.py",
+        ("_crontab", "_is", "_read_environment", "_systemctl", "install_systemd"),
+        "the user's crontab and environment, written into a timer",
+        ("tests/unit/cli/test_watchers.py::test_timers_quote_what_their_readers_would_misread",),
+    ),
+    # -- what we keep here
+    Entrance(_CLI + "history.py", ("connect",), _STATE),
+    Entrance(_CLI + "sessions.py", ("pick",), _STATE),
+    Entrance(_CLI + "tunnel.py", ("local_port",), _STATE),
+    Entrance(_CLI + "watchers.py", ("idle_seen", "last_pass"), _STATE),
+    Entrance(_CLI + "applied.py", ("_content", "unchanged"), _STATE),
+    Entrance(_CLI + "cli/validate.py", ("what_is_served",), _STATE),
+    Entrance(_CLI + "cli/validate_perf.py", ("validate_perf",), _STATE),
+    Entrance(_C + "module_utils/measured_fits.py", ("_read",), _STATE),
+    Entrance(_C + "module_utils/own_tokens.py", ("OwnTokens.of",), _STATE),
+    Entrance(_C + "modules/watchdog_notice.py", ("remembered",), _STATE),
+    # -- Ansible
+    Entrance(
+        _C + "plugin_utils/local_action.py",
+        ("LocalAction._work", "plain"),
+        "arguments and results of modules",
+        ("tests/unit/actions/test_local_action.py::test_what_comes_back_of_a_trusted_template_is_not_trusted",),
+    ),
+    Entrance(
+        _CLI + "runner.py",
+        ("Run.execute",),
+        "events of ansible-playbook: what modules, VMs and programs said",
+        (_EXTRA_VARS, _END_TO_END + "test_a_log_that_healing_reads"),
+    ),
+)
