@@ -57,7 +57,7 @@ def _unquoted(text: str) -> str | None:
     """The value that a shell would read; None when a quote is not closed or something follows it."""
     quote = text[:1]
     if quote not in ("'", '"'):
-        return re.split(r"\s+#", text, maxsplit=1)[0].strip()
+        return re.split(r"\s#", text, maxsplit=1)[0].strip()
     value, position = [], 1
     while position < len(text) and text[position] != quote:
         if quote == '"' and text[position] == "\\" and position + 1 < len(text):

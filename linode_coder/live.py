@@ -8,6 +8,7 @@ import subprocess
 import time
 from typing import Any
 
+from ansible_collections.linode_coder.gpu.plugins.module_utils import vllm_metrics
 from ansible_collections.linode_coder.gpu.plugins.module_utils.cost import format_time, parse_time
 from ansible_collections.linode_coder.gpu.plugins.module_utils.idle_clock import IdleClock, start_overdue
 from ansible_collections.linode_coder.gpu.plugins.module_utils.paths import session_dir
@@ -24,7 +25,8 @@ def _metrics(name: str, key: str) -> str:
     connection = OwnConnection(name, timeout=5)
     try:
         connection.request("GET", "/metrics", headers={"Authorization": f"Bearer {key}"})
-        return connection.getresponse().read().decode(errors="replace")
+        # One more than is read of a page, so that a longer one is seen to be too long.
+        return connection.getresponse().read(vllm_metrics.LONGEST + 1).decode(errors="replace")
     except (OSError, http.client.HTTPException):
         return ""
     finally:
@@ -57,7 +59,7 @@ def idle_record(name: str) -> tuple[IdleClock | None, dict[str, Any] | None]:
     command = ["ssh", "-S", str(tunnel.control_socket(name)), "-o", "ControlMaster=no", "-o", "BatchMode=yes"]
     try:
         done = subprocess.run(
-            [*command, "linode-coder", f"cat {ACTIVITY}"],
+            [*command, "linode-coder", f"head -c 100000 {ACTIVITY}"],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

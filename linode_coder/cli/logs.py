@@ -32,7 +32,7 @@ _SERVICES = {
     What.proxy: ("/opt/linode-coder/vllm", "proxy"),
     What.weights: ("/opt/linode-coder/weights", "weights"),
 }
-_DURATION = re.compile(r"(\d+[smhd])+", re.ASCII)
+_DURATION = re.compile(r"(\d{1,9}[smhd])+", re.ASCII)
 _TIME = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d)?Z?)?", re.ASCII)
 
 
@@ -50,7 +50,7 @@ def remote(what: What, follow: bool, since: str | None, tail: int) -> list[str]:
 def _hours(since: str) -> str:
     """Docker knows no days."""
     if _DURATION.fullmatch(since):
-        return re.sub(r"(\d+)d", lambda match: f"{int(match.group(1)) * 24}h", since)
+        return re.sub(r"(\d{1,9})d", lambda match: f"{int(match.group(1)) * 24}h", since)
     return since.replace(" ", "T")
 
 

@@ -9,8 +9,10 @@ import json
 import re
 from typing import Any
 
+from .bounded import newest, short_lines
 from .failure import Failure
 
+_LONGEST = 2_000_000
 _HUB = "https://huggingface.co/"
 
 
@@ -23,6 +25,7 @@ def gigabytes(count: float) -> str:
 
 def pull_phase(log: str) -> str:
     """How many layers are there."""
+    log = short_lines(newest(log, _LONGEST))
     layers = set(re.findall(r"^(\w+): Pulling fs layer", log, re.MULTILINE))
     done = set(re.findall(r"^(\w+): (?:Pull complete|Already exists)", log, re.MULTILINE))
     fetched = set(re.findall(r"^(\w+): Download complete", log, re.MULTILINE)) | done
@@ -34,6 +37,7 @@ def pull_phase(log: str) -> str:
 
 def pull_failure(image: str, log: str) -> tuple[Failure, bool]:
     """Why a pull ended without the image, and whether trying again can help."""
+    log = short_lines(newest(log, _LONGEST))
     lines = [line.strip() for line in log.splitlines() if line.strip()]
     cause = lines[-1] if lines else None
     low = log.lower()
@@ -51,7 +55,7 @@ def pull_failure(image: str, log: str) -> tuple[Failure, bool]:
             cause=cause,
             remedy="Wait for some minutes, or log in to the registry on the VM with: docker login.",
         ), False
-    if re.search(r"manifest unknown|manifest for .* not found|pull access denied|denied:|invalid reference", low):
+    if re.search(r"manifest unknown|manifest for .{0,400} not found|pull access denied|denied:|invalid reference", low):
         return Failure(
             "config",
             f"The registry has no image {image}, or does not show it to everybody.",
@@ -74,10 +78,10 @@ def pull_failure(image: str, log: str) -> tuple[Failure, bool]:
 def events_of(log: str) -> list[dict[str, Any]]:
     """The download's JSON lines of its last run; what libraries print between them is passed over."""
     events: list[dict[str, Any]] = []
-    for line in log.splitlines():
+    for line in short_lines(newest(log, _LONGEST)).splitlines():
         try:
             event = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(event, dict) and "event" in event:
             if event["event"] == "begin":

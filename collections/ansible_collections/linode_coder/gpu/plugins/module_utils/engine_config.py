@@ -17,7 +17,8 @@ from .failure import Failure
 
 _LINE = re.compile(r"([A-Za-z][A-Za-z0-9_-]*):(?:[ \t]+(.*))?")
 # A word without quotes, as people write YAML.
-_PLAIN = re.compile(r"[A-Za-z0-9/._~+-][^#\"'{}\[\]]*?")
+_PLAIN = re.compile(r"[A-Za-z0-9/._~+-][^#\"'{}\[\]]*")
+_COMMENT = re.compile(r"\s#")
 _WORDS = {"yes": True, "on": True, "true": True, "no": False, "off": False, "false": False, "null": None, "~": None}
 # What JSON leaves as it is and YAML does not take.
 _UNPRINTABLE = re.compile("[\x7f-\x84\x86-\x9f\u0085\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
@@ -33,6 +34,13 @@ def _refuse(number: int, line: str, why: str) -> Failure:
     )
 
 
+def _plain(text: str) -> str | None:
+    """A word without quotes, a comment after it left out."""
+    comment = _COMMENT.search(text)
+    word = (text[: comment.start()] if comment else text).rstrip()
+    return word if _PLAIN.fullmatch(word) else None
+
+
 def _value(text: str) -> Any:
     """ValueError when it is neither JSON nor a plain or single-quoted word; a comment may follow."""
     try:
@@ -41,17 +49,16 @@ def _value(text: str) -> Any:
         quoted = re.fullmatch(r"'((?:[^']|'')*)'\s*(?:#.*)?", text)
         if quoted:
             return quoted.group(1).replace("''", "'")
-        plain = re.fullmatch(rf"({_PLAIN.pattern})\s*(?:\s#.*)?", text)
-        if not plain or re.search(r":\s|:$", plain.group(1)):
+        word = _plain(text)
+        if word is None or re.search(r":\s|:$", word):
             raise
-        word = plain.group(1)
         return _WORDS.get(word.lower(), word)
     rest = text[end:]
     if rest.strip() and not re.match(r"\s+#", rest):
         if text[0] not in '"{[':
-            plain = re.fullmatch(rf"({_PLAIN.pattern})\s*(?:\s#.*)?", text)
-            if plain:
-                return plain.group(1)
+            word = _plain(text)
+            if word is not None:
+                return word
         raise ValueError("something follows the value")
     return value
 

@@ -8,21 +8,46 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from .bounded import newest, short_lines
+
+_LONGEST = 600_000
+
 _FIGURES: tuple[tuple[str, re.Pattern[str], Any], ...] = (
-    ("weights_gib", re.compile(r"Model loading took ([\d.]+) GiB"), float),
-    ("load_seconds", re.compile(r"Model loading took [\d.]+ GiB(?: memory)? and ([\d.]+) seconds"), float),
-    ("kv_cache_gib", re.compile(r"Available KV cache memory: ([\d.]+) GiB"), float),
-    ("kv_cache_tokens", re.compile(r"GPU KV cache size: ([\d,]+) tokens"), lambda text: int(text.replace(",", ""))),
-    ("concurrency", re.compile(r"Maximum concurrency for [\d,]+ tokens per request: ([\d.]+)x"), float),
-    ("graphs_gib", re.compile(r"Graph capturing finished in [\d.]+ secs, took ([\d.]+) GiB"), float),
-    ("compile_seconds", re.compile(r"torch\.compile took ([\d.]+) s in total"), float),
-    ("init_seconds", re.compile(r"init engine \(profile, create kv cache, warmup model\) took ([\d.]+) s"), float),
-    ("version", re.compile(r"version (\d+\.\d+\.\d+)|Initializing a V1 LLM engine \(v([\d.]+)"), str),
+    ("weights_gib", re.compile(r"Model loading took (\d{1,9}(?:\.\d{1,9})?) GiB"), float),
+    (
+        "load_seconds",
+        re.compile(r"Model loading took [\d.]{1,20} GiB(?: memory)? and (\d{1,9}(?:\.\d{1,9})?) seconds"),
+        float,
+    ),
+    ("kv_cache_gib", re.compile(r"Available KV cache memory: (\d{1,9}(?:\.\d{1,9})?) GiB"), float),
+    (
+        "kv_cache_tokens",
+        re.compile(r"GPU KV cache size: (\d[\d,]{0,12}) tokens"),
+        lambda text: int(text.replace(",", "")),
+    ),
+    (
+        "concurrency",
+        re.compile(r"Maximum concurrency for [\d,]{1,13} tokens per request: (\d{1,9}(?:\.\d{1,9})?)x"),
+        float,
+    ),
+    (
+        "graphs_gib",
+        re.compile(r"Graph capturing finished in [\d.]{1,20} secs, took (\d{1,9}(?:\.\d{1,9})?) GiB"),
+        float,
+    ),
+    ("compile_seconds", re.compile(r"torch\.compile took (\d{1,9}(?:\.\d{1,9})?) s in total"), float),
+    (
+        "init_seconds",
+        re.compile(r"init engine \(profile, create kv cache, warmup model\) took (\d{1,9}(?:\.\d{1,9})?) s"),
+        float,
+    ),
+    ("version", re.compile(r"version (\d{1,6}\.\d{1,6}\.\d{1,6})|Initializing a V1 LLM engine \(v([\d.]{1,20})"), str),
 )
 
 
 def measures(log: str) -> dict[str, Any]:
     """The newest of each figure that the log names."""
+    log = short_lines(newest(log, _LONGEST))
     found: dict[str, Any] = {}
     for name, pattern, convert in _FIGURES:
         matches = pattern.findall(log)

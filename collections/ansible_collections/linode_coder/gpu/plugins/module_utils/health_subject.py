@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from .bounded import newest
 from .docker_time import parse_docker_time
 from .kernel_log import KernelLine, OomKill, kernel_lines, oom_kills
 from .nvidia_smi import SmiReading, read_nvidia_smi
@@ -20,8 +21,8 @@ from .xid import GpuFault, gpu_faults
 FILES = ("nvidia-smi.xml", "kernel.log", "engine.log", "metrics.txt", "container.json", "host.json", "models.json")
 # Two looks that are further apart say nothing about the time between them: three passes of a watcher.
 CONTINUED_S = 900.0
-# Lines that are older than this many characters are left out.
-_LONGEST = 4_000_000
+# What is older than this many characters is left out of an engine's log, and that many faults of a kernel's.
+_LONGEST, _FAULTS = 1_000_000, 500
 # As `docker logs --timestamps` begins its lines.
 _STAMPED = re.compile(r"^(\S{20,35}) ", re.MULTILINE)
 
@@ -152,9 +153,9 @@ def read(texts: dict[str, str], expected: dict[str, Any] | None, previous: dict[
         smi = read_nvidia_smi(texts["nvidia-smi.xml"], None if code is None else int(code))
     kernel = None
     if texts.get("kernel.log") is not None:
-        kernel = _of_this_boot(list(kernel_lines(texts["kernel.log"][-_LONGEST:])), host.get("boot_id"))
+        kernel = _of_this_boot(list(kernel_lines(texts["kernel.log"])), host.get("boot_id"))
     container = _containers(texts["container.json"]) if "container.json" in texts else None
-    before, log = _runs(texts.get("engine.log") or "", container)
+    before, log = _runs(newest(texts.get("engine.log") or "", _LONGEST), container)
     diagnoses = diagnose(log)
     again = not diagnoses and bool(number(section(container, "RestartCount"))) and not has_served(log)
     return Look(
@@ -164,7 +165,7 @@ def read(texts: dict[str, str], expected: dict[str, Any] | None, previous: dict[
         host=host,
         smi=smi,
         kernel=kernel,
-        faults=gpu_faults(kernel or []),
+        faults=gpu_faults(kernel or [])[-_FAULTS:],
         kills=oom_kills(kernel or []),
         container=container,
         models=_json(texts.get("models.json")),

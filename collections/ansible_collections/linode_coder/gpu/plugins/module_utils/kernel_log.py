@@ -11,20 +11,25 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, Iterator
 
+from .bounded import newest, short_lines
+
 # What stands before a message: a level, a time in one of several styles (dmesg -T is in local time, so it counts only
 # against other lines of the same log), or a syslog header, whose month may be in any language.
-_LEVEL = re.compile(r"<\d{1,3}>|(?:kern|user|daemon)\s*:\s*\w+\s*:\s*")
+_LEVEL = re.compile(r"<\d{1,3}>|(?:kern|user|daemon) {0,9}: {0,9}\w{1,20} {0,9}: {0,9}")
 _UPTIME = re.compile(r"\[\s*(\d{1,12}\.\d{1,9})\]\s?")
 _CTIME = re.compile(r"\[(\w{3} \w{3}\s+\d{1,2} \d\d:\d\d:\d\d \d{4})\]\s?")
 _ISO = re.compile(r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d)(?:[.,](\d{1,9}))?\s?(Z|[+-]\d\d:?\d\d)?\s*")
 _HEADER = re.compile(r"(?:\w+\s+\d{1,2} \d\d:\d\d:\d\d\s+)?(?:\S+\s+)?kernel:\s?")
 _ELIDED = re.compile(r"\[\.\.\.\]\s?")
 
-_KILLED = re.compile(
-    r"(?P<cgroup>Memory cgroup out of memory|Out of memory)[:,]? .*?Killed process (?P<pid>\d{1,10}) ?,? ?\((?P<name>[^)]*)\)"
-    r"(?:.*?anon-rss:(?P<rss>\d{1,15})kB)?",
-    re.IGNORECASE,
-)
+_MEMORY = re.compile(r"(Memory cgroup out of memory|Out of memory)[:,]? ", re.IGNORECASE)
+_KILLED = re.compile(r"Killed process (\d{1,10}) ?,? ?\(([^)]{0,200})\)", re.IGNORECASE)
+_RSS = re.compile(r"anon-rss:(\d{1,15})kB", re.IGNORECASE)
+
+# Lines that are older than this many characters are left out. An entry of the journal is longer than its message, and a
+# message of the kernel is no longer than one of its pages.
+_LONGEST = 2_000_000
+_ENTRY, _MESSAGE = 16384, 4096
 
 
 @dataclass(frozen=True)
@@ -101,7 +106,7 @@ def _split(line: str) -> tuple[str, float | None, float | None]:
 
 def kernel_lines(text: str) -> Iterator[KernelLine]:
     """Every message, one line each; what some loggers write as ``#012`` is a line break."""
-    for line in text.splitlines():
+    for line in short_lines(newest(text, _LONGEST), _ENTRY).splitlines():
         entry = _entry(line.strip())
         if entry is None:
             message, time, uptime = _split(line)
@@ -111,7 +116,7 @@ def kernel_lines(text: str) -> Iterator[KernelLine]:
             time, uptime = _micros(entry.get("__REALTIME_TIMESTAMP")), _micros(entry.get("__MONOTONIC_TIMESTAMP"))
         for part in message.replace("#012", "\n").splitlines():
             if part.strip():
-                yield KernelLine(part, time, uptime, boot_id)
+                yield KernelLine(part[:_MESSAGE], time, uptime, boot_id)
 
 
 def _micros(value: Any) -> float | None:
@@ -121,7 +126,7 @@ def _micros(value: Any) -> float | None:
 
 def last_cursor(text: str) -> str | None:
     """Where a later look at the journal can go on."""
-    for line in reversed(text.splitlines()):
+    for line in reversed(newest(text, _LONGEST).splitlines()):
         entry = _entry(line.strip())
         if entry is not None and isinstance(entry.get("__CURSOR"), str):
             return str(entry["__CURSOR"])
@@ -132,14 +137,16 @@ def oom_kills(lines: list[KernelLine]) -> list[OomKill]:
     """What the kernel killed for want of memory."""
     found = []
     for line in lines:
-        match = _KILLED.search(line.message)
-        if match:
+        memory = _MEMORY.search(line.message)
+        killed = _KILLED.search(line.message, memory.end()) if memory else None
+        if memory and killed:
+            rss = _RSS.search(line.message, killed.end())
             found.append(
                 OomKill(
-                    int(match["pid"]),
-                    match["name"],
-                    match["cgroup"].lower().startswith("memory cgroup"),
-                    int(match["rss"]) if match["rss"] else None,
+                    int(killed[1]),
+                    killed[2],
+                    memory[1].lower().startswith("memory cgroup"),
+                    int(rss[1]) if rss else None,
                     line.time,
                     line.message.strip(),
                 )

@@ -40,10 +40,16 @@ _FAILURES = (
     ("mismatch", re.compile(r"Driver/library version mismatch|API mismatch", re.IGNORECASE)),
     ("lost", LOST),
     ("requires_reset", RESET_REQUIRED),
-    ("lost", re.compile(r"Unable to determine the device handle for (?:GPU|gpu)[^\n]*Unknown Error", re.IGNORECASE)),
+    (
+        "lost",
+        re.compile(r"Unable to determine the device handle for (?:GPU|gpu)[^\n]{0,200}Unknown Error", re.IGNORECASE),
+    ),
     ("no_driver", re.compile(r"couldn'?t communicate with the NVIDIA driver|Driver Not Loaded", re.IGNORECASE)),
     ("no_devices", re.compile(r"No devices were found", re.IGNORECASE)),
-    ("no_library", re.compile(r"couldn'?t find libnvidia-ml|NVML (?:shared )?library[^\n]*not found", re.IGNORECASE)),
+    (
+        "no_library",
+        re.compile(r"couldn'?t find libnvidia-ml|NVML (?:shared )?library[^\n]{0,200}not found", re.IGNORECASE),
+    ),
     (
         "no_permission",
         re.compile(
@@ -58,8 +64,10 @@ _FAILURES = (
     ("nvml_error", re.compile(r"Failed to initialize NVML|Unable to determine the device handle", re.IGNORECASE)),
     ("not_installed", re.compile(r"nvidia-smi: (?:command )?not found|No such file or directory", re.IGNORECASE)),
 )
+# Sixteen cards with a thousand processes take less, and no machine has more cards.
+_LONGEST, _CARDS = 4_000_000, 64
 # What it prints when it was not asked for XML: nothing failed, and nothing of it is read, since no two drivers agree on it.
-_NOT_XML = re.compile(r"^=+NVSMI LOG=+|^\| NVIDIA-SMI [0-9.]+|^GPU [0-9]+: .*\(UUID: ", re.MULTILINE)
+_NOT_XML = re.compile(r"^=+NVSMI LOG=+|^\| NVIDIA-SMI [0-9.]+|^GPU [0-9]{1,4}: .{0,200}\(UUID: ", re.MULTILINE)
 # What an exit code says where no text does. Text comes first: several codes are shared or undocumented.
 _CODES = {
     2: "bad_question",
@@ -488,7 +496,7 @@ def _failure(text: str, code: int | None) -> tuple[str | None, str]:
         match = pattern.search(text)
         if match:
             start, end = text.rfind("\n", 0, match.start()) + 1, text.find("\n", match.end())
-            return name, text[start : end if end >= 0 else None].strip()
+            return name, text[start : end if end >= 0 else None].strip()[:500]
     if code in _CODES:
         return _CODES[code], text.strip()[:500] or f"exit code {code}"
     return None, text.strip()[:500]
@@ -500,6 +508,8 @@ def read_nvidia_smi(text: str, code: int | None = None) -> SmiReading:
     :param text: what it printed, stdout and stderr together.
     :param code: its exit code; None when it is not known. A code other than 0 never discards a document.
     """
+    if len(text) > _LONGEST:
+        return SmiReading("unreadable", f"longer than {_LONGEST} characters, which no output of nvidia-smi -q -x is")
     opened = text.find("<nvidia_smi_log")
     closed = text.find("</nvidia_smi_log>", opened) if opened >= 0 else -1
     if opened < 0 or closed < 0:
@@ -519,7 +529,7 @@ def read_nvidia_smi(text: str, code: int | None = None) -> SmiReading:
     schema = re.search(r"nvsmi_device_v(\d+)\.dtd", around)
     state, line = _failure(around, code if code else None)
     leaves = _Leaves(root)
-    gpus = tuple(_read_gpu(element, position) for position, element in enumerate(root.findall("gpu")))
+    gpus = tuple(_read_gpu(element, position) for position, element in enumerate(root.findall("gpu")[:_CARDS]))
     if state is None and not gpus:
         state, line = _failure(" ".join(root.itertext()), None)
         if state is None and leaves.whole("attached_gpus", "", "attached_gpus") == 0:

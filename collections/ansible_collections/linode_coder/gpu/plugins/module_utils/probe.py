@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 import os
+import selectors
 import signal
 import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 # A process that the kernel does not let go cannot be killed; how long we wait to find out.
 _KILL_S = 2.0
@@ -57,6 +58,23 @@ def stuck(program: str) -> int:
     return sum(_stat(pid) == (program[:15], "D") for pid in pids)
 
 
+def _read(stream: IO[bytes], until: float) -> tuple[bytes, bool]:
+    """The newest part of what a program says, and whether it said all in its time. No more than that is ever in memory."""
+    kept = bytearray()
+    with selectors.DefaultSelector() as selector:
+        selector.register(stream, selectors.EVENT_READ)
+        while True:
+            left = until - time.monotonic()
+            if left <= 0 or not selector.select(left):
+                return bytes(kept[-_OUTPUT_LIMIT:]), False
+            part = os.read(stream.fileno(), 65536)
+            if not part:
+                return bytes(kept[-_OUTPUT_LIMIT:]), True
+            kept += part
+            if len(kept) > 2 * _OUTPUT_LIMIT:
+                del kept[:-_OUTPUT_LIMIT]
+
+
 def run(argv: list[str], limit: float) -> Probed:
     """Run a program in a process group of its own, stdout and stderr together, and end all of it after the limit."""
     program = argv[0].rpartition("/")[2]
@@ -74,18 +92,20 @@ def run(argv: list[str], limit: float) -> Probed:
         )
     except OSError as error:
         return Probed("", None, 0.0, error=f"{program}: {error.strerror}")
-    try:
-        output, _none = process.communicate(timeout=limit)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        held = False
+    with cast("IO[bytes]", process.stdout) as stream:
+        output, ended = _read(stream, began + limit)
+    text = output.decode("utf-8", "replace")
+    if ended:
         try:
-            output, _none = process.communicate(timeout=_KILL_S)
-        except subprocess.TimeoutExpired as late:
-            output = late.output or b""
-            status = _stat(process.pid)
-            held = status is not None and status[1] == "D"
-        text = output[-_OUTPUT_LIMIT:].decode("utf-8", "replace")
-        return Probed(text, None, time.monotonic() - began, timed_out=True, stuck=held)
-    text = output[-_OUTPUT_LIMIT:].decode("utf-8", "replace")
-    return Probed(text, process.returncode, time.monotonic() - began)
+            process.wait(max(0.0, began + limit - time.monotonic()))
+            return Probed(text, process.returncode, time.monotonic() - began)
+        except subprocess.TimeoutExpired:
+            pass  # it closed its output and went on
+    os.killpg(process.pid, signal.SIGKILL)
+    held = False
+    try:
+        process.wait(_KILL_S)
+    except subprocess.TimeoutExpired:
+        status = _stat(process.pid)
+        held = status is not None and status[1] == "D"
+    return Probed(text, None, time.monotonic() - began, timed_out=True, stuck=held)

@@ -13,14 +13,17 @@ import ast
 import math
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Callable
+
+from .bounded import newest, short_lines
 
 # Newest phase last; the last marker that is found names the phase.
 _PHASES = (
     ("starting", re.compile(r"non-default args")),
     ("loading the configuration", re.compile(r"Resolved architecture|Using max model len")),
     ("starting the engine", re.compile(r"Initializing a V1 LLM engine")),
-    ("connecting the GPUs", re.compile(r"world_size=\d+ rank=\d+ .*backend=")),
+    ("connecting the GPUs", re.compile(r"world_size=\d{1,6} rank=\d{1,6} .{0,200}backend=")),
     ("loading the weights", re.compile(r"Starting to load model|Loading model from scratch")),
     (
         "compiling",
@@ -39,19 +42,24 @@ _PHASES = (
 _BARS = (
     (
         "loading the weights",
-        re.compile(r"checkpoint shards:\s+(\d{1,3})% Completed \| (\d+)/(\d+)(?: \[[\d:]+<([\d:]+))?"),
+        re.compile(
+            r"checkpoint shards: {1,9}(\d{1,3})% Completed \| (\d{1,9})/(\d{1,9})(?: \[[\d:]{1,20}<([\d:]{1,20}))?"
+        ),
     ),
     (
         "warming up",
-        re.compile(r"Capturing CUDA graphs[^\r\n%]*?(\d{1,3})%\|[^|]*\| (\d+)/(\d+)(?: \[[\d:]+<([\d:]+))?"),
+        re.compile(
+            r"Capturing CUDA graphs[^\r\n%]{0,100}?(\d{1,3})%\|[^|\n]{0,200}\| (\d{1,9})/(\d{1,9})(?: \[[\d:]{1,20}<([\d:]{1,20}))?"
+        ),
     ),
 )
-_SIZE = re.compile(r"Checkpoint size: (\d+\.\d+ [KMGT]iB)")
+_SIZE = re.compile(r"Checkpoint size: (\d{1,9}\.\d{1,9} [KMGT]iB)")
 
-_ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07\n]*\x07")
+_ANSI = re.compile(r"\x1b\[[0-9;?]{0,40}[A-Za-z]|\x1b\][^\x07\x1b\n]*\x07")
 # What stands before the text: the service (Compose), a time (docker logs -t), the process, the level and the source.
 _PREFIX = re.compile(
-    r"^(?:[\w.-]{1,64}-\d+\s+\| )?(?:\d{4}-\d\d-\d\dT[\d:.]+Z )?(?:\((?:APIServer|EngineCore|Worker|VllmWorker)\S*(?: pid=\d+)?\) )?"
+    r"^(?:[\w.-]{1,64}-\d{1,5} {1,64}\| )?(?:\d{4}-\d\d-\d\dT[\d:.]{1,20}Z )?"
+    r"(?:\((?:APIServer|EngineCore|Worker|VllmWorker)[^\s)]{0,80}(?: pid=\d{1,10})?\) )?"
     r"(?:(?:DEBUG|INFO|WARNING|ERROR|CRITICAL) \d\d-\d\d \d\d:\d\d:\d\d (?:\[[^\]\n]*\] ?)?)?",
     re.MULTILINE,
 )
@@ -61,14 +69,14 @@ _HARMLESS = re.compile(
     r"cannot schedule new futures after shutdown).*$|^[^\S\n]*raise .*$",
     re.MULTILINE,
 )
-_RUN = re.compile(r"^.*(?:non-default args: |version \d+\.\d+\.\d+\S*$)", re.MULTILINE)
+_RUN = re.compile(r"^.*(?:non-default args: |version \d{1,9}\.\d{1,9}\.\d\S{0,80}$)", re.MULTILINE)
 _STOPPED = re.compile(r"\[shutdown\] API server: shutdown triggered")
 # What is older than this many characters is about earlier runs.
-_LONGEST = 2_000_000
+_LONGEST = 600_000
 _READY = re.compile(r"Application startup complete")
 # Said by an engine that serves, also where the beginning of its log is cut off.
 _SERVING = re.compile(_READY.pattern + r'|Engine \d+: Avg prompt throughput|HTTP/1\.1" \d')
-_ARGUMENTS = re.compile(r"non-default args: (\{.*\})")
+_ARGUMENTS = re.compile(r"^.*?non-default args: (\{.*\})", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -218,8 +226,8 @@ def _set(**flags: Any) -> _Parameters:
 
 
 _OOM = (
-    r"(?:torch\.(?:cuda\.)?OutOfMemoryError: )?CUDA out of memory\. Tried to allocate ([\d.]+ [KMG]iB)"
-    r"(?:\. GPU (\d+) has a total capacity of ([\d.]+ [MG]iB) of which ([\d.]+ [KMG]iB) is free)?"
+    r"(?:torch\.(?:cuda\.)?OutOfMemoryError: )?CUDA out of memory\. Tried to allocate ([\d.]{1,20} [KMG]iB)"
+    r"(?:\. GPU (\d{1,4}) has a total capacity of ([\d.]{1,20} [MG]iB) of which ([\d.]{1,20} [KMG]iB) is free)?"
     r"|torch\.(?:cuda\.)?OutOfMemoryError|CUDA error: out of memory"
 )
 
@@ -227,7 +235,7 @@ _OOM = (
 _CAUSES = (
     _cause(
         "driver_too_old",
-        r"unsatisfied condition: cuda>=([\d.]+)|NVIDIA driver on your system is too old|Error 803: system has unsupported "
+        r"unsatisfied condition: cuda>=([\d.]{1,20})|NVIDIA driver on your system is too old|Error 803: system has unsupported "
         r"display driver",
         "The GPU driver is too old for the engine's image.",
         "Install driver 580 or newer and reboot.",
@@ -241,7 +249,7 @@ _CAUSES = (
     ),
     _cause(
         "toolkit_missing",
-        r'could not select device driver "" with capabilities: \[\[gpu\]\]|unresolvable CDI devices? (\S+)',
+        r'could not select device driver "" with capabilities: \[\[gpu\]\]|unresolvable CDI devices? (\S{1,200})',
         "Docker does not know how to pass GPUs to a container.",
         "Install and configure nvidia-container-toolkit, then restart docker.service.",
         healable=True,
@@ -306,21 +314,21 @@ _CAUSES = (
     ),
     _cause(
         "gated_model",
-        r"GatedRepoError|Cannot access gated repo for url (\S+)|Access to model (\S+) is restricted|"
-        r"403 Client Error[^\n]*huggingface\.co",
+        r"GatedRepoError|Cannot access gated repo for url (\S{1,300})|Access to model (\S{1,200}) is restricted|"
+        r"403 Client Error[^\n]{0,400}huggingface\.co",
         "The model is gated, and the token given may not read it.",
         "Accept the model's licence on its page and give a token of the same account, or choose a model without a gate.",
     ),
     _cause(
         "model_not_found",
-        r"RepositoryNotFoundError|Repository Not Found for url: (\S+)|HFValidationError: Repo id must(?![^\n]*/hub/models--)[^\n]*|"
-        r"(?<!\S)(\S+) is not a local folder and is not a valid model identifier",
+        r"RepositoryNotFoundError|Repository Not Found for url: (\S{1,300})|HFValidationError: Repo id must(?![^\n]{0,600}/hub/models--)|"
+        r"is not a local folder and is not a valid model identifier",
         "The model does not exist, or is private.",
         "Check its id; for a private model give a token.",
     ),
     _cause(
         "rate_limited",
-        r"429 (?:Client Error: )?Too Many Requests(?:[^\n]*?Retry after (\d+) seconds)?",
+        r"429 (?:Client Error: )?Too Many Requests(?:[^\n]{0,400}?Retry after (\d{1,9}) seconds)?",
         "The model hub limits the rate of downloads.",
         "Wait and try again; a token raises the limit.",
         healable=True,
@@ -329,7 +337,7 @@ _CAUSES = (
     _cause(
         "model_not_cached",
         # A folder of the cache that is gone is taken for the id of a model.
-        r"LocalEntryNotFoundError|Cannot find an appropriate cached snapshot folder|HFValidationError: [^\n]*/hub/models--[^\n]*",
+        r"LocalEntryNotFoundError|Cannot find an appropriate cached snapshot folder|HFValidationError: [^\n]{0,600}/hub/models--",
         "The model is not on the disk completely, and the engine may not download.",
         "Download the model again; the download goes on where it stopped.",
         healable=True,
@@ -345,13 +353,13 @@ _CAUSES = (
     ),
     _cause(
         "disk_full",
-        r"Not enough free disk space to download the file|\[Errno 28\] No space left on device(?![^\n]*/dev/shm)",
+        r"Not enough free disk space to download the file|\[Errno 28\] No space left on device(?![^\n]{0,300}/dev/shm)",
         "The disk is full.",
         "Remove images and models that are not in use, or take a plan with a larger disk.",
     ),
     _cause(
         "corrupt_weights",
-        r"SafetensorError: Error while deserializing header: ([^\n]*)|HeaderTooLarge|MetadataIncompleteBuffer",
+        r"SafetensorError: Error while deserializing header: ([^\n]{0,300})|HeaderTooLarge|MetadataIncompleteBuffer",
         "A file of the model's weights is damaged.",
         "Delete the damaged file and download it again.",
         healable=True,
@@ -359,7 +367,7 @@ _CAUSES = (
     ),
     _cause(
         "no_weights",
-        r"Cannot find any model weights with `([^`\n]*)`",
+        r"Cannot find any model weights with `([^`\n]{0,200})`",
         "The model's folder has no weights that the engine can load.",
         "Choose a repository with safetensors files.",
     ),
@@ -372,22 +380,22 @@ _CAUSES = (
     ),
     _cause(
         "unknown_flag",
-        r"error: unrecognized arguments: ([^\n]*)",
+        r"error: unrecognized arguments: ([^\n]{0,1000})",
         "The engine does not know the option {0}.",
         "Remove the option, or use a version of the engine that has it.",
         parameters=_unknown_flags,
     ),
     _cause(
         "bad_argument",
-        r"error: argument (\S+): ([^\n]*)",
+        r"error: argument (\S{1,100}): ([^\n]{0,300})",
         "The engine does not accept the value of {0}: {1}.",
         "Correct the option.",
     ),
     _cause(
         "unknown_architecture",
-        r"Model architectures \[([^\]\n]*)\] (?:are not supported for now|failed to be inspected)|"
-        r"has model type `?(\w[\w.-]*)`? but Transformers does not recognize this architecture|"
-        r"was supported in vLLM until v(\S+)|not supported in-tree anymore",
+        r"Model architectures \[([^\]\n]{0,300})\] (?:are not supported for now|failed to be inspected)|"
+        r"has model type `?(\w[\w.-]{0,100})`? but Transformers does not recognize this architecture|"
+        r"was supported in vLLM until v(\S{1,40})|not supported in-tree anymore",
         "This version of the engine does not know the model's architecture.",
         "Choose another model, or an engine version that supports it.",
     ),
@@ -400,7 +408,7 @@ _CAUSES = (
     ),
     _cause(
         "tool_parser",
-        r"invalid tool call parser: (\S+) \(chose from|--enable-auto-tool-choice requires --tool-call-parser",
+        r"invalid tool call parser: (\S{1,100}) \(chose from|--enable-auto-tool-choice requires --tool-call-parser",
         "The engine has no such tool-call parser.",
         "Use one of the parsers that the log lists, or none.",
         parameters=_set(tool_call_parser=None, enable_auto_tool_choice=None),
@@ -408,7 +416,7 @@ _CAUSES = (
     ),
     _cause(
         "reasoning_parser",
-        r"Reasoning parser '([^'\n]*)' not found",
+        r"Reasoning parser '([^'\n]{0,100})' not found",
         "The engine has no reasoning parser {0}.",
         "Use one of the parsers that the log lists, or none.",
         parameters=_set(reasoning_parser=None),
@@ -416,8 +424,8 @@ _CAUSES = (
     ),
     _cause(
         "context_above_model",
-        r"User-specified max_model_len \((\d+)\) is greater than the derived max_model_len "
-        r"\(\w+=(\d+)",
+        r"User-specified max_model_len \((\d{1,9})\) is greater than the derived max_model_len "
+        r"\(\w{1,60}=(\d{1,9})",
         "The context of {0} tokens is longer than the model's {1}.",
         "Ask for at most the model's own length.",
         parameters=lambda match, _context: {"max-model-len": int(match[2])},
@@ -425,14 +433,14 @@ _CAUSES = (
     ),
     _cause(
         "quantization_unsupported",
-        r"quantization method (\S+) is not supported for the current GPU\. Minimum capability: (\d+)\. Current capability: (\d+)",
+        r"quantization method (\S{1,60}) is not supported for the current GPU\. Minimum capability: (\d{1,4})\. Current capability: (\d{1,4})",
         "The quantisation {0} needs a newer card.",
         "Choose another variant of the model, or a plan with a newer card.",
     ),
     _cause(
         "quantization_unknown",
-        r"Unknown quantization method: (\S+?)\. Must be one of|Cannot find the config file for (\w+)|"
-        r"Quantization method specified in the model config \([^)\n]*\) does not match",
+        r"Unknown quantization method: (\S{1,60}?)\. Must be one of|Cannot find the config file for (\w{1,60})|"
+        r"Quantization method specified in the model config \([^)\n]{0,100}\) does not match",
         "The quantisation asked for does not fit the model.",
         "Leave the quantisation to the model's own configuration.",
         parameters=_set(quantization=None),
@@ -457,7 +465,7 @@ _CAUSES = (
     ),
     _cause(
         "attention_backend",
-        r"No valid attention backend found for|Selected backend (\S+) is not valid for this configuration",
+        r"No valid attention backend found for|Selected backend (\S{1,100}) is not valid for this configuration",
         "The attention backend asked for does not run with this card and model.",
         "Leave the choice of the backend to the engine.",
         parameters=lambda _match, context: (
@@ -467,7 +475,7 @@ _CAUSES = (
     ),
     _cause(
         "more_gpus_than_there_are",
-        r"World size \((\d+)\) is larger than the number of available GPUs \((\d+)\)",
+        r"World size \((\d{1,6})\) is larger than the number of available GPUs \((\d{1,6})\)",
         "The engine was told to use {0} GPUs, and there are {1}.",
         "Choose a plan with more GPUs; when the plan has them, look for a lost one.",
         parameters=_parallel_that_fits,
@@ -475,14 +483,14 @@ _CAUSES = (
     ),
     _cause(
         "more_gpus_than_there_are",
-        r"larger than the number of available GPUs \((\d+)\)",
+        r"larger than the number of available GPUs \((\d{1,6})\)",
         "The engine was told to use more GPUs than there are ({0}).",
         "Choose a plan with more GPUs; when the plan has them, look for a lost one.",
         healable=True,
     ),
     _cause(
         "heads_not_divisible",
-        r"Total number of attention heads \((\d+)\) must be divisible by tensor parallel size \((\d+)\)",
+        r"Total number of attention heads \((\d{1,6})\) must be divisible by tensor parallel size \((\d{1,6})\)",
         "The model's {0} attention heads do not divide among {1} GPUs.",
         "Use a number of GPUs that divides the heads.",
         parameters=_parallel_that_divides,
@@ -504,14 +512,14 @@ _CAUSES = (
     ),
     _cause(
         "port_in_use",
-        r"\[Errno 98\] [^\n]*[Aa]ddress already in use|[Aa]ddress already in use|port is already allocated",
+        r"[Aa]ddress already in use|port is already allocated",
         "Something else already listens on the engine's port.",
         "Look at what runs on the VM, or take the session down and up again.",
     ),
     _cause(
         "context_too_long",
-        r"max seq len \((\d+)\), \(([\d.]+) GiB KV cache is\s+needed.*?KV cache memory \(([\d.]+) GiB\)"
-        r"(?:[^\n]{0,80}?estimated maximum model length is (\d+))?",
+        r"max seq len \((\d{1,9})\), \(([\d.]{1,20}) GiB KV cache is\s{1,40}needed.{0,400}?KV cache memory \(([\d.]{1,20}) GiB\)"
+        r"(?:[^\n]{0,80}?estimated maximum model length is (\d{1,9}))?",
         "The context of {0} tokens needs {1} GiB of KV cache, and the cards have {2} GiB left.",
         "Ask for a shorter context, a smaller model or a larger plan.",
         parameters=_shorter_context,
@@ -527,7 +535,7 @@ _CAUSES = (
     ),
     _cause(
         "gpu_not_free",
-        r"Free memory on device \S+ \(([\d.]+)/([\d.]+) GiB\) on startup is less than desired",
+        r"Free memory on device \S{1,40} \((\d{1,6}(?:\.\d{1,6})?)/(\d{1,6}(?:\.\d{1,6})?) GiB\) on startup is less than desired",
         "Only {0} of {1} GiB of GPU memory are free: something else uses the card.",
         "Wait until the earlier container has ended; find out who uses the card otherwise.",
         parameters=_share_that_is_free,
@@ -542,7 +550,7 @@ _CAUSES = (
     ),
     _cause(
         "too_many_sequences",
-        r"max_num_seqs \((\d+)\) exceeds available Mamba cache blocks \((\d+)\)",
+        r"max_num_seqs \((\d{1,9})\) exceeds available Mamba cache blocks \((\d{1,9})\)",
         "The engine was told to serve {0} requests at once, and its memory holds the state of {1}.",
         "Serve fewer requests at once.",
         parameters=lambda match, _context: {"max-num-seqs": int(match[2])} if int(match[2]) else None,
@@ -550,7 +558,7 @@ _CAUSES = (
     ),
     _cause(
         "oom_sampler",
-        r"CUDA out of memory occurred when warming up sampler with (\d+) dummy requests",
+        r"CUDA out of memory occurred when warming up sampler with (\d{1,9}) dummy requests",
         "The GPU ran out of memory while the engine warmed up for {0} requests at once.",
         "Serve fewer requests at once.",
         parameters=_fewer_sequences,
@@ -564,7 +572,7 @@ _CAUSES = (
     ),
     _cause(
         "shared_memory",
-        r"Error while creating shared memory segment /dev/shm|No space left on device[^\n]*/dev/shm|\bBus error\b",
+        r"Error while creating shared memory segment /dev/shm|No space left on device[^\n]{0,300}/dev/shm|\bBus error\b",
         "The container's shared memory is too small.",
         "Give the container the host's IPC namespace.",
         healable=True,
@@ -594,7 +602,7 @@ _CAUSES = (
     ),
     _cause(
         "jit_compile",
-        r"nvcc fatal|ninja: build stopped|FlashInfer [^\n]*JIT[^\n]*(?:fail|error)",
+        r"nvcc fatal|ninja: build stopped|FlashInfer [^\n]{0,120}?JIT[^\n]{0,120}?(?:fail|error)",
         "A kernel could not be compiled on the VM.",
         "Start again with MAX_JOBS=2, or choose another attention backend.",
         healable=True,
@@ -608,14 +616,14 @@ _CAUSES = (
     ),
     _cause(
         "rpc_timeout",
-        r"TimeoutError: RPC call to (\S+) timed out",
+        r"TimeoutError: RPC call to (\S{1,100}) timed out",
         "A worker of the engine stopped answering.",
         "Restart the container; again within a day: without speculative decoding.",
         healable=True,
     ),
     _cause(
         "worker_died",
-        r"Worker proc (\S+) died unexpectedly \(exit code: (-?\d+)\)",
+        r"Worker proc (\S{1,100}) died unexpectedly \(exit code: (-?\d{1,6})\)",
         "A worker process of the engine died (exit code {1}).",
         "Restart the container; -9 usually means that the VM ran out of memory.",
         healable=True,
@@ -623,7 +631,7 @@ _CAUSES = (
     ),
     _cause(
         "worker_died",
-        r"Worker proc \S+ died unexpectedly",
+        r"Worker proc \S{1,100} died unexpectedly",
         "A worker process of the engine died.",
         "Restart the container; see in the kernel's log whether the VM ran out of memory.",
         healable=True,
@@ -631,7 +639,7 @@ _CAUSES = (
     ),
     _cause(
         "engine_hung",
-        r"No available shared memory broadcast block found in \d+ seconds",
+        r"No available shared memory broadcast block found in \d{1,9} seconds",
         "The engine's processes wait for each other.",
         "Restart the container.",
         healable=True,
@@ -661,7 +669,7 @@ _OOM_PHASES = (
     (
         "oom_running",
         re.compile(
-            r"Application startup complete|Engine 000: Avg prompt throughput|\bexecute_model\b(?!.*profile_run)"
+            r"Application startup complete|Engine 000: Avg prompt throughput|\bexecute_model\b(?!.{0,300}profile_run)"
         ),
         "The GPU ran out of memory while serving.",
         "Give the engine a smaller share of the memory and set PYTORCH_ALLOC_CONF=expandable_segments:True.",
@@ -694,29 +702,32 @@ _OOM_PHASES = (
     ),
 )
 _PYDANTIC = re.compile(
-    r"validation errors? for \w+\n(?:[^\n]*\n)??\s+Value error, (.+?)(?: \[type=value_error|\n\s+For further|\Z)",
+    r"validation errors? for \w{1,100}\n(?:[^\n]*\n)??[^\S\n]{1,80}Value error, (.{1,1000}?)(?: \[type=value_error|\n[^\S\n]{1,80}For further|\Z)",
     re.DOTALL,
 )
-_LAST_ERROR = re.compile(r"^(?:[\w]+\.)*(\w*(?:Error|Exception|Interrupt)): ([^\n]+)$", re.MULTILINE)
+_LAST_ERROR = re.compile(r"^(?:\w{1,100}\.){0,20}(\w{0,100}(?:Error|Exception|Interrupt)): ([^\n]+)$", re.MULTILINE)
 
 
 def _clean(log: str) -> str:
     """The text without colours, prefixes and lines that only quote a failure. A bar's states become lines."""
-    text = _ANSI.sub("", log[-_LONGEST:]).replace("\r\n", "\n").replace("\r", "\n")
-    return _HARMLESS.sub("", _PREFIX.sub("", text))
+    text = _ANSI.sub("", newest(log, _LONGEST)).replace("\r\n", "\n").replace("\r", "\n")
+    return _HARMLESS.sub("", _PREFIX.sub("", short_lines(text)))
 
 
-def _last_run(text: str) -> str:
+# One look asks the same log for several things.
+@lru_cache(maxsize=4)
+def _last_run(log: str) -> str:
     """From the beginning of the newest start; the banner and the flags belong to the same one."""
+    text = _clean(log)
     starts = [match.start() for match in _RUN.finditer(text)]
     if not starts:
         return text
-    newest = starts[-1]
+    newer = starts[-1]
     for start in reversed(starts[:-1]):
-        if newest - start > 2000 or _READY.search(text, start, newest):
+        if newer - start > 2000 or _READY.search(text, start, newer):
             break
-        newest = start
-    return text[newest:]
+        newer = start
+    return text[newer:]
 
 
 def _arguments(run: str) -> dict[str, Any]:
@@ -736,15 +747,15 @@ def _line_at(text: str, match: re.Match[str]) -> str:
 
 def _placed_oom(match: re.Match[str], context: _Context, line: str) -> Diagnosis:
     groups = tuple(group or "" for group in match.groups())
-    newest: tuple[int, int] | None = None
+    last: tuple[int, int] | None = None
     for index, (_slug, marker, *_rest) in enumerate(_OOM_PHASES):
         places = [found.end() for found in marker.finditer(context.before)]
-        if places and (newest is None or places[-1] > newest[0]):
-            newest = (places[-1], index)
-    if newest is None:
+        if places and (last is None or places[-1] > last[0]):
+            last = (places[-1], index)
+    if last is None:
         cause = next(cause for cause in _CAUSES if cause.slug == "oom")
         return Diagnosis("oom", cause.sentence, cause.remedy, groups, _smaller_batches(match, context), True, line)
-    slug, _marker, sentence, remedy, parameters, healable = _OOM_PHASES[newest[1]]
+    slug, _marker, sentence, remedy, parameters, healable = _OOM_PHASES[last[1]]
     suggested = parameters(match, context) if parameters else None
     return Diagnosis(slug, sentence, remedy, groups, suggested, healable and suggested is not None, line)
 
@@ -778,7 +789,7 @@ def _unclassified(text: str) -> Diagnosis | None:
 
 def diagnose(log: str) -> list[Diagnosis]:
     """Why the last run in a log failed: the explanation first, then its consequences; empty when nothing failed."""
-    run = _last_run(_clean(log))
+    run = _last_run(log)
     ready = list(_READY.finditer(run))
     start = ready[-1].end() if ready else 0
     arguments = _arguments(run)
@@ -805,12 +816,12 @@ def diagnose(log: str) -> list[Diagnosis]:
 
 def has_served(log: str) -> bool:
     """Whether the last run in a log got so far that it served."""
-    return bool(_SERVING.search(_last_run(_clean(log))))
+    return bool(_SERVING.search(_last_run(log)))
 
 
 def phase_of(log: str) -> str:
     """The newest phase of the last start whose marker is in the log."""
-    run = _last_run(_clean(log))
+    run = _last_run(log)
     found = [name for name, marker in _PHASES if marker.search(run)]
     # Importing takes half a minute before anything of the engine's own is said.
     return found[-1] if found else "starting" if run.strip() else "waiting for the container"
@@ -818,7 +829,7 @@ def phase_of(log: str) -> str:
 
 def progress_of(log: str) -> Progress:
     """The phase, and how far it is where the engine shows a bar."""
-    run = _last_run(_clean(log))
+    run = _last_run(log)
     phase = phase_of(log)
     for name, pattern in _BARS:
         shown = pattern.findall(run)

@@ -10,11 +10,13 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from .bounded import LINE
+
 _SAMPLE = re.compile(
     r"(?P<name>[a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(?P<labels>.*)\})?[ \t]+(?P<value>\S+)(?:[ \t]+-?[0-9]+)?[ \t]*"
 )
 _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
-_LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)"')
+_LABEL = re.compile(r'(?<![a-zA-Z0-9_])([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)"')
 _ESCAPES = {"\\n": "\n", '\\"': '"', "\\\\": "\\"}
 
 COUNTERS = {
@@ -22,6 +24,8 @@ COUNTERS = {
     "generation_tokens": "vllm:generation_tokens_total",
     "requests": "vllm:request_success_total",
 }
+# A page of an engine has a tenth of it. A larger one is no engine's, and part of it would give wrong sums.
+LONGEST = 2_000_000
 GAUGES = {"running": "vllm:num_requests_running", "waiting": "vllm:num_requests_waiting"}
 
 
@@ -35,8 +39,8 @@ class Sample:
 def parse(text: str) -> list[Sample]:
     """Every sample of a page. One whose value is no number is NaN: left out, it would make the sum of the others wrong."""
     found = []
-    for line in text.splitlines():
-        match = _SAMPLE.fullmatch(line)
+    for line in text.splitlines() if len(text) <= LONGEST else ():
+        match = _SAMPLE.fullmatch(line) if len(line) <= LINE else None
         if match is None:
             named = _NAME.match(line)
             if named is not None:

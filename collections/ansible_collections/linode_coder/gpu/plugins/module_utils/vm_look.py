@@ -21,7 +21,7 @@ from .engine_client import api_key
 from .health import evaluate
 from .kernel_log import last_cursor
 from .own_tokens import OwnTokens
-from .scrub import scrub
+from .scrub import scrub, scrub_data
 
 # Options of the modules that look.
 LOOK_SPEC: dict[str, Any] = {
@@ -343,7 +343,7 @@ def look(params: Mapping[str, Any], check_mode: bool, warn: Callable[[str], None
         "activity": health.activity,
         "facts": health.facts,
     }
-    result: dict[str, Any] = json.loads(scrub(json.dumps(found), known))
+    result: dict[str, Any] = scrub_data(found, known)
     cursor = last_cursor(texts.get("kernel.log") or "") or params["cursor"]
     if cursor:
         result["cursor"] = cursor

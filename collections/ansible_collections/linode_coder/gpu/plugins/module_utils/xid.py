@@ -20,22 +20,23 @@ _BUS = r"(?:PCI:)?((?:[0-9A-Fa-f]{4,8}:)?[0-9A-Fa-f]{2,4}:[0-9A-Fa-f]{2}(?:\.[0-
 _XID = re.compile(rf"NVRM: Xid \({_BUS}\): ([0-9]{{1,5}})(?![0-9])[,.]?\s*(.*)", re.DOTALL)
 _IDENTITY = re.compile(rf"NVRM: GPU at {_BUS}: (GPU-\S+)")
 _PID = re.compile(r"\bpid='?([0-9]{1,10}|<unknown>)'?")
-_NAME = re.compile(r"\bname=([^,]*)")
+_NAME = re.compile(r"\bname=([^,]{0,200})")
 _CAUSED_BY = re.compile(r"caused by previous Xid ([0-9]{1,5})")
 _RECOVERY = re.compile(
-    r"recovery action changed from 0x[0-9a-f]+ \(([^)]*)\) to 0x[0-9a-f]+ \(([^)]*)\)", re.IGNORECASE
+    r"recovery action changed from 0x[0-9a-f]{1,16} \(([^)]{0,100})\) to 0x[0-9a-f]{1,16} \(([^)]{0,100})\)",
+    re.IGNORECASE,
 )
 _PLACE = re.compile(r"\(GPC ([0-9]+), TPC ([0-9]+)")
 
-# Faults that the driver reports without a code. The place of the card, where the line names it, is the first group.
-_ANY_BUS = rf"(?:.*?{_BUS})?"
+# Faults that the driver reports without a code.
+_PLACE_OF_CARD = re.compile(_BUS)
 _CODELESS = (
-    ("off_bus", re.compile(rf"NVRM:{_ANY_BUS}.*fallen off the bus", re.IGNORECASE | re.DOTALL)),
-    ("reset_required", re.compile(rf"NVRM:{_ANY_BUS}.*NV_ERR_RESET_REQUIRED", re.DOTALL)),
-    ("init_failed", re.compile(rf"NVRM:{_ANY_BUS}.*(?:RmInitAdapter failed|rm_init_adapter failed)", re.DOTALL)),
-    ("gsp_timeout", re.compile(rf"NVRM:{_ANY_BUS}.*(?:HeartbeatTimedOut|GSP Timeout)", re.DOTALL)),
-    ("memory_subsystem", re.compile(rf"NVRM:{_ANY_BUS}.*Memory Subsystem Error", re.DOTALL)),
-    ("mismatch", re.compile(rf"NVRM:{_ANY_BUS}.*API mismatch", re.DOTALL)),
+    ("off_bus", re.compile(r"fallen off the bus", re.IGNORECASE)),
+    ("reset_required", re.compile(r"NV_ERR_RESET_REQUIRED")),
+    ("init_failed", re.compile(r"RmInitAdapter failed|rm_init_adapter failed")),
+    ("gsp_timeout", re.compile(r"HeartbeatTimedOut|GSP Timeout")),
+    ("memory_subsystem", re.compile(r"Memory Subsystem Error")),
+    ("mismatch", re.compile(r"API mismatch")),
 )
 _VERSION = re.compile(r"version ([0-9]{3}\.[0-9.]*[0-9])")
 # A report that goes on in the next lines, and what those look like.
@@ -116,14 +117,17 @@ def _codeless(lines: list[KernelLine], index: int) -> tuple[GpuFault | None, int
         ):
             taken += 1
     joined = " ".join(line.message.strip() for line in lines[index : index + taken])
-    for kind, pattern in _CODELESS:
-        match = pattern.search(joined)
-        if match:
+    begin = joined.find("NVRM:")
+    for kind, pattern in _CODELESS if begin >= 0 else ():
+        said = [match.start() for match in pattern.finditer(joined, begin)]
+        if said:
+            # The card is named before what happened to it, where it is named at all.
+            card = _PLACE_OF_CARD.search(joined, begin, said[-1])
             return (
                 GpuFault(
                     kind=kind,
                     code=None,
-                    bus_id=normalise_bus_id(match[1]),
+                    bus_id=normalise_bus_id(card[1]) if card else None,
                     uuid=None,
                     pid=None,
                     process=None,
@@ -137,10 +141,12 @@ def _codeless(lines: list[KernelLine], index: int) -> tuple[GpuFault | None, int
     return None, 1
 
 
+def _kind_of(fault: GpuFault) -> tuple[object, ...]:
+    """What reports of one burst have in common."""
+    return (fault.kind, fault.code, fault.bus_id, fault.caused_by, fault.recovery, fault.place)
+
+
 def _same_burst(one: GpuFault, other: GpuFault) -> bool:
-    same = (one.kind, one.code, one.bus_id, one.caused_by, one.recovery, one.place)
-    if same != (other.kind, other.code, other.bus_id, other.caused_by, other.recovery, other.place):
-        return False
     if one.last_time is None or other.time is None:
         return True
     return other.time - one.last_time <= BURST_SECONDS
@@ -149,6 +155,8 @@ def _same_burst(one: GpuFault, other: GpuFault) -> bool:
 def gpu_faults(lines: list[KernelLine]) -> list[GpuFault]:
     """The driver's reports in the order of their first line, equal ones within a burst collapsed into one."""
     found: list[GpuFault] = []
+    # Where the newest report of each kind is.
+    newest: dict[tuple[object, ...], int] = {}
     uuids: dict[str | None, str] = {}
     index = 0
     while index < len(lines):
@@ -163,12 +171,12 @@ def gpu_faults(lines: list[KernelLine]) -> list[GpuFault]:
             else:
                 fault, taken = _codeless([*map(_timed, lines[index : index + _JOINED_LINES])], 0)
         if fault is not None:
-            for place in range(len(found) - 1, -1, -1):
-                if _same_burst(found[place], fault):
-                    last = fault.last_time if fault.last_time is not None else found[place].last_time
-                    found[place] = replace(found[place], count=found[place].count + 1, last_time=last)
-                    break
+            place = newest.get(_kind_of(fault))
+            if place is not None and _same_burst(found[place], fault):
+                last = fault.last_time if fault.last_time is not None else found[place].last_time
+                found[place] = replace(found[place], count=found[place].count + 1, last_time=last)
             else:
+                newest[_kind_of(fault)] = len(found)
                 found.append(fault)
         index += taken
     return [replace(fault, uuid=uuids.get(fault.bus_id)) for fault in found]

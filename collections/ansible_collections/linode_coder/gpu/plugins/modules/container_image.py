@@ -119,6 +119,8 @@ from ..module_utils.module_fail import fail
 from ..module_utils.vm_module import RUN_DIRECTORY, start_in_background, start_ticks
 
 _ATTEMPTS = 3
+# The newest part of what a pull says.
+_LOG_BYTES = 2_000_000
 
 
 class Pull:
@@ -143,8 +145,9 @@ class Pull:
 
     def text(self):
         try:
-            with open(self.log, encoding="utf-8", errors="replace") as file:
-                return file.read()
+            with open(self.log, "rb") as file:
+                file.seek(max(0, os.path.getsize(self.log) - _LOG_BYTES))
+                return file.read(_LOG_BYTES).decode("utf-8", "replace")
         except OSError:
             return ""
 

@@ -89,6 +89,7 @@ import time
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils import probe
 from ..module_utils.downloads import events_of, weights_failure, weights_phase
 from ..module_utils.env_file import env_line
 from ..module_utils.failure import Failure
@@ -124,8 +125,7 @@ class Download:
 
     def events(self):
         command = [*self.compose, "logs", "--no-color", "--no-log-prefix", "--tail", "2000", _SERVICE]
-        _code, out, _err = self.module.run_command(command)
-        return events_of(out)
+        return events_of(probe.run(command, 30).text)
 
     def running(self):
         row = compose_services(self.module, self.compose).get(_SERVICE)

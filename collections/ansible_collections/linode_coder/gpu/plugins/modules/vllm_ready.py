@@ -98,6 +98,8 @@ import time
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils import probe
+from ..module_utils.bounded import newest, short_lines
 from ..module_utils.docker_time import parse_docker_time
 from ..module_utils.engine_client import EngineClient, EngineSilent, key_in
 from ..module_utils.engine_measures import measures
@@ -118,6 +120,10 @@ def ask(quick, patient):
     except (EngineSilent, KeyError, IndexError, TypeError):
         return None
     return card if tokens else None
+
+
+# A log is read again at every look, and one that does not come in its time is as good as none.
+_LOG_S, _LOG_LENGTH = 30.0, 1_000_000
 
 
 class Engine:
@@ -148,8 +154,7 @@ class Engine:
     def log(self, since=None):
         command = [*self.compose, "logs", "--no-color", "--no-log-prefix", "--tail", "1000"]
         command += ["--since", since] if since else []
-        _code, out, err = self.module.run_command([*command, self.service])
-        return out + err
+        return short_lines(newest(probe.run([*command, self.service], _LOG_S).text, _LOG_LENGTH))
 
 
 _PATIENCE = 2
