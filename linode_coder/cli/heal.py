@@ -12,7 +12,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Fa
 from ansible_collections.linode_coder.gpu.plugins.module_utils.finding import Finding
 from ansible_collections.linode_coder.gpu.plugins.module_utils.heal_attempts import Record, parse
 from ansible_collections.linode_coder.gpu.plugins.module_utils.heal_ladder import CAPS, DISRUPTIVE, EFFECTS, ORDER
-from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags import MARKER
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags import MARKER, decode
 from ansible_collections.linode_coder.gpu.plugins.module_utils.spending import against_budget, replacement_adds
 from ansible_collections.linode_coder.gpu.plugins.module_utils.spending_look import look
 
@@ -116,6 +116,8 @@ def stand_before(console: Console, view: dict[str, Any], variables: dict[str, An
     """Failure(refused) when the month's budget does not pay a second VM for a while. The playbook looks again."""
     reader, now = LinodeReader(), int(time.time())
     rows = reader.list("linode/instances", {"tags": MARKER})
+    if sum(decode(row["tags"]).session == view["name"] for row in rows) > 1:
+        return  # both exist already: a replacement that was cut short goes on, so that one of them can go
     seen = look(reader, now, rows, variables["budget_records"], view["hourly"])
     end = parse_time(view["lease_end"]) if view["lease_end"] else now
     hourly = view["hourly"] or 0.0

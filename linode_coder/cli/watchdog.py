@@ -12,8 +12,8 @@ import typer
 from ansible_collections.linode_coder.gpu.plugins.module_utils.duration import format_duration, parse_duration
 from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
 
-from .. import budget, history, watchers
 from .. import console as output
+from .. import history, watchers
 from ..config import export_credentials, only
 from ..console import Console, money
 from ..leftovers import forget_vm
@@ -97,11 +97,14 @@ def watchdog(
     }
     # A pass by hand promises no other one; a timer says how often it comes.
     one_off = once and interval is None
-    variables |= {"one_off": one_off, "budget_action": only("budget_action")["budget_action"]}
+    limits = only("budget", "budget_action")
+    variables |= {"one_off": one_off, **limits}
     while True:
         started = time.time()
         pid = None if once else os.getpid()
-        failure = one_pass(console, {**variables, **budget.budget()}, started, None if one_off else seconds, pid)
+        # What this machine knows of what is gone changes from pass to pass.
+        records = {} if limits["budget"] is None else {"budget_records": history.this_month()}
+        failure = one_pass(console, {**variables, **records}, started, None if one_off else seconds, pid)
         if once:
             if failure:
                 raise failure

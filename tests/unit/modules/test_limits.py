@@ -256,6 +256,7 @@ def budget_replacement(world: World) -> None:
     assert world.replace(budget=9.0).outcome == world.replace().outcome == "acted"
     # Both exist already: what was begun goes on, so that one of them can go.
     world.api.add("lc-demo-2", world.api.instances[1001]["tags"])
+    heal.stand_before(told, view, {"budget": 1.0, "budget_records": []})
     assert world.provider(budget=1.0).beyond_budget(world.provider().look(), {"tags": []}, 0.52) is None
 
 
