@@ -19,12 +19,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 ROOT = Path(__file__).parents[2]
 ROLE = ROOT / "roles" / "vllm"
 PROGRAM = ROLE / "files" / "fetch_weights.py"
-REQUIREMENT = yaml.safe_load((ROLE / "defaults" / "main.yml").read_text())["vllm_hub_requirement"]
+REQUIREMENTS = ROLE / "files" / "huggingface_hub.txt"
 # What the container is told beside addresses and paths.
 SETTINGS = dict(
     re.findall(r'^ +(HF_\w+): "(\w+)"$', (ROLE / "templates" / "weights.yaml.j2").read_text(), re.MULTILINE)
@@ -178,7 +177,7 @@ def hub() -> Iterator[Hub]:
 @pytest.fixture(scope="session")
 def temporary() -> Path:
     """Where the program puts the library that it installs: kept, so that it is fetched once for a checkout."""
-    path = ROOT / ".cache" / "fetch-weights" / REQUIREMENT.replace("==", "-")
+    path = ROOT / ".cache" / "fetch-weights" / hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()[:16]
     path.mkdir(parents=True, exist_ok=True)
     return path
 
@@ -197,7 +196,7 @@ class Fetch:
             "HF_HOME": str(home),
             "HF_ENDPOINT": f"http://127.0.0.1:{hub.port}",
             "HF_TOKEN_PATH": str(token),
-            "HUGGINGFACE_HUB_REQUIREMENT": REQUIREMENT,
+            "HUGGINGFACE_HUB_REQUIREMENTS": str(REQUIREMENTS),
             "FETCH_PAUSES": "0.1,0.1",
             "FETCH_SPARE_BYTES": "0",
             "MODEL": MODEL,
@@ -264,6 +263,18 @@ def test_a_model_arrives_whole_and_is_noted(hub: Hub, fetch: Fetch) -> None:
     hub.asked.clear()
     assert fetch.run()[-1]["event"] == "done"
     assert not [path for method, path, _range, _token in hub.asked if method == "GET" and "/resolve/" in path]
+
+
+def test_a_library_with_other_bytes_is_not_installed(fetch: Fetch, tmp_path: Path) -> None:
+    fresh, other = tmp_path / "fresh", tmp_path / "requirements.txt"
+    fresh.mkdir()
+    name, first, digest = re.split(r"(huggingface_hub==\S+ \\\n    --hash=sha256:)", REQUIREMENTS.read_text())
+    other.write_text(name + first + ("0" if digest[0] != "0" else "1") + digest[1:])
+    process = fetch.start(TMPDIR=str(fresh), HUGGINGFACE_HUB_REQUIREMENTS=str(other))
+    out, err = process.communicate(timeout=240)
+    assert process.returncode != 0
+    assert "DO NOT MATCH THE HASHES" in err
+    assert not (fresh / "huggingface_hub").exists() and "done" not in out
 
 
 def test_a_run_that_is_killed_goes_on_in_the_middle_of_a_file(hub: Hub, fetch: Fetch) -> None:

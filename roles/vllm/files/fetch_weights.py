@@ -50,16 +50,23 @@ def say(event, **facts):
 
 
 def library():
-    """huggingface_hub of this container, else the pinned one from the Python package index."""
+    """huggingface_hub of this container, else the pinned one from the Python package index, by its hash."""
     target = str(Path(tempfile.gettempdir(), "huggingface_hub"))
     sys.path.append(target)
     try:
         import huggingface_hub
     except ImportError:
-        pinned = os.environ["HUGGINGFACE_HUB_REQUIREMENT"]
+        # Wheels with known hashes and nothing else: no program of a package runs while it is installed.
+        pinned = [
+            "--require-hashes",
+            "--no-deps",
+            "--only-binary=:all:",
+            "-r",
+            os.environ["HUGGINGFACE_HUB_REQUIREMENTS"],
+        ]
         pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-cache-dir", "--upgrade", "--target", target]
         # Standard output is for our lines alone.
-        subprocess.run([*pip, pinned], check=True, stdout=sys.stderr)
+        subprocess.run([*pip, *pinned], check=True, stdout=sys.stderr)
         importlib.invalidate_caches()
         import huggingface_hub
     return huggingface_hub
