@@ -107,13 +107,31 @@ def served_model(view: dict[str, Any], port: int, key_file: Path) -> dict[str, A
     )
 
 
+# Seconds that opening a tunnel, or reading a line, may take.
+_SSH_S = 60.0
+_NOT_LET_IN = (
+    "Verify and repair it: linode-coder up {name}. It lets this machine in again where its address has changed, if SSH is let in "
+    "from here; otherwise add --ssh-from here"
+)
+
+
 def ssh_failure(name: str) -> Failure:
     """For an ssh that ended with 255: it has said why on standard error."""
     return Failure(
         "unreachable",
         f"The VM of session {name!r} could not be reached over SSH.",
-        remedy=f"Verify and repair it: linode-coder up {name}",
+        remedy=_NOT_LET_IN.format(name=name),
     )
+
+
+def bounded(name: str, command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
+    """What an ssh that needs no minute did; Failure(unreachable) for a VM that lets it in and then never answers."""
+    try:
+        return subprocess.run(command, stdin=subprocess.DEVNULL, text=True, timeout=_SSH_S, **options)
+    except subprocess.TimeoutExpired as error:
+        failure = ssh_failure(name)
+        failure.cause = f"no answer in {_SSH_S:g} s"
+        raise failure from error
 
 
 def _control(name: str, command: str) -> bool:
@@ -155,13 +173,11 @@ def open_tunnel(view: dict[str, Any]) -> int:
     port = _choose(name)
     forward = f"127.0.0.1:{port}:127.0.0.1:{ENGINE_PORT}"
     options = ["-f", "-N", "-M", "-S", str(control_socket(name)), "-L", forward, "-o", "ExitOnForwardFailure=yes"]
-    done = subprocess.run(
+    done = bounded(
+        name,
         ssh_command(view, *options, "-o", "ControlPersist=no"),
-        stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
-        text=True,
-        timeout=60,
         start_new_session=True,
     )
     if done.returncode:
@@ -173,7 +189,7 @@ def open_tunnel(view: dict[str, Any]) -> int:
             if wrong_key
             else f"No tunnel to session {name!r} could be opened.",
             cause=said[-1].strip() if said else None,
-            remedy=f"Verify and repair it: linode-coder up {name}",
+            remedy=f"Verify and repair it: linode-coder up {name}" if wrong_key else _NOT_LET_IN.format(name=name),
         )
     session_dir(name).mkdir(parents=True, exist_ok=True, mode=0o700)
     _record(name).write_text(json.dumps({"port": port, "linode_id": view["linode_id"]}))
@@ -185,13 +201,8 @@ def api_key_file(view: dict[str, Any]) -> Path:
     path = session_dir(view["name"]) / "api_key"
     if path.exists():
         return path
-    done = subprocess.run(
-        [*ssh_command(view), "cat /opt/linode-coder/vllm/secrets.env"],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        stdin=subprocess.DEVNULL,
-    )
+    command = [*ssh_command(view), "cat /opt/linode-coder/vllm/secrets.env"]
+    done = bounded(view["name"], command, capture_output=True)
     if done.returncode:
         raise Failure(
             "unreachable",
