@@ -23,6 +23,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.lease import (
     parse_idle,
 )
 from ansible_collections.linode_coder.gpu.plugins.module_utils.spending import ACTIONS, DEFAULT_ACTION
+from ansible_collections.linode_coder.gpu.plugins.module_utils.ssh_access import parse_ssh_from
 
 from . import config_files as files
 from .config_files import Problem, Raw
@@ -72,6 +73,13 @@ def public_keys(value: Any) -> tuple[str, ...]:
             raise WrongValue(f"a list of public keys or of files with one: {item[:40]} is neither")
         keys.append(line)
     return tuple(keys)
+
+
+def _ssh_from(value: Any) -> str:
+    try:
+        return ",".join(parse_ssh_from(_names(value)))
+    except Failure as failure:
+        raise WrongValue("here, anywhere, or networks such as 203.0.113.0/24") from failure
 
 
 def _number(value: Any) -> float:
@@ -195,6 +203,12 @@ SETTINGS = (
         "Public keys, or files with one, that may log in to new VMs beside this machine's own: a watcher's, a colleague's.",
         (),
     ),
+    Setting(
+        "ssh_from",
+        _ssh_from,
+        "From where SSH to a new VM is let in: here (the addresses that your machines are seen to come from), anywhere, or networks.",
+        "here",
+    ),
     Setting("heal", _policy, "How far healing may go: off, alert, container, host or vm.", "vm"),
     Setting("watchdog_interval", _interval, "How often the watchdog looks, 1 minute to 1 hour.", "5m"),
     Setting("notify_url", _url, "Webhook that the watchdog posts to; its address is a secret.", secret=True),
@@ -229,6 +243,7 @@ class Config:
     budget: float | None
     budget_action: str
     authorized_keys: tuple[str, ...]
+    ssh_from: str
     heal: str
     watchdog_interval: str
     notify_url: str | None

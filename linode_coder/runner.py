@@ -242,7 +242,8 @@ class Run:
                 if host_key
                 else "The VM cannot be reached over SSH.",
                 cause=last_line(message),
-                remedy="It may still bill. See: linode-coder list",
+                remedy="It may still bill. See: linode-coder list"
+                + ("" if host_key else ". Has this machine's address changed? linode-coder up NAME --ssh-from here"),
             )
         else:
             self.failure = Failure("internal", f"The step {data.get('task')!r} failed.", cause=message)

@@ -130,13 +130,31 @@ def served_model(view: dict[str, Any], key_file: Path) -> dict[str, Any]:
     )
 
 
+# Seconds that opening a tunnel, or reading a line, may take.
+_SSH_S = 60.0
+_NOT_LET_IN = (
+    "Verify and repair it: linode-coder up {name}. It lets this machine in again where its address has changed, if SSH is let in "
+    "from here; otherwise add --ssh-from here"
+)
+
+
 def ssh_failure(name: str) -> Failure:
     """For an ssh that ended with 255: it has said why on standard error."""
     return Failure(
         "unreachable",
         f"The VM of session {name!r} could not be reached over SSH.",
-        remedy=f"Verify and repair it: linode-coder up {name}",
+        remedy=_NOT_LET_IN.format(name=name),
     )
+
+
+def bounded(name: str, command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
+    """What an ssh that needs no minute did; Failure(unreachable) for a VM that lets it in and then never answers."""
+    try:
+        return subprocess.run(command, stdin=subprocess.DEVNULL, text=True, errors="replace", timeout=_SSH_S, **options)
+    except subprocess.TimeoutExpired as error:
+        failure = ssh_failure(name)
+        failure.cause = f"no answer in {_SSH_S:g} s"
+        raise failure from error
 
 
 def _control(name: str, command: str) -> bool:
@@ -287,7 +305,7 @@ def _not_open(name: str, state: State | None, otherwise: str) -> Failure:
         if wrong_key
         else f"No tunnel to session {name!r} could be opened.",
         cause=(state and state["why"]) or otherwise,
-        remedy=f"Verify and repair it: linode-coder up {name}",
+        remedy=f"Verify and repair it: linode-coder up {name}" if wrong_key else _NOT_LET_IN.format(name=name),
     )
 
 
@@ -296,14 +314,8 @@ def api_key_file(view: dict[str, Any]) -> Path:
     path = session_dir(view["name"]) / "api_key"
     if path.exists():
         return path
-    done = subprocess.run(
-        [*ssh_command(view), "cat /opt/linode-coder/vllm/secrets.env"],
-        capture_output=True,
-        text=True,
-        errors="replace",
-        timeout=60,
-        stdin=subprocess.DEVNULL,
-    )
+    command = [*ssh_command(view), "cat /opt/linode-coder/vllm/secrets.env"]
+    done = bounded(view["name"], command, capture_output=True)
     if done.returncode:
         raise Failure(
             "unreachable",

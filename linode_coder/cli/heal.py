@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
 from typing import Annotated, Any
 
@@ -178,12 +177,10 @@ def conclude(console: Console, view: dict[str, Any], report: dict[str, Any]) -> 
 
 def read_record(view: dict[str, Any]) -> Record:
     """What the VM remembers, in one round trip and without Ansible."""
-    from ..tunnel import ssh_command
+    from ..tunnel import bounded, ssh_command
 
     command = [*ssh_command(view, "-o", "BatchMode=yes"), f"test ! -e {_RECORD} || cat {_RECORD}"]
-    done = subprocess.run(
-        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=60
-    )
+    done = bounded(view["name"], command, capture_output=True)
     if done.returncode:
         raise Failure(
             "unreachable",

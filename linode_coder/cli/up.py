@@ -17,6 +17,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.measured_fits imp
 from ansible_collections.linode_coder.gpu.plugins.module_utils.quote import find_session, make_quote
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session_name import validate_session_name
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags import MARKER
+from ansible_collections.linode_coder.gpu.plugins.module_utils.ssh_access import parse_ssh_from
 
 from .. import budget, history, watchers
 from ..api import LinodeReader
@@ -66,6 +67,13 @@ def describe(quote: dict[str, Any]) -> list[str]:
         *budget.describe(quote["budget"]),
         f"watcher  {watchers.describe(watchers.last_pass(), int(time.time()), quote['hourly'])}",
     ]
+
+
+def describe_access(ssh_from: list[str]) -> str:
+    """From where SSH is let in, for people."""
+    if ssh_from == ["here"]:
+        return "only from the address that this machine is seen to come from; open until the VM has seen it once"
+    return "from anywhere, to those who have a key" if ssh_from == ["anywhere"] else f"from {', '.join(ssh_from)} only"
 
 
 def describe_changes(quote: dict[str, Any]) -> list[str]:
@@ -155,6 +163,13 @@ def up(
         list[str] | None,
         typer.Option(help="File with a public key that may log in to the new VM too; may be repeated."),
     ] = None,
+    ssh_from: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="here|anywhere|CIDR",
+            help="From where SSH is let in (default here: the addresses that your machines are seen to come from).",
+        ),
+    ] = None,
     dead_man: Annotated[
         bool | None,
         typer.Option(
@@ -198,6 +213,9 @@ def up(
             value=authorized_key[0],
         )
     keys = () if existing_view else _authorized_keys(authorized_key)
+    let_in = parse_ssh_from(",".join(ssh_from).split(",")) if ssh_from else None
+    if let_in is None and not existing_view:
+        let_in = load().ssh_from.split(",")
     asked = given if existing_view else _configured(given)
     asked["owner"] = getpass.getuser()
     asked |= budget.budget()  # is of the account, so also for a session that exists
@@ -216,6 +234,8 @@ def up(
     if not quote["existing"]:
         for line in describe(quote):
             console.text(line)
+    if let_in:
+        console.text(f"SSH      {describe_access(let_in)}")
     if dead_man:
         console.text(
             "dead man a timer on the VM deletes it half an hour after its lease; root on the VM can read its token"
@@ -232,7 +252,14 @@ def up(
     with session_lock(name):
         existing = quote["existing"]
         engine_asked = context is not None or tensor_parallel is not None
-        if existing and not converge and not quote["changes"] and not engine_asked and dead_man is None:
+        if (
+            existing
+            and not converge
+            and not quote["changes"]
+            and not engine_asked
+            and dead_man is None
+            and not ssh_from
+        ):
             from ..applied import unchanged
 
             console.step("Check that all is as the last up left it")
@@ -242,7 +269,12 @@ def up(
                 report(console, existing, same[0], same[1], 0)
                 return
             console.step_skipped()
-        _run(console, name, {"session": name, "authorized_keys": list(keys) or None, "dead_man": dead_man, **asked})
+        given_keys = list(keys) or None
+        _run(
+            console,
+            name,
+            {"session": name, "authorized_keys": given_keys, "ssh_from": let_in, "dead_man": dead_man, **asked},
+        )
 
 
 def _take_dead_man_token() -> None:

@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 import typer
 from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session_name import firewall_label
+from ansible_collections.linode_coder.gpu.plugins.module_utils.ssh_access import access_of
 
 from ..api import LinodeReader
 from ..console import Console
@@ -42,7 +44,7 @@ def use(
             f"Session {view['name']!r} is {view['status']}{'' if view['complete'] else ' and its tags are incomplete'}.",
             remedy=f"Verify and repair it: linode-coder up {view['name']}",
         )
-    port = open_tunnel(view)
+    port = _tunnel(console, view)
     key_file = api_key_file(view)
     current_file().write_text(view["name"] + "\n")
     url = f"http://127.0.0.1:{port}/v1"
@@ -63,6 +65,30 @@ def use(
     console.note(f"{view['name']} serves {view['model']} at {url}")
     if not answering:
         console.note(f"The engine does not answer yet. Verify it: linode-coder up {view['name']}")
+
+
+def _tunnel(console: Console, view: dict[str, Any]) -> int:
+    """The tunnel's port. Where only seen addresses are let in, and this machine's has changed, that is put right first."""
+    try:
+        return open_tunnel(view)
+    except Failure as failure:
+        if failure.kind != "unreachable":
+            raise
+        reader = LinodeReader()
+        label = firewall_label(view["name"])
+        walls = [wall for wall in reader.list("networking/firewalls", {"label": label}) if wall["label"] == label]
+        if not walls or not access_of(walls[0]["rules"]).seen:
+            raise
+    from ..lock import session_lock
+    from ..runner import run_playbook
+
+    name = view["name"]
+    console.note(
+        f"The VM of {name} lets in the addresses that were seen before: this machine's may have changed, and is added."
+    )
+    with session_lock(name):
+        run_playbook("let_in", {"session": name}, console)
+    return open_tunnel(view)
 
 
 def _known(client: str) -> None:

@@ -38,10 +38,10 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("linode_gpu_watch", {"observations": [{"clock": {}}]}, {}),
     (
         "linode_firewall",
-        {"session": "demo", "ssh_allowed_cidrs": "10.0.0.0/8,::1/128"},
+        {"session": "demo", "ssh_from": "10.0.0.0/8,::1/128"},
         {"check_mode": True, "diff": True},
     ),
-    ("linode_firewall", {"session": "demo", "ssh_allowed_cidrs": [HOSTILE]}, {}),
+    ("linode_firewall", {"session": "demo", "ssh_from": [HOSTILE]}, {}),
     ("linode_firewall", {"session": "demo", "state": "gone"}, {}),
     ("gpu_health_report", {"sessions": [{"name": HOSTILE, "label": "lc-demo-1", "status": "running"}]}, {}),
     ("gpu_health_bundle", {"path": "not/there.tar.gz", "bundle": {"a": "b"}}, {"check_mode": True}),

@@ -205,6 +205,43 @@ def test_capacity_falls_back_and_says_so(sandbox: RunningSandbox) -> None:
     result_of(coder(sandbox, "down", "third", "--yes", "--json"))
 
 
+def ssh_rules(sandbox: RunningSandbox, name: str) -> dict[str, list[str]]:
+    """Who is let in to SSH, by the label of the rule."""
+    wall = next(row for row in sandbox.api("GET", "networking/firewalls")["data"] if row["label"] == f"lc-{name}")
+    return {
+        rule["label"]: [*rule["addresses"].get("ipv4", []), *rule["addresses"].get("ipv6", [])]
+        for rule in wall["rules"]["inbound"]
+        if rule["protocol"] == "TCP"
+    }
+
+
+def test_ssh_is_let_in_from_where_up_was_seen_to_come_from_and_follows_it(
+    sandbox: RunningSandbox, session: dict[str, Any]
+) -> None:
+    seen = ssh_rules(sandbox, "main")["ssh-here"]
+    assert len(seen) == 1 and seen[0].startswith("127.") and seen[0].endswith("/32")
+    assert list(ssh_rules(sandbox, "main")) == ["ssh-here"]
+    assert result_of(coder(sandbox, "up", "main", "--converge", "--json"))["changed"] == 0
+    # The laptop was elsewhere: what it was seen from then is another address than now.
+    wall = next(row for row in sandbox.api("GET", "networking/firewalls")["data"] if row["label"] == "lc-main")
+    rules = wall["rules"]
+    rules["inbound"][0]["addresses"] = {"ipv4": ["203.0.113.9/32"]}
+    inbound = [{key: value for key, value in rule.items() if value is not None} for rule in rules["inbound"]]
+    changed = {"inbound_policy": "DROP", "inbound": inbound, "outbound_policy": "ACCEPT", "outbound": []}
+    sandbox.api("PUT", f"networking/firewalls/{wall['id']}/rules", changed)
+    assert ssh_rules(sandbox, "main")["ssh-here"] == ["203.0.113.9/32"]
+    let_in = ansible(sandbox, "ansible-playbook", "-i", ",", "linode_coder.gpu.let_in", "-e", "session=main")
+    assert let_in.returncode == 0, let_in.stdout + let_in.stderr
+    assert ssh_rules(sandbox, "main") == {"ssh-here": [seen[0], "203.0.113.9/32"]}
+    # What somebody names stays, and `here` begins anew.
+    result_of(coder(sandbox, "up", "main", "--ssh-from", "127.0.0.0/8", "--json"))
+    assert ssh_rules(sandbox, "main") == {"ssh": ["127.0.0.0/8"]}
+    result_of(coder(sandbox, "up", "main", "--converge", "--json"))
+    assert ssh_rules(sandbox, "main") == {"ssh": ["127.0.0.0/8"]}
+    result_of(coder(sandbox, "up", "main", "--ssh-from", "here", "--json"))
+    assert ssh_rules(sandbox, "main") == {"ssh-here": seen}
+
+
 def test_an_account_whose_settings_cannot_be_read_gets_the_interfaces_it_allows(sandbox: RunningSandbox) -> None:
     """And a firewall that was made for a VM that never came is taken back."""
     before = sandbox.api("GET", "account/settings")["interfaces_for_new_linodes"]

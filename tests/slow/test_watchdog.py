@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.linode_coder.gpu.plugins.module_utils.cost import parse_time
-from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags import with_doom
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags import SessionTags, encode, with_doom
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session_view import session_view
 
 from tests.ready_session import ready_session, serving
@@ -141,6 +141,44 @@ def test_a_timer_on_the_vm_comes_and_goes_and_its_token_is_seen_by_nobody(
     for path in sandbox.home.rglob("*"):
         if path.is_file() and path.stat().st_size < 10_000_000 and "hosts" not in path.parts:
             assert secret.encode() not in path.read_bytes(), path
+
+
+def test_a_vm_that_never_answers_holds_up_nothing(sandbox: RunningSandbox, up: dict[str, Any]) -> None:
+    """It lets SSH in and takes commands, and the pass goes on without it: what is over elsewhere is still ended."""
+    now = int(time.time())
+    over = SessionTags("over", 1, "ada", now - 600, now + 86400, 45, 520_000, "org/M", bytes(range(32)), doom=now - 300)
+    body = {"label": "lc-over-1", "type": "g2-gpu-rtx4000a1-s", "region": "us-ord", "image": "linode/ubuntu24.04"}
+    sandbox.api("POST", "linode/instances", {**body, "root_pass": "planted-Secret-42!", "tags": encode(over)})
+    sandbox.fault(host=HOST, kind="ssh_stalls")
+    try:
+        done = subprocess.run(
+            [str(BIN / "ansible-playbook"), "-i", ",", "linode_coder.gpu.watchdog", "-e", "look_timeout=4 heal=off"],
+            env=sandbox.env
+            | {"ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default", "PATH": f"{BIN}:{sandbox.env['PATH']}"},
+            cwd="/",
+            capture_output=True,
+            text=True,
+            timeout=300,
+            stdin=subprocess.DEVNULL,
+        )
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr
+        labels = [row["label"] for row in sandbox.api("GET", "linode/instances")["data"]]
+        assert labels == [HOST]
+        assert "The VM did not answer in 4 s." in done.stdout
+        # A command says the same: a finding, instead of waiting for ever.
+        checked = subprocess.run(
+            [str(BIN / "ansible-playbook"), "-i", ",", "linode_coder.gpu.check", "-e", "session=main look_timeout=4"],
+            env=sandbox.env | {"PATH": f"{BIN}:{sandbox.env['PATH']}"},
+            cwd="/",
+            capture_output=True,
+            text=True,
+            timeout=300,
+            stdin=subprocess.DEVNULL,
+        )
+        assert "did not answer in 4 s" in checked.stdout and "vm.ssh" in checked.stdout
+    finally:
+        sandbox.fault(host=HOST, kind="clear")
+    assert watch(sandbox)["unobserved"] == {}
 
 
 HOST = "lc-main-1"

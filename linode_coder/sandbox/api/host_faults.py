@@ -14,6 +14,7 @@ HOST_KINDS: dict[str, str] = {
     "clear": "mends everything on the host",
     "wrong_host_key": "SSH shows another host key",
     "ssh_down": "SSH does not answer",
+    "ssh_stalls": "SSH lets one in, takes commands and never answers them",
     # -- GPUs and their driver; --set gpu=N names the card, the first one without it
     "driver_not_loaded": "nvidia-smi cannot reach the driver",
     "ecc_uncorrectable": "the GPU counts uncorrectable memory errors (--set code=N)",

@@ -332,7 +332,7 @@ class DockerHosts:
             "/bin/sh",
             f"{GUEST_LIBRARY}/machine/ssh_fault.sh",
             foreign,
-            "down" if "ssh_down" in kinds else "up",
+            "down" if "ssh_down" in kinds else "stalled" if "ssh_stalls" in kinds else "up",
         )
 
     # -- what happens inside

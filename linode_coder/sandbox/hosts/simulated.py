@@ -345,6 +345,7 @@ class SimulatedHosts:
             # Whoever has the other key knows nothing of the connections that there are.
             await running.ssh.stop(drop=True)
         running.ssh.foreign_key = foreign
+        running.ssh.stalls = "ssh_stalls" in kinds
         if "ssh_down" in kinds:
             await running.ssh.stop(drop=True)
         else:

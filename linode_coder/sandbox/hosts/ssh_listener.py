@@ -20,6 +20,25 @@ AUTHORIZED_KEYS = "/root/.ssh/authorized_keys"
 _CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "aes128-ctr", "aes192-ctr", "aes256-ctr")
 
 
+class _Stalled(asyncssh.SSHServerSession[bytes]):
+    """Takes whatever is asked for, and never answers (a fault)."""
+
+    def pty_requested(self, *_terminal: object) -> bool:
+        return True
+
+    def shell_requested(self) -> bool:
+        return True
+
+    def exec_requested(self, command: str) -> bool:
+        return True
+
+    def subsystem_requested(self, subsystem: str) -> bool:
+        return True
+
+    def eof_received(self) -> bool:
+        return True
+
+
 class _Server(asyncssh.SSHServer):
     """One connection: key authentication as root, against the host's own file at that moment."""
 
@@ -45,8 +64,10 @@ class _Server(asyncssh.SSHServer):
     def public_key_auth_supported(self) -> bool:
         return True
 
-    def session_requested(self) -> Session:
+    def session_requested(self) -> Session | _Stalled:
         assert self._conn is not None
+        if self._listener.stalls:
+            return _Stalled()
         host, port = self._conn.get_extra_info("peername")[:2]
         own, own_port = self._conn.get_extra_info("sockname")[:2]
         env = {"SSH_CLIENT": f"{host} {port} {own_port}", "SSH_CONNECTION": f"{host} {port} {own} {own_port}"}
@@ -68,6 +89,8 @@ class SshListener:
         self.connections: set[asyncssh.SSHServerConnection] = set()
         self.foreign_key = False
         """Present a key that is not the host's (a fault)."""
+        self.stalls = False
+        """Let clients in and answer nothing (a fault)."""
         self._acceptor: asyncssh.SSHAcceptor | None = None
         self._lock = asyncio.Lock()
 

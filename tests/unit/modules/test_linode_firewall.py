@@ -22,7 +22,7 @@ def test_one_firewall_that_lets_in_only_ssh_and_icmp(api: ScriptedLinode, run: A
 def test_drift_is_repaired(api: ScriptedLinode, run: Any) -> None:
     number = run("linode_firewall", session="demo")["firewall"]["id"]
     api.firewalls[number]["status"] = "disabled"
-    narrowed = run("linode_firewall", session="demo", ssh_allowed_cidrs=["203.0.113.0/24"])
+    narrowed = run("linode_firewall", session="demo", ssh_from=["203.0.113.0/24"])
     assert narrowed["changed"] is True
     assert narrowed["diff"]["before"]["status"] == "disabled"
     assert narrowed["firewall"]["status"] == "enabled"
@@ -31,9 +31,34 @@ def test_drift_is_repaired(api: ScriptedLinode, run: Any) -> None:
 
 @pytest.mark.parametrize("cidrs", [["203.0.113.7/24"], ["everywhere"], []])
 def test_bad_networks_change_nothing(api: ScriptedLinode, run: Any, cidrs: list[str]) -> None:
-    result = run("linode_firewall", session="demo", ssh_allowed_cidrs=cidrs)
-    assert (result["failure"]["exit_code"], result["failure"]["field"]) == (2, "ssh_allowed_cidrs")
+    result = run("linode_firewall", session="demo", ssh_from=cidrs)
+    assert (result["failure"]["exit_code"], result["failure"]["field"]) == (2, "ssh_from")
     assert api.count("POST") == 0
+
+
+def test_it_is_open_until_an_address_was_seen_and_follows_it(api: ScriptedLinode, run: Any) -> None:
+    def labels() -> list[str]:
+        return [rule["label"] for rule in next(iter(api.firewalls.values()))["rules"]["inbound"]]
+
+    made = run("linode_firewall", session="demo", ssh_from=["here"])
+    assert (made["access"], labels()) == ({"named": [], "seen": [], "open": True}, ["ssh-until-seen", "icmp"])
+    assert run("linode_firewall", check=True, session="demo", seen="203.0.113.7")["changed"] is True
+    assert run("linode_firewall", session="demo", seen="203.0.113.7")["access"]["seen"] == ["203.0.113.7/32"]
+    assert labels() == ["ssh-here", "icmp"]
+    for again in ({"ssh_from": ["here"]}, {}, {"seen": "203.0.113.7"}):
+        assert run("linode_firewall", session="demo", **again)["changed"] is False
+    assert run("linode_firewall", session="demo", reopen=True)["changed"] is True
+    assert labels() == ["ssh-here", "ssh-until-seen", "icmp"]
+    moved = run("linode_firewall", session="demo", seen="198.51.100.9")
+    assert moved["access"] == {"named": [], "seen": ["198.51.100.9/32", "203.0.113.7/32"], "open": False}
+    assert run("linode_firewall", session="demo", seen="0.0.0.0/0")["failure"]["field"] == "seen"
+    assert labels() == ["ssh-here", "icmp"]
+
+
+def test_reopening_makes_no_firewall_and_undoes_nothing_that_was_named(api: ScriptedLinode, run: Any) -> None:
+    assert run("linode_firewall", session="demo", reopen=True)["changed"] is False and api.firewalls == {}
+    run("linode_firewall", session="demo", ssh_from=["198.51.100.0/24"])
+    assert run("linode_firewall", session="demo", reopen=True)["changed"] is False
 
 
 def test_unclear_create_is_looked_up(api: ScriptedLinode, run: Any) -> None:

@@ -1,5 +1,6 @@
 #!/bin/sh
-# ssh_fault.sh own|foreign up|down: present the host's own key or another one, and let SSH answer or not.
+# ssh_fault.sh own|foreign up|down|stalled: present the host's own key or another one, and let SSH answer, not answer at all,
+# or take commands and never answer them.
 set -eu
 drop_in=/etc/ssh/sshd_config.d/00-sandbox-fault.conf
 if [ "$1" = foreign ]; then
@@ -9,9 +10,11 @@ if [ "$1" = foreign ]; then
 else
   rm -f "$drop_in"
 fi
+[ "$2" != stalled ] || echo 'ForceCommand exec sleep infinity' >> "$drop_in"
 if [ "$2" = down ]; then
   systemctl stop ssh
   pkill -x sshd-session || true
 else
+  [ "$2" != stalled ] || pkill -x sshd-session || true
   systemctl restart ssh
 fi

@@ -23,18 +23,31 @@ options:
     type: str
     choices: [present, absent]
     default: present
-  ssh_allowed_cidrs:
-    description: Addresses that may reach SSH.
+  ssh_from:
+    description:
+      - From where SSH may be reached. V(anywhere), networks, or V(here) for the addresses that control nodes were seen to
+        come from, which is every address until the first of them was seen.
+      - Without it a firewall that exists keeps what it lets in, and a new one lets in every address.
     type: list
     elements: str
-    default: ["0.0.0.0/0", "::/0"]
+  seen:
+    description:
+      - Address that the VM saw this control node come from. Where SSH is let in from V(here) it is let in from there, and
+        no longer from every address.
+    type: str
+  reopen:
+    description:
+      - Lets in every address until the next one is seen, because this control node may have another address now. Changes
+        nothing where people named the addresses, and makes no firewall.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""
 - name: Let only the office in
   linode_coder.gpu.linode_firewall:
     session: demo
-    ssh_allowed_cidrs: [203.0.113.0/24]
+    ssh_from: [203.0.113.0/24]
 """
 
 RETURN = r"""
@@ -43,9 +56,13 @@ firewall:
   returned: success
   type: dict
   sample: {"id": 12, "label": "lc-demo", "status": "enabled"}
+access:
+  description: Who is let in to SSH. Networks that were named or addresses that were seen, and whether it is open until one is.
+  returned: success
+  type: dict
+  sample: {"named": [], "seen": ["203.0.113.7/32"], "open": false}
 """
 
-import ipaddress
 import time
 
 from ..module_utils.failure import Failure
@@ -53,50 +70,7 @@ from ..module_utils.linode_module import api_module
 from ..module_utils.retry import pause_s
 from ..module_utils.session_name import firewall_label, validate_session_name
 from ..module_utils.session_tags import MARKER, is_ours
-
-
-def validate_cidrs(cidrs):
-    """The networks in the form that the API shows; Failure(usage) for one that is none."""
-    networks = []
-    for cidr in cidrs:
-        try:
-            networks.append(str(ipaddress.ip_network(cidr, strict=True)))
-        except ValueError as error:
-            raise Failure(
-                "usage",
-                f"ssh_allowed_cidrs has {cidr!r}, which is no network.",
-                cause=str(error),
-                remedy="Write networks such as 203.0.113.0/24 or single addresses such as 203.0.113.7/32.",
-                field="ssh_allowed_cidrs",
-                value=cidr,
-            ) from error
-    if not networks:
-        raise Failure(
-            "usage",
-            "ssh_allowed_cidrs is empty, so not even this control node could reach the VM.",
-            remedy="Name at least the network of this control node.",
-            field="ssh_allowed_cidrs",
-        )
-    return networks
-
-
-def rules_for(cidrs):
-    by_family = {"ipv4": [c for c in cidrs if ":" not in c], "ipv6": [c for c in cidrs if ":" in c]}
-    addresses = {family: found for family, found in by_family.items() if found}
-    return {
-        "inbound_policy": "DROP",
-        "inbound": [
-            {"label": "ssh", "action": "ACCEPT", "protocol": "TCP", "ports": "22", "addresses": addresses},
-            {
-                "label": "icmp",
-                "action": "ACCEPT",
-                "protocol": "ICMP",
-                "addresses": {"ipv4": ["0.0.0.0/0"], "ipv6": ["::/0"]},
-            },
-        ],
-        "outbound_policy": "ACCEPT",
-        "outbound": [],
-    }
+from ..module_utils.ssh_access import access_of, parse_ssh_from, rules_for, wanted_access
 
 
 def comparable(rules):
@@ -151,7 +125,15 @@ def work(module, api, result):
             field="session",
             value=session,
         )
-    wanted = rules_for(validate_cidrs(module.params["ssh_allowed_cidrs"]))
+    params = module.params
+    asked = None if params["ssh_from"] is None else parse_ssh_from(params["ssh_from"])
+    known = access_of(current["rules"]) if current else None
+    if params["reopen"] and known is None:
+        result.update(firewall=None, access={"named": [], "seen": [], "open": False})
+        return
+    access = wanted_access(known, asked, params["seen"], params["reopen"])
+    result["access"] = access.as_dict()
+    wanted = rules_for(access)
     before = {"status": current["status"], **comparable(current["rules"])} if current else {}
     after = {"status": "enabled", **comparable(wanted)} if module.params["state"] == "present" else {}
     result["changed"] = before != after
@@ -176,7 +158,9 @@ MODULE = api_module(
     {
         "session": {"type": "str", "required": True},
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-        "ssh_allowed_cidrs": {"type": "list", "elements": "str", "default": ["0.0.0.0/0", "::/0"]},
+        "ssh_from": {"type": "list", "elements": "str"},
+        "seen": {"type": "str"},
+        "reopen": {"type": "bool", "default": False},
     },
     work,
 )

@@ -54,6 +54,11 @@ elapsed:
   returned: success
   type: float
   sample: 12.5
+seen:
+  description: Address that the VM saw this control node come from, as its sshd says; null when it does not.
+  returned: success
+  type: str
+  sample: 203.0.113.7
 """
 
 import subprocess
@@ -69,18 +74,27 @@ DENIED_PATIENCE_S = 30
 
 
 def attempt(address, keys):
-    """Exit code and error text of one connection."""
-    command = ["ssh", "-i", str(ssh_key_path()), "-p", str(ssh_port()), *ssh_options(keys), f"root@{address}", "true"]
+    """Exit code, error text and output of one connection: SSH_CLIENT says from which address it came."""
+    command = [
+        "ssh",
+        "-i",
+        str(ssh_key_path()),
+        "-p",
+        str(ssh_port()),
+        *ssh_options(keys),
+        f"root@{address}",
+        'echo "$SSH_CLIENT"',
+    ]
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=30, stdin=subprocess.DEVNULL, check=False
         )
     except subprocess.TimeoutExpired:
-        return 255, "no answer within 30 s"
+        return 255, "no answer within 30 s", ""
     except OSError as error:
         raise Failure("config", "ssh cannot be run.", cause=str(error), remedy="Install the OpenSSH client.") from error
     lines = [line for line in done.stderr.splitlines() if line.strip()]
-    return done.returncode, lines[-1].strip() if lines else ""
+    return done.returncode, lines[-1].strip() if lines else "", done.stdout
 
 
 def wait(params):
@@ -88,10 +102,10 @@ def wait(params):
     started = time.monotonic()
     denied_since = None
     while True:
-        code, said = attempt(params["address"], keys)
+        code, said, output = attempt(params["address"], keys)
         elapsed = time.monotonic() - started
         if code == 0:
-            return round(elapsed, 1)
+            return round(elapsed, 1), next(iter(output.split()), None)
         if "host key verification failed" in said.lower() or "host identification has changed" in said.lower():
             expected = " or ".join(fingerprint(key) for key in keys)
             raise Failure(
@@ -123,7 +137,7 @@ def wait(params):
 
 
 def work(module, result):
-    result["elapsed"] = wait(module.params)
+    result["elapsed"], result["seen"] = wait(module.params)
 
 
 MODULE = LocalModule(

@@ -1,0 +1,10 @@
+# Copyright: (c) 2026, linode_coder contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+from ..plugin_utils.look_action import LookAction
+
+
+class ActionModule(LookAction):
+    """The module, for so long and no longer."""
