@@ -13,7 +13,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export TEST_SNAPSHOTS ?= $(abspath .cache/snapshots)
 PRODUCT := $(shell find linode_coder collections roles playbooks inventory_plugins -type f -not -name '*.pyc' 2>/dev/null)
 
-.PHONY: help install demo test lint types unit integration sanity test-installed test-slow test-docker test-engine test-foreign test-molecule test-newest vllm bench clean constraints dist
+.PHONY: help install demo test lint types unit integration sanity test-installed test-slow test-docker test-engine test-foreign test-molecule test-newest vllm bench mutants clean constraints dist
 
 help:
 	@echo 'make demo           bring a session up in the local sandbox, ask it something, show the cost, take it down'
@@ -29,6 +29,7 @@ help:
 	@echo "make test-foreign   the SDK's own integration tests against the sandbox"
 	@echo 'make test-newest    the lowest and the highest versions that the wheel allows, the latter on the newest Python here'
 	@echo 'make bench          ratios of our commands against their peers, in one run'
+	@echo 'make mutants        break the decisions one small way at a time: which of it do the unit tests notice?'
 	@echo 'make clean          remove everything that make created'
 
 # The environment of the tests is rebuilt when what it is made from changes, and only then. It has the product as people get it:
@@ -108,6 +109,10 @@ test-newest: $(BIN)/.complete
 
 bench: $(BIN)/.complete
 	@$(BIN)/python tests/bench.py
+
+# MUTANTS: modules to break, and options; all of every decision take an hour.
+mutants: $(BIN)/.complete
+	@$(BIN)/python tests/mutants.py $(MUTANTS)
 
 constraints:
 	@rm -rf .venv-constraints

@@ -19,6 +19,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.session_name impo
 from . import __version__
 from .api import LinodeReader
 from .content import playbook
+from .port_owner import OwnConnection
 from .tunnel import healthy, open_tunnel, ssh_command
 
 # Read in one round trip: the files that the roles write, and which boot this is.
@@ -62,8 +63,8 @@ def _on_vm(view: dict[str, Any]) -> str | None:
     return done.stdout if done.returncode == 0 else None
 
 
-def _engine_accepts(port: int, key: str) -> bool:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+def _engine_accepts(name: str, key: str) -> bool:
+    connection = OwnConnection(name, timeout=5)
     try:
         connection.request("GET", "/v1/models", headers={"Authorization": f"Bearer {key}"})
         return connection.getresponse().status == 200
@@ -109,7 +110,8 @@ def unchanged(view: dict[str, Any], reader: LinodeReader) -> tuple[dict[str, Any
         if view["status"] != "running" or not view["complete"]:
             return None
         port = open_tunnel(view)
-        if not healthy(port) or not _engine_accepts(port, key) or _state(view, reader) != recorded["state"]:
+        name = view["name"]
+        if not healthy(name) or not _engine_accepts(name, key) or _state(view, reader) != recorded["state"]:
             return None
     except (Failure, OSError, ValueError, KeyError, TypeError, subprocess.SubprocessError):
         return None

@@ -22,9 +22,11 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.lease import (
     new_lease,
     parse_idle,
 )
+from ansible_collections.linode_coder.gpu.plugins.module_utils.spending import ACTIONS, DEFAULT_ACTION
 
 from . import config_files as files
 from .config_files import Problem, Raw
+from .shown import full_line
 
 PREFIX = "LINODE_CODER_"
 # Variables of ours that are no settings.
@@ -141,6 +143,12 @@ def _policy(value: Any) -> str:
     return str(value)
 
 
+def _budget_action(value: Any) -> str:
+    if value not in ACTIONS:
+        raise WrongValue(f"one of {', '.join(ACTIONS)}")
+    return str(value)
+
+
 def _path(value: Any) -> str:
     return str(Path(_text(value)).expanduser())
 
@@ -170,7 +178,17 @@ SETTINGS = (
     Setting("cap", _duration("cap"), "Hard cap of the lease, which no extension moves.", DEFAULT_CAP),
     Setting("idle", _idle, "Idle time after which a session goes, or off.", DEFAULT_IDLE),
     Setting("max_cost", _number, "Refuse a session whose lease could cost more dollars."),
-    Setting("budget", _number, "Dollars a month; `validate` compares what this machine's history has spent with it."),
+    Setting(
+        "budget",
+        _number,
+        "Dollars that all sessions of the account may cost in a calendar month. No command goes beyond it.",
+    ),
+    Setting(
+        "budget_action",
+        _budget_action,
+        "What the watchdog does when running sessions reach the budget: warn, or end them.",
+        DEFAULT_ACTION,
+    ),
     Setting(
         "authorized_keys",
         public_keys,
@@ -209,6 +227,7 @@ class Config:
     idle: str
     max_cost: float | None
     budget: float | None
+    budget_action: str
     authorized_keys: tuple[str, ...]
     heal: str
     watchdog_interval: str
@@ -430,7 +449,7 @@ def _warn(problems: list[Problem]) -> None:
     for problem in problems:
         if problem not in _said and not problem.where.startswith("environment"):
             _said.add(problem)
-            print(f"warning: {problem.where}: {problem.message} {problem.remedy}", file=sys.stderr)
+            print(full_line(f"warning: {problem.where}: {problem.message} {problem.remedy}"), file=sys.stderr)
 
 
 def load(**options: Any) -> Config:

@@ -1,14 +1,18 @@
-"""stdout is the result, stderr is progress and diagnostics."""
+"""stdout is the result, stderr is progress and diagnostics. What they hold may come from anywhere: see `shown`."""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 import time
 from typing import Any
 
 from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
+
+from . import shown
+from .streams import control
 
 SCHEMA = 1
 HEARTBEAT_S = 8.0  # the promise is a line at least every ten seconds
@@ -40,8 +44,9 @@ class Console:
             print(json.dumps({"schema": SCHEMA, "event": event, **data}), flush=True)
 
     def text(self, line: str = "") -> None:
+        """One line of the result for people."""
         if not self.as_json:
-            print(line)
+            print(shown.full_line(line))
 
     # -- progress --------------------------------------------------------------------------------------------------
 
@@ -57,7 +62,7 @@ class Console:
             return
         self._clear()
         stamp = "" if self.live else time.strftime("%H:%M:%S ")
-        print(stamp + line, file=sys.stderr, flush=True)
+        print(stamp + shown.full_line(line), file=sys.stderr, flush=True)
         self._said = time.monotonic()
 
     def step(self, name: str) -> None:
@@ -85,8 +90,8 @@ class Console:
             pass
         elif self.live:
             self._clear()
-            mark = self._paint("✓" if outcome == "ok" else "x", "32" if outcome == "ok" else "31")
-            print(f"{mark} {self._step} ({took:.1f} s)", file=sys.stderr, flush=True)
+            self._paint("✓" if outcome == "ok" else "x", "32" if outcome == "ok" else "31")
+            print(f" {shown.full_line(self._step)} ({took:.1f} s)", file=sys.stderr, flush=True)
         else:
             self.note(f"{outcome:6} {self._step} ({took:.1f} s)")
         self._step = ""
@@ -101,7 +106,14 @@ class Console:
         what = f"{self._step}: {detail}" if detail else self._step
         if self.live and verbosity >= 0:
             frame = "|/-\\"[int(now * 8) % 4]
-            print(f"\r\x1b[2K{frame} {what} ({took})"[:200], end="", file=sys.stderr, flush=True)
+            self._clear()
+            # A line that wraps could not be drawn over.
+            print(
+                shown.cut(shown.one_line(f"{frame} {what} ({took})"), shutil.get_terminal_size().columns - 1),
+                end="",
+                file=sys.stderr,
+                flush=True,
+            )
         elif now - max(self._said, self._step_started) > HEARTBEAT_S:
             self._said = now
             self.event("waiting", step=self._step, detail=detail, seconds=round(now - self._step_started, 1))
@@ -109,10 +121,15 @@ class Console:
 
     def _clear(self) -> None:
         if self.live:
-            print("\r\x1b[2K", end="", file=sys.stderr, flush=True)
+            control(sys.stderr, "\r\x1b[2K")
 
-    def _paint(self, text: str, code: str) -> str:
-        return f"\x1b[{code}m{text}\x1b[0m" if self.colour else text
+    def _paint(self, text: str, code: str) -> None:
+        """Our own word on stderr, in colour where that is wanted."""
+        if self.colour:
+            control(sys.stderr, f"\x1b[{code}m")
+        print(text, end="", file=sys.stderr)
+        if self.colour:
+            control(sys.stderr, "\x1b[0m")
 
     # -- errors ----------------------------------------------------------------------------------------------------
 
@@ -120,13 +137,14 @@ class Console:
         self._clear()
         if self.as_json:
             print(json.dumps({"schema": SCHEMA, "event": "error", "error": failure.as_dict()}), flush=True)
-        print(f"{self._paint('error:', '31')} {failure.message}", file=sys.stderr)
+        self._paint("error:", "31")
+        print(f" {shown.paragraph(failure.message)}", file=sys.stderr)
         if failure.cause:
-            print(f"cause: {failure.cause}", file=sys.stderr)
+            print(f"cause: {shown.paragraph(failure.cause)}", file=sys.stderr)
         for line in failure.billing:
-            print(f"billing: {line}", file=sys.stderr)
+            print(f"billing: {shown.full_line(line)}", file=sys.stderr)
         if failure.remedy:
-            print(f"next: {failure.remedy}", file=sys.stderr)
+            print(f"next: {shown.paragraph(failure.remedy)}", file=sys.stderr)
         print(f"docs: {failure.anchor}, exit code {failure.exit_code}", file=sys.stderr)
 
 
@@ -135,9 +153,13 @@ def money(amount: float | None) -> str:
 
 
 def table(rows: list[list[str]]) -> list[str]:
-    """Left-aligned columns, two spaces apart."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    """Left-aligned columns, two spaces apart; one line for each row, whatever its cells hold."""
+    written = [shown.cells(row) for row in rows]
+    widths = [max(shown.width(row[column]) for row in written) for column in range(len(written[0]))]
+    return [
+        "  ".join(cell + " " * (room - shown.width(cell)) for cell, room in zip(row, widths, strict=True)).rstrip()
+        for row in written
+    ]
 
 
 def can_ask() -> bool:
@@ -153,7 +175,7 @@ def confirm(question: str, command: str) -> None:
             remedy=f"Say yes beforehand: {command} --yes",
             field="yes",
         )
-    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    print(f"{shown.full_line(question)} [y/N] ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise Failure(
             "refused", "Not confirmed, so nothing was changed.", remedy=f"Answer y, or give --yes: {command} --yes"

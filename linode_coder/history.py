@@ -16,8 +16,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
 
-from ansible_collections.linode_coder.gpu.plugins.module_utils.cost import cost, format_time, parse_time
+from ansible_collections.linode_coder.gpu.plugins.module_utils.cost import format_time
 from ansible_collections.linode_coder.gpu.plugins.module_utils.paths import state_dir
+from ansible_collections.linode_coder.gpu.plugins.module_utils.spending import month_start
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -112,6 +113,11 @@ def _set_aside() -> None:
     _note(f"the session history could not be read; it is set aside as {aside}, and a new one begins.")
 
 
+def _storable(value: Any) -> Any:
+    """A text that SQLite can hold: what is half of a character, which JSON may hold, is written as its escape."""
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+
+
 def _never_in_the_way(fallback: Callable[[], Any]) -> Callable[[Callable[P, T]], Callable[P, T]]:
     """Begin a new file when the old one is bad; do without when that does not help either."""
 
@@ -148,7 +154,10 @@ def saw(views: list[dict[str, Any]], account: str | None = None) -> None:
                 " VALUES (:name, :linode_id, :account, :plan, :region, :model, :owner, :created, :hourly)"
                 " ON CONFLICT (linode_id) DO UPDATE SET account = coalesce(excluded.account, account), model = excluded.model,"
                 " ended = NULL",
-                {**view, "name": view["name"] or view["label"], "account": account},
+                {
+                    key: _storable(value)
+                    for key, value in {**view, "name": view["name"] or view["label"], "account": account}.items()
+                },
             )
         connection.execute("COMMIT")
 
@@ -169,7 +178,7 @@ def ran(session: str, command: str, started: float, exit_code: int, changed: boo
     with closing(connect()) as connection:
         connection.execute(
             "INSERT INTO runs (session, command, started, seconds, exit_code, changed, message) VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (session, command, started, time.time() - started, exit_code, changed, message),
+            (_storable(session), command, started, time.time() - started, exit_code, changed, _storable(message)),
         )
 
 
@@ -178,21 +187,21 @@ def known(name: str | None = None) -> list[dict[str, Any]]:
     """Recorded sessions, newest first."""
     with closing(connect()) as connection:
         rows = connection.execute(
-            "SELECT * FROM sessions WHERE ?1 IS NULL OR name = ?1 ORDER BY id DESC", (name,)
+            "SELECT * FROM sessions WHERE ?1 IS NULL OR name = ?1 ORDER BY id DESC", (_storable(name),)
         ).fetchall()
     return [dict(row) for row in rows]
 
 
-@_never_in_the_way(float)
-def spent_this_month() -> float:
-    """Dollars of sessions that this machine knows and that were created this month, also of those that still run."""
-    now = int(time.time())
-    month = format_time(now)[:7]
+@_never_in_the_way(list)
+def this_month() -> list[dict[str, Any]]:
+    """What the account does not tell of sessions that existed this month (UTC): above all what those that are gone cost."""
+    start = format_time(month_start(int(time.time())))
     with closing(connect()) as connection:
-        rows = connection.execute("SELECT * FROM sessions WHERE created LIKE ?", (month + "%",)).fetchall()
-    return sum(
-        (row["cost"] if row["ended"] else cost(parse_time(row["created"]), now, row["hourly"])) or 0.0 for row in rows
-    )
+        rows = connection.execute(
+            "SELECT linode_id, account, created, ended, hourly FROM sessions WHERE ended IS NULL OR ended >= ?",
+            (start,),
+        ).fetchall()
+    return [dict(row) for row in rows]
 
 
 @_never_in_the_way(lambda: None)

@@ -10,18 +10,20 @@ from typing import Any
 
 from ansible_collections.linode_coder.gpu.plugins.module_utils.cost import format_time, parse_time
 from ansible_collections.linode_coder.gpu.plugins.module_utils.idle_clock import IdleClock, start_overdue
+from ansible_collections.linode_coder.gpu.plugins.module_utils.paths import session_dir
 from ansible_collections.linode_coder.gpu.plugins.module_utils.vllm_metrics import activity, gauges
 from ansible_collections.linode_coder.gpu.plugins.module_utils.watch_decision import plans
 
 from . import tunnel
+from .port_owner import OwnConnection
 
 ACTIVITY = "/var/lib/linode-coder/activity.json"
 
 
-def _metrics(port: int) -> str:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+def _metrics(name: str, key: str) -> str:
+    connection = OwnConnection(name, timeout=5)
     try:
-        connection.request("GET", "/metrics")
+        connection.request("GET", "/metrics", headers={"Authorization": f"Bearer {key}"})
         return connection.getresponse().read().decode(errors="replace")
     except (OSError, http.client.HTTPException):
         return ""
@@ -29,18 +31,19 @@ def _metrics(port: int) -> str:
         connection.close()
 
 
-def engine(port: int | None, before: dict[str, Any] | None = None) -> dict[str, Any] | None:
+def engine(name: str, before: dict[str, Any] | None = None) -> dict[str, Any] | None:
     """Use of the engine; ``before`` is an earlier answer, against which the speed is measured. None: not readable."""
-    if port is None:
+    key_file = session_dir(name) / "api_key"
+    if not key_file.exists():
         return None
-    text, at = _metrics(port), time.monotonic()
+    text, at = _metrics(name, key_file.read_text().strip()), time.monotonic()
     use = activity(text)
     if not use["readable"]:
         return None
     found = {**use, "kv_cache_use": gauges(text)["kv_cache_use"], "at": at, "tokens_per_second": None}
     if before is None and use["running"]:
         time.sleep(1)
-        return engine(port, found)
+        return engine(name, found)
     if before is None:
         found["tokens_per_second"] = 0.0
     elif before["process_start"] == use["process_start"] and at > before["at"]:
@@ -58,6 +61,7 @@ def idle_record(name: str) -> tuple[IdleClock | None, dict[str, Any] | None]:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
+            errors="replace",
             timeout=10,
         )
         record = json.loads(done.stdout)

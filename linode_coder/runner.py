@@ -27,6 +27,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.paths import runs
 from .console import Console
 from .content import playbook
 from .extra_vars import write
+from .shown import last_line, visible
 from .signals import Terminated
 
 _PREFIX = "linode-coder-run-"
@@ -192,7 +193,8 @@ class Run:
                     if event is None:
                         return
                     if event.get("stdout"):
-                        text = _redacted(event["stdout"], secrets)
+                        # The log is read at a terminal as well.
+                        text = visible(_redacted(event["stdout"], secrets))
                         log.write(text + "\n")
                         self.console.trace(text, 2)
                     self.see(event)
@@ -239,7 +241,7 @@ class Run:
                 "The VM presents another host key than the session was made with."
                 if host_key
                 else "The VM cannot be reached over SSH.",
-                cause=message.splitlines()[-1],
+                cause=last_line(message),
                 remedy="It may still bill. See: linode-coder list",
             )
         else:

@@ -9,6 +9,9 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
+from .shown import cut, one_line
+from .streams import control
+
 
 def possible() -> bool:
     return sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
@@ -27,10 +30,9 @@ class Screen:
     def show(self, lines: Sequence[str]) -> None:
         """Draw over what was there, without a moment in which the screen is empty."""
         size = shutil.get_terminal_size()
-        shown = [line[: size.columns] + "\x1b[K" for line in lines[: size.lines]]
+        shown = [cut(one_line(line), size.columns) + "\x1b[K" for line in lines[: size.lines]]
         self._write("\x1b[H" + "\r\n".join(shown) + "\x1b[J")
 
     @staticmethod
     def _write(text: str) -> None:
-        sys.stdout.write(text)
-        sys.stdout.flush()
+        control(sys.stdout, text)

@@ -16,10 +16,11 @@ from . import history
 from .api import LinodeReader
 
 
-def all_sessions(reader: LinodeReader) -> list[dict[str, Any]]:
-    """Every session of the account, the most expensive first; one request per 500 Linodes."""
+def all_sessions(reader: LinodeReader, instances: list[dict[str, Any]] | None = None) -> list[dict[str, Any]]:
+    """Every session of the account, the most expensive first; one request per 500 Linodes, unless they were just read."""
     now = int(time.time())
-    views = [session_view(instance, now) for instance in reader.list("linode/instances", {"tags": MARKER})]
+    rows = reader.list("linode/instances", {"tags": MARKER}) if instances is None else instances
+    views = [session_view(instance, now) for instance in rows]
     views.sort(key=lambda view: (-(view["hourly"] or 0), view["lease_left"] or 0, view["label"]))
     history.saw(views)
     return views

@@ -1,33 +1,53 @@
-"""The SSH tunnel from a stable local port to the engine on the VM's loopback."""
+"""The SSH tunnel from a stable local port to the engine on the VM's loopback; a keeper holds it."""
 
 from __future__ import annotations
 
 import http.client
 import json
 import os
+import signal
 import socket
 import subprocess
+import sys
+import time
 import zlib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.linode_coder.gpu.plugins.module_utils.engine_client import EngineClient
 from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
 from ansible_collections.linode_coder.gpu.plugins.module_utils.host_key import from_openssh, ssh_options, ssh_port
-from ansible_collections.linode_coder.gpu.plugins.module_utils.paths import runtime_dir, session_dir, ssh_key_path
+from ansible_collections.linode_coder.gpu.plugins.module_utils.paths import session_dir, ssh_key_path, state_dir
+
+from .port_owner import OwnConnection, our_port
+from .shown import last_line
+from .tunnel_files import (
+    LOG_LIMIT,
+    State,
+    Target,
+    keeper,
+    log_file,
+    read_state,
+    read_target,
+    runtime_path,
+    state_file,
+    target_file,
+    turn,
+    write,
+)
 
 FIRST_PORT, PORTS = 18000, 1000
 ENGINE_PORT = 8000
+# Of a command that waits for its keeper: longer than ssh takes to give up.
+_PATIENCE_S = 75.0
+# A keeper says who it is every two seconds.
+_CLAIM_S = 5.0
 
 
 def control_socket(name: str) -> Path:
-    directory = runtime_dir()
-    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    for path in (directory, directory.parent):
-        if path.stat().st_uid != os.getuid():
-            raise Failure(
-                "config", f"{path} belongs to somebody else.", remedy="Set XDG_RUNTIME_DIR to a directory of yours."
-            )
-    return directory / f"{name}.sock"
+    """Of the ssh that the keeper runs."""
+    return runtime_path(name, "sock")
 
 
 def ssh_command(view: dict[str, Any], *options: str) -> list[str]:
@@ -44,13 +64,9 @@ def ssh_command(view: dict[str, Any], *options: str) -> list[str]:
     ]
 
 
-def _record(name: str) -> Path:
-    return session_dir(name) / "tunnel.json"
-
-
 def local_port(name: str) -> int | None:
-    path = _record(name)
-    return int(json.loads(path.read_text())["port"]) if path.exists() else None
+    target = read_target(name)
+    return target["port"] if target else None
 
 
 def _free(port: int) -> bool:
@@ -73,9 +89,9 @@ def _choose(name: str) -> int:
     raise Failure("config", "No local port from 18000 to 18999 is free.", remedy="Close what listens there.")
 
 
-def healthy(port: int) -> bool:
+def healthy(name: str) -> bool:
     """Whether the engine answers through the tunnel."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    connection = OwnConnection(name, timeout=5)
     try:
         connection.request("GET", "/health")
         return connection.getresponse().status == 200
@@ -85,9 +101,16 @@ def healthy(port: int) -> bool:
         connection.close()
 
 
-def served_model(view: dict[str, Any], port: int, key_file: Path) -> dict[str, Any]:
+def client(view: dict[str, Any], timeout: float = 120) -> EngineClient:
+    """Asks the engine through the tunnel, which is opened first; the API key goes to our own keeper or nowhere."""
+    name = view["name"]
+    port, key = open_tunnel(view), api_key_file(view).read_text().strip()
+    return EngineClient(port, key, timeout=timeout, connect=lambda: OwnConnection(name, timeout))
+
+
+def served_model(view: dict[str, Any], key_file: Path) -> dict[str, Any]:
     """The first of the models that the engine names, as it describes it."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=15)
+    connection = OwnConnection(view["name"], timeout=15)
     try:
         connection.request("GET", "/v1/models", headers={"Authorization": f"Bearer {key_file.read_text().strip()}"})
         answer = connection.getresponse()
@@ -130,54 +153,142 @@ def _control(name: str, command: str) -> bool:
 
 
 def is_open(name: str) -> bool:
-    return _control(name, "check")
+    state = read_state(name)
+    return state is not None and state["up"] and our_port(name) is not None
+
+
+def stop_keeper(name: str) -> bool:
+    """Whether there was one. It takes its ssh with it."""
+    pid, deadline = keeper(name, _CLAIM_S), time.monotonic() + 10
+    if pid is None:
+        return False
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGTERM)
+        # One that was stopped would not hear it.
+        os.kill(pid, signal.SIGCONT)
+    while keeper(name) == pid:
+        if time.monotonic() > deadline:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.02)
+    return True
 
 
 def close(name: str) -> bool:
     """Whether there was a tunnel to close."""
-    was_open = _control(name, "exit")
-    control_socket(name).unlink(missing_ok=True)
-    return was_open
+    if not session_dir(name).is_dir() and not control_socket(name).exists():
+        return False
+    with turn(name):
+        was_kept = stop_keeper(name)
+        # The ssh of a keeper that was killed.
+        was_open = _control(name, "exit")
+        for path in (control_socket(name), runtime_path(name, "fwd"), state_file(name)):
+            path.unlink(missing_ok=True)
+    return was_kept or was_open
+
+
+def close_local() -> None:
+    """Close the tunnels to VMs on this machine, which a sandbox had."""
+    for path in (state_dir() / "sessions").glob("*/tunnel-keeper.lock"):
+        target = read_target(path.parent.name)
+        if target and target["address"].startswith("127."):
+            close(path.parent.name)
+
+
+def tunnel_command(name: str, target: Target) -> list[str]:
+    """The ssh that carries the tunnel, to a socket that only this user reaches. It ends when it cannot listen there."""
+    view = {"host_keys": target["host_keys"], "address": target["address"]}
+    forward = f"{runtime_path(name, 'fwd')}:127.0.0.1:{ENGINE_PORT}"
+    options = {
+        "ExitOnForwardFailure": "yes",
+        "StreamLocalBindMask": "0177",
+        "StreamLocalBindUnlink": "yes",
+        "ControlPersist": "no",
+    }
+    # The first value counts: a network that is gone is noticed within 15 seconds.
+    soon = ["-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3"]
+    rest = [part for option, value in options.items() for part in ("-o", f"{option}={value}")]
+    command = ssh_command(view, "-N", "-M", "-S", str(control_socket(name)), "-L", forward, *rest)
+    return [command[0], *soon, *command[1:]]
 
 
 def open_tunnel(view: dict[str, Any]) -> int:
-    """The local port of a tunnel that works; a dead one is replaced."""
+    """The local port of a tunnel that works. Its keeper is started, or told to look and to repair."""
     name = view["name"]
-    recorded = local_port(name)
-    if (
-        recorded
-        and is_open(name)
-        and json.loads(_record(name).read_text())["linode_id"] == view["linode_id"]
-        and healthy(recorded)
-    ):
-        return recorded
-    close(name)
-    port = _choose(name)
-    forward = f"127.0.0.1:{port}:127.0.0.1:{ENGINE_PORT}"
-    options = ["-f", "-N", "-M", "-S", str(control_socket(name)), "-L", forward, "-o", "ExitOnForwardFailure=yes"]
-    done = subprocess.run(
-        ssh_command(view, *options, "-o", "ControlPersist=no"),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        timeout=60,
-        start_new_session=True,
-    )
-    if done.returncode:
-        said = [line for line in done.stderr.splitlines() if line.strip()]
-        wrong_key = "host key verification failed" in done.stderr.lower()
-        raise Failure(
-            "host_key" if wrong_key else "unreachable",
-            f"The VM of session {name!r} presents another host key than it was made with."
-            if wrong_key
-            else f"No tunnel to session {name!r} could be opened.",
-            cause=said[-1].strip() if said else None,
-            remedy=f"Verify and repair it: linode-coder up {name}",
+    with turn(name):
+        keeper(name, _CLAIM_S)
+        held, state, found = our_port(name), read_state(name), read_target(name)
+        wanted = Target(
+            port=found["port"] if found else 0,
+            linode_id=view["linode_id"],
+            address=view["address"],
+            host_keys=list(view["host_keys"]),
         )
-    session_dir(name).mkdir(parents=True, exist_ok=True, mode=0o700)
-    _record(name).write_text(json.dumps({"port": port, "linode_id": view["linode_id"]}))
-    return port
+        if held is None or state is None or found != wanted:
+            return _start(name, wanted)
+        if state["up"] and healthy(name):
+            return held[0]
+        return _repair(name, held)
+
+
+def _start(name: str, wanted: Target) -> int:
+    stop_keeper(name)
+    _control(name, "exit")
+    state_file(name).unlink(missing_ok=True)
+    port = _choose(name)
+    wanted["port"] = port
+    write(target_file(name), wanted)
+    log = log_file(name)
+    mode = os.O_TRUNC if log.exists() and log.stat().st_size > LOG_LIMIT else os.O_APPEND
+    with open(os.open(log, os.O_WRONLY | os.O_CREAT | mode, 0o600), "wb") as file:  # noqa: PTH123 - a mode is needed
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "linode_coder.tunnel_keeper", name],
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+            start_new_session=True,
+        )
+    deadline = time.monotonic() + _PATIENCE_S
+    while time.monotonic() < deadline:
+        ended = process.poll()
+        state = read_state(name)
+        if ended is not None:
+            raise _not_open(name, state, f"its keeper ended with status {ended}: see {log}")
+        if state and state["up"] and our_port(name):
+            return port
+        time.sleep(0.02)
+    stop_keeper(name)
+    raise _not_open(name, read_state(name), f"no connection within {_PATIENCE_S:.0f} s")
+
+
+def _repair(name: str, held: tuple[int, int]) -> int:
+    """Have the keeper look at once, and wait for what it says."""
+    before = read_state(name)
+    port, pid = held
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGUSR1)
+    deadline = time.monotonic() + _PATIENCE_S
+    while time.monotonic() < deadline and our_port(name) == held:
+        state = read_state(name)
+        if state and before and state["looks"] != before["looks"]:
+            if state["up"]:
+                return port
+            break
+        time.sleep(0.02)
+    raise _not_open(name, read_state(name), "its keeper does not answer")
+
+
+def _not_open(name: str, state: State | None, otherwise: str) -> Failure:
+    wrong_key = state is not None and state["host_key"]
+    return Failure(
+        "host_key" if wrong_key else "unreachable",
+        f"The VM of session {name!r} presents another host key than it was made with."
+        if wrong_key
+        else f"No tunnel to session {name!r} could be opened.",
+        cause=(state and state["why"]) or otherwise,
+        remedy=f"Verify and repair it: linode-coder up {name}",
+    )
 
 
 def api_key_file(view: dict[str, Any]) -> Path:
@@ -189,6 +300,7 @@ def api_key_file(view: dict[str, Any]) -> Path:
         [*ssh_command(view), "cat /opt/linode-coder/vllm/secrets.env"],
         capture_output=True,
         text=True,
+        errors="replace",
         timeout=60,
         stdin=subprocess.DEVNULL,
     )
@@ -196,7 +308,7 @@ def api_key_file(view: dict[str, Any]) -> Path:
         raise Failure(
             "unreachable",
             f"The API key of session {view['name']!r} could not be read from its VM.",
-            cause=done.stderr.strip().splitlines()[-1] if done.stderr.strip() else None,
+            cause=last_line(done.stderr) or None,
             remedy=f"Verify and repair it: linode-coder up {view['name']}",
         )
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

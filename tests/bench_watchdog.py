@@ -27,7 +27,7 @@ SERVED = "opt/linode-coder var/lib/linode-coder var/lib/sandbox/docker/images va
 COMMANDS = """
 key=$(sed -n 's/^[A-Z_]*=//p' /opt/linode-coder/vllm/secrets.env | head -n 1)
 test ! -e /var/lib/linode-coder/activity.json || cat /var/lib/linode-coder/activity.json
-curl --silent --fail http://127.0.0.1:8000/metrics
+curl --silent --fail http://127.0.0.1:8000/metrics --header "Authorization: Bearer $key"
 cat /proc/sys/kernel/random/boot_id /proc/uptime /proc/meminfo /proc/stat /proc/self/mounts
 nvidia-smi -q -x
 journalctl -k -o json --no-pager -n 5000
@@ -41,7 +41,7 @@ df -P -i /
 timedatectl timesync-status || true
 lspci -n -d 10de: || cat /sys/bus/pci/devices/*/vendor /sys/bus/pci/devices/*/class || true
 curl --silent --fail http://127.0.0.1:8000/health
-curl --silent --fail http://127.0.0.1:8000/metrics
+curl --silent --fail http://127.0.0.1:8000/metrics --header "Authorization: Bearer $key"
 curl --silent --fail http://127.0.0.1:8000/v1/models --header "Authorization: Bearer $key"
 curl --silent --fail http://127.0.0.1:8000/v1/completions --header "Authorization: Bearer $key" \\
   --header 'Content-Type: application/json' --data '{"model": "MODEL", "prompt": "Hello", "max_tokens": 1}'

@@ -7,7 +7,7 @@ import socket
 from typing import NamedTuple
 
 # From the proxy's own configuration: how its answers are told from the engine's.
-_REFUSED = b"The proxy does not let this path through."
+_REFUSED = (b"The proxy does not let this path through.", b"The API key is missing or wrong", b"The Host header is not")
 
 
 class Row(NamedTuple):
@@ -19,6 +19,7 @@ class Row(NamedTuple):
     statuses: tuple[int, ...] = ()
     headers: tuple[str, ...] = ()
     key: bool = True
+    host: str = "127.0.0.1"
 
 
 _UPGRADE = (
@@ -29,14 +30,24 @@ _UPGRADE = (
 )
 
 ROWS = (
-    # Open ones, the list with and without the key.
-    *(Row("GET", path, "engine", (200,), key=False) for path in ("/health", "/metrics", "/version")),
+    # The open one, the list with and without the key.
+    Row("GET", "/health", "engine", (200,), key=False),
+    *(Row("GET", path, "engine", (200,)) for path in ("/health", "/metrics", "/version")),
     Row("GET", "/v1/models", "engine", (200,)),
     Row("GET", "/v1/models?x=/invocations", "engine", (200,)),
-    Row("GET", "/v1/models", "engine", (401,), key=False),
+    *(
+        Row("GET", path, "proxy", (401,), key=False)
+        for path in ("/v1/models", "/metrics", "/version", "/invocations", "/", "/health/", "/health/../metrics")
+    ),
     Row("POST", "/v1/chat/completions", "engine", (400, 422)),
-    Row("POST", "/v1/chat/completions", "engine", (401,), key=False),
-    Row("POST", "/v1/messages/count_tokens", "engine", (401,), key=False),
+    Row("POST", "/v1/chat/completions", "proxy", (401,), key=False),
+    Row("POST", "/v1/messages/count_tokens", "proxy", (401,), key=False),
+    # What the engine would take for another path, and so for one that needs no key.
+    *(
+        Row("GET", "/v1/models", who, (400,), key=key, host=host)
+        for host, who in (("127.0.0.1?", "proxy"), ("x#", "proxy"), ("x?/health", "nginx"))
+        for key in (True, False)
+    ),
     Row("GET", "/v1/chat/completions", "engine", (405,)),
     Row("GET", "/v1/responses/resp_1", "engine"),
     # Whatever runs the model, stops it or describes it without asking for the key.
@@ -100,14 +111,15 @@ ROWS = (
 
 def ask(port: int, key: str, row: Row) -> tuple[int, str]:
     """Status and who gave it: engine, proxy (by its list) or nginx (by itself)."""
-    lines = [f"{row.method} {row.target} HTTP/1.1", "Host: 127.0.0.1", *row.headers]
+    lines = [f"{row.method} {row.target} HTTP/1.1", f"Host: {row.host}", *row.headers]
     lines += [f"Authorization: Bearer {key}"] if row.key else []
     lines += [] if any(header.startswith("Content-Length") for header in row.headers) else ["Content-Length: 0"]
     with socket.create_connection(("127.0.0.1", port), 60) as connection:
         connection.sendall("\r\n".join([*lines, "", ""]).encode())
         answer = http.client.HTTPResponse(connection, method=row.method)
         answer.begin()
-        refused = _REFUSED in answer.read(500)
+        said = answer.read(500)
+        refused = any(text in said for text in _REFUSED)
     if refused:
         return answer.status, "proxy"
     return answer.status, "nginx" if row.who == "nginx" and answer.status in (400, 413) else "engine"

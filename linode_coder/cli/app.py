@@ -115,7 +115,7 @@ def _crash(error: BaseException) -> Failure:
     """A bug: the traceback goes to a file, a sentence to the person."""
     path = runs_dir() / f"crash-{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}.log"
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    path.write_text("".join(traceback.format_exception(error)))
+    path.write_text("".join(traceback.format_exception(error)), errors="backslashreplace")
     path.chmod(0o600)
     return Failure(
         "internal",

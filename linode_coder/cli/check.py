@@ -38,7 +38,8 @@ def show(console: Console, findings: list[dict[str, Any]], everything: bool) -> 
         console.text(line)
         if found["severity"] in ("warn", "fail"):
             if found["evidence"]:
-                console.text(f"      evidence: {found['evidence'].splitlines()[0][:160]}")
+                first, _break, _rest = found["evidence"].partition("\n")
+                console.text(f"      evidence: {first[:160]}")
             if found["remedy"]:
                 console.text(f"      remedy:   {found['remedy']}")
     passed = sum(found["severity"] == "pass" for found in findings)

@@ -9,8 +9,11 @@ import typer
 from ansible_collections.linode_coder.gpu.plugins.module_utils.cost import cost, format_time, parse_time
 from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
 from ansible_collections.linode_coder.gpu.plugins.module_utils.lease import Lease, extended
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags import MARKER
+from ansible_collections.linode_coder.gpu.plugins.module_utils.spending import against_budget, extension_adds
+from ansible_collections.linode_coder.gpu.plugins.module_utils.spending_look import look
 
-from .. import history
+from .. import budget, history
 from ..api import LinodeReader
 from ..console import Console, money
 from ..lock import session_lock
@@ -28,7 +31,9 @@ def extend(
 ) -> None:
     """Move the end of a session's lease, up to its hard cap."""
     console = Console(as_json)
-    view = pick_complete(all_sessions(LinodeReader()), name)
+    reader = LinodeReader()
+    instances = reader.list("linode/instances", {"tags": MARKER})
+    view = pick_complete(all_sessions(reader, instances), name)
     lease = Lease(parse_time(view["lease_end"]), parse_time(view["hard_cap"]))
     end = extended(lease, int(time.time()), duration, until)
     total = cost(parse_time(view["created"]), end, view["hourly"])
@@ -36,15 +41,23 @@ def extend(
         console.event("result", command="extend", session=view, changed=0)
         console.text(f"Nothing to change: the lease of {name} lasts until {view['lease_end']}.")
         return
-    console.event("plan", command="extend", lease_end=format_time(end), cost_to_lease_end=total)
+    limit = budget.budget()
+    said = None
+    if limit and end > lease.end:
+        seen = look(reader, int(time.time()), instances, limit["budget_records"], view["hourly"])
+        adds = extension_adds(view, format_time(end))
+        said = against_budget(seen, limit["budget"], adds, view["hourly"], f"a longer lease of {name}")
+    console.event("plan", command="extend", lease_end=format_time(end), cost_to_lease_end=total, budget=said)
     console.note(f"The lease ends {format_time(end)} then, {money(total)} in all to its end.")
+    for line in budget.describe(said):
+        console.note(line)
     from ..runner import run_playbook
 
     started = time.time()
     with session_lock(name):
         try:
             # An absolute time, so that an attempt whose answer was lost can be repeated.
-            outcome = run_playbook("extend", {"session": name, "until": format_time(end)}, console)
+            outcome = run_playbook("extend", {"session": name, "until": format_time(end), **limit}, console)
         except Failure as failure:
             history.ran(name, "extend", started, failure.exit_code, None, failure.message)
             raise

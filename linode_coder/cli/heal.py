@@ -7,18 +7,22 @@ import time
 from typing import Annotated, Any
 
 import typer
-from ansible_collections.linode_coder.gpu.plugins.module_utils.cost import format_time
+from ansible_collections.linode_coder.gpu.plugins.module_utils.cost import format_time, parse_time
 from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
 from ansible_collections.linode_coder.gpu.plugins.module_utils.finding import Finding
 from ansible_collections.linode_coder.gpu.plugins.module_utils.heal_attempts import Record, parse
 from ansible_collections.linode_coder.gpu.plugins.module_utils.heal_ladder import CAPS, DISRUPTIVE, EFFECTS, ORDER
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags import MARKER
+from ansible_collections.linode_coder.gpu.plugins.module_utils.spending import against_budget, replacement_adds
+from ansible_collections.linode_coder.gpu.plugins.module_utils.spending_look import look
 
-from .. import history
+from .. import budget, history
 from ..api import LinodeReader
 from ..config import read
 from ..console import Console, confirm, money, table
 from ..lock import session_lock
 from ..sessions import all_sessions, pick
+from ..shown import last_line
 from ..watchers import identity
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -63,7 +67,7 @@ def heal(
         "heal_policy": max_rung,
         "heal_patience": patience,
         "watcher": identity(),
-    }
+    } | budget.budget()
     if ack:
         told = play(console, session, {**variables, "heal_ack": True})["acknowledged_on_vm"]
         console.event("result", command="heal", session=view, acknowledged=True, acknowledged_on_vm=told)
@@ -80,6 +84,8 @@ def heal(
         )
         if step:
             describe(console, step, report["hourly"])
+            if step["rung"] == "recreate_vm" and "budget" in variables:
+                stand_before(console, view, variables)
         if step and not dry_run:
             if step["rung"] in DISRUPTIVE and not yes:
                 confirm(f"{step['rung']}: {EFFECTS[step['rung']]}. Go on?", f"linode-coder heal {session}")
@@ -106,11 +112,24 @@ def play(console: Console, session: str, variables: dict[str, Any]) -> dict[str,
     return outcome.data if variables.get("heal_ack") else dict(outcome.data["report"])
 
 
+def stand_before(console: Console, view: dict[str, Any], variables: dict[str, Any]) -> None:
+    """Failure(refused) when the month's budget does not pay a second VM for a while. The playbook looks again."""
+    reader, now = LinodeReader(), int(time.time())
+    rows = reader.list("linode/instances", {"tags": MARKER})
+    seen = look(reader, now, rows, variables["budget_records"], view["hourly"])
+    end = parse_time(view["lease_end"]) if view["lease_end"] else now
+    hourly = view["hourly"] or 0.0
+    adds = replacement_adds(now, parse_time(view["created"]), end, hourly, hourly)
+    said = against_budget(seen, variables["budget"], adds, view["hourly"], f"a VM in place of {view['label']}")
+    for line in budget.describe(said):
+        console.text(line)
+
+
 def describe(console: Console, step: dict[str, Any], hourly: float | None) -> None:
     console.text(f"next rung  {step['rung']} (attempt {step['number']})")
     console.text(f"why        {step['reason']}")
     if step["evidence"]:
-        console.text(f"evidence   {step['evidence'].strip().splitlines()[-1][:200]}")
+        console.text(f"evidence   {last_line(step['evidence'])[:200]}")
     if step["change"]:
         change = step["change"]
         console.text(f"change     {change['flag']}: {change['old']} -> {change['new']}")
@@ -160,7 +179,9 @@ def read_record(view: dict[str, Any]) -> Record:
     from ..tunnel import ssh_command
 
     command = [*ssh_command(view, "-o", "BatchMode=yes"), f"test ! -e {_RECORD} || cat {_RECORD}"]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=60
+    )
     if done.returncode:
         raise Failure(
             "unreachable",

@@ -48,6 +48,7 @@ def list_sessions(
         for view in views:
             left = view["lease_left"]
             remarks = [] if view["complete"] else ["tags incomplete"]
+            remarks += ["tags changed"] if view["doubts"] else []
             remarks += ["paused"] if view["paused_until"] else []
             remarks += ["to be deleted"] if view["doomed"] else []
             status = f"{view['status']} ({', '.join(remarks)})" if remarks else view["status"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import re
 import shlex
-import subprocess
+import sys
 from typing import Annotated
 
 import typer
@@ -14,7 +14,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Fa
 from ..api import LinodeReader
 from ..console import Console
 from ..sessions import all_sessions, pick
-from ..streams import lost
+from ..streams import relay
 from ..tunnel import ssh_command, ssh_failure
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -63,7 +63,10 @@ def logs(
     tail: Annotated[int, typer.Option(min=1, max=100000, help="At most so many of the newest lines.")] = 1000,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document; with -f one a line.")] = False,
 ) -> None:
-    """Show what the engine says; --what proxy, weights or boot for the others."""
+    """Show what the engine says; --what proxy, weights or boot for the others.
+
+    At a terminal control characters are shown as escapes; a file or a pipe gets every byte as it is.
+    """
     console = Console(as_json)
     if since is not None and not _DURATION.fullmatch(since) and not _TIME.fullmatch(since):
         raise Failure(
@@ -75,30 +78,26 @@ def logs(
         )
     view = pick(all_sessions(LinodeReader()), name)
     command = [*ssh_command(view), shlex.join(remote(what, follow, since, tail))]
-    if not as_json:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL)
-        _judge(done.returncode, view["name"], what)
-        return
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, errors="replace")
-    assert process.stdout is not None
-    lines = []
-    with process:
-        try:
-            for line in process.stdout:
-                if follow:
-                    if lost():
-                        process.terminate()
-                        return
-                    console.event("line", command="logs", name=view["name"], what=what.value, line=line.rstrip("\n"))
-                else:
-                    lines.append(line.rstrip("\n"))
-        except BaseException:
-            process.terminate()
-            raise
-        code = process.wait()
+    if not as_json and (sys.stdout is None or not sys.stdout.isatty()):
+        # A file or a program gets what the VM said, byte for byte.
+        code = relay(command, None)
+    elif not as_json:
+        code = relay(command, _at_terminal)
+    elif follow:
+        code = relay(
+            command, lambda line: console.event("line", command="logs", name=view["name"], what=what.value, line=line)
+        )
+    else:
+        lines: list[str] = []
+        code = relay(command, lines.append)
     _judge(code, view["name"], what)
-    if not follow:
+    if as_json and not follow:
         console.result({"command": "logs", "name": view["name"], "what": what.value, "lines": lines})
+
+
+def _at_terminal(line: str) -> None:
+    # The states of a progress bar, which draws over itself, become lines.
+    print(line.removesuffix("\r").replace("\r", "\n"), flush=True)
 
 
 def _judge(code: int, name: str, what: What) -> None:

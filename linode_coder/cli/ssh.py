@@ -25,7 +25,10 @@ def ssh(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the ssh command as a JSON document instead.")] = False,
 ) -> None:
-    """Open a shell on a session's VM, or run a command there; ends with its exit code."""
+    """Open a shell on a session's VM, or run a command there; ends with its exit code.
+
+    What the VM prints reaches the terminal as it is.
+    """
     console = Console(as_json)
     view = pick(all_sessions(LinodeReader()), name)
     words = command or []

@@ -24,15 +24,33 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 def endpoint_state(name: str) -> dict[str, Any]:
     """What can be said of the endpoint without a new connection: unknown is not unhealthy."""
     from .. import tunnel
+    from ..port_owner import our_port
+    from ..tunnel_files import read_state
 
     port = tunnel.local_port(name)
-    is_open = tunnel.is_open(name)
+    kept, state = our_port(name) is not None, read_state(name)
+    is_open = kept and state is not None and state["up"]
     return {
         "port": port,
         "url": f"http://127.0.0.1:{port}/v1" if port else None,
-        "tunnel": "open" if is_open else "closed",
-        "engine": ("healthy" if tunnel.healthy(port) else "not answering") if is_open and port else "unknown",
+        "tunnel": "open" if is_open else "down" if kept else "closed",
+        # Of a tunnel that is open the last loss, of another one why it is not.
+        "tunnel_since": format_time(int(state["since"])) if state else None,
+        "tunnel_why": state["why"] if state else None,
+        "tunnel_down_s": round(state["down_s"], 1) if state and state["down_s"] is not None else None,
+        "engine": ("healthy" if tunnel.healthy(name) else "not answering") if is_open else "unknown",
     }
+
+
+def tunnel_story(endpoint: dict[str, Any]) -> str:
+    """Since when the tunnel is as it is, and what was wrong."""
+    since, why, gap = endpoint["tunnel_since"], endpoint["tunnel_why"], endpoint["tunnel_down_s"]
+    if since is None:
+        return str(endpoint["tunnel"])
+    if endpoint["tunnel"] == "open":
+        return f"open since {since}" + (f" (before that {gap:.0f} s down: {why})" if why and gap is not None else "")
+    tried = ", it is tried again" if endpoint["tunnel"] == "down" else ""
+    return f"{endpoint['tunnel']} since {since}{tried}" + (f": {why}" if why else "")
 
 
 def observe(name: str | None, before: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -45,9 +63,9 @@ def observe(name: str | None, before: dict[str, Any] | None = None) -> dict[str,
     clock = watched = use = None
     if endpoint["tunnel"] == "open":
         clock, watched = live.idle_record(view["name"])
-        use = live.engine(endpoint["port"], (before or {}).get("engine"))
+        use = live.engine(view["name"] or view["label"], (before or {}).get("engine"))
     here = watchers.last_pass()
-    newest = max((record for record in (here, watched) if record), key=lambda record: record["at"], default=None)
+    newest = watchers.newest((here, watched), now)
     return {
         "command": "status",
         "observed": format_time(now),
@@ -72,7 +90,8 @@ def lines(seen: dict[str, Any]) -> list[str]:
         f"session   {view['name']}: {view['status']}, {view['label']} ({view['linode_id']})",
         f"runs on   {view['plan']} in {view['region']}, owner {view['owner']}",
         f"model     {view['model']}",
-        f"endpoint  {endpoint['url'] or 'none yet'}, tunnel {endpoint['tunnel']}, engine {endpoint['engine']}",
+        f"endpoint  {endpoint['url'] or 'none yet'}, engine {endpoint['engine']}",
+        f"tunnel    {tunnel_story(endpoint)}",
         f"cost      {money(view['hourly'])}/h, {money(view['cost_so_far'])} so far, paid until {view['paid_until']}",
         f"lease     {lease}, {money(view['cost_to_lease_end'])} to its end, hard cap {view['hard_cap']}",
         f"idle      {idle}, limit {limit}" + (", requests hang" if clocks["hung"] else ""),
@@ -93,6 +112,7 @@ def lines(seen: dict[str, Any]) -> list[str]:
         shown.append("warning   no token was served within an hour of the start: linode-coder check")
     if not view["complete"]:
         shown.append(f"warning   the tags lack {', '.join(view['missing'])}: no command can manage this VM safely")
+    shown += [f"warning   somebody changed the tags: {doubt}" for doubt in view["doubts"]]
     shown.append(f"watcher   {seen['watched_by']}")
     shown.append(f"observed  {seen['observed']}, from the API's tags")
     return shown

@@ -11,7 +11,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.hub import hub_lo
 from ansible_collections.linode_coder.gpu.plugins.module_utils.hub_token import hub_token
 from ansible_collections.linode_coder.gpu.plugins.module_utils.quote import quote_switch
 
-from .. import history
+from .. import budget, history
 from ..api import LinodeReader
 from ..console import Console
 from ..lock import session_lock
@@ -37,6 +37,7 @@ def switch_model(
     """Serve another model; the old one comes back when the new one does not come up."""
     console = Console(as_json)
     asked = {"model": model, "variant": variant, "context": context, "tensor_parallel": tensor_parallel}
+    asked |= budget.budget()
     quote = quote_switch(
         LinodeReader(),
         now=int(time.time()),
@@ -49,6 +50,8 @@ def switch_model(
     console.event("plan", command="switch-model", quote=quote)
     console.note(f"Session {name} serves {quote['serves']}; {new} is to take its place on {view['plan']}.")
     for line in describe_engine(quote["engine"]):
+        console.note(line)
+    for line in budget.describe(quote["budget"]):
         console.note(line)
     if dry_run:
         console.event("result", command="switch-model", dry_run=True, changed=0)

@@ -39,7 +39,7 @@ def tunnel(
     before = tunnels.is_open(session)
     port = tunnels.open_tunnel(view)
     url = f"http://127.0.0.1:{port}/v1"
-    answering = tunnels.healthy(port)
+    answering = tunnels.healthy(session)
     if as_json:
         console.result(
             {

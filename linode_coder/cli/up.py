@@ -18,7 +18,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.quote import find
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session_name import validate_session_name
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags import MARKER
 
-from .. import history, watchers
+from .. import budget, history, watchers
 from ..api import LinodeReader
 from ..config import BY_KEY, WrongValue, load, only, public_keys
 from ..console import Console, confirm, money
@@ -63,6 +63,7 @@ def describe(quote: dict[str, Any]) -> list[str]:
         f"price    {money(quote['hourly'])} per started hour, at most {money(quote['cost_to_lease_end'])} to the end of the "
         f"lease in {format_duration(left + 30)}",
         f"idle     {idle}; hard cap {quote['hard_cap']}, worst case {money(quote['cost_to_cap'])}",
+        *budget.describe(quote["budget"]),
         f"watcher  {watchers.describe(watchers.last_pass(), int(time.time()), quote['hourly'])}",
     ]
 
@@ -74,6 +75,7 @@ def describe_changes(quote: dict[str, Any]) -> list[str]:
         lines.append(
             f"lease    ends {quote['lease_end']} instead, {money(quote['cost_to_lease_end'])} in all to its end"
         )
+        lines += budget.describe(quote["budget"])
     if "idle" in quote["changes"]:
         lines.append(f"idle     {quote['changes']['idle']} from now on")
     return lines + [f"kept     {sentence}" for sentence in quote["kept"]]
@@ -198,6 +200,7 @@ def up(
     keys = () if existing_view else _authorized_keys(authorized_key)
     asked = given if existing_view else _configured(given)
     asked["owner"] = getpass.getuser()
+    asked |= budget.budget()  # is of the account, so also for a session that exists
     quote = make_quote(
         reader,
         now=now,

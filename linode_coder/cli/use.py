@@ -49,7 +49,7 @@ def use(
     if client is not None:
         _print(console, client, view, port, key_file)
         return
-    answering = healthy(port)
+    answering = healthy(view["name"])
     if as_json:
         engine = "healthy" if answering else "not answering"
         console.result(
@@ -86,7 +86,7 @@ def _print(console: Console, client: str, view: dict[str, Any], port: int, key_f
 
     from ..clients import CLIENTS, Endpoint, notes
 
-    card = served_model(view, port, key_file)
+    card = served_model(view, key_file)
     found = find(catalogue(), view["model"])
     at = Endpoint(
         session=view["name"],

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 import typer
 from ansible_collections.linode_coder.gpu.plugins.module_utils.context_length import parse_context
 from ansible_collections.linode_coder.gpu.plugins.module_utils.endpoint_check import check_endpoint, unhealthy
-from ansible_collections.linode_coder.gpu.plugins.module_utils.engine_client import EngineClient
 from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
 from ansible_collections.linode_coder.gpu.plugins.module_utils.finding import Finding, worst
 from ansible_collections.linode_coder.gpu.plugins.module_utils.hub import hub_lookup
@@ -51,30 +50,29 @@ def before_spending(given: dict[str, Any]) -> list[Finding]:
     wanted = wanted_from(
         {
             **{key: values[key] for key in ("model", "context", "lease", "cap", "idle", "max_cost", "budget")},
+            "budget_records": history.this_month() if values["budget"] else [],
             "model": values["model"] if given["variant"] is None else given["model"],
             "variant": given["variant"],
             "tensor_parallel": given["tensor_parallel"],
             "plans": list(values["plan"]),
             "regions": list(values["region"]),
-            "spent": history.spent_this_month() if values["budget"] else 0.0,
         }
     )
     try:
-        answers = gather(LinodeReader())
+        now = int(time.time())
+        answers = gather(LinodeReader(), now, values["budget"] is not None)
     except Failure as failure:
         missing = Finding("preflight.token", "fail", "token", failure.message, remedy=failure.remedy or "")
         return [*findings, missing]
-    return findings + preflight(answers, wanted, int(time.time()), hub_lookup, hub_token() is not None)
+    return findings + preflight(answers, wanted, now, hub_lookup, hub_token() is not None)
 
 
 def what_is_served(name: str, context: str | None) -> list[Finding]:
     """Through the tunnel, as the clients of this machine reach it."""
-    from ..tunnel import api_key_file, open_tunnel
+    from ..tunnel import client
 
     view = pick(all_sessions(LinodeReader()), name)
-    port = open_tunnel(view)
-    key = api_key_file(view).read_text().strip()
-    return check_endpoint(EngineClient(port, key), view["model"], parse_context(context))
+    return check_endpoint(client(view), view["model"], parse_context(context))
 
 
 def show(console: Console, findings: list[Finding]) -> None:

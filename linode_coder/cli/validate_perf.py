@@ -8,7 +8,6 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
-from ansible_collections.linode_coder.gpu.plugins.module_utils.engine_client import EngineClient
 from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
 from ansible_collections.linode_coder.gpu.plugins.module_utils.quote import make_quote
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags import MARKER
@@ -82,7 +81,7 @@ def validate_perf(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
 ) -> None:
     """Measure TTFT, ITL, end to end and tokens per second through the tunnel. Exit code 6 when it is too slow."""
-    from ..tunnel import api_key_file, open_tunnel
+    from ..tunnel import client as client_of
 
     console = Console(as_json)
     levels = _levels(concurrency)
@@ -91,7 +90,7 @@ def validate_perf(
     view = pick(all_sessions(reader), name)
     sandbox = is_sandbox(os.environ.get("LINODE_API_URL"))
     expected = expected_speed(reader, view["name"])
-    client = EngineClient(open_tunnel(view), api_key_file(view).read_text().strip(), timeout=600)
+    client = client_of(view, timeout=600)
     model = served_model(client, view["name"])
     spec = f"{view['plan']} {view['model']}"
     baseline = None if new_baseline or sandbox else history.speed_baseline(spec)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from pathlib import Path
@@ -11,8 +12,8 @@ import typer
 from ansible_collections.linode_coder.gpu.plugins.module_utils.duration import format_duration, parse_duration
 from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
 
+from .. import budget, history, watchers
 from .. import console as output
-from .. import history, watchers
 from ..config import export_credentials, only
 from ..console import Console, money
 from ..leftovers import forget_vm
@@ -94,9 +95,13 @@ def watchdog(
         "watcher": watchers.identity(),
         "heal_patience": patience,
     }
+    # A pass by hand promises no other one; a timer says how often it comes.
+    one_off = once and interval is None
+    variables |= {"one_off": one_off, "budget_action": only("budget_action")["budget_action"]}
     while True:
         started = time.time()
-        failure = one_pass(console, variables, started)
+        pid = None if once else os.getpid()
+        failure = one_pass(console, {**variables, **budget.budget()}, started, None if one_off else seconds, pid)
         if once:
             if failure:
                 raise failure
@@ -109,8 +114,10 @@ def watchdog(
         time.sleep(pause)
 
 
-def one_pass(console: Console, variables: dict[str, Any], started: float) -> Failure | None:
-    """Run the playbook, record and show what it did; its failure, if it had one."""
+def one_pass(
+    console: Console, variables: dict[str, Any], started: float, again: int | None, pid: int | None
+) -> Failure | None:
+    """Run the playbook, record and show what it did; its failure, if it had one. ``again``: seconds to the next pass."""
     from ..runner import Run
 
     run = Run("watchdog", {key: value for key, value in variables.items() if value is not None}, console)
@@ -124,7 +131,7 @@ def one_pass(console: Console, variables: dict[str, Any], started: float) -> Fai
     if failures:
         failure = failures[0]
         failure.billing = tuple(line for found in failures for line in found.billing)
-    watchers.record_pass(variables["interval"], failure is None, data.get("sessions") or [])
+    watchers.record_pass(again, failure is None, data.get("sessions") or [], pid)
     record(data, started)
     show(console, data, run.outcome.changed)
     if failure is None and run.outcome.log and not run.outcome.changed:
@@ -159,6 +166,8 @@ def show(console: Console, data: dict[str, Any], changed: int) -> None:
             console.text(sentence)
     for gone in data.get("deleted") or []:
         console.text(gone["sentence"])
+    if (data.get("budget") or {}).get("state", "within") != "within":
+        console.text(data["budget"]["sentence"])
     for label, report in (data.get("healing") or {}).items():
         done = report["message"] or (report["stop"] or {}).get("message")
         if report["attempt"] or (report["stop"] or {}).get("reason") not in (None, "nothing"):
@@ -202,7 +211,8 @@ def install(
             console.result({"command": "watchdog install", "kind": kind, "files": texts, "env_file": str(env_file)})
             return
         for name, text in texts.items():
-            console.text(f"# {name}\n{text}")
+            for line in (f"# {name}", *text.split("\n")):
+                console.text(line)
         return
     export_credentials()
     watch_timer.check(kind)
@@ -244,6 +254,8 @@ def uninstall(as_json: Annotated[bool, typer.Option("--json", help="One JSON doc
     env_file = watch_timer.environment_file()
     had_file = env_file.exists()
     env_file.unlink(missing_ok=True)
+    if removed:
+        watchers.forget()
     if as_json:
         console.result({"command": "watchdog uninstall", "removed": removed, "env_file_removed": had_file})
         return

@@ -185,7 +185,10 @@ def _still_free(port: int) -> int:
 
 
 def stop() -> bool:
-    """Whether there was one to stop. Returns when its process is gone."""
+    """Whether there was one to stop. Returns when its process is gone, and the tunnels to its hosts are closed."""
+    from ..tunnel import close_local
+
+    close_local()
     facts = record()
     if facts is None:
         return _stop_docker_hosts()

@@ -205,6 +205,23 @@ def test_capacity_falls_back_and_says_so(sandbox: RunningSandbox) -> None:
     result_of(coder(sandbox, "down", "third", "--yes", "--json"))
 
 
+def test_an_account_whose_settings_cannot_be_read_gets_the_interfaces_it_allows(sandbox: RunningSandbox) -> None:
+    """And a firewall that was made for a VM that never came is taken back."""
+    before = sandbox.api("GET", "account/settings")["interfaces_for_new_linodes"]
+    sandbox.api("PUT", "account/settings", {"interfaces_for_new_linodes": "linode_only"})
+    sandbox.fault(kind="unauthorized", on="GET /account/settings", count=1)
+    try:
+        sandbox.fault(kind="forbidden", on="POST /linode/instances", count=1)
+        assert error_of(coder(sandbox, "up", "fourth", "--yes", "--json"))["remedy"]
+        assert "lc-fourth" not in [row["label"] for row in sandbox.api("GET", "networking/firewalls")["data"]]
+        sandbox.fault(kind="unauthorized", on="GET /account/settings", count=1)
+        made = result_of(coder(sandbox, "up", "fourth", "--yes", "--json"))
+        assert [row["outcome"] for row in made["attempts"]] == ["refused", "created"]
+        result_of(coder(sandbox, "down", "fourth", "--yes", "--json"))
+    finally:
+        sandbox.api("PUT", "account/settings", {"interfaces_for_new_linodes": before})
+
+
 def test_a_lost_answer_makes_one_vm(sandbox: RunningSandbox) -> None:
     sandbox.fault(kind="error_after_commit", status=502)
     result_of(coder(sandbox, "up", "lost", "--yes", "--json"))

@@ -53,7 +53,7 @@ def look(sandbox: RunningSandbox, **environment: str) -> dict[str, Any]:
     before = {name: sandbox.env.get(name) for name in environment}
     sandbox.env.update(environment)
     try:
-        seen = coder(sandbox, "watchdog", "--once", "--heal", "off")
+        seen = coder(sandbox, "watchdog", "--once", "--interval", "5m", "--heal", "off")
     finally:
         for name, value in before.items():
             if value is None:

@@ -89,6 +89,10 @@ def _leaf(path: tuple[str, ...], operator: str, wanted: Any) -> Predicate:
         raise fail(f"Unrecognized operator {operator}", _HEADER)
     if isinstance(wanted, dict | list):
         raise fail(f"The value of {operator} must be a string, a number, a boolean or null", _HEADER)
+    if path == ("tags",):
+        # Tags are equal whatever their case.
+        text = wanted.lower() if isinstance(wanted, str) else wanted
+        return lambda row: test([tag.lower() for tag in row.get("tags") or []], text)
     if len(path) == 1:
         name = path[0]
         return lambda row: test(row.get(name), wanted)

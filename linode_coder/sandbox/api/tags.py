@@ -9,7 +9,7 @@ from .events import entity
 from .firewalls import show as show_firewall
 from .instances import show as show_instance
 from .routing import Call, route
-from .validation import require
+from .validation import require, unlike_in_case
 
 _RO, _RW = "account:read_only", "account:read_write"
 
@@ -26,7 +26,12 @@ def _tagged(call: Call) -> Iterator[tuple[str, Json, Json]]:
 
 def _labels(call: Call) -> list[str]:
     used = {tag for _, api, _ in _tagged(call) for tag in api["tags"]}
-    return sorted(used | {str(key) for key in call.sandbox.store.table("tag")})
+    return unlike_in_case(sorted(used | {str(key) for key in call.sandbox.store.table("tag")}))
+
+
+def _among(label: object, tags: list[str]) -> bool:
+    """Tags are equal whatever their case."""
+    return str(label).lower() in [tag.lower() for tag in tags]
 
 
 @route("GET", "/tags", _RO)
@@ -52,7 +57,7 @@ def create_tag(call: Call) -> Json:
     if len(found) < len(wanted):
         problems.add("One of the objects to tag was not found", "linodes")
     problems.check()
-    if label in _labels(call):
+    if _among(label, _labels(call)):
         raise fail("Tag already exists", "label")
     call.sandbox.store.put("tag", str(label), {"label": label})
     for kind, api, row in found:
@@ -65,11 +70,11 @@ def create_tag(call: Call) -> Json:
 @route("GET", "/tags/{tagLabel}", _RO)
 def tagged_objects(call: Call) -> Json:
     label = call.params["tagLabel"]
-    if label not in _labels(call):
+    if not _among(label, _labels(call)):
         raise not_found()
     rows: list[Json] = []
     for kind, api, row in _tagged(call):
-        if label in api["tags"]:
+        if _among(label, api["tags"]):
             data = api
             if kind == "linode":
                 data = show_instance(call, row)
@@ -82,12 +87,13 @@ def tagged_objects(call: Call) -> Json:
 @route("DELETE", "/tags/{tagLabel}", _RW)
 def delete_tag(call: Call) -> Json:
     label = call.params["tagLabel"]
-    if label not in _labels(call):
+    if not _among(label, _labels(call)):
         raise not_found()
     for kind, api, row in list(_tagged(call)):
-        if label in api["tags"]:
-            api["tags"] = [tag for tag in api["tags"] if tag != label]
+        if _among(label, api["tags"]):
+            api["tags"] = [tag for tag in api["tags"] if tag.lower() != label.lower()]
             call.sandbox.store.put("instance" if kind == "linode" else kind, api["id"], row)
-    call.sandbox.store.drop("tag", label)
+    for key in [key for key in call.sandbox.store.table("tag") if _among(key, [label])]:
+        call.sandbox.store.drop("tag", key)
     call.sandbox.events.add("tag_delete", entity("tag", label, label, f"/v4/tags/{label}"))
     return {}

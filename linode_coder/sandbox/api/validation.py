@@ -37,14 +37,22 @@ def check_label(
         )
 
 
+def unlike_in_case(tags: list[str]) -> list[str]:
+    """``tags`` without those that an earlier one equals: tags are equal whatever their case."""
+    found: dict[str, str] = {}
+    for tag in tags:
+        found.setdefault(tag.lower(), tag)
+    return list(found.values())
+
+
 def check_tags(problems: Problems, value: Any, field: str = "tags") -> list[str]:
-    """Tags as they are stored: 3 to 50 characters each, duplicates dropped, order kept."""
+    """Tags as they are stored: 3 to 50 characters each, order kept; of those that differ by case alone the first."""
     if not isinstance(value, list) or not all(isinstance(tag, str) for tag in value):
         problems.add("Must be a list of strings", field)
         return []
     if any(not 3 <= len(tag) <= 50 for tag in value):
         problems.add("Length must be 3-50 characters", field)
-    return list(dict.fromkeys(value))
+    return unlike_in_case(value)
 
 
 def check_password(problems: Problems, value: Any, field: str = "root_pass") -> None:

@@ -15,18 +15,31 @@ import sys
 import urllib.error
 import urllib.request
 from email.utils import parsedate_to_datetime
+from http.client import HTTPException
 from pathlib import Path
 
 MARKER = "linode-coder"
 # Watchers come first: they mark, warn and report. This is for the case that there is none.
 GRACE_S = 1800
 _END = re.compile(r"lc:(lease|cap):([0-9]+)")
+# The end of the year 9999.
+_LAST = 253_402_300_799
 
 
 def end_of(tags: list[str]) -> int | None:
-    """When the lease or the hard cap is over. None for a VM that is not ours, or whose tags do not say both."""
-    ends = {match[1]: int(match[2]) for match in map(_END.fullmatch, tags) if match}
-    return min(ends.values()) if MARKER in tags and len(ends) == 2 else None
+    """When the lease or the hard cap is over. None for a VM that is not ours, or whose tags name neither.
+
+    As a watcher reads them: without a lease the cap counts; of several leases the later one within the cap.
+    """
+    folded = [tag.lower() for tag in tags]  # the account may return them in another case than they were written in
+    found = [(match[1], int(match[2])) for match in map(_END.fullmatch, folded) if match]
+    caps = [end for name, end in found if name == "cap" and 0 < end <= _LAST]
+    leases = [end for name, end in found if name == "lease" and 0 < end <= _LAST]
+    cap = min(caps, default=None)
+    within = [end for end in leases if cap is None or end <= cap]
+    lease = max(within) if within else min(leases, default=None)
+    ends = [end for end in (lease, cap) if end is not None]
+    return min(ends) if MARKER in folded and ends else None
 
 
 def decide(instance: dict, now: float) -> tuple[str, str]:
@@ -47,7 +60,7 @@ def decide(instance: dict, now: float) -> tuple[str, str]:
     return "delete", "the lease has been over for half an hour and no watcher came: this VM is deleted"
 
 
-def ask(config: dict, method: str) -> tuple[dict, float | None]:
+def ask(config: dict, method: str) -> tuple[object, float | None]:
     """The API's answer, and the time by its clock."""
     request = urllib.request.Request(  # noqa: S310 - the address that the role wrote
         f"{config['api_url'].rstrip('/')}/v4beta/linode/instances/{config['linode_id']}",
@@ -59,6 +72,16 @@ def ask(config: dict, method: str) -> tuple[dict, float | None]:
         return json.load(answer), parsedate_to_datetime(date).timestamp() if date else None
 
 
+def checked(instance: object, linode_id: int) -> dict:
+    """``instance`` when it is the one that was asked for; ValueError for what something else on the way answered."""
+    tags = instance.get("tags") if isinstance(instance, dict) else None
+    if not isinstance(instance, dict) or instance.get("id") != linode_id or not isinstance(tags, list):
+        raise ValueError("what answered is not the Linode API")
+    if not all(isinstance(tag, str) for tag in tags) or not isinstance(instance.get("locks") or [], list):
+        raise ValueError("what answered is not the Linode API")
+    return instance
+
+
 def main(directory: Path) -> int:
     config = json.loads((directory / "config.json").read_text())
     config["token"] = (directory / "token").read_text().strip()
@@ -67,10 +90,10 @@ def main(directory: Path) -> int:
         if now is None:
             print("the API does not say its time, so nothing is decided")
             return 1
-        action, sentence = decide(instance, now)
+        action, sentence = decide(checked(instance, config["linode_id"]), now)
         if action == "delete":
             ask(config, "DELETE")
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, HTTPException, ValueError, TypeError, KeyError) as error:
         # Of an HTTP error only its number: its headers are nobody's business.
         said = f"the API answered {error.code}" if isinstance(error, urllib.error.HTTPError) else f"no answer: {error}"
         print(f"{said}; the next run asks again")

@@ -4,12 +4,17 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
+from typer.testing import CliRunner
 
 from linode_coder import watch_timer, watchers
+from linode_coder.cli import watchdog
 
 NOW = 1_800_000_000
 
@@ -41,6 +46,67 @@ def test_a_pass_is_remembered(home: Path) -> None:
     assert watchers.watching(record, record["at"] + 60) and watchers.idle_seen(record["at"]) == {1: 7}
     (home / "state" / "watcher.json").write_text("{")
     assert watchers.last_pass() is None
+
+
+SESSIONS = [{"linode_id": 1, "idle_s": 7}]
+
+
+def test_a_pass_by_hand_is_no_watcher_and_hides_none(home: Path) -> None:
+    watchers.record_pass(None, True, SESSIONS)
+    now = int(time.time())
+    assert watchers.last_pass() is None and watchers.idle_seen(now) == {1: 7}
+    assert watchers.describe(watchers.last_pass(), now).startswith("none is known: ")
+    watchers.record_pass(300, True, [])
+    timer = watchers.last_pass()
+    watchers.record_pass(None, True, SESSIONS)
+    assert timer is not None and watchers.last_pass() == timer and watchers.idle_seen(now) == {1: 7}
+    assert watchers.idle_seen(now + 3600) == {}
+    watchers.forget()
+    assert watchers.last_pass() is None
+    (home / "state" / "watcher.json").write_text('["of another version"]')
+    assert watchers.last_pass() is None and watchers.idle_seen(now) == {}
+
+
+def test_a_process_that_watches_does_so_while_it_lives(home: Path) -> None:
+    watchers.record_pass(300, True, [], os.getpid())
+    assert watchers.last_pass() is not None
+    process = subprocess.Popen(["true"])
+    process.wait()
+    watchers.record_pass(300, True, [], process.pid)
+    assert watchers.last_pass() is None
+
+
+def test_of_several_watchers_one_that_still_looks_counts() -> None:
+    late = {"by": "a", "at": NOW - 4000, "interval": 3600}
+    gone = {"by": "b", "at": NOW - 3000, "interval": 60}
+    assert watchers.newest((late, gone, None), NOW) == late
+    assert watchers.newest((gone, {**gone, "at": NOW - 2000}), NOW) == {**gone, "at": NOW - 2000}
+    assert watchers.newest((None, None), NOW) is None
+
+
+@pytest.mark.parametrize(
+    ("options", "again", "one_off"),
+    [
+        (["--once"], None, True),
+        (["--once", "--interval", "5m"], 300, False),
+        (["--interval", "2m"], 120, False),
+        ([], 300, False),
+    ],
+)
+def test_only_who_says_when_it_looks_again_is_written_down(
+    home: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], again: int | None, one_off: bool
+) -> None:
+    passes: list[tuple[Any, ...]] = []
+
+    def one_pass(_console: Any, variables: dict[str, Any], _started: float, *more: Any) -> Failure:
+        passes.append((variables["one_off"], *more))
+        return Failure("transient", "The API does not answer.")
+
+    monkeypatch.setattr(watchdog, "one_pass", one_pass)
+    monkeypatch.setattr(watchdog, "export_credentials", lambda: None)
+    monkeypatch.setattr(watchdog.time, "sleep", lambda _seconds: (_ for _ in ()).throw(KeyboardInterrupt))
+    CliRunner().invoke(watchdog.app, options)  # ends with the failure of its one pass, or interrupted
+    assert passes == [(one_off, again, None if "--once" in options else os.getpid())]
 
 
 def test_the_file_of_a_timer_follows_the_environment_that_installs_it(

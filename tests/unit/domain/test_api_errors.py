@@ -4,7 +4,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.linode_coder.gpu.plugins.module_utils.api_errors import classify, from_transport
+from ansible_collections.linode_coder.gpu.plugins.module_utils.api_errors import classify, from_transport, not_the_api
 from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import EXIT_CODES, Failure
 
 NO_STOCK = "The Linode plan you chose is not currently available in the selected region"
@@ -64,9 +64,26 @@ def test_the_wait_that_the_api_asks_for_is_kept() -> None:
     assert classify("GET", "/x", 429, {"Retry-After": "soon"}, {}).retry_after is None
 
 
-@pytest.mark.parametrize("body", [None, "", [], {}, {"errors": None}, {"errors": ["x"]}, {"errors": [{}]}])
+@pytest.mark.parametrize("body", [None, "", [], {}, {"errors": None}, {"errors": ["x"]}])
 def test_any_body_can_be_read(body: Any) -> None:
-    assert classify("GET", "/x", 400, {}, body).kind == "cloud"
+    assert classify("GET", "/x", 400, {}, body).kind == "transient"
+    assert classify("POST", "/x", 400, {}, body).kind == "ambiguous"
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 408, 409, 429, 500])
+@pytest.mark.parametrize("reason", ["region is not valid", NO_STOCK, LIMIT, UNIQUE, "Linode busy.", "locked"])
+@pytest.mark.parametrize("field", ["region", "interfaces[0].public", "", None])
+def test_every_refusal_says_what_to_do_next(method: str, status: int, reason: str, field: str | None) -> None:
+    failure = classify(method, "/x", status, {}, {"errors": [{"reason": reason, "field": field}]})
+    assert failure.remedy and not failure.message.endswith("..")
+
+
+@pytest.mark.parametrize("kind", ["text/html; charset=x", "TEXT/HTML", "\x1b[2J", "a" * 500, "", None])
+def test_the_type_of_a_foreign_answer_is_no_terminal_control(kind: str | None) -> None:
+    said = not_the_api("GET", "https://api.linode.com", 200, kind).message
+    assert "\x1b" not in said and len(said) < 200
+    assert ("text/html" in said) == ((kind or "").lower().startswith("text/html"))
 
 
 def test_no_answer() -> None:

@@ -342,3 +342,34 @@ def test_a_configuration_gives_the_geometry_of_the_catalogue(model_id: str, conf
 )
 def test_a_configuration_that_is_not_understood_is_unknown(config: dict[str, Any]) -> None:
     assert attention_of(config) is None
+
+
+PAGE = "<html><title>Welcome to the hotel</title></html>"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (200, {"Content-Type": "text/html"}, PAGE),
+        (404, {"Content-Type": "text/html; charset=utf-8"}, PAGE),
+        (403, {"Content-Type": "text/html"}, PAGE),
+        (200, {}, {}),
+        (200, {}, []),
+        (200, {}, {**INFO, "siblings": ["a"]}),
+        (200, {}, {**INFO, "siblings": {"a": 1}}),
+        (200, {}, {**INFO, "safetensors": "much"}),
+        (200, {}, {**INFO, "cardData": ["x"]}),
+    ],
+)
+def test_what_is_not_the_hub_says_nothing_of_a_model(
+    played: PlayedHub, answer: tuple[int, dict[str, str], Any]
+) -> None:
+    played.answers[f"/api/models/{NAME}"] = answer
+    notes = hub_lookup(NAME).notes
+    assert any("cannot be asked" in note and "not" in note for note in notes), notes
+
+
+@pytest.mark.parametrize("config", [{"architectures": {"a": 1}}, {"quantization_config": "awq"}])
+def test_a_configuration_of_another_shape_says_nothing_of_a_model(played: PlayedHub, config: Any) -> None:
+    played.serve(NAME, INFO, config)
+    assert any("cannot be asked" in note for note in hub_lookup(NAME).notes)

@@ -83,7 +83,7 @@ def test_a_watcher_takes_it_for_unreadable(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(activity_look, "OwnTokens", NoTokens)
     for says in SAYS.values():
         with answering(says) as port:
-            found = activity_look.read_activity(port, "/nowhere")
+            found = activity_look.read_activity(port, "/nowhere", "/nowhere")
         assert (found["readable"], found["served"]) == (False, False)
 
 

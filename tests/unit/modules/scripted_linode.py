@@ -65,6 +65,7 @@ class ScriptedLinode:
         }
         self.availability: list[dict[str, Any]] = []
         self.boot_fails = False
+        self.spelling = str.lower  # in which case this account returns tags
         self._ids = iter(range(1001, 9000))
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
@@ -112,7 +113,7 @@ class ScriptedLinode:
         return dict(
             self.add(
                 body["label"],
-                [tag.lower() for tag in body["tags"]],
+                [self.spelling(tag) for tag in body["tags"]],
                 status="provisioning",
                 type=body["type"],
                 region=body["region"],
@@ -156,7 +157,8 @@ class ScriptedLinode:
     def _firewall(self, method: str, path: str, body: dict[str, Any]) -> Any:
         if method == "POST":
             number = next(self._ids)
-            self.firewalls[number] = {"id": number, "status": "enabled", "entities": [], **body}
+            tags = [self.spelling(tag) for tag in body["tags"]]
+            self.firewalls[number] = {"id": number, "status": "enabled", "entities": [], **body, "tags": tags}
             return self.firewalls[number]
         number = int(path.split("/")[2])
         if number not in self.firewalls:
@@ -171,7 +173,7 @@ class ScriptedLinode:
         return self.firewalls[number]
 
     def answer(self, call: Call) -> Any:
-        singles = {"account": {"euuid": ACCOUNT}, "account/settings": self.settings}
+        singles = {"account": {"euuid": ACCOUNT, "balance_uninvoiced": 0.0}, "account/settings": self.settings}
         lists = {
             "linode/instances": list(self.instances.values()),
             "linode/types": self.catalogue["types"],
@@ -196,10 +198,11 @@ class ScriptedLinode:
 
     @staticmethod
     def _page(rows: list[dict[str, Any]], call: Call) -> dict[str, Any]:
-        for name in ("label", "tags"):
-            if name in call.x_filter:
-                wanted = call.x_filter[name]
-                rows = [row for row in rows if wanted == row.get(name) or wanted in (row.get("tags") or [])]
+        if "label" in call.x_filter:
+            rows = [row for row in rows if row.get("label") == call.x_filter["label"]]
+        if "tags" in call.x_filter:  # equal whatever their case
+            wanted = call.x_filter["tags"].lower()
+            rows = [row for row in rows if wanted in [tag.lower() for tag in row.get("tags") or []]]
         if "entity.id" in call.x_filter:
             rows = [row for row in rows if row["entity"]["id"] == call.x_filter["entity.id"]]
         size, page = int(call.query.get("page_size", ["100"])[0]), int(call.query.get("page", ["1"])[0])
@@ -245,7 +248,7 @@ class ScriptedLinode:
                 raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 call = Call(
                     self.command,
-                    url.path.removeprefix("/v4/"),
+                    url.path.removeprefix("/v4/").removeprefix("/v4beta/"),
                     json.loads(self.headers.get("X-Filter") or "{}"),
                     parse_qs(url.query),
                     json.loads(raw) if raw else {},

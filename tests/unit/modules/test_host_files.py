@@ -105,6 +105,29 @@ def test_a_key_is_made_once(keep: Run, tmp_path: Path) -> None:
     assert path.read_text() != key
 
 
+def test_a_key_is_written_where_another_program_reads_it(keep: Run, tmp_path: Path) -> None:
+    path, other = tmp_path / "secrets.env", tmp_path / "proxy_key.conf"
+    key = {"path": str(path), "content": "KEY=", "key_length": 40, "mode": "0600"}
+    copy = {"path": str(other), "content": '"~^{key}$" 1;\n', "key_from": str(path), "mode": "0600"}
+    assert keep(key, copy, check=True)["paths"] == [str(path), str(other)]
+    assert not path.exists() and not other.exists()
+    assert "No such file" in keep(copy)["msg"]
+    first = keep(key, copy)
+    made = path.read_text().strip().removeprefix("KEY=")
+    assert (other.read_text(), mode(other)) == (f'"~^{made}$" 1;\n', 0o600)
+    assert made not in json.dumps(first)
+    assert not keep(key, copy)["changed"]
+    # With a new key comes a new copy, and nobody is shown either.
+    path.write_text(f"KEY={SECRET}\n")
+    assert keep(key, copy)["paths"] == [str(other)]
+    assert other.read_text() == f'"~^{SECRET}$" 1;\n'
+    for odd in ('x" 1; default 1; "', "x.*", "", "a b", "x\\"):
+        path.write_text(f"KEY={odd}\n")
+        found = keep(key, copy)
+        assert found["failed"] and "remove it to get a new one" in found["msg"]
+        assert other.read_text() == f'"~^{SECRET}$" 1;\n'
+
+
 def test_what_is_not_wanted_goes(keep: Run, tmp_path: Path) -> None:
     tree, file = tmp_path / "tree", tmp_path / "file"
     (tree / "deep").mkdir(parents=True)

@@ -42,6 +42,18 @@ def test_unclear_create_is_looked_up(api: ScriptedLinode, run: Any) -> None:
     assert len(api.firewalls) == api.count("POST") == 1
 
 
+def test_tags_are_ours_in_whatever_case_the_account_returns_them(api: ScriptedLinode, run: Any) -> None:
+    number = run("linode_firewall", session="demo")["firewall"]["id"]
+    api.firewalls[number]["tags"] = ["Linode-Coder", "LC:Session:demo"]
+    assert run("linode_firewall", session="demo")["changed"] is False
+    assert run("linode_firewall", session="demo", state="absent")["changed"] is True
+    assert api.firewalls == {}
+    api.faults.append(Fault("POST", "networking/firewalls", 502, after=True))
+    api.spelling = str.upper
+    assert run("linode_firewall", session="demo")["firewall"]["tags"][0] == "LINODE-CODER"
+    assert len(api.firewalls) == 1
+
+
 def test_absent_and_foreign(api: ScriptedLinode, run: Any) -> None:
     run("linode_firewall", session="demo")
     assert run("linode_firewall", session="demo", state="absent")["changed"] is True

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -64,6 +65,74 @@ def test_new_interfaces_carry_the_firewall_themselves(api: ScriptedLinode, up: A
     assert body["interface_generation"] == "linode"
     assert body["interfaces"][0]["firewall_id"] == 77
     assert "firewall_id" not in body
+
+
+NOT_ALLOWED = "Linode interfaces are required by the account"
+UNREADABLE = Fault(
+    "GET",
+    "account/settings",
+    401,
+    "Your OAuth token is not authorized to use this endpoint.",
+    headers={"X-OAuth-Scopes": "linodes:read_write", "X-Accepted-OAuth-Scopes": "account:read_only"},
+)
+
+
+def test_the_other_interfaces_are_taken_where_the_account_refuses_the_first(api: ScriptedLinode, up: Any) -> None:
+    api.faults += [
+        replace(UNREADABLE),
+        Fault("POST", "linode/instances", 400, NOT_ALLOWED, where="interface_generation"),
+    ]
+    result = up(firewall_id=77)
+    bodies = [call.body for call in api.calls if call.method == "POST"]
+    assert [body["interface_generation"] for body in bodies] == ["legacy_config", "linode"]
+    assert bodies[1]["interfaces"][0]["firewall_id"] == 77 and "firewall_id" not in bodies[1]
+    assert result["instance"]["status"] == "running" and len(api.instances) == 1
+    assert any("took linode interfaces" in action for action in result["actions"])
+
+
+def test_where_both_kinds_of_interfaces_are_refused_there_is_certainly_no_vm(api: ScriptedLinode, up: Any) -> None:
+    refused = Fault("POST", "linode/instances", 400, NOT_ALLOWED, where="interface_generation", count=9)
+    api.faults += [replace(UNREADABLE), refused]
+    result = up(firewall_id=77)
+    assert (result["failure"]["kind"], refused.count, result["no_vm"]) == ("cloud", 7, True)
+    assert result["failure"]["remedy"]
+
+
+def test_an_account_that_allows_one_kind_of_interfaces_is_asked_for_no_other(api: ScriptedLinode, up: Any) -> None:
+    refused = Fault("POST", "linode/instances", 400, NOT_ALLOWED, where="interface_generation", count=9)
+    api.faults.append(refused)
+    assert up()["failure"]["kind"] == "cloud" and refused.count == 8
+
+
+def test_another_refusal_is_no_reason_to_try_other_interfaces(api: ScriptedLinode, up: Any) -> None:
+    refused = Fault("POST", "linode/instances", 400, "image is not valid", where="image", count=9)
+    api.faults += [replace(UNREADABLE), refused]
+    assert up()["no_vm"] is True and refused.count == 8
+
+
+@pytest.mark.parametrize(
+    ("fault", "changes", "certain"),
+    [
+        (Fault("POST", "linode/instances", 400, NO_STOCK, count=9), {}, True),
+        (Fault("POST", "linode/instances", 403, "Unauthorized"), {}, True),
+        (Fault("POST", "linode/instances", 403, "Unauthorized"), {"generation": 2}, False),
+        (Fault("POST", "linode/instances", 502, count=9), {}, False),
+        (Fault("POST", "linode/instances", 0, count=9), {}, False),
+        (Fault("GET", "linode/instances", 502, count=9), {}, False),
+        (Fault("GET", "images", 502, count=9), {}, True),
+    ],
+)
+def test_it_is_said_whether_a_failed_create_left_no_vm(
+    api: ScriptedLinode, up: Any, fault: Fault, changes: dict[str, Any], certain: bool
+) -> None:
+    api.faults.append(replace(fault))
+    result = up(**changes)
+    assert result["failure"] and result["no_vm"] is certain
+
+
+def test_a_vm_that_does_not_boot_is_a_vm(api: ScriptedLinode, up: Any) -> None:
+    api.boot_fails = True
+    assert up()["no_vm"] is False
 
 
 def test_second_run_changes_nothing_with_one_request(api: ScriptedLinode, up: Any) -> None:

@@ -95,7 +95,8 @@ def test_clocks_are_noted_on_the_firewall_and_doing_without_is_said(
     api.add("lc-demo-1", tags)
     alone = run("linode_gpu_session_tags", session="demo", extend="5m")
     assert "not noted a second time" in alone["warnings"][-1]
-    wall = {"id": 5, "label": "lc-demo", "tags": ["linode-coder", "lc:session:demo", "team-red"]}
+    tagged = ["Linode-Coder", "LC:session:demo", "team-red"]
+    wall = {"id": 5, "label": "lc-demo", "status": "enabled", "rules": {}, "tags": tagged}
     api.firewalls[5] = wall
     done = run("linode_gpu_session_tags", session="demo", extend="5m", pause="1h")
     now = int(time.time())

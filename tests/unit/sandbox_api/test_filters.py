@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from linode_coder.sandbox.api.envelope import ApiError, paginate
+from linode_coder.sandbox.api.envelope import ApiError, Problems, paginate
 from linode_coder.sandbox.api.filters import Filter
+from linode_coder.sandbox.api.validation import check_tags
 
 ROWS = [
     {
@@ -122,3 +123,11 @@ def test_pages_hold_every_row_once(total: int, size: int) -> None:
     with pytest.raises(ApiError) as caught:
         paginate(rows, first["pages"] + 1, size)
     assert caught.value.status == 404
+
+
+def test_tags_are_equal_whatever_their_case() -> None:
+    rows = [{"id": 1, "tags": ["Linode-Coder", "x"]}, {"id": 2, "tags": ["linode"]}, {"id": 3, "tags": []}]
+    for wanted in ("linode-coder", "LINODE-CODER", {"+contains": "Coder"}):
+        assert [row["id"] for row in Filter(json.dumps({"tags": wanted}), ("tags",)).apply(rows)] == [1]
+    assert [row["id"] for row in Filter('{"tags": {"+neq": "X"}}', ("tags",)).apply(rows)] == [2, 3]
+    assert check_tags(Problems(), ["Mine", "mine", "other", "MINE"]) == ["Mine", "other"]

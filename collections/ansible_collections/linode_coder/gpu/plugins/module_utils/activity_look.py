@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from . import vllm_metrics
-from .engine_client import EngineClient, EngineSilent
+from .engine_client import EngineClient, EngineSilent, api_key
 from .idle_clock import IdleClock, Sample, advance
 from .own_tokens import OwnTokens
 
@@ -23,17 +23,19 @@ LOCK = Path("/run/linode-coder/activity.lock")
 # Options of the modules that advance the clock.
 CLOCK_SPEC: dict[str, Any] = {
     "port": {"type": "int", "default": 8000},
+    "project_dir": {"type": "path", "default": "/opt/linode-coder/vllm"},
     "watcher": {"type": "str"},
     "interval": {"type": "int", "default": 300},
     "state_dir": {"type": "path", "default": "/var/lib/linode-coder"},
 }
 
 
-def read_activity(port: int, state_dir: str) -> dict[str, Any]:
+def read_activity(port: int, state_dir: str, project_dir: str) -> dict[str, Any]:
     """The engine's use without the tokens of our own checks, and whether it has produced any at all."""
+    key = api_key(project_dir)
     with OwnTokens(state_dir) as own:
         try:
-            status, text = EngineClient(port, None, timeout=10).ask("GET", "/metrics")
+            status, text = EngineClient(port, key, timeout=10).ask("GET", "/metrics")
         except (EngineSilent, ValueError):
             status, text = 0, ""
         # Something that is no engine may have its port, and answer with JSON.
@@ -96,7 +98,7 @@ def write(path: Path, record: dict[str, Any]) -> None:
 def look_at_clock(params: Mapping[str, Any], check_mode: bool, warn: Callable[[str], None]) -> dict[str, Any]:
     """Read the counters and advance the clock: the result of the module session_activity, whose options ``params`` are."""
     path = Path(params["state_dir"]) / "activity.json"
-    activity = read_activity(params["port"], params["state_dir"])
+    activity = read_activity(params["port"], params["state_dir"], params["project_dir"])
     if check_mode:
         clock, watched = kept(path, warn)
         clock = advance(clock, sample_of(activity))

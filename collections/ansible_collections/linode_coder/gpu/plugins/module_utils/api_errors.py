@@ -22,6 +22,10 @@ _CAPACITY = re.compile(
     r"|resource creation in this region is currently restricted"
 )
 _LOCK = re.compile(r"\bcannot_delete\w*|\block(?:ed|s)?\b")
+_MEDIA_TYPE = re.compile(r"[a-z0-9.+-]{1,40}/[a-z0-9.+-]{1,40}")
+_ELSEWHERE = "Name more regions or another plan: linode-coder plans shows what is offered where. Or try again later."
+_GONE = "Somebody deleted it, or the token opens another account. See what exists: linode-coder list"
+_TAKEN = "Choose another session name, or delete or rename what has this label in Cloud Manager."
 _LIMIT = ("account limit reached", "limit reached", "open a support ticket")
 
 
@@ -35,6 +39,11 @@ def reasons(body: Any) -> list[dict[str, str]]:
         for error in errors
         if isinstance(error, Mapping)
     ]
+
+
+def is_refusal(body: Any) -> bool:
+    """Whether a body is how the API says no: anything between here and it answers in another form."""
+    return bool(reasons(body))
 
 
 def _text(errors: list[dict[str, str]], status: int) -> str:
@@ -67,15 +76,54 @@ def from_transport(method: str, error: Exception) -> Failure:
     return _lost(method, "no answer", f"{type(error).__name__}: {error}")
 
 
-def classify(method: str, path: str, status: int, headers: Mapping[str, str], body: Any) -> Failure:
-    """The Failure that an answer with ``status`` >= 400 is."""
+def not_the_api(method: str, url: str, status: int, content_type: str | None, why: str | None = None) -> Failure:
+    """An answer that is not the JSON which the API promises: a sign-in page, a proxy's or an edge's page.
+
+    Whatever its status is, it says nothing of what was asked for: its 404 is no proof that anything is gone.
+    """
+    named = (content_type or "").split(";")[0].strip().lower()
+    what = why or (named if _MEDIA_TYPE.fullmatch(named) else "of no known type")
+    message = f"What answered at {url} is not the Linode API: HTTP {status}, {what}."
+    cause = f"{method}: [{status}] {what}"
+    passing = "Is there a sign-in page (a captive portal) or a proxy between? Pass it, or see https://status.linode.com"
+    if method == "GET":
+        remedy = f"{passing}; then run the command again. Nothing was changed."
+        return Failure("transient", message, cause=cause, remedy=remedy)
+    remedy = f"{passing}; then run the command again: it looks for what exists before it creates anything."
+    return Failure(
+        "ambiguous", f"{message} Whether the request was carried out is not known.", cause=cause, remedy=remedy
+    )
+
+
+def _refused(field: str | None) -> str:
+    """What to do about a refusal that has no words of its own."""
+    if field is None:
+        return (
+            "The request was not carried out. The cause says what the API wants; change that and run the command again."
+        )
+    name = field.partition(".")[0].partition("[")[0]
+    options = {
+        "region": "choose another with --region: linode-coder plans shows where each plan is offered",
+        "type": "choose another with --plan: linode-coder plans shows what there is",
+        "label": "choose another session name",
+        "authorized_keys": "give a public key in OpenSSH's one-line form with --ssh-key",
+    }
+    return f"The request was not carried out. About {field}: {options.get(name, 'the cause says what the API wants there')}."
+
+
+def classify(
+    method: str, path: str, status: int, headers: Mapping[str, str], body: Any, url: str = "the address of the API"
+) -> Failure:
+    """The Failure that an answer with ``status`` >= 300 from the API at ``url`` is."""
     errors = reasons(body)
     text = _text(errors, status)
     lower = text.lower()
     low_headers = {name.lower(): value for name, value in headers.items()}
     cause = f"{method} {path}: [{status}] {text}"
+    if not is_refusal(body) and status not in (408, 429) and status < 500:
+        return not_the_api(method, url, status, low_headers.get("content-type"))
     if status in (400, 403) and method == "POST" and _CAPACITY.search(lower):
-        return Failure("capacity", "The plan is not available in this region now.", cause=cause)
+        return Failure("capacity", "The plan is not available in this region now.", cause=cause, remedy=_ELSEWHERE)
     if "linode busy" in lower:
         return Failure("busy", "The Linode is busy with another action.", cause=cause, remedy="Try again in a minute.")
     if status == 401:
@@ -115,7 +163,7 @@ def classify(method: str, path: str, status: int, headers: Mapping[str, str], bo
             field="api_token",
         )
     if status == 404:
-        return Failure("not_found", "The API does not know this object.", cause=cause)
+        return Failure("not_found", "The API does not know this object.", cause=cause, remedy=_GONE)
     if status == 429:
         return Failure(
             "rate_limited",
@@ -135,5 +183,8 @@ def classify(method: str, path: str, status: int, headers: Mapping[str, str], bo
         )
     field = next((error["field"] for error in errors if error["field"]), None)
     if "must be unique" in lower:
-        return Failure("conflict", "The label is taken.", cause=cause, field="label")
-    return Failure("cloud", f"The Linode API refused the request: {text}.", cause=cause, field=field)
+        return Failure("conflict", "The label is taken.", cause=cause, remedy=_TAKEN, field="label")
+    text = text.rstrip(".")
+    return Failure(
+        "cloud", f"The Linode API refused the request: {text}.", cause=cause, remedy=_refused(field), field=field
+    )

@@ -9,7 +9,7 @@ from typing import Any
 
 from .cost import parse_time
 from .session_name import firewall_label
-from .session_tags import MARKER, decode
+from .session_tags import is_ours
 from .session_view import session_view
 from .watch_decision import YOUNG_S, plans
 
@@ -21,7 +21,7 @@ def dead_resources(instances: list[dict[str, Any]], firewalls: list[dict[str, An
 
     The old VM beside its replacement is not among it: whether the new one serves, only a watcher has seen.
     """
-    rows = [row for row in instances if decode(row["tags"]).ours]
+    rows = [row for row in instances if is_ours(row["tags"])]
     views = [session_view(row, now) for row in rows]
     found = []
     for view in views:
@@ -47,7 +47,7 @@ def dead_resources(instances: list[dict[str, Any]], firewalls: list[dict[str, An
     for wall in firewalls:
         age = now - parse_time(wall["created"])
         attached = [entity for entity in wall.get("entities") or [] if entity.get("type") != "firewall"]
-        ours = MARKER in wall["tags"] and wall["label"].startswith("lc-")
+        ours = is_ours(wall["tags"]) and wall["label"].startswith("lc-")
         if ours and wall["label"] not in used and not attached and age >= YOUNG_S:
             found.append(
                 {

@@ -8,6 +8,7 @@ from __future__ import annotations
 import http.client
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,6 +28,14 @@ def key_in(path: str) -> str:
             cause=str(error),
             remedy="Finish the session first: linode-coder up NAME",
         ) from error
+
+
+def api_key(project_dir: str) -> str | None:
+    """The API key of the engine in this directory, as its secrets file has it; None without one."""
+    try:
+        return key_in(f"{project_dir}/secrets.env")
+    except Failure:
+        return None
 
 
 class EngineSilent(Exception):
@@ -59,13 +68,21 @@ def _carried(choice: dict[str, Any]) -> tuple[str, str]:
 
 
 class EngineClient:
-    def __init__(self, port: int, key: str | None, host: str = "127.0.0.1", timeout: float = 120) -> None:
-        self._place = (host, port)
+    """``connect`` makes a connection where the port alone does not say whose it is."""
+
+    def __init__(
+        self,
+        port: int,
+        key: str | None,
+        host: str = "127.0.0.1",
+        timeout: float = 120,
+        connect: Callable[[], http.client.HTTPConnection] | None = None,
+    ) -> None:
         self.key = key
-        self._timeout = timeout
+        self._connect = connect or (lambda: http.client.HTTPConnection(host, port, timeout=timeout))
 
     def _send(self, method: str, path: str, body: Any, key: str | None) -> tuple[Any, Any]:
-        connection = http.client.HTTPConnection(*self._place, timeout=self._timeout)
+        connection = self._connect()
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         data = None
         if body is not None:

@@ -21,7 +21,9 @@ from .heal_ladder import API_RUNGS, MAINTENANCE_EVENTS, OPEN_EVENT, PENDING_S, P
 from .heal_world import event_of
 from .offers import build_offers
 from .retry import pause_s
-from .session_tags import MARKER, decode
+from .session_tags import MARKER, decode, folded
+from .spending import refuse_beyond, replacement_adds
+from .spending_look import look
 
 # Seconds between a reservation and its reading back: whoever read the tags before has written them by then.
 SETTLE_S = 5.0
@@ -71,14 +73,20 @@ class Provider:
         wait_timeout: float = 600,
         settle: float = SETTLE_S,
         linode_id: int | None = None,
+        budget: float | None = None,
+        records: Sequence[Mapping[str, Any]] = (),
     ) -> None:
-        """``linode_id`` is the VM that is meant when the session has two; without it the older one."""
+        """``linode_id`` is the VM that is meant when the session has two; without it the older one. ``budget`` are the
+        dollars that all sessions of a month may cost, ``records`` what this control node remembers of them.
+        """
         self.api = api
         self.clock = clock
         self.session = session
         self.linode_id = linode_id
         self.wait_timeout = wait_timeout
         self.settle = settle
+        self.budget = budget
+        self.records = records
         self.instance: dict[str, Any] = {}
 
     # -- looking
@@ -127,7 +135,7 @@ class Provider:
             "hourly": tags.hourly_micros / 1_000_000 if tags.hourly_micros else None,
             "created": parse_time(current["created"]),
             "events": None if events is None else [asdict(event) for event in events],
-            "tags": [tag for tag in current["tags"] if is_healing_tag(tag)],
+            "tags": [tag for tag in folded(current["tags"]) if is_healing_tag(tag)],
             "paused_until": tags.pause,
             "account_recreations": recreated,
             "successor": mine[-1]["label"] if current["id"] != mine[-1]["id"] else None,
@@ -140,9 +148,10 @@ class Provider:
         row: Mapping[str, Any] = {}
         for _write in range(_WRITES):
             row = self.api.get(f"linode/instances/{linode_id}")
-            kept = [tag for tag in row["tags"] if tag not in drop and tag not in add and not self._stale(tag)]
+            ours = folded((*add, *drop))
+            kept = [tag for tag in row["tags"] if tag.lower() not in ours and not self._stale(tag)]
             wanted = [*kept, *add]
-            if sorted(wanted) == sorted(row["tags"]):
+            if sorted(folded(wanted)) == sorted(folded(row["tags"])):
                 return wanted
             try:
                 self.api.put(f"linode/instances/{linode_id}", {"tags": wanted})
@@ -177,11 +186,12 @@ class Provider:
         self._write_tags(number, [mine])
         self.clock.sleep(self.settle)
         row = self.api.get(f"linode/instances/{number}")
-        if mine not in row["tags"]:
+        now = folded(row["tags"])
+        if mine not in now:
             return Taken("stood_down", "Another watcher wrote the tags at the same moment.")
         rivals = [
             one
-            for one in from_tags(tag for tag in row["tags"] if tag not in known and tag != mine)
+            for one in from_tags(tag for tag in now if tag not in known and tag != mine)
             if one.rung in API_RUNGS and self.clock.now() - one.at < PENDING_S[one.rung]
         ]
         if any((one.at, one.nonce) < (attempt.at, attempt.nonce) for one in rivals):
@@ -325,7 +335,28 @@ class Provider:
         if not places:
             plan, hourly = provider["plan"], provider["hourly"]
             return Taken("failed", f"No region has {plan} for ${hourly}/h or less; {provider['label']} stays as it is.")
+        refused = self.beyond_budget(provider, found, max(place["hourly"] for place in places))
+        if refused is not None:
+            return refused
         return Taken("acted", f"{provider['label']} is to be replaced.", tuple(places))
+
+    def beyond_budget(self, provider: Mapping[str, Any], row: Mapping[str, Any], hourly: float) -> Taken | None:
+        """Why the month's budget does not pay a second VM beside this one; None when it does, or there is none."""
+        if self.budget is None:
+            return None
+        mine, ours = self.instances()
+        if len(mine) > 1:
+            return None  # both exist already: a replacement that was cut short goes on, so that one of them can go
+        now = int(self.clock.now())
+        seen = look(self.api, now, ours, self.records, hourly)
+        tags = decode(list(row["tags"]))
+        end = min((one for one in (tags.lease_end, tags.hard_cap) if one is not None), default=now)
+        adds = replacement_adds(now, int(provider["created"]), end, provider["hourly"] or hourly, hourly)
+        try:
+            refuse_beyond(seen, self.budget, adds, hourly, f"a VM in place of {provider['label']}")
+        except Failure as failure:
+            return Taken("stood_down", f"{failure.message} {failure.remedy}")
+        return None
 
     def offers(self, provider: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Where to put the replacement: the same plan, elsewhere first, since the same region may give the same card.

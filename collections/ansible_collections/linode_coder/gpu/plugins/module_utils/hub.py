@@ -77,11 +77,24 @@ def _get(path: str, token: str | None, timeout: float) -> Any:
             if error.code == 429 or error.code >= 500:
                 raise HubUnavailable(f"HTTP status {error.code}") from error
             code, text = error.headers.get("X-Error-Code", ""), error.headers.get("X-Error-Message", "")
+            if not code and error.headers.get_content_type() == "text/html":
+                raise HubUnavailable(
+                    f"what answered is not the Hub: HTTP status {error.code}, a page for people"
+                ) from error
             raise HubRefused(error.code, code, text) from error
     except (OSError, HTTPException) as error:
         raise HubUnavailable(str(getattr(error, "reason", None) or error)) from error
     except ValueError as error:
         raise HubUnavailable("its answer is not JSON") from error
+
+
+def _describes_a_model(info: Any) -> bool:
+    """Whether the parts that are read of a repository's description have their shapes."""
+    if not isinstance(info, dict) or not isinstance(info.get("id"), str):
+        return False
+    files = info.get("siblings") or []
+    objects = all(isinstance(info.get(part) or {}, dict) for part in ("safetensors", "cardData"))
+    return objects and isinstance(files, list) and all(isinstance(file, dict) for file in files)
 
 
 def _read(name: str, token: str | None, timeout: float) -> dict[str, Any]:
@@ -93,8 +106,8 @@ def _read(name: str, token: str | None, timeout: float) -> dict[str, Any]:
         info = _get(f"api/models/{quoted}?blobs=true", token, timeout)
     except HubRefused as refused:
         raise _no_access(name, refused, token) from refused
-    if not isinstance(info, dict):
-        raise HubUnavailable("its answer is not what it used to be")
+    if not _describes_a_model(info):
+        raise HubUnavailable("what answered is not the Hub: its JSON is no description of a model")
     if info.get("gated") and not token:
         return {"info": info, "config": None}
     try:
@@ -103,6 +116,11 @@ def _read(name: str, token: str | None, timeout: float) -> dict[str, Any]:
         if refused.status != 404:
             raise _no_access(name, refused, token) from refused
         config = None
+    if isinstance(config, dict) and not (
+        isinstance(config.get("architectures") or [], list)
+        and isinstance(config.get("quantization_config") or {}, dict)
+    ):
+        raise HubUnavailable("what answered is not the Hub: its JSON is no configuration of a model")
     return {"info": info, "config": config if isinstance(config, dict) else None}
 
 

@@ -8,18 +8,22 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from .api_errors import classify, from_transport
+from .api_errors import classify, from_transport, not_the_api
+from .api_shapes import wrong_shape
 from .failure import Failure
 from .linode_reader import LinodeReader, api_base, token_from
 from .retry import pause_s
 
 
 class _TimedSession:
-    """The requests session of a client, with a time limit on each call: linode_api4 sets none and would hang."""
+    """The requests session of a client: with a time limit on each call, since linode_api4 sets none and would hang,
+    and without following redirects, which the API has none of. ``answer`` is the last one.
+    """
 
     def __init__(self, session: Any, timeout: float) -> None:
         self._session = session
         self._timeout = timeout
+        self.answer: Any = None
 
     def __getattr__(self, name: str) -> Any:
         attribute = getattr(self._session, name)
@@ -27,7 +31,9 @@ class _TimedSession:
             return attribute
 
         def call(*args: Any, **kwargs: Any) -> Any:
-            return attribute(*args, timeout=self._timeout, **kwargs)
+            self.answer = None
+            self.answer = attribute(*args, timeout=self._timeout, allow_redirects=False, **kwargs)
+            return self.answer
 
         return call
 
@@ -71,12 +77,21 @@ class LinodeApi(LinodeReader):
             self._client.session = _TimedSession(self._client.session, self._timeout)
         self.requests += 1
         try:
-            return getattr(self._client, method.lower())("/" + path, **({} if data is None else {"data": data}))
+            body = getattr(self._client, method.lower())("/" + path, **({} if data is None else {"data": data}))
         except ApiError as error:
             headers = dict(error.response.headers) if error.response is not None else {}
-            raise classify(method, "/" + path, error.status, headers, error.json) from error
-        except (requests.RequestException, ValueError) as error:
-            raise from_transport(method, error) from error
+            raise classify(method, "/" + path, error.status, headers, error.json, self.url) from error
+        except (requests.RequestException, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+            # linode_api4 takes it for granted that JSON answers, and of which shape.
+            answer = self._client.session.answer
+            if answer is None:
+                raise from_transport(method, error) from error
+            raise not_the_api(method, self.url, answer.status_code, answer.headers.get("Content-Type")) from error
+        wrong = None if body is None else wrong_shape(method, path, body)
+        if wrong:
+            status, why = self._client.session.answer.status_code, f"the answer to {method} /{path}: {wrong}"
+            raise not_the_api(method, self.url, status, None, why)
+        return body
 
     def post(self, path: str, data: dict[str, Any] | None = None) -> Any:
         return self._write("POST", path, data or {})

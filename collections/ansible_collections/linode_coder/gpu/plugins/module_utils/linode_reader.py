@@ -15,7 +15,8 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from .api_errors import classify, from_transport
+from .api_errors import classify, from_transport, not_the_api
+from .api_shapes import wrong_shape
 from .failure import Failure
 from .retry import pause_s
 
@@ -79,7 +80,7 @@ def _proxy(scheme: str, host: str) -> SplitResult | None:
 
 
 class LinodeReader:
-    """GET requests only, repeated on 408, 429 and 5xx. Counts them in ``requests``; ``scopes`` are the token's, as the last
+    """GET requests only, repeated on 408, 429, 5xx and answers that are not the API's. Counts them in ``requests``; ``scopes`` are the token's, as the last
     answer said them.
     """
 
@@ -91,7 +92,8 @@ class LinodeReader:
         timeout: float = 20,
         version: str = "v4",
     ) -> None:
-        base = urlsplit(api_base(api_url))
+        self.url = api_base(api_url)
+        base = urlsplit(self.url)
         self._headers = {
             "Authorization": f"Bearer {token_from(token)}",
             "User-Agent": "linode_coder",
@@ -131,6 +133,8 @@ class LinodeReader:
             except Failure as failure:
                 if failure.kind not in _RETRIED or attempt == _ATTEMPTS - 1:
                     raise
+                # Another connection may reach another machine, and this one may be half closed.
+                self._connection.close()
                 pause = read_pause(attempt, failure)
             time.sleep(pause)
         return None
@@ -166,10 +170,13 @@ class LinodeReader:
             self.skew = None
         try:
             body = None if answer.status == 204 else json.loads(raw)
-        except ValueError as error:
-            if answer.status < 300:
-                raise from_transport("GET", error) from error
+        except (ValueError, RecursionError):  # what is said of it depends on its status
             body = None
         if answer.status >= 300:
-            raise classify("GET", "/" + path, answer.status, dict(answer.headers.items()), body)
+            raise classify("GET", "/" + path, answer.status, dict(answer.headers.items()), body, self.url)
+        if body is None:
+            raise not_the_api("GET", self.url, answer.status, answer.headers.get("Content-Type"))
+        wrong = wrong_shape("GET", path, body)
+        if wrong:
+            raise not_the_api("GET", self.url, answer.status, None, f"the answer to /{path.partition('?')[0]}: {wrong}")
         return body

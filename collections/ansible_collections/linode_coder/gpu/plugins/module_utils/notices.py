@@ -24,7 +24,7 @@ class Notice:
     """``key`` is the same for the same incident. ``lasting``: the next pass sees it too."""
 
     key: str
-    kind: str  # marked, restored, deleted, healed, failed, blocked, needs_person
+    kind: str  # marked, restored, deleted, healed, failed, blocked, needs_person, tags, budget
     label: str
     text: str
     lasting: bool = False
@@ -95,6 +95,14 @@ def notices_of(report: dict[str, Any]) -> list[Notice]:
     ]
     for label, text in (report.get("blocked") or {}).items():
         found.append(Notice(f"blocked:{label}", "blocked", label, text, lasting=True))
+    for row in report.get("sessions") or []:
+        for doubt in row.get("doubts") or []:
+            text = f"{row['label']}: somebody changed its tags: {doubt}."
+            found.append(Notice(f"tags:{row['label']}:{doubt}", "tags", row["label"], text, lasting=True))
+    budget = report.get("budget") or {}
+    if budget.get("state") in ("foreseen", "reached"):
+        key = f"budget:{budget['since']}:{budget['budget']:g}:{budget['state']}"
+        found.append(Notice(key, "budget", "budget", budget["sentence"], lasting=True))
     for label, text in (report.get("restored") or {}).items():
         found.append(Notice(f"restored:{label}", "restored", label, text))
     for label, healing in (report.get("healing") or {}).items():

@@ -12,12 +12,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from .cost import cost as lease_cost
 from .failure import Failure
 from .finding import Finding
 from .lease import new_lease, parse_idle
 from .model_request import Lookup, unlisted
 from .offers import all_offers, chosen_plans
 from .quote import as_list, make_quote
+from .session_tags import MARKER
+from .spending import against_budget, check_budget
+from .spending_look import look, records_of, wanted_events
 
 T = TypeVar("T")
 
@@ -41,7 +45,9 @@ _CHECK_OF = {
 
 @dataclass(frozen=True)
 class Wanted:
-    """The session that would be created. ``budget`` and ``spent`` are dollars of this month."""
+    """The session that would be created. ``budget`` are dollars of a month, ``records`` what this control node remembers of
+    its sessions.
+    """
 
     model: str | None = None
     variant: str | None = None
@@ -54,7 +60,7 @@ class Wanted:
     idle: str | None = None
     max_cost: float | None = None
     budget: float | None = None
-    spent: float = 0.0
+    records: tuple[dict[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -75,13 +81,15 @@ class Answers:
         return [] if path == "linode/instances" else self.get(path)
 
 
-def gather(reader: Any) -> Answers:
-    """Ask everything, whatever of it fails. ``reader`` is a LinodeReader."""
+def gather(reader: Any, now: int, budget: bool = False) -> Answers:
+    """Ask everything, whatever of it fails; with a ``budget`` also what is spent. ``reader`` is a LinodeReader."""
     found: dict[str, Any] = {}
     scopes = None
-    for path in PATHS:
+    filters = {"linode/instances": {"tags": MARKER}, "account/events": wanted_events(now)} if budget else {}
+    for path in (*PATHS, *filters):
         try:
-            found[path] = reader.list(path) if path in _LISTS else reader.get(path)
+            listed = path in _LISTS or path in filters
+            found[path] = reader.list(path, filters.get(path)) if listed else reader.get(path)
         except Failure as failure:
             found[path] = failure
             if failure.kind == "auth" and path == "profile":
@@ -232,19 +240,23 @@ def _stock(offers: list[dict[str, Any]]) -> Finding:
     )
 
 
-def _budget(quote: dict[str, Any], wanted: Wanted) -> Finding:
+def _budget(quote: dict[str, Any], answers: Answers, wanted: Wanted, now: int) -> Finding:
     cost = quote["cost_to_lease_end"]
     summary = f"${quote['hourly']:.2f} per started hour, at most ${cost:.2f} to the end of the lease."
-    if wanted.budget is not None and wanted.spent + cost > wanted.budget:
-        return Finding(
-            "preflight.budget",
-            "fail",
-            "session",
-            f"The lease could cost ${cost:.2f}, and ${wanted.spent:.2f} of this month's ${wanted.budget:.2f} are spent.",
-            remedy="Ask for a shorter lease or a cheaper plan, or raise the budget.",
-        )
     limits = [f"max_cost ${wanted.max_cost:.2f}"] if wanted.max_cost is not None else []
-    limits += [f"${wanted.spent:.2f} of ${wanted.budget:.2f} spent this month"] if wanted.budget is not None else []
+    if wanted.budget is not None:
+        try:
+            limit = check_budget(wanted.budget) or 0.0
+            # As `up` does: the dearer places are left out when only cheaper ones go into the budget.
+            hourly = min(offer["hourly"] for offer in quote["offers"])
+            seen = look(answers, now, answers.get("linode/instances"), wanted.records, quote["hourly_max"])
+            adds = lease_cost(now, quote["lease_end_epoch"], hourly) or 0.0
+            said = against_budget(seen, limit, adds, hourly, "such a session")
+        except Failure as failure:
+            severity = "fail" if failure.kind in ("refused", "usage") else "unknown"
+            return _of(failure, "preflight.budget", "session", severity)
+        limits.append(f"${said['spent']:.2f} of ${limit:.2f} spent this month, ${said['left']:.2f} left after it")
+        limits += said["unseen"]
     if not limits:
         hint = "Set max_cost or budget to have a limit."
         return Finding("preflight.budget", "pass", "session", summary + " There is no limit.", remedy=hint)
@@ -304,7 +316,7 @@ def _session(answers: Answers, wanted: Wanted, now: int, lookup: Lookup, has_hub
     if isinstance(limited, Failure):
         checks.append(_of(limited, "preflight.budget", "session"))
     else:
-        checks.append(_budget(limited, wanted))
+        checks.append(_budget(limited, answers, wanted, now))
     return checks
 
 
@@ -333,7 +345,7 @@ def wanted_from(options: dict[str, Any]) -> Wanted:
     return Wanted(
         plans=tuple(as_list(options.get("plans"))),
         regions=tuple(as_list(options.get("regions"))),
-        spent=float(options.get("spent") or 0),
+        records=tuple(records_of(options.get("budget_records"))),
         **{name: options.get(name) for name in names},
     )
 

@@ -21,6 +21,8 @@ from .session_changes import beyond, session_changes
 from .session_name import instance_label, validate_session_name
 from .session_tags import MARKER, owner_slug
 from .session_view import session_view
+from .spending import against_budget, check_budget, extension_adds, left
+from .spending_look import look
 
 
 class Reader(Protocol):
@@ -72,6 +74,12 @@ def affordable(offers: list[Offer], max_cost: float | None, now: int, lease_end:
         field="max_cost",
         value=max_cost,
     )
+
+
+def within_budget(offers: list[Offer], room: float, now: int, lease_end: int) -> list[Offer]:
+    """The offers whose whole lease costs at most ``room`` dollars; the cheapest one when there is none."""
+    within = [offer for offer in offers if (cost(now, lease_end, offer.hourly) or 0.0) <= room]
+    return within or [min(offers, key=lambda offer: offer.hourly)]
 
 
 def _check_limit(max_cost: float | None) -> None:
@@ -284,6 +292,7 @@ def _of_existing(view: dict[str, Any], changes: dict[str, str], engine: Engine |
         "cost_to_lease_end": total,
         "cost_to_cap": None,
         "paid_until": view["paid_until"],
+        "budget": None,
     }
 
 
@@ -302,6 +311,8 @@ def make_quote(
     cap: str | None = None,
     idle: str | None = None,
     max_cost: float | None = None,
+    budget: float | None = None,
+    budget_records: list[dict[str, Any]] | None = None,
     owner: str | None = None,
     generation: int = 1,
     min_vram_gb: int = DEFAULT_MIN_VRAM_GB,
@@ -315,6 +326,8 @@ def make_quote(
     ``existing`` in the answer is the session's view when its VM exists already: its price and clocks are then the ones
     that hold, ``changes`` is what its tags have to take for what was asked, ``kept`` what it exceeds of that and keeps,
     and no catalogue of the account is read.
+    ``budget`` are the dollars that all sessions of a month may cost: what is spent, promised and added is in the answer's
+    ``budget`` then, None without one. ``budget_records`` are what this control node remembers of sessions that are gone.
     ``engine`` is what would serve on the first offer, or serves on that VM; ``engines`` the same for every plan among
     the offers. ``instances`` are those with our marker, when the caller has read them. Without ``access`` it is left open
     whether weights and program code may be had.
@@ -322,6 +335,8 @@ def make_quote(
     name = validate_session_name(session)
     request = make_request(lookup, model, variant, context, tensor_parallel)
     _check_limit(max_cost)
+    check_budget(budget)
+    records = budget_records or []
     idle_minutes = parse_idle(idle)
     if instances is None:
         instances = reader.list("linode/instances", {"tags": MARKER})
@@ -338,7 +353,12 @@ def make_quote(
         )
         engine = _existing_engine(reader, existing, request, lookup)
         kept = [] if "until" in changes else beyond(existing, lease, max_cost)
-        return _of_existing(existing, changes, engine) | {"kept": kept}
+        answer = _of_existing(existing, changes, engine) | {"kept": kept}
+        if budget is not None and "until" in changes:
+            seen = look(reader, now, instances, records, existing["hourly"])
+            adds = extension_adds(existing, changes["until"])
+            answer["budget"] = against_budget(seen, budget, adds, existing["hourly"], f"a longer lease of {name}")
+        return answer
     clocks = new_lease(now, lease, cap)
     quote: dict[str, Any] = {
         "session": name,
@@ -363,6 +383,13 @@ def make_quote(
         check_access(engine.model, engine.variant, has_hub_token)
         check_code(engine.model, engine.variant)
     offers = affordable(offers, max_cost, now, clocks.end)
+    quote["budget"] = None
+    if budget is not None:
+        seen = look(reader, now, instances, records, max(offer.hourly for offer in offers))
+        offers = within_budget(offers, left(seen, budget), now, clocks.end)
+        hourly = max(offer.hourly for offer in offers)
+        adds = cost(now, clocks.end, hourly) or 0.0
+        quote["budget"] = against_budget(seen, budget, adds, hourly, f"the session {name}")
     by_plan = {engine.plan.id: engine.as_dict() for engine in engines}
     quote["engine"] = by_plan[offers[0].plan]
     quote["engines"] = {offer.plan: by_plan[offer.plan] for offer in offers}
@@ -391,10 +418,16 @@ def quote_switch(
     tensor_parallel: int | None = None,
     lookup: Lookup = unlisted,
     has_hub_token: bool = False,
+    budget: float | None = None,
+    budget_records: list[dict[str, Any]] | None = None,
     instances: list[dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
-    """What another model on the VM of a session would be. Failure when there is no such VM, or it does not fit."""
+    """What another model on the VM of a session would be. Failure when there is no such VM, or it does not fit.
+
+    It costs nothing more, so a ``budget`` stands against it only when all of it is spent.
+    """
     name = validate_session_name(session)
+    check_budget(budget)
     request = make_request(lookup, model, variant, context, tensor_parallel)
     if instances is None:
         instances = reader.list("linode/instances", {"tags": MARKER})
@@ -421,7 +454,12 @@ def quote_switch(
         raise _refusal(request, engine, _Market(reader, [], DEFAULT_MIN_VRAM_GB))
     check_access(engine.model, engine.variant, has_hub_token)
     check_code(engine.model, engine.variant)
+    said = None
+    if budget is not None:
+        seen = look(reader, now, instances, budget_records or [], view["hourly"])
+        said = against_budget(seen, budget, 0.0, view["hourly"], f"another model on {name}")
     return {
+        "budget": said,
         "session": name,
         "existing": view,
         "serves": view["model"],

@@ -3,17 +3,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A session, written in the tags of its Linode: the one truth that every control node sees.
 
-Tags have 3 to 50 characters; their alphabet and case handling are not documented, so only ``a-z 0-9 : _ -`` are
-used and folding the case loses nothing.
+Tags have 3 to 50 characters, and are equal whatever their case: the account may return either spelling. So only
+``a-z 0-9 : _ -`` are used, folding the case loses nothing, and whoever compares a tag folds it first.
 """
 
 from __future__ import annotations
 
 import base64
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from .failure import Failure
+from .lease import MIN_IDLE_S, parse_idle
 from .session_name import validate_session_name
 
 MARKER = "linode-coder"
@@ -43,7 +45,9 @@ class SessionTags:
 
 @dataclass(frozen=True)
 class DecodedTags:
-    """Tags as found, perhaps not all of them. ``missing`` names what is absent or unreadable."""
+    """Tags as found, perhaps not all of them. ``missing`` names what is absent or unreadable, ``doubts`` says in a
+    sentence each what people changed and what counts instead.
+    """
 
     ours: bool
     missing: tuple[str, ...]
@@ -59,6 +63,7 @@ class DecodedTags:
     next_host_key: bytes | None = None
     doom: int | None = None
     pause: int | None = None
+    doubts: tuple[str, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -147,6 +152,17 @@ def encode(tags: SessionTags) -> list[str]:
     return encoded
 
 
+# What counts where people made several of one.
+_OF_SEVERAL = {
+    "lease": "the later one within the hard cap",
+    "cap": "the earlier one",
+    "idle": "the longer one",
+    "rate": "the dearer one",
+    "gen": "the higher one",
+    "session": "the last one",
+    "owner": "the last one",
+}
+
 # The end of the year 9999: later times cannot be shown.
 _MAX_NUMBER = 253_402_300_799
 
@@ -173,14 +189,58 @@ def _key(first: str | None, second: str | None) -> bytes | None:
     return key if len(key) == 32 else None
 
 
-def decode(tags: list[str]) -> DecodedTags:
-    """Read the tags of a Linode, whatever else it carries."""
-    lower = [str(tag).lower() for tag in tags]
-    values: dict[str, str] = {}
+def folded(tags: Iterable[str] | None) -> list[str]:
+    """``tags`` as they are compared."""
+    return [str(tag).lower() for tag in tags or ()]
+
+
+def is_ours(tags: Iterable[str] | None) -> bool:
+    """Whether what carries these tags, a Linode or a firewall, is ours."""
+    return MARKER in folded(tags)
+
+
+def _values(lower: list[str]) -> dict[str, list[str]]:
+    """Every name with its values, each value once, in the order of the tags."""
+    found: dict[str, list[str]] = {}
     for tag in lower:
         if tag.startswith(_PREFIX):
             name, _sep, value = tag[len(_PREFIX) :].rpartition(":")
-            values[name] = value
+            if value not in found.setdefault(name, []):
+                found[name].append(value)
+    return found
+
+
+def _numbers(values: list[str]) -> list[int]:
+    return [number for number in map(_number, values) if number is not None]
+
+
+def _within(leases: list[int], cap: int | None) -> int:
+    """Of several ends of the lease the later one within the cap: whoever extended it meant it."""
+    allowed = [end for end in leases if cap is None or end <= cap]
+    return max(allowed) if allowed else min(leases)
+
+
+def _idle(values: list[str]) -> tuple[bool, int | None, list[str]]:
+    """Whether a limit can be read, its minutes (None: no limit), and doubts. What is refused as input is no limit given."""
+    if "off" in values:
+        return True, None, []
+    minutes = _numbers(values)
+    if not minutes:
+        return False, None, []
+    limit, least, usual = max(minutes), MIN_IDLE_S // 60, parse_idle(None)
+    if limit >= least:
+        return True, limit, []
+    return True, usual, [f"lc:idle:{limit} is less than {least} minutes, so the default of {usual} counts"]
+
+
+def decode(tags: list[str]) -> DecodedTags:
+    """Read the tags of a Linode, whatever else it carries, and whatever people made of ours.
+
+    What they wrote twice or took away never ends a VM earlier than what is left says, and is among the ``doubts``.
+    """
+    lower = folded(tags)
+    several = _values(lower)
+    values = {name: given[-1] for name, given in several.items()}
     chunks = [values[f"model:{index}"] for index in range(10) if f"model:{index}" in values]
     model = None
     if chunks and all(f"model:{index}" in values for index in range(len(chunks))):
@@ -188,27 +248,40 @@ def decode(tags: list[str]) -> DecodedTags:
             model = unescape("".join(chunks))
         except ValueError:
             model = None
-    idle = values.get("idle")
+    numbers = {name: _numbers(several.get(name, [])) for name in ("gen", "lease", "cap", "rate", "doom", "pause")}
+    # 0 is refused as input too: every session ends.
+    leases, caps = ([end for end in numbers[name] if end] for name in ("lease", "cap"))
+    cap = min(caps, default=None)
+    lease = _within(leases, cap) if leases else cap
+    idle_known, idle_minutes, doubts = _idle(several.get("idle", []))
+    if not leases and cap is not None:
+        doubts.append("lc:lease is missing or unreadable, so the hard cap counts as the end of the lease")
+    doubts += [
+        f"there are several lc:{name}, and {which} counts"
+        for name, which in _OF_SEVERAL.items()
+        if len(several.get(name, [])) > 1
+    ]
     found: dict[str, object] = {
         "session": _session(values.get("session")),
-        "generation": _number(values.get("gen")),
+        "generation": max(numbers["gen"], default=None),
         "owner": values.get("owner") or None,
-        "lease_end": _number(values.get("lease")),
-        "hard_cap": _number(values.get("cap")),
-        "hourly_micros": _number(values.get("rate")),
+        "lease_end": lease,
+        "hard_cap": cap,
+        "hourly_micros": max(numbers["rate"], default=None),
         "model": model,
         "host_key": _key(values.get("hk0"), values.get("hk1")),
     }
     missing = [name for name, value in found.items() if value is None]
-    if idle != "off" and _number(idle) is None:
+    if not idle_known:
         missing.append("idle_minutes")
     return DecodedTags(
-        ours=MARKER in lower,
+        ours=is_ours(lower),
         missing=tuple(missing),
-        idle_minutes=_number(idle),
+        idle_minutes=idle_minutes,
         next_host_key=_key(values.get("nk0"), values.get("nk1")),
-        doom=_number(values.get("doom")),
-        pause=_number(values.get("pause")),
+        doom=max(numbers["doom"], default=None),
+        pause=max(numbers["pause"], default=None),
+        doubts=tuple(doubts),
         **found,  # type: ignore[arg-type]
     )
 
@@ -226,7 +299,7 @@ def with_doom(existing: list[str], doom: int | None) -> list[str]:
 
 
 # The clocks, also as an extension notes them on the firewall. When a rung was tried stays: the note on the VM has it too.
-_CLOCK = re.compile(r"lc:(?:lease|cap|doom|pause|lease-note|pause-note)(?::[0-9]+)+")
+_CLOCK = re.compile(r"lc:(?:lease|cap|doom|pause|lease-note|pause-note)(?::[0-9]+)+", re.IGNORECASE)
 
 
 def moved(existing: list[str], seconds: int) -> list[str]:

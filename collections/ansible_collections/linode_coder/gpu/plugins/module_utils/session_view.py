@@ -24,7 +24,8 @@ def is_address(text: object) -> bool:
 def session_view(instance: dict[str, Any], now: int) -> dict[str, Any]:
     """The session that ``instance`` (an object of the API) is.
 
-    Times are ISO-8601 in UTC, money is dollars; what the tags do not say is None and listed in ``missing``.
+    Times are ISO-8601 in UTC, money is dollars; what the tags do not say is None and listed in ``missing``;
+    ``doubts`` are sentences about tags that people changed.
     """
     tags = decode(instance.get("tags") or [])
     created = parse_time(instance["created"])
@@ -59,4 +60,5 @@ def session_view(instance: dict[str, Any], now: int) -> dict[str, Any]:
         "host_keys": [to_openssh(key) for key in keys],
         "complete": tags.complete,
         "missing": list(tags.missing),
+        "doubts": list(tags.doubts),
     }

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from . import look_memory, probe, vllm_metrics
+from .engine_client import api_key
 from .health import evaluate
 from .kernel_log import last_cursor
 from .own_tokens import OwnTokens
@@ -47,14 +48,6 @@ def read_text(path: str | Path) -> str | None:
         return Path(path).read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
-
-
-def api_key(project_dir: str) -> str | None:
-    for line in (read_text(Path(project_dir) / "secrets.env") or "").splitlines():
-        name, _sep, value = line.strip().partition("=")
-        if name == "VLLM_API_KEY":
-            return value
-    return None
 
 
 def whole(answer: Any, deadline: float) -> str:

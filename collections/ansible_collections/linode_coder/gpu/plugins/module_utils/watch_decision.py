@@ -38,7 +38,7 @@ LABEL_PREFIX = "lc-"
 class Plan(NamedTuple):
     """A deletion that is foreseen: why, and at which time (seconds since the epoch)."""
 
-    cause: str  # cap, lease, idle, orphan, superseded
+    cause: str  # cap, lease, idle, orphan, superseded, budget
     at: int
 
 
@@ -117,8 +117,9 @@ def plans(
     now: int,
     interval_s: int = DEFAULT_INTERVAL_S,
     superseded: bool = False,
+    unpaid: int | None = None,
 ) -> list[Plan]:
-    """Every deletion that is foreseen if nothing changes, the first one first."""
+    """Every deletion that is foreseen if nothing changes, the first one first. ``unpaid`` is as in `decide`."""
     created = parse_time(view["created"])
     doom = parse_time(view["doomed"]) if view["doomed"] else None
     found = []
@@ -130,6 +131,8 @@ def plans(
     for cause, field in (("lease", "lease_end"), ("cap", "hard_cap")):
         if view[field] is not None and ours:
             found.append(Plan(cause, lease_deletion(created, parse_time(view[field]))))
+    if unpaid is not None and ours:
+        found.append(Plan("budget", unpaid - MIN_WINDOW_S))
     if view["complete"] and not view["paused_until"]:
         idle = _idle_plan(view, clock, now, doom, window(interval_s))
         if idle:
@@ -144,6 +147,7 @@ _WHY = {
     "idle": "nobody has used it for {idle}",
     "orphan": "its tags name no lease, so nobody looks after it",
     "superseded": "another VM serves its session now",
+    "budget": "this month's budget does not pay its next hour",
 }
 
 
@@ -158,6 +162,7 @@ def decide(
     skew: float | None = None,
     interval_s: int = DEFAULT_INTERVAL_S,
     superseded: bool = False,
+    unpaid: int | None = None,
 ) -> Decision:
     """What to do with the VM of ``view`` now.
 
@@ -166,6 +171,7 @@ def decide(
     :param skew: seconds that this clock is ahead of the API's; None when the API did not say.
     :param interval_s: how often this watcher looks.
     :param superseded: whether a newer VM of the same session was just seen to serve.
+    :param unpaid: when its first hour begins that the budget does not pay, and the user chose that it ends the session.
     """
     label = view["label"]
     if view["status"] == "deleting":
@@ -174,7 +180,7 @@ def decide(
     marked = parse_time(view["doomed"]) if view["doomed"] else None
     past_cap = view["hard_cap"] is not None and now >= parse_time(view["hard_cap"])
     stale = marked is not None and now > marked + fresh_for(interval_s) and not past_cap
-    foreseen = plans({**view, "doomed": None} if stale else view, clock, now, interval_s, superseded)
+    foreseen = plans({**view, "doomed": None} if stale else view, clock, now, interval_s, superseded, unpaid)
     soon = [plan for plan in foreseen if plan.at <= now + notice(interval_s) or plan.cause in _NOBODYS]
     if not soon:
         return _keep(view, clock, marked, foreseen)

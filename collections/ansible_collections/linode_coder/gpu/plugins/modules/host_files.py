@@ -48,6 +48,12 @@ options:
           - Makes a file with a random key of that many letters and digits after O(files[].content), once.
           - A file that is there keeps its content, and the content is never shown.
         type: int
+      key_from:
+        description:
+          - Path of a file that O(files[].key_length) made, which may be an earlier entry. Its key takes the place of V({key}) in
+            O(files[].content), and the content is never shown.
+          - A key with anything but letters, digits, V(-) and V(_) is refused, so that it stays one word wherever it is written.
+        type: path
       mode:
         description: Permissions. V(0644) for a file and V(0755) for a directory when unset.
         type: str
@@ -91,6 +97,7 @@ created:
 import grp
 import os
 import pwd
+import re
 import secrets
 import shutil
 import stat
@@ -109,10 +116,10 @@ class Refused(Exception):
 class Wanted:
     """One entry, and what is there instead of it."""
 
-    def __init__(self, entry):
-        self.entry = entry
+    def __init__(self, entry, check_mode):
+        self.entry, self.check_mode = entry, check_mode
         self.path, self.state = entry["path"], entry["state"]
-        self.hidden = entry["secret"] is not None or entry["key_length"] is not None
+        self.hidden = any(entry[name] is not None for name in ("secret", "key_length", "key_from"))
         self.mode = int(entry["mode"] or ("0755" if self.state == "directory" else "0644"), 8)
         self.owner, self.group = pwd.getpwnam(entry["owner"]).pw_uid, grp.getgrnam(entry["group"]).gr_gid
         try:
@@ -132,12 +139,24 @@ class Wanted:
     def _text(self):
         if self.state != "file":
             return None
+        if self.entry["key_from"] is not None:
+            return self.entry["content"].replace("{key}", self._key()).encode()
         if self.entry["key_length"] is None:
             return (self.entry["content"] if self.entry["secret"] is None else self.entry["secret"]).encode()
         if self.before is not None:
             return self.before
         key = "".join(secrets.choice(_KEY) for _each in range(self.entry["key_length"]))
         return f"{self.entry['content'] or ''}{key}\n".encode()
+
+    def _key(self):
+        path = self.entry["key_from"]
+        if self.check_mode and not os.path.exists(path):
+            return ""  # the entry that would make it changed nothing
+        with open(path, encoding="utf-8", errors="replace") as file:
+            key = file.readline().rpartition("=")[2].strip()
+        if not re.fullmatch("[A-Za-z0-9_-]+", key):
+            raise Refused(f"{path} holds no key of letters, digits, - and _; remove it to get a new one")
+        return key
 
     def attributes(self):
         """Of what is there: state, mode and owner, as a diff shows them."""
@@ -223,11 +242,13 @@ def main():
                     "content": {"type": "str"},
                     "secret": {"type": "str", "no_log": True},
                     "key_length": {"type": "int", "no_log": False},
+                    "key_from": {"type": "path", "no_log": False},
                     "mode": {"type": "str"},
                     "owner": {"type": "str", "default": "root"},
                     "group": {"type": "str", "default": "root"},
                 },
-                "mutually_exclusive": [("content", "secret"), ("secret", "key_length")],
+                "mutually_exclusive": [("content", "secret"), ("secret", "key_length", "key_from")],
+                "required_by": {"key_from": "content"},
                 "required_if": [("state", "file", ("content", "secret", "key_length"), True)],
             },
         },
@@ -236,7 +257,7 @@ def main():
     paths, created, diffs = [], [], []
     for entry in module.params["files"]:
         try:
-            wanted = Wanted(entry)
+            wanted = Wanted(entry, module.check_mode)
             if not wanted.changes():
                 continue
             paths.append(wanted.path)

@@ -52,7 +52,7 @@ from ..module_utils.failure import Failure
 from ..module_utils.linode_module import api_module
 from ..module_utils.retry import pause_s
 from ..module_utils.session_name import firewall_label, validate_session_name
-from ..module_utils.session_tags import MARKER
+from ..module_utils.session_tags import MARKER, is_ours
 
 
 def validate_cidrs(cidrs):
@@ -119,7 +119,7 @@ def create(api, label, body):
             raise
         for pause in (0.5, 1, 2):
             time.sleep(pause_s(pause))
-            found = [row for row in api.list("networking/firewalls", {"label": label}) if MARKER in row["tags"]]
+            found = [row for row in api.list("networking/firewalls", {"label": label}) if is_ours(row["tags"])]
             if found:
                 return found[0]
         raise
@@ -143,7 +143,7 @@ def work(module, api, result):
     label = firewall_label(session)
     found = [row for row in api.list("networking/firewalls", {"label": label}) if row["label"] == label]
     current = found[0] if found else None
-    if current and MARKER not in current["tags"]:
+    if current and not is_ours(current["tags"]):
         raise Failure(
             "conflict",
             f"The account has a firewall {label!r} that is not ours.",

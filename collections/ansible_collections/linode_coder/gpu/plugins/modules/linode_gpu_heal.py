@@ -16,6 +16,7 @@ description:
 extends_documentation_fragment:
   - linode_coder.gpu.linode
   - linode_coder.gpu.linode.attributes
+  - linode_coder.gpu.budget
   - linode_coder.gpu.healing
 options:
   session:
@@ -134,6 +135,7 @@ from ..module_utils.host_key import connection_vars, from_openssh
 from ..module_utils.linode_module import api_module
 from ..module_utils.session_name import validate_session_name
 from ..module_utils.session_view import session_view
+from ..module_utils.spending_look import BUDGET_SPEC, budget_of
 
 
 class WallClock:
@@ -166,7 +168,8 @@ def work(module, api, result):
     params = module.params
     name = validate_session_name(params["session"])
     settle = SETTLE_S * min(1.0, params["patience"])
-    provider = Provider(api, WallClock(), name, params["wait_timeout"], settle, params["linode_id"])
+    budget, records = budget_of(params)
+    provider = Provider(api, WallClock(), name, params["wait_timeout"], settle, params["linode_id"], budget, records)
     seen = params["provider"]
     if not seen:
         seen = provider.look()
@@ -226,6 +229,7 @@ MODULE = api_module(
         "policy": {"type": "str", "choices": [*CAPS, *ORDER], "default": "vm"},
         "patience": {"type": "float", "default": 1.0},
         "wait_timeout": {"type": "int", "default": 600},
+        **BUDGET_SPEC,
     },
     work,
     required_if=[("state", "healed", ["attempt"])],

@@ -139,6 +139,11 @@ connection:
   returned: when the VM has an address
   type: dict
   sample: {"ansible_host": "203.0.113.7"}
+no_vm:
+  description: Whether it is certain, although the module failed, that the session has no VM, old or new.
+  returned: always
+  type: bool
+  sample: false
 account:
   description: EUUID of the account.
   returned: when a VM was created or deleted
@@ -177,6 +182,7 @@ from ..module_utils.cost import parse_time
 from ..module_utils.failure import Failure
 from ..module_utils.heal_attempts import bad_gpu_tags, is_healing_tag
 from ..module_utils.host_key import connection_vars, from_openssh, to_openssh
+from ..module_utils.interfaces import interface_generations, refuses_interfaces
 from ..module_utils.lease import new_lease, parse_idle
 from ..module_utils.linode_module import api_module
 from ..module_utils.retry import pause_s
@@ -233,6 +239,7 @@ class Session:
         self.events_readable = True
         result["actions"] = []
         result["attempts"] = []
+        result["no_vm"] = False
 
     # -- looking ---------------------------------------------------------------------------------------------------
 
@@ -387,10 +394,13 @@ class Session:
 
     def create_at(self, offer, body):
         """The VM, or None when this place has no capacity. Sent again only when it is sure that nothing was created."""
+        nothing = self.result["no_vm"]
         for last_try in (False, True):
+            self.result["no_vm"] = False
             try:
                 instance = self.api.post("linode/instances", body)
             except Failure as failure:
+                self.result["no_vm"] = nothing and failure.kind not in ("ambiguous", "conflict")
                 if failure.kind == "capacity":
                     self.attempt(offer, "no capacity", failure.cause)
                     return None
@@ -412,6 +422,17 @@ class Session:
                 self.attempt(offer, "created", None)
                 return instance
         return None
+
+    def create_with(self, generations, offer, public, data):
+        """``create_at``, with the other kind of interfaces when the account refuses the first one; then with that."""
+        while True:
+            try:
+                return self.create_at(offer, self.request(offer, public, generations[0], data))
+            except Failure as failure:
+                if len(generations) == 1 or not refuses_interfaces(failure):
+                    raise
+                refused = generations.pop(0)
+            self.result["actions"].append(f"took {generations[0]} interfaces, since the account refused {refused}")
 
     def attempt(self, offer, outcome, reason):
         self.result["attempts"].append(
@@ -438,22 +459,22 @@ class Session:
         return NVIDIA_IMAGE if any(row["id"] == NVIDIA_IMAGE for row in images["data"]) else PLAIN_IMAGE
 
     def create(self):
+        self.result["no_vm"] = self.params["generation"] is None and self.params["predecessor"] is None
         self.validate()
         self.find_predecessor()
-        settings = self.optional("account/settings", "legacy network interfaces are used", {})
+        settings = self.optional("account/settings", "both kinds of network interfaces are tried", {})
         if settings.get("backups_enabled"):
             self.module.warn("The account enables backups on every new Linode, which cost extra.")
-        modes = settings.get("interfaces_for_new_linodes") or "legacy_config_only"
-        generation = "linode" if modes.startswith("linode") else "legacy_config"
+        generations = interface_generations(settings.get("interfaces_for_new_linodes"))
         self.image = self.choose_image()
         self.result["account"] = self.read_account()
-        self.result["diff"] = self.preview(self.params["offers"][0], generation)
+        self.result["diff"] = self.preview(self.params["offers"][0], generations[0])
         if self.module.check_mode:
             return None
         private, public = new_host_key()
         data = user_data(private, to_openssh(public))
         for offer in self.params["offers"]:
-            instance = self.create_at(offer, self.request(offer, public, generation, data))
+            instance = self.create_with(generations, offer, public, data)
             if instance:
                 return instance
         tried = "; ".join(f"{row['plan']} in {row['region']}" for row in self.result["attempts"])

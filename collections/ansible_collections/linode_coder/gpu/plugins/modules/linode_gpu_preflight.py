@@ -15,6 +15,7 @@ description:
 extends_documentation_fragment:
   - linode_coder.gpu.linode
   - linode_coder.gpu.linode.attributes
+  - linode_coder.gpu.budget
 options:
   model:
     description: Model of the catalogue, or the id of a repository.
@@ -50,13 +51,6 @@ options:
   max_cost:
     description: Dollars that the lease may cost.
     type: float
-  budget:
-    description: Dollars a month.
-    type: float
-  spent:
-    description: Dollars of this month that are spent already.
-    type: float
-    default: 0
   fail_when_refused:
     description: Whether the module fails when a check does.
     type: bool
@@ -95,14 +89,16 @@ from ..module_utils.linode_module import API_SPEC
 from ..module_utils.linode_reader import LinodeReader
 from ..module_utils.local_module import LocalModule
 from ..module_utils.preflight import gather, preflight, refusal, wanted_from
+from ..module_utils.spending_look import BUDGET_SPEC
 
 
 def work(module, result):
     params = module.params
     result.update(findings=[], severity="unknown")
     reader = LinodeReader(params["api_token"], params["api_url"], params["ca_path"], params["api_timeout"])
-    answers = gather(reader)
-    findings = preflight(answers, wanted_from(params), int(time.time()), hub_lookup, hub_token() is not None)
+    now = int(time.time())
+    answers = gather(reader, now, params["budget"] is not None)
+    findings = preflight(answers, wanted_from(params), now, hub_lookup, hub_token() is not None)
     result.update(findings=[finding.as_dict() for finding in findings], severity=worst(findings))
     refused = refusal(findings)
     if refused and params["fail_when_refused"]:
@@ -122,8 +118,7 @@ MODULE = LocalModule(
         "cap": {"type": "str"},
         "idle": {"type": "str"},
         "max_cost": {"type": "float"},
-        "budget": {"type": "float"},
-        "spent": {"type": "float", "default": 0},
+        **BUDGET_SPEC,
         "fail_when_refused": {"type": "bool", "default": True},
     },
     work,

@@ -13,6 +13,7 @@ description:
   - Changes nothing. For a session that exists already it answers what of it would have to change.
 extends_documentation_fragment:
   - linode_coder.gpu.linode
+  - linode_coder.gpu.budget
   - linode_coder.gpu.linode.attributes
 options:
   session:
@@ -172,6 +173,13 @@ quote:
       description: What the dearest offer costs until the end of the lease, in started hours.
       type: float
       returned: success
+    budget:
+      description:
+        - What the month's C(budget) says, in dollars - C(spent), C(committed) to running sessions, what this C(adds), what is
+          C(left) then, and in C(unseen) what could not be counted.
+        - Null without a budget, and where nothing is added to a VM that exists.
+      type: dict
+      returned: success
     cost_to_cap:
       description: The same until the hard cap, null when the VM exists already.
       type: float
@@ -185,10 +193,12 @@ from ..module_utils.hub import hub_lookup
 from ..module_utils.hub_token import hub_token
 from ..module_utils.linode_module import api_module
 from ..module_utils.quote import make_quote, quote_switch
+from ..module_utils.spending_look import BUDGET_SPEC, budget_of
 
 
 def work(module, api, result):
     params = module.params
+    budget, records = budget_of(params)
     if params["switch"]:
         asked = ("session", "model", "variant", "context", "tensor_parallel")
         result["quote"] = quote_switch(
@@ -196,6 +206,8 @@ def work(module, api, result):
             now=int(time.time()),
             lookup=hub_lookup,
             has_hub_token=hub_token() is not None,
+            budget=budget,
+            budget_records=records,
             **{name: params[name] for name in asked},
         )
         return
@@ -220,6 +232,8 @@ def work(module, api, result):
         now=int(time.time()),
         lookup=hub_lookup,
         has_hub_token=hub_token() is not None,
+        budget=budget,
+        budget_records=records,
         **{name: params[name] for name in names},
     )
 
@@ -237,6 +251,7 @@ MODULE = api_module(
         "cap": {"type": "str"},
         "idle": {"type": "str"},
         "max_cost": {"type": "float"},
+        **BUDGET_SPEC,
         "owner": {"type": "str"},
         "generation": {"type": "int", "default": 1},
         "min_vram_gb": {"type": "int", "default": 16},

@@ -12,6 +12,7 @@ description:
   - Replaces our part of the tags of a session's Linode and keeps every other tag.
 extends_documentation_fragment:
   - linode_coder.gpu.linode
+  - linode_coder.gpu.budget
   - linode_coder.gpu.linode.attributes
 options:
   session:
@@ -62,6 +63,11 @@ session:
   returned: success
   type: dict
   sample: {"name": "demo"}
+budget:
+  description: What the month's budget says of a longer lease, in dollars. Null without one.
+  returned: success
+  type: dict
+  sample: {"budget": 50.0, "spent": 12.5, "committed": 4.16, "adds": 1.04, "left": 32.3}
 connection:
   description: Connection variables that pin the host keys in the tags.
   returned: success
@@ -71,14 +77,17 @@ connection:
 
 import time
 
+from ..module_utils.cost import format_time
 from ..module_utils.failure import Failure
 from ..module_utils.host_key import connection_vars, from_openssh
 from ..module_utils.lease import Lease, extended, parse_idle, paused_until
 from ..module_utils.linode_module import api_module
 from ..module_utils.session_name import firewall_label, validate_session_name
 from ..module_utils.session_note import with_note
-from ..module_utils.session_tags import MARKER, decode, encode, merge, with_changes
+from ..module_utils.session_tags import MARKER, decode, encode, is_ours, merge, with_changes
 from ..module_utils.session_view import session_view
+from ..module_utils.spending import against_budget, extension_adds
+from ..module_utils.spending_look import BUDGET_SPEC, budget_of, look
 
 # Seconds after which a changed lease is read back: whoever read the tags before has written them by then.
 VERIFY_S = 2
@@ -175,7 +184,7 @@ def write_note(api, module, tags, clocks):
     label = firewall_label(tags.session)
     try:
         rows = api.list("networking/firewalls", {"label": label})
-        found = next((row for row in rows if row["label"] == label and MARKER in row["tags"]), None)
+        found = next((row for row in rows if row["label"] == label and is_ours(row["tags"])), None)
         if found:
             noted = with_note(found["tags"], tags.hard_cap, clocks)
             if noted != found["tags"]:
@@ -201,10 +210,23 @@ def clock_changes(params, tags, now):
     return changes
 
 
+def stand_before(api, params, rows, instance, end):
+    """What the budget says of a lease that ends later; Failure(refused) when it does not pay that."""
+    budget, records = budget_of(params)
+    if budget is None:
+        return None
+    now = int(time.time())
+    view = session_view(instance, now)
+    seen = look(api, now, rows, records, view["hourly"])
+    adds = extension_adds(view, format_time(end))
+    return against_budget(seen, budget, adds, view["hourly"], f"a longer lease of {view['name']}")
+
+
 def work(module, api, result):
     params = module.params
     name = validate_session_name(params["session"])
-    found = [row for row in api.list("linode/instances", {"tags": MARKER}) if decode(row["tags"]).session == name]
+    rows = api.list("linode/instances", {"tags": MARKER})
+    found = [row for row in rows if decode(row["tags"]).session == name]
     if not found:
         raise Failure(
             "not_found",
@@ -233,6 +255,9 @@ def work(module, api, result):
     now = int(time.time())
     clocks = clock_changes(params, tags, now)
     wanted = with_changes(tags, **changes, **clocks)
+    result["budget"] = None
+    if wanted.lease_end > tags.lease_end:
+        result["budget"] = stand_before(api, params, rows, instance, wanted.lease_end)
     result["changed"] = wanted != tags
     result["diff"] = {"before": "\n".join(encode(tags)) + "\n", "after": "\n".join(encode(wanted)) + "\n"}
     if result["changed"] and not module.check_mode:
@@ -259,6 +284,7 @@ MODULE = api_module(
         "extend_until": {"type": "str"},
         "pause": {"type": "str"},
         "idle": {"type": "str"},
+        **BUDGET_SPEC,
     },
     work,
 )

@@ -17,6 +17,7 @@ description:
 extends_documentation_fragment:
   - linode_coder.gpu.linode
   - linode_coder.gpu.linode.attributes
+  - linode_coder.gpu.budget
 options:
   session:
     description: Only this session.
@@ -52,6 +53,13 @@ options:
   account:
     description: EUUID of the account that the sessions were made in. Nothing is touched in any other account.
     type: str
+  budget_action:
+    description:
+      - What is done about O(budget). V(warn) only says in RV(budget) that it will be, or is, reached.
+      - V(end) ends each session before the first hour begins that the budget does not pay any more.
+    type: str
+    choices: [warn, end]
+    default: warn
   wait_timeout:
     description: Seconds to wait until the deleted VMs are gone.
     type: int
@@ -103,6 +111,12 @@ restored:
   returned: success
   type: dict
   sample: {}
+budget:
+  description:
+    - Whether the month's budget is C(within), its end C(foreseen) or C(reached), when, and what is spent. Null without one.
+  returned: success
+  type: dict
+  sample: {"state": "foreseen", "at": "2026-11-29T18:00:00Z", "budget": 50.0, "spent": 48.1, "action": "warn"}
 deferred:
   description: Labels that are due and were left to the next pass, since one pass deletes only so many.
   returned: success
@@ -141,8 +155,10 @@ from ..module_utils.linode_module import api_module
 from ..module_utils.retry import pause_s
 from ..module_utils.session_name import firewall_label
 from ..module_utils.session_note import lost
-from ..module_utils.session_tags import MARKER, decode, merge, with_changes, with_doom
+from ..module_utils.session_tags import MARKER, decode, is_ours, merge, with_changes, with_doom
 from ..module_utils.session_view import session_view
+from ..module_utils.spending import ACTIONS, DEFAULT_ACTION, watched
+from ..module_utils.spending_look import BUDGET_SPEC, budget_of, look
 from ..module_utils.watch_decision import budget, decide, superseded, why
 
 POLL_S = 1.0
@@ -160,6 +176,9 @@ class Watch:
         result.update(
             sessions=[], due=[], marked={}, unmarked={}, blocked={}, restored={}, deferred=[], deleted=[], failures={}
         )
+        self.budget, self.records = budget_of(self.params)
+        self.unpaid = {}
+        result["budget"] = None
         self.clocks = {row["label"]: self.clock(row) for row in module.params["observations"]}
 
     def clock(self, observation):
@@ -191,16 +210,42 @@ class Watch:
 
     def look(self):
         """Every VM with our marker, as it is now."""
-        rows = [row for row in self.api.list("linode/instances", {"tags": MARKER}) if decode(row["tags"]).ours]
+        rows = [row for row in self.api.list("linode/instances", {"tags": MARKER}) if is_ours(row["tags"])]
         self.replaced = superseded([session_view(row, int(time.time())) for row in rows], self.clocks)
+        self.count(rows)
         wanted = self.params["session"]
         return [row for row in rows if wanted in (None, decode(row["tags"]).session)]
+
+    def count(self, rows):
+        """What the month's sessions cost, and which of them the budget does not pay any more."""
+        if self.budget is None:
+            return
+        action = self.params["budget_action"]
+        try:
+            seen = look(self.api, int(time.time()), rows, self.records)
+        except Failure as failure:
+            # What cannot be counted ends nothing, and keeps no other deletion.
+            self.result["failures"]["budget"] = failure.as_dict()
+            return
+        found = watched(seen, self.budget, action)
+        self.unpaid = found.ends
+        self.result["budget"] = found.as_dict(seen, self.budget, action)
+        if found.state != "within":
+            self.warn(found.sentence)
 
     def decide(self, row):
         now = int(time.time())
         view = session_view(row, now)
         clock = self.clocks.get(row["label"])
-        decision = decide(view, clock, now, self.api.skew, self.params["interval"], row["label"] in self.replaced)
+        decision = decide(
+            view,
+            clock,
+            now,
+            self.api.skew,
+            self.params["interval"],
+            row["label"] in self.replaced,
+            self.unpaid.get(row["label"]),
+        )
         return view, decision
 
     # -- what somebody wrote over ----------------------------------------------------------------------------------
@@ -218,7 +263,7 @@ class Watch:
                 raise
             self.warn(f"{failure.message} Whether an extension of {row['label']} was written over is not known.")
             return []
-        return next((wall["tags"] for wall in walls if wall["label"] == label and MARKER in wall["tags"]), [])
+        return next((wall["tags"] for wall in walls if wall["label"] == label and is_ours(wall["tags"])), [])
 
     def put_back(self, row, noted):
         """``row``; with what its tags lack of what is ``noted`` written into them, if they lack any."""
@@ -357,6 +402,8 @@ class Watch:
         view, decision = self.decide(row)
         if decision.action in ("mark", "wait", "delete"):
             view, decision = self.decide(self.put_back(row, self.noted(row)))
+        for doubt in view["doubts"]:
+            self.warn(f"{row['label']}: somebody changed its tags: {doubt}.")
         clock = self.clocks.get(row["label"])
         created, now = parse_time(view["created"]), int(time.time())
         self.result["sessions"].append(
@@ -424,6 +471,8 @@ MODULE = api_module(
         "delete": {"type": "list", "elements": "str", "default": []},
         "max_deletions": {"type": "int"},
         "account": {"type": "str"},
+        **BUDGET_SPEC,
+        "budget_action": {"type": "str", "choices": list(ACTIONS), "default": DEFAULT_ACTION},
         "wait_timeout": {"type": "int", "default": 300},
     },
     work,

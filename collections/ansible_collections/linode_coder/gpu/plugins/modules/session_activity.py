@@ -16,6 +16,7 @@ description:
 extends_documentation_fragment:
   - linode_coder.gpu.look
   - linode_coder.gpu.look.port
+  - linode_coder.gpu.look.project
   - linode_coder.gpu.look.watcher
 attributes:
   check_mode:

@@ -88,7 +88,7 @@ SPEC = {
     "health": {"type": "bool", "default": True},
     "created": {"type": "str", "required": True},
     "now": {"type": "float", "required": True},
-    **{name: LOOK_SPEC[name] for name in ("expected", "project_dir")},
+    "expected": LOOK_SPEC["expected"],
 }
 
 

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Run a command line in this process as at a terminal, and tell what came out that we did not write."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import sys
+import termios
+import threading
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+
+from linode_coder import streams
+from linode_coder.cli import app
+
+# What the console and the screen write themselves: clear the line, colours, the second screen.
+OURS = re.compile(r"\r\x1b\[2K|\x1b\[(?:3[12]|0)m|\x1b\[\?(?:1049|25)[hl]|\x1b\[[HJK]")
+
+
+@dataclass
+class Said:
+    code: int
+    out: str
+    err: str
+
+
+class _Pty:
+    """One stream's terminal, read while it is written to."""
+
+    def __init__(self) -> None:
+        self._reading, self._writing = pty.openpty()
+        mode = termios.tcgetattr(self._writing)
+        mode[1] &= ~termios.OPOST  # a line feed stays one
+        termios.tcsetattr(self._writing, termios.TCSANOW, mode)
+        termios.tcsetwinsize(self._writing, (40, 120))
+        self.stream = os.fdopen(os.dup(self._writing), "w", encoding="utf-8")
+        self._parts: list[bytes] = []
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        while True:
+            try:
+                part = os.read(self._reading, 65536)
+            except OSError:  # the last writer is gone
+                return
+            if not part:
+                return
+            self._parts.append(part)
+
+    def said(self) -> str:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        self.stream.close()
+        os.close(self._writing)
+        self._thread.join(10)
+        os.close(self._reading)
+        return b"".join(self._parts).decode("utf-8", "surrogateescape")
+
+
+def at_terminal(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Said:
+    """What a command says on a terminal of 120 columns with colours."""
+    return shown_by(monkeypatch, lambda: app.run([*arguments]))
+
+
+def shown_by(monkeypatch: pytest.MonkeyPatch, work: Callable[[], int]) -> Said:
+    out, err = _Pty(), _Pty()
+    with monkeypatch.context() as patch:
+        patch.setenv("TERM", "xterm")
+        patch.delenv("NO_COLOR", raising=False)
+        patch.setattr(sys, "stdout", streams._outlived(out.stream))
+        patch.setattr(sys, "stderr", streams._outlived(err.stream))
+        code = work()
+        return Said(code, out.said(), err.said())
+
+
+def foreign(text: str) -> str:
+    """The characters that a terminal would obey, hide or turn around, and that are not ours."""
+    rest = OURS.sub("", text)
+    return "".join(
+        char for char in rest if char not in "\n\t" and unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp")
+    )
