@@ -59,7 +59,7 @@ ENTRANCES = (
         "roles/dead_man/files/dead_man.py",
         ("ask",),
         "answers of the Linode API, read on the VM",
-        ("tests/unit/domain/test_dead_man.py::test_what_is_not_wholly_ours_is_never_deleted",),
+        ("tests/unit/domain/test_dead_man.py",),
     ),
     Entrance("roles/dead_man/files/dead_man.py", ("main",), OURS + "the settings and the token that the role writes"),
     Entrance(
@@ -109,7 +109,12 @@ ENTRANCES = (
         "everything that a look collects: nvidia-smi, the kernel's log, the engine's log and answers, docker inspect",
         (_VM_TEXT, _END_TO_END + "test_a_log_that_healing_reads"),
     ),
-    Entrance(_C + "module_utils/vm_look.py", ("api_key",), _VM_STATE),
+    Entrance(
+        _C + "modules/host_files.py",
+        ("Wanted._key",),
+        _VM_STATE + "; a key is letters, digits, - and _",
+        ("tests/unit/modules/test_host_files.py",),
+    ),
     Entrance(_C + "module_utils/health_subject.py", ("_json",), "docker inspect and the engine's answers", (_VM_TEXT,)),
     Entrance(_C + "module_utils/kernel_log.py", ("_entry",), "the kernel's log", (_VM_TEXT,)),
     Entrance(_C + "module_utils/nvidia_smi.py", ("read_nvidia_smi",), "nvidia-smi's XML", (_VM_TEXT,)),
@@ -145,12 +150,7 @@ ENTRANCES = (
         "the API key on the VM, over SSH: written to a file, and to no command",
         (_END_TO_END + "test_a_tag",),
     ),
-    Entrance(
-        _CLI + "cli/logs.py",
-        ("logs",),
-        "a log of the VM, shown",
-        ("tests/integration/test_terminal.py::test_results_have_no_escapes",),
-    ),
+    Entrance(_CLI + "streams.py", ("relay",), "a log of the VM, shown", ("tests/unit/cli/test_streams.py",)),
     Entrance(_CLI + "cli/ssh.py", ("ssh",), OURS + "the terminal is the VM's: its user asked for a shell there"),
     Entrance(
         _C + "module_utils/probe.py", ("run", "_stat"), "output of programs of the VM, cut to a length", (_VM_TEXT,)
@@ -260,11 +260,16 @@ ENTRANCES = (
         (_END_TO_END + "test_a_tag",),
     ),
     Entrance(
-        _CLI + "tunnel.py",
-        ("open_tunnel",),
+        _CLI + "tunnel_keeper.py",
+        ("Keeper._last_line", "Keeper.start"),
         "what ssh says of a VM; its address is one",
-        ("tests/unit/domain/test_session_view.py::test_an_address_is_one_or_there_is_none",),
+        (
+            "tests/unit/cli/test_tunnel_keeper.py",
+            "tests/unit/domain/test_session_view.py::test_an_address_is_one_or_there_is_none",
+        ),
     ),
+    Entrance(_CLI + "tunnel.py", ("_start",), OURS + "whether the keeper began"),
+    Entrance(_CLI + "port_owner.py", ("listens",), OURS + "the kernel's table of sockets"),
     Entrance(_CLI + "tunnel.py", ("_control",), OURS + "only ssh's exit code is asked"),
     # -- what a user is given: keys, configuration, a project's .env
     Entrance(
@@ -310,11 +315,11 @@ ENTRANCES = (
     # -- what we keep here
     Entrance(_CLI + "history.py", ("connect",), _STATE),
     Entrance(_CLI + "sessions.py", ("pick",), _STATE),
-    Entrance(_CLI + "tunnel.py", ("local_port",), _STATE),
-    Entrance(_CLI + "watchers.py", ("idle_seen", "last_pass"), _STATE),
+    Entrance(_CLI + "tunnel.py", ("client",), _STATE),
+    Entrance(_CLI + "tunnel_files.py", ("_read", "keeper"), _STATE),
+    Entrance(_CLI + "live.py", ("engine",), _STATE),
+    Entrance(_CLI + "watchers.py", ("_read",), _STATE),
     Entrance(_CLI + "applied.py", ("_content", "unchanged"), _STATE),
-    Entrance(_CLI + "cli/validate.py", ("what_is_served",), _STATE),
-    Entrance(_CLI + "cli/validate_perf.py", ("validate_perf",), _STATE),
     Entrance(_C + "module_utils/measured_fits.py", ("_read",), _STATE),
     Entrance(_C + "module_utils/own_tokens.py", ("OwnTokens.of",), _STATE),
     Entrance(_C + "modules/watchdog_notice.py", ("remembered",), _STATE),

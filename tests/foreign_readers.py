@@ -25,7 +25,7 @@ _CALLS = {
         "check_output",
         "Popen",
     ),
-    *("fromstring", "recv", "safe_load", "open_url", "LinodeClient"),
+    *("fromstring", "recv", "safe_load", "open_url", "LinodeClient", "create_subprocess_exec"),
 }
 # module.function
 _FUNCTIONS = {

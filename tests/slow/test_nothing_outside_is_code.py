@@ -51,13 +51,14 @@ def left(sandbox: RunningSandbox) -> Iterator[Path]:
 
 
 @pytest.fixture
-def arguments(sandbox: RunningSandbox) -> Iterator[Arguments]:
+def arguments(sandbox: RunningSandbox, left: Path) -> Iterator[Arguments]:
+    """Looks at all processes of the machine, for what is in this test's text and in no other's."""
     key = Path(serving(sandbox)["api_key_file"]).read_text().strip()
     assert len(key) > 20
     with Arguments() as seen:
         yield seen
-    assert seen.naming("ansible-playbook"), "nothing was seen"
-    assert seen.naming(MARKER, PLANTED, key) == []
+    assert seen.naming(f"{sandbox.env['XDG_RUNTIME_DIR']}/linode-coder-run-"), "no playbook of a command was seen"
+    assert seen.naming(str(left), PLANTED, key) == []
 
 
 def instance(sandbox: RunningSandbox, label: str = HOST) -> dict[str, Any]:

@@ -95,9 +95,10 @@ def test_no_text_of_the_account_is_rendered(
         assert found["linode_model"] == (text if len(escape(text)) < 380 else MARKER)
         assert not any(is_trusted_as_template(one) for one in texts(found))
         templar = Templar(DataLoader(), variables=found)
-        for name, value in found.items():
-            assert templar.template(trust_as_template(f"{{{{ {name} }}}}")) == value
-            assert templar.template(value) == value
+        for name in ("linode_model", "linode_label", "linode_region", "linode_owner", "again", "first", "ansible_host"):
+            if name in found:
+                assert templar.template(trust_as_template(f"{{{{ {name} }}}}")) == found[name]
+                assert templar.template(found[name]) == found[name]
     assert not left.exists()
 
 
@@ -158,7 +159,8 @@ def test_what_is_listed_is_data_again_where_it_is_read(
     api: ScriptedLinode, environment: dict[str, str], source: Path, left: Path, tmp_path: Path
 ) -> None:
     """As AWX does it: `ansible-inventory --list` is kept, and given to a playbook by a script."""
-    given = hostile(left)
+    given = [text for text in hostile(left) if "jinja2:" in text or "{" in text or "!" in text]
+    assert len(given) > 30
     for number, text in enumerate(given):
         add(api, number, text)
     done = subprocess.run(
