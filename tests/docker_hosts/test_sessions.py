@@ -133,6 +133,24 @@ def test_the_gpu_stays_when_systemd_reads_its_units(sandbox: RunningSandbox, ses
     assert "Unknown Error" in on_host(sandbox, refused)
 
 
+def test_no_process_of_a_container_has_a_privilege(sandbox: RunningSandbox, session: dict[str, Any]) -> None:
+    """But nginx's master the three with which it makes its worker another user; and the proxy's root cannot be written."""
+    status = "cat /proc/[0-9]*/status"
+    for name, most in (("vllm", 0), ("proxy", 1 << 0 | 1 << 6 | 1 << 7)):
+        lines = on_host(sandbox, f"docker exec vllm-{name}-1 sh -c '{status}'").splitlines()
+        # The shell that asks is one of them: what a container may at most.
+        for what in ("CapEff", "CapPrm", "CapBnd"):
+            held = [int(line.split()[1], 16) for line in lines if line.startswith(f"{what}:")]
+            assert held and max(held) == most, (name, what, held)
+        assert {line.split()[1] for line in lines if line.startswith("NoNewPrivs:")} == {"1"}
+        if name == "proxy":
+            workers = [line for line in lines if line.startswith("Uid:") and line.split()[1] != "0"]
+            assert len(workers) == 1 and "0000000000000000" in {line.split()[1] for line in lines if "CapEff" in line}
+    refused = on_host(sandbox, "docker exec vllm-proxy-1 sh -c 'echo x > /etc/x' 2>&1 || true")
+    assert "Read-only file system" in refused
+    assert on_host(sandbox, "docker exec vllm-proxy-1 sh -c 'echo x > /tmp/x && echo written'") == "written"
+
+
 def test_a_reboot_comes_back_serving(sandbox: RunningSandbox, session: dict[str, Any]) -> None:
     boot = on_host(sandbox, "cat /proc/sys/kernel/random/boot_id")
     run(

@@ -49,6 +49,10 @@ _KEYS = frozenset(
         "tmpfs",
         "security_opt",
         "cap_drop",
+        "cap_add",
+        "mem_limit",
+        "pids_limit",
+        "cpus",
     ]
 )
 
@@ -70,6 +74,43 @@ def words(value: object) -> list[str]:
 def read_env_file(path: Path) -> dict[str, str]:
     pairs = (line.split("=", 1) for line in path.read_text().splitlines() if "=" in line and not line.startswith("#"))
     return {name.strip(): value.strip() for name, value in pairs}
+
+
+_BYTES = {"b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+
+
+def _texts(service: str, key: str, value: object) -> list[str]:
+    if not isinstance(value, list) or not all(isinstance(part, str) for part in value):
+        raise ComposeError(f"services.{service}.{key} must be a array")  # Compose's own grammar
+    return value
+
+
+def confinement(service: str, definition: dict[str, object]) -> dict[str, object]:
+    """What Docker would confine a service to, as `docker inspect` shows it. The played programs are not confined: a docker host's
+    are."""
+    found: dict[str, object] = {"CapAdd": None, "CapDrop": None, "SecurityOpt": None, "ReadonlyRootfs": False}
+    found |= {"Memory": 0, "NanoCpus": 0, "PidsLimit": None}
+    for key, name in (("cap_add", "CapAdd"), ("cap_drop", "CapDrop"), ("security_opt", "SecurityOpt")):
+        if key in definition:
+            found[name] = _texts(service, key, definition[key])
+    if "read_only" in definition:
+        if not isinstance(definition["read_only"], bool):
+            raise ComposeError(f"services.{service}.read_only must be a boolean")
+        found["ReadonlyRootfs"] = definition["read_only"]
+    if "tmpfs" in definition:
+        given = definition["tmpfs"]
+        mounts = [given] if isinstance(given, str) else _texts(service, "tmpfs", given)
+        found["Tmpfs"] = {path: options for path, _colon, options in (mount.partition(":") for mount in mounts)}
+    if "mem_limit" in definition:
+        size = re.fullmatch(r"(\d+)([bkmg]?)b?", str(definition["mem_limit"]).lower())
+        if size is None:
+            raise ComposeError(f"services.{service}.mem_limit: invalid size: '{definition['mem_limit']}'")
+        found["Memory"] = int(size[1]) * _BYTES[size[2] or "b"]
+    if "pids_limit" in definition:
+        found["PidsLimit"] = int(str(definition["pids_limit"]))
+    if "cpus" in definition:
+        found["NanoCpus"] = int(float(str(definition["cpus"])) * 1e9)
+    return found
 
 
 class Project:
@@ -96,6 +137,7 @@ class Project:
                 raise ComposeError(f"services.{service} additional properties '{unknown[0]}' not allowed")
             if "image" not in definition:
                 raise ComposeError(f'service "{service}" has neither an image nor a build context specified')
+            confinement(service, definition)
         self.profiles = profiles
 
     def active(self, named: list[str]) -> dict[str, dict[str, object]]:
@@ -181,6 +223,7 @@ class Project:
             restart=str(definition.get("restart", "no")),
             grace=seconds(definition.get("stop_grace_period", "10s")),
             binds=self.mounts(service),
+            confinement=confinement(service, definition),
             labels={
                 **labels,  # type: ignore[dict-item]
                 "com.docker.compose.project": self.name,

@@ -110,6 +110,7 @@ class Container:
                 "environment": {},
                 "labels": {},
                 "binds": [],
+                "confinement": {},
                 "restart": "no",
                 "grace": 10.0,
                 "status": "created",
@@ -219,6 +220,7 @@ class Container:
                 "RestartPolicy": {"Name": data["restart"], "MaximumRetryCount": 0},
                 "NetworkMode": "host",
                 "Binds": data["binds"],
+                **dict(data["confinement"]),  # type: ignore[call-overload]
             },
         }
 

@@ -123,7 +123,8 @@ def ask(quick, patient):
 
 
 # A log is read again at every look, and one that does not come in its time is as good as none.
-_LOG_S, _LOG_LENGTH = 30.0, 1_000_000
+_LOG_S = 30.0
+_LOG_LENGTH = 1_000_000
 
 
 class Engine:
