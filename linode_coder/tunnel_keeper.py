@@ -128,19 +128,13 @@ class Keeper:
 
     async def _last_line(self) -> str:
         assert self.process is not None and self.process.stderr is not None
-        last = ""
-        while True:
-            try:
-                line = await self.process.stderr.readline()
-            except ValueError:
-                continue  # 64 KiB without an end: nothing that ssh itself writes
-            if not line:
-                break
-            # A line of somebody else's for a log and a terminal.
-            text = "".join(char if char.isprintable() else "?" for char in line.decode(errors="replace").strip())[:300]
-            if text:
-                last = text
-                self.log(f"ssh: {text}")
+        end = b""
+        # The VM may have a banner of any length.
+        while part := await self.process.stderr.read(4096):
+            end = (end + part)[-4096:]
+        lines = [line.strip() for line in end.decode(errors="replace").splitlines() if line.strip()]
+        # Somebody else's, for a log and a terminal.
+        last = "".join(char if char.isprintable() else "?" for char in lines[-1])[:300] if lines else ""
         code = await self.process.wait()
         return last or (f"ssh was ended by signal {-code}" if code < 0 else f"ssh ended with status {code}")
 
@@ -180,7 +174,7 @@ class Keeper:
             began = time.monotonic()
             why = await self.start()
             if why is None:
-                failures, self.was_up = 0, True
+                failures, self.was_up, self.reason = 0, True, None
                 self.log(f"up, ssh is process {self.process.pid if self.process else None}")
                 self.say(True)
                 if self.look.is_set():
@@ -314,7 +308,7 @@ async def run(keeper: Keeper, listener: socket.socket) -> str:
     failed = [error for task in done if not task.cancelled() and (error := task.exception())]
     if failed and not isinstance(failed[0], Ended):
         raise failed[0]
-    if failed:
+    if failed and keeper_file(keeper.name).exists():
         keeper.say(False, str(failed[0]), keeper.state["host_key"])
     return str(failed[0]) if failed else "closed"
 

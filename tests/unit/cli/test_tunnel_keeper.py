@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import os
 import socket
@@ -15,7 +16,7 @@ import pytest
 
 from linode_coder import port_owner, tunnel_files
 from linode_coder.cli.status import tunnel_story
-from linode_coder.tunnel_keeper import FIRST_PAUSE, LONGEST_PAUSE, STEADY_S, TICK_S, pauses, slept
+from linode_coder.tunnel_keeper import FIRST_PAUSE, LONGEST_PAUSE, STEADY_S, TICK_S, Keeper, pauses, slept
 
 
 @pytest.fixture(autouse=True)
@@ -150,6 +151,30 @@ def test_files_are_for_their_owner_only() -> None:
     finally:
         os.umask(before)
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    ("says", "expected"),
+    [
+        ("head -c 300000 /dev/zero | tr '\\0' x >&2; printf '\\n\\033[31mlast\\n' >&2; exit 255", "?[31mlast"),
+        ("printf 'a\\nb\\n\\n' >&2; exit 255", "b"),
+        ("exit 255", "ssh ended with status 255"),
+        ("kill -9 $$", "ssh was ended by signal 9"),
+    ],
+)
+def test_why_an_ssh_ended_is_one_short_line(
+    home: Path, monkeypatch: pytest.MonkeyPatch, says: str, expected: str
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "")
+    monkeypatch.setenv("LINODE_TOKEN", "planted")
+    target = tunnel_files.Target(port=1, linode_id=1, address="192.0.2.1", host_keys=[])
+
+    async def start() -> str | None:
+        with tunnel_files.keeper_file("demo").open("a+") as lock:
+            script = f'test -z "$LINODE_TOKEN" || exit 7; {says}'
+            return await Keeper("demo", target, ["sh", "-c", script], lock, lambda _text: None).start()
+
+    assert asyncio.run(start()) == expected
 
 
 @pytest.mark.parametrize(
