@@ -12,23 +12,26 @@ import queue
 import re
 import shutil
 import signal
+import sys
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
 from ansible_collections.linode_coder.gpu.plugins.module_utils.paths import runs_dir
 
+from . import launch, lock
 from .console import Console
 from .content import playbook
 from .extra_vars import write
 from .shown import last_line, visible
 from .signals import Terminated
+from .unrecorded import note_unwritable, recorded
 
 _PREFIX = "linode-coder-run-"
 # How long ansible-playbook may take to end its tasks after an interrupt, before it is killed.
@@ -44,11 +47,40 @@ class Outcome:
     log: Path | None = None
 
 
+def _takes_files(directory: str) -> bool:
+    try:
+        with tempfile.TemporaryFile(dir=directory) as file:
+            file.write(b"1")
+            file.flush()
+    except OSError:
+        return False
+    return True
+
+
 def memory_directory() -> Path:
     for candidate in (os.environ.get("XDG_RUNTIME_DIR"), "/dev/shm"):  # noqa: S108 - memory, not a disk
-        if candidate and os.access(candidate, os.W_OK):
+        if candidate and _takes_files(candidate):
             return Path(candidate)
-    return Path(tempfile.gettempdir())
+    try:
+        return Path(tempfile.gettempdir())
+    except FileNotFoundError as error:
+        raise Failure(
+            "config",
+            "There is no directory for temporary files.",
+            cause=str(error),
+            remedy="Name one that can be written, e.g.: export TMPDIR=/dev/shm",
+        ) from error
+
+
+def _ansible_directories(private: Path) -> dict[str, str]:
+    """Where Ansible keeps its own files: in memory for this run, where its home cannot be written."""
+    home = Path(os.environ.get("ANSIBLE_HOME") or "~/.ansible").expanduser()
+    with suppress(OSError):
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    found = {"ANSIBLE_LOCAL_TEMP": str(private / "tmp")}
+    if not _takes_files(str(home)):
+        found["ANSIBLE_SSH_CONTROL_PATH_DIR"] = str(private / "cp")
+    return found
 
 
 def _alive(pid: int) -> bool:
@@ -75,6 +107,23 @@ def _redacted(text: str, secrets: list[str]) -> str:
     return text
 
 
+def _launched(command: list[str]) -> list[str]:
+    """The command as `launch` runs it: ended when this process is killed, and holding the lock of the session until then."""
+    held = lock.held()
+    launcher = [sys.executable, "-I", "-S", str(Path(launch.__file__)), str(os.getpid())]
+    return [*launcher, "" if held is None else str(held), *command]
+
+
+def _open_log(name: str) -> TextIO | None:
+    """By lines, so that a run that is killed leaves all of its log. None where it cannot be kept."""
+    with recorded():
+        runs_dir().mkdir(parents=True, exist_ok=True, mode=0o700)
+        path = runs_dir() / f"{time.strftime('%Y%m%dT%H%M%S')}-{name}-{os.getpid()}.log"
+        # A mode is needed from the beginning.
+        return open(path, "w", buffering=1, opener=lambda file, flags: os.open(file, flags, 0o600))
+    return None
+
+
 class Run:
     def __init__(self, name: str, extra_vars: dict[str, Any], console: Console, arguments: str = "") -> None:
         self.name = name
@@ -90,9 +139,10 @@ class Run:
         self.processed = False
         self.bad_hosts = False
         self.detail = ""
+        self.log: TextIO | None = None
 
     def execute(self) -> Outcome:
-        import ansible_runner
+        import ansible_runner.interface
 
         path, environment = playbook(self.name)
         base = memory_directory()
@@ -105,38 +155,40 @@ class Run:
         except BaseException:
             shutil.rmtree(private, ignore_errors=True)
             raise
-        runs_dir().mkdir(parents=True, exist_ok=True, mode=0o700)
-        self.outcome.log = runs_dir() / f"{time.strftime('%Y%m%dT%H%M%S')}-{self.name}-{os.getpid()}.log"
         done: list[Any] = []
 
         def work() -> None:
             try:
-                done.append(
-                    ansible_runner.run(
-                        private_data_dir=str(private),
-                        playbook=str(path),
-                        # Empty, and not the checkout's own: localhost must stay the implicit one.
-                        inventory=[","],
-                        envvars=environment,
-                        project_dir=str(path.parent),
-                        cmdline=self.arguments or None,
-                        settings={"suppress_output_file": True, "pexpect_timeout": 0.3},
-                        fact_cache_type="",
-                        quiet=True,
-                        event_handler=self.handle,
-                        cancel_callback=self.give_up,
-                    )
+                runner = ansible_runner.interface.init_runner(
+                    private_data_dir=str(private),
+                    playbook=str(path),
+                    # Empty, and not the checkout's own: localhost must stay the implicit one.
+                    inventory=[","],
+                    envvars={**environment, **_ansible_directories(private)},
+                    project_dir=str(path.parent),
+                    cmdline=self.arguments or None,
+                    settings={"suppress_output_file": True, "pexpect_timeout": 0.3},
+                    fact_cache_type="",
+                    quiet=True,
+                    event_handler=self.handle,
+                    cancel_callback=self.give_up,
                 )
+                runner.config.command = _launched(runner.config.command)
+                runner.run()
+                done.append(runner)
             finally:
                 self.events.put(None)
 
         thread = threading.Thread(target=work, daemon=True)
         try:
+            self.log = _open_log(self.name)
+            self.outcome.log = Path(self.log.name) if self.log else None
             with self.signals():
                 thread.start()
                 self.follow()
                 thread.join(15)
         finally:
+            self.close_log()
             shutil.rmtree(private, ignore_errors=True)
         if self.signalled is not None:
             raise Terminated if self.signalled == signal.SIGTERM else KeyboardInterrupt
@@ -180,26 +232,40 @@ class Run:
         secrets = [
             value for name, value in os.environ.items() if name.endswith(("TOKEN", "NOTIFY_URL")) and len(value) > 12
         ]
-        assert self.outcome.log is not None
-        with self.outcome.log.open("w") as log:
-            self.outcome.log.chmod(0o600)
-            noted = False
-            while True:
-                if self.signalled is not None and not noted:
-                    noted = True
-                    self.console.note("Stopping ...")
-                try:
-                    event = self.events.get(timeout=0.2)
-                    if event is None:
-                        return
-                    if event.get("stdout"):
-                        # The log is read at a terminal as well.
-                        text = visible(_redacted(event["stdout"], secrets))
-                        log.write(text + "\n")
-                        self.console.trace(text, 2)
-                    self.see(event)
-                except queue.Empty:
-                    self.console.tick(self.detail)
+        noted = False
+        while True:
+            if self.signalled is not None and not noted:
+                noted = True
+                self.console.note("Stopping ...")
+            try:
+                event = self.events.get(timeout=0.2)
+                if event is None:
+                    return
+                if event.get("stdout"):
+                    # The log is read at a terminal as well.
+                    text = visible(_redacted(event["stdout"], secrets))
+                    self.keep(text)
+                    self.console.trace(text, 2)
+                self.see(event)
+            except queue.Empty:
+                self.console.tick(self.detail)
+
+    def keep(self, text: str) -> None:
+        """In the log, while its disk takes it."""
+        if self.log is None:
+            return
+        try:
+            self.log.write(text + "\n")
+        except OSError as error:
+            note_unwritable(error.strerror or type(error).__name__)
+            self.close_log()
+
+    def close_log(self) -> None:
+        """Also one whose last words no disk takes."""
+        if self.log is not None:
+            with suppress(OSError):
+                self.log.close()
+            self.log = None
 
     def see(self, event: dict[str, Any]) -> None:
         kind, data = event["event"], event.get("event_data", {})
@@ -260,7 +326,8 @@ class Run:
             self.failure = Failure("internal", f"The playbook {self.name} ended early.")
         if self.failure is not None:
             self.console.step_done("failed")
-            self.failure.remedy = f"{self.failure.remedy or ''} Full log: {self.outcome.log}".strip()
+            if self.outcome.log is not None:
+                self.failure.remedy = f"{self.failure.remedy or ''} Full log: {self.outcome.log}".strip()
             raise self.failure
 
 

@@ -22,7 +22,7 @@ def all_sessions(reader: LinodeReader, instances: list[dict[str, Any]] | None = 
     rows = reader.list("linode/instances", {"tags": MARKER}) if instances is None else instances
     views = [session_view(instance, now) for instance in rows]
     views.sort(key=lambda view: (-(view["hourly"] or 0), view["lease_left"] or 0, view["label"]))
-    history.saw(views)
+    history.saw(views, patience=history.QUICK_S)  # the next look sees them as well
     return views
 
 

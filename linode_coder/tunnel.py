@@ -132,19 +132,10 @@ def served_model(view: dict[str, Any], key_file: Path) -> dict[str, Any]:
 
 # Seconds that opening a tunnel, or reading a line, may take.
 _SSH_S = 60.0
-_NOT_LET_IN = (
+NOT_LET_IN = (
     "Verify and repair it: linode-coder up {name}. It lets this machine in again where its address has changed, if SSH is let in "
     "from here; otherwise add --ssh-from here"
 )
-
-
-def ssh_failure(name: str) -> Failure:
-    """For an ssh that ended with 255: it has said why on standard error."""
-    return Failure(
-        "unreachable",
-        f"The VM of session {name!r} could not be reached over SSH.",
-        remedy=_NOT_LET_IN.format(name=name),
-    )
 
 
 def bounded(name: str, command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
@@ -152,9 +143,12 @@ def bounded(name: str, command: list[str], **options: Any) -> subprocess.Complet
     try:
         return subprocess.run(command, stdin=subprocess.DEVNULL, text=True, errors="replace", timeout=_SSH_S, **options)
     except subprocess.TimeoutExpired as error:
-        failure = ssh_failure(name)
-        failure.cause = f"no answer in {_SSH_S:g} s"
-        raise failure from error
+        raise Failure(
+            "unreachable",
+            f"The VM of session {name!r} does not answer over SSH.",
+            cause=f"no answer in {_SSH_S:g} s",
+            remedy=NOT_LET_IN.format(name=name),
+        ) from error
 
 
 def _control(name: str, command: str) -> bool:
@@ -305,14 +299,15 @@ def _not_open(name: str, state: State | None, otherwise: str) -> Failure:
         if wrong_key
         else f"No tunnel to session {name!r} could be opened.",
         cause=(state and state["why"]) or otherwise,
-        remedy=f"Verify and repair it: linode-coder up {name}" if wrong_key else _NOT_LET_IN.format(name=name),
+        remedy=f"Verify and repair it: linode-coder up {name}" if wrong_key else NOT_LET_IN.format(name=name),
     )
 
 
 def api_key_file(view: dict[str, Any]) -> Path:
     """The file with the session's API key; fetched from the VM when this machine does not have it."""
     path = session_dir(view["name"]) / "api_key"
-    if path.exists():
+    # One that is empty was cut off as it was written.
+    if path.exists() and path.read_text().strip():
         return path
     command = [*ssh_command(view), "cat /opt/linode-coder/vllm/secrets.env"]
     done = bounded(view["name"], command, capture_output=True)
@@ -323,7 +318,23 @@ def api_key_file(view: dict[str, Any]) -> Path:
             cause=last_line(done.stderr) or None,
             remedy=f"Verify and repair it: linode-coder up {view['name']}",
         )
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:  # noqa: PTH123 - a mode is needed
-        file.write(done.stdout.split("=", 1)[1].strip() + "\n")
+    key = done.stdout.partition("=")[2].strip()
+    if not key:
+        raise Failure(
+            "unhealthy",
+            f"The API key on the VM of session {view['name']!r} is empty.",
+            remedy=f"Make a new one: linode-coder ssh {view['name']} -- rm /opt/linode-coder/vllm/secrets.env, then "
+            f"linode-coder up {view['name']} --converge",
+        )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:  # noqa: PTH123 - a mode is needed
+            file.write(key + "\n")
+    except OSError as error:
+        raise Failure(
+            "config",
+            f"The API key of session {view['name']!r} cannot be kept in {path}.",
+            cause=error.strerror,
+            remedy="Make room there, or name a home that can be written: export LINODE_CODER_HOME=DIRECTORY",
+        ) from error
     return path

@@ -3,21 +3,62 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from ansible_collections.linode_coder.gpu.plugins.module_utils.duration import format_duration
 from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
-from ansible_collections.linode_coder.gpu.plugins.module_utils.session_name import validate_session_name
+from ansible_collections.linode_coder.gpu.plugins.module_utils.retry import pause_s
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session_name import firewall_label, validate_session_name
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags import MARKER
 
 from .. import history
 from ..api import LinodeReader
 from ..console import Console, confirm, money
 from ..leftovers import forget_vm
-from ..lock import session_lock
+from ..lock import PATIENCE_S, session_lock, unfinished
 from ..sessions import all_sessions, pick
 
+# Seconds between looks for a VM that a killed command may have asked for.
+SETTLE_S = (0.5, 1.0, 2.0, 4.0)
+
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+def _unfinished() -> str | None:
+    """The session that a command works on now, or was killed at, where no VM exists yet."""
+    names = unfinished()
+    if len(names) > 1:
+        raise Failure(
+            "usage",
+            "No VM exists, but commands work on several sessions, or were killed at them.",
+            remedy=f"Name the one to end: {', '.join(names)}.",
+            field="session",
+        )
+    return names[0] if names else None
+
+
+def _look_again(reader: LinodeReader, name: str, console: Console) -> dict[str, Any] | None:
+    """The session once nobody on this machine works on it any more, since who did may have made its VM meanwhile."""
+    if name not in unfinished():
+        return None
+    console.step(f"Wait until nobody works on session {name}")
+    with session_lock(name, PATIENCE_S) as lock:
+        for pause in (0.0, *(SETTLE_S if lock.cut_off else ())):
+            time.sleep(pause_s(pause))
+            for view in all_sessions(reader):
+                if view["name"] == name:
+                    console.step_done()
+                    return view
+    console.step_done()
+    return None
+
+
+def _firewall(reader: LinodeReader, name: str) -> bool:
+    """Whether there is one of ours, for a VM that never came."""
+    label = firewall_label(name)
+    rows = reader.list("networking/firewalls", {"label": label})
+    return any(row["label"] == label and MARKER in row["tags"] for row in rows)
 
 
 @app.command()
@@ -30,19 +71,26 @@ def down(
     console = Console(as_json)
     if name is not None:
         validate_session_name(name)
-    views = all_sessions(LinodeReader())
+    reader = LinodeReader()
+    views = all_sessions(reader)
+    if name is None and not views:
+        name = _unfinished()
     if name is None and len(views) > 1:
         names = ", ".join(sorted(str(view["name"] or view["label"]) for view in views))
         raise Failure(
             "usage", "There are several sessions, and this deletes one.", remedy=f"Name it: {names}.", field="session"
         )
     records = history.known(name) if name else []
+    view: dict[str, Any] | None
+    firewall = False
     try:
         view = pick(views, name)
     except Failure:
-        if not records:
+        view = _look_again(reader, name, console) if name else None
+        if view is None and name:
+            firewall = _firewall(reader, name)
+        if view is None and not records and not firewall:
             raise
-        view = None
     session = view["name"] if view else str(name)
     open_records = [record for record in records if record["account"] and not record["ended"]]
     if view and not yes:
@@ -55,7 +103,7 @@ def down(
     from ..runner import run_playbook
 
     started = time.time()
-    with session_lock(session):
+    with session_lock(session, PATIENCE_S):
         try:
             account = open_records[0]["account"] if open_records else None
             outcome = run_playbook("down", {"session": session, "account": account}, console)
@@ -71,7 +119,9 @@ def down(
         if data["already_gone"]:
             history.ended(record["linode_id"], record["hours"] or 0, record["cost"])
     console.event("result", **data, command="down", tunnel_closed=tunnel_closed, changed=outcome.changed)
-    if data["already_gone"]:
+    if data["already_gone"] and firewall:
+        console.text(f"Session {session} has no VM, so nothing bills; the firewall made for it is gone.")
+    elif data["already_gone"]:
         console.text(f"Session {session} is already gone; nothing bills.")
     else:
         console.text(f"Session {session} is gone: {data['hours']} started hour(s), {money(data['cost'])}.")

@@ -11,6 +11,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.duration import f
 from .. import history, watchers
 from ..api import LinodeReader
 from ..console import Console, money, table
+from ..lock import unfinished
 from ..sessions import all_sessions
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -34,6 +35,10 @@ def list_sessions(
     seen = watchers.idle_seen(int(time.time()))
     for view in views:
         view["idle_s"] = seen.get(view["linode_id"])
+    for name in sorted(set(unfinished()) - {view["name"] for view in views}):
+        console.note(
+            f"A command works on session {name}, or was killed at it: a VM may still come. End it: linode-coder down {name}"
+        )
     alive = {view["linode_id"] for view in views}
     gone = [record for record in history.known() if record["linode_id"] not in alive] if show_all else []
     if as_json:

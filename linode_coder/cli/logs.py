@@ -6,7 +6,7 @@ import enum
 import re
 import shlex
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
@@ -14,8 +14,9 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Fa
 from ..api import LinodeReader
 from ..console import Console
 from ..sessions import all_sessions, pick
+from ..ssh_failure import ssh_failure
 from ..streams import relay
-from ..tunnel import ssh_command, ssh_failure
+from ..tunnel import ssh_command
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -90,7 +91,7 @@ def logs(
     else:
         lines: list[str] = []
         code = relay(command, lines.append)
-    _judge(code, view["name"], what)
+    _judge(code, view, what)
     if as_json and not follow:
         console.result({"command": "logs", "name": view["name"], "what": what.value, "lines": lines})
 
@@ -100,9 +101,10 @@ def _at_terminal(line: str) -> None:
     print(line.removesuffix("\r").replace("\r", "\n"), flush=True)
 
 
-def _judge(code: int, name: str, what: What) -> None:
+def _judge(code: int, view: dict[str, Any], what: What) -> None:
+    name = view["name"]
     if code == 255:
-        raise ssh_failure(name)
+        raise ssh_failure(view)
     if code > 0:
         raise Failure(
             "unhealthy",

@@ -17,6 +17,7 @@ from .. import history, watchers
 from ..config import export_credentials, only
 from ..console import Console, money
 from ..leftovers import forget_vm
+from ..unrecorded import recorded
 from ..watchers import MAX_INTERVAL_S, MIN_INTERVAL_S
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -134,11 +135,13 @@ def one_pass(
     if failures:
         failure = failures[0]
         failure.billing = tuple(line for found in failures for line in found.billing)
-    watchers.record_pass(again, failure is None, data.get("sessions") or [], pid)
+    with recorded():
+        watchers.record_pass(again, failure is None, data.get("sessions") or [], pid)
     record(data, started)
     show(console, data, run.outcome.changed)
     if failure is None and run.outcome.log and not run.outcome.changed:
-        run.outcome.log.unlink(missing_ok=True)  # every few minutes one that says nothing
+        with recorded():
+            run.outcome.log.unlink(missing_ok=True)  # every few minutes one that says nothing
     return failure
 
 

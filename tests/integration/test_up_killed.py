@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import signal
@@ -79,3 +80,33 @@ def test_the_last_one_finishes(sandbox: RunningSandbox) -> None:
     )
     assert done.returncode == 0, done.stdout
     assert re.findall(r"changed=(\d+)", done.stdout) == ["0", "0"], done.stdout
+
+
+# What was asked for just before the kill may be under way: before the firewall, after it, and in the middle of the creation.
+@pytest.mark.parametrize("done", ["Make this machine's SSH key", "Let in nothing but SSH"])
+def test_down_after_a_kill_leaves_nothing_and_nobody_at_work(sandbox: RunningSandbox, done: str) -> None:
+    """kill -9 of the command's process group; its playbook is in another."""
+    process = subprocess.Popen(
+        [str(BIN / "linode-coder"), "up", "orphan", "--yes", "--json"],
+        env=sandbox.env,
+        cwd="/",
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    with process.stdout:
+        for line in process.stdout:
+            if f'"step": "{done}"' in line and '"step_finished"' in line:
+                os.killpg(process.pid, signal.SIGKILL)
+                break
+    assert process.wait() == -signal.SIGKILL
+    ended = product.coder(sandbox, "down", "--yes", timeout=120)
+    with (sandbox.home / "state" / "sessions" / "orphan" / "lock").open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # nobody can make anything any more
+    assert ended.returncode in (0, 9), ended.stderr
+    for kind in ("linode/instances", "networking/firewalls"):
+        assert not [row for row in sandbox.api("GET", kind)["data"] if "orphan" in row["label"]], ended.stderr
+    assert "lc-orphan" not in product.coder(sandbox, "list", timeout=60).stdout
