@@ -99,7 +99,6 @@ ENTRANCES = (
                 "descendants",
                 "disk",
                 "generate",
-                "look",
                 "look_at_container",
                 "memory",
                 "pci_gpus",
@@ -121,7 +120,7 @@ ENTRANCES = (
     Entrance(_C + "module_utils/downloads.py", ("events_of",), "the log of the download", (_VM_TEXT,)),
     Entrance(
         _C + "module_utils/bundle.py",
-        ("_from_archive", "_from_directory"),
+        ("_from_archive",),
         "a bundle, which anybody may have made",
         ("tests/unit/health/test_bundle.py::test_unsafe_members_are_refused", _VM_TEXT),
     ),
@@ -132,9 +131,9 @@ ENTRANCES = (
         ("tests/unit/heal/test_heal_attempts.py::test_any_text_is_read_or_refused",),
     ),
     Entrance(
-        _CLI + "cli/heal.py",
-        ("read_record",),
-        "the VM's record of healing, over SSH",
+        _CLI + "tunnel.py",
+        ("bounded",),
+        "the VM's record of healing and other files of it, over SSH and cut to a length",
         ("tests/unit/heal/test_heal_attempts.py::test_any_text_is_read_or_refused",),
     ),
     Entrance(
@@ -153,7 +152,10 @@ ENTRANCES = (
     Entrance(_CLI + "streams.py", ("relay",), "a log of the VM, shown", ("tests/unit/cli/test_streams.py",)),
     Entrance(_CLI + "cli/ssh.py", ("ssh",), OURS + "the terminal is the VM's: its user asked for a shell there"),
     Entrance(
-        _C + "module_utils/probe.py", ("run", "_stat"), "output of programs of the VM, cut to a length", (_VM_TEXT,)
+        _C + "module_utils/probe.py",
+        ("run", "_read", "_stat"),
+        "output of programs of the VM, cut to a length",
+        (_VM_TEXT,),
     ),
     Entrance(
         _C + "modules/host_state.py",
@@ -195,7 +197,7 @@ ENTRANCES = (
     Entrance(_C + "modules/container_image.py", ("Pull.load",), _VM_STATE),
     Entrance(
         _C + "modules/model_weights.py",
-        ("Download.events", "Download.start"),
+        ("Download.start",),
         "output of docker compose, the download's log among it",
         (_VM_TEXT,),
     ),
@@ -205,7 +207,6 @@ ENTRANCES = (
         _VM_STATE + "; what is written to it is one line for each variable",
         ("tests/unit/domain/test_env_file.py::test_a_value_is_one_line_or_refused",),
     ),
-    Entrance(_C + "modules/vllm_ready.py", ("Engine.log",), "the engine's log", (_VM_TEXT,)),
     Entrance(
         _C + "modules/vllm_spec.py",
         ("read",),
@@ -261,7 +262,7 @@ ENTRANCES = (
     ),
     Entrance(
         _CLI + "tunnel_keeper.py",
-        ("Keeper._last_line", "Keeper.start"),
+        ("Keeper.start",),
         "what ssh says of a VM; its address is one",
         (
             "tests/unit/cli/test_tunnel_keeper.py",
@@ -269,6 +270,12 @@ ENTRANCES = (
         ),
     ),
     Entrance(_CLI + "tunnel.py", ("_start",), OURS + "whether the keeper began"),
+    Entrance(_CLI + "ssh_failure.py", ("_says",), OURS + "whether what ssh says is of a kind that we know"),
+    Entrance(
+        _C + "plugin_utils/look_action.py",
+        ("Limit._watch",),
+        OURS + "when the process of a look that takes too long has ended",
+    ),
     Entrance(_CLI + "port_owner.py", ("listens",), OURS + "the kernel's table of sockets"),
     Entrance(_CLI + "tunnel.py", ("_control",), OURS + "only ssh's exit code is asked"),
     # -- what a user is given: keys, configuration, a project's .env

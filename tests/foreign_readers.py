@@ -46,7 +46,7 @@ _FUNCTIONS = {
         "yaml.load",
         "zipfile.ZipFile",
         "ElementTree.parse",
-        "ansible_runner.run",
+        "ansible_runner.interface.init_runner",
     ),
 }
 
