@@ -23,6 +23,7 @@ from tests.unit.health.pumped import WORST_RATIO, Use, growth, in_child, pumps, 
 USES = [use for use in uses(module_utils) + uses(linode_coder) if ".sandbox." not in use.where]
 
 
+@pytest.mark.timeout(1200)
 def test_every_pattern_is_linear() -> None:
     """Each with repetitions of its own beginnings, which is what a hostile text would hold."""
     assert len(USES) > 150
