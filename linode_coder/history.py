@@ -9,7 +9,6 @@ import fcntl
 import functools
 import os
 import sqlite3
-import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -18,6 +17,8 @@ from typing import Any, ParamSpec, TypeVar, cast
 
 from ansible_collections.linode_coder.gpu.plugins.module_utils.cost import cost, format_time, parse_time
 from ansible_collections.linode_coder.gpu.plugins.module_utils.paths import state_dir
+
+from .unrecorded import note_once, note_unwritable, recorded
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -46,16 +47,42 @@ def path() -> Path:
     return state_dir() / "history.sqlite3"
 
 
-def connect() -> sqlite3.Connection:
+# How long another process that writes is waited for: by whoever looks, and by whoever has done something worth a record.
+QUICK_S, PATIENCE_S = 1.5, 20.0
+
+
+def _private() -> None:
+    """The file and its directory are their owner's alone, also those that were made otherwise."""
+    directory = path().parent
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if not path().exists():
+        os.close(os.open(path(), os.O_RDWR | os.O_CREAT, 0o600))
+    for place, mode in ((directory, 0o700), (path(), 0o600)):
+        if place.stat().st_mode & 0o077 and place.stat().st_uid == os.getuid():
+            with recorded():
+                place.chmod(mode)
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    """Of its tables; OperationalError when only a newer program knows them."""
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    if version > len(MIGRATIONS):
+        raise sqlite3.OperationalError(
+            f"a newer linode-coder wrote it (version {version}, this one knows {len(MIGRATIONS)}), so nothing is recorded"
+        )
+    return version
+
+
+def connect(patience: float = QUICK_S) -> sqlite3.Connection:
     """The database, migrated. Several processes may do this at the same moment."""
-    path().parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    connection = sqlite3.connect(path(), timeout=20, isolation_level=None)
+    _private()
+    connection = sqlite3.connect(path(), timeout=0.0 if _locked else patience, isolation_level=None)
     try:
         connection.row_factory = sqlite3.Row
         # Not in WAL mode: the last connection to close locks the others out for a moment, and they fail instead of waiting.
-        if connection.execute("PRAGMA user_version").fetchone()[0] < len(MIGRATIONS):
+        if _version(connection) < len(MIGRATIONS):
             connection.execute("BEGIN IMMEDIATE")
-            version = connection.execute("PRAGMA user_version").fetchone()[0]
+            version = _version(connection)
             for script in MIGRATIONS[version:]:
                 for statement in script.split(";"):
                     if statement.strip():
@@ -68,13 +95,22 @@ def connect() -> sqlite3.Connection:
     return connection
 
 
-_noted: set[str] = set()
+# After one wait in vain the rest is tried at once: a command has more than one thing to record.
+_locked = False
 
 
-def _note(text: str) -> None:
-    if text not in _noted:
-        _noted.add(text)
-        print(f"note: {text}", file=sys.stderr)
+def _without(error: sqlite3.OperationalError | OSError) -> None:
+    """Say why this goes unrecorded."""
+    global _locked
+    if isinstance(error, OSError):
+        note_unwritable(error.strerror or type(error).__name__)
+    elif any(words in str(error) for words in ("readonly", "disk is full", "unable to open", "disk I/O")):
+        note_unwritable(str(error))
+    elif "locked" in str(error):
+        _locked = True
+        note_once("another process keeps the session history locked; what this command did may not be in it.")
+    else:
+        note_once(f"the session history cannot be used: {error}.")
 
 
 def _bad_file(error: sqlite3.Error) -> bool:
@@ -109,7 +145,7 @@ def _set_aside() -> None:
         aside = path().with_name(f"history.broken-{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}.sqlite3")
         path().rename(aside)
         path().with_name(path().name + "-journal").unlink(missing_ok=True)
-    _note(f"the session history could not be read; it is set aside as {aside}, and a new one begins.")
+    note_once(f"the session history could not be read; it is set aside as {aside}, and a new one begins.")
 
 
 def _never_in_the_way(fallback: Callable[[], Any]) -> Callable[[Callable[P, T]], Callable[P, T]]:
@@ -127,7 +163,7 @@ def _never_in_the_way(fallback: Callable[[], Any]) -> Callable[[Callable[P, T]],
                     _set_aside()
                     return work(*args, **kwargs)
             except (sqlite3.OperationalError, OSError) as error:
-                _note(f"the session history cannot be used: {error}.")
+                _without(error)
                 return cast("T", fallback())
 
         return guarded
@@ -136,11 +172,11 @@ def _never_in_the_way(fallback: Callable[[], Any]) -> Callable[[Callable[P, T]],
 
 
 @_never_in_the_way(lambda: None)
-def saw(views: list[dict[str, Any]], account: str | None = None) -> None:
+def saw(views: list[dict[str, Any]], account: str | None = None, patience: float = PATIENCE_S) -> None:
     """Sessions that exist, as their tags say."""
     if not views:
         return
-    with closing(connect()) as connection:
+    with closing(connect(patience)) as connection:
         connection.execute("BEGIN IMMEDIATE")
         for view in views:
             connection.execute(
@@ -156,7 +192,7 @@ def saw(views: list[dict[str, Any]], account: str | None = None) -> None:
 @_never_in_the_way(lambda: None)
 def ended(linode_id: int, hours: int | None, paid: float | None, at: str | None = None) -> None:
     """It is gone, ``at`` a time like all of them here; now when it is not said."""
-    with closing(connect()) as connection:
+    with closing(connect(PATIENCE_S)) as connection:
         connection.execute(
             "UPDATE sessions SET ended = coalesce(?, strftime('%Y-%m-%dT%H:%M:%SZ', 'now')), hours = ?, cost = ?"
             " WHERE linode_id = ?",
@@ -166,7 +202,7 @@ def ended(linode_id: int, hours: int | None, paid: float | None, at: str | None 
 
 @_never_in_the_way(lambda: None)
 def ran(session: str, command: str, started: float, exit_code: int, changed: bool | None, message: str | None) -> None:
-    with closing(connect()) as connection:
+    with closing(connect(PATIENCE_S)) as connection:
         connection.execute(
             "INSERT INTO runs (session, command, started, seconds, exit_code, changed, message) VALUES (?, ?, ?, ?, ?, ?, ?)",
             (session, command, started, time.time() - started, exit_code, changed, message),
@@ -208,7 +244,7 @@ def speed_baseline(spec: str) -> float | None:
 @_never_in_the_way(lambda: None)
 def measured(spec: str, session: str, stream_tps: float, as_baseline: bool) -> None:
     """A measurement; the first one of a spec is its baseline."""
-    with closing(connect()) as connection:
+    with closing(connect(PATIENCE_S)) as connection:
         connection.execute("BEGIN IMMEDIATE")
         known = connection.execute("SELECT 1 FROM speeds WHERE spec = ? AND baseline", (spec,)).fetchone()
         connection.execute(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from ansible_collections.linode_coder.gpu.plugins.module_utils.paths import session_dir
 
+from .unrecorded import recorded
+
 # Of a VM that is gone. What else is in the session's directory, like its port, stays the session's.
 OF_THE_VM = ("api_key", "applied.json")
 
@@ -12,7 +14,10 @@ def forget_vm(name: str) -> bool:
     """Close the tunnel and remove the VM's key and record; whether there was a tunnel."""
     from .tunnel import close
 
-    was_open = close(name)
+    was_open = False
+    with recorded():
+        was_open = close(name)
     for leftover in OF_THE_VM:
-        (session_dir(name) / leftover).unlink(missing_ok=True)
+        with recorded():
+            (session_dir(name) / leftover).unlink(missing_ok=True)
     return was_open

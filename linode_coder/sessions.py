@@ -21,7 +21,7 @@ def all_sessions(reader: LinodeReader) -> list[dict[str, Any]]:
     now = int(time.time())
     views = [session_view(instance, now) for instance in reader.list("linode/instances", {"tags": MARKER})]
     views.sort(key=lambda view: (-(view["hourly"] or 0), view["lease_left"] or 0, view["label"]))
-    history.saw(views)
+    history.saw(views, patience=history.QUICK_S)  # the next look sees them as well
     return views
 
 

@@ -15,6 +15,8 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Fa
 from ansible_collections.linode_coder.gpu.plugins.module_utils.host_key import from_openssh, ssh_options, ssh_port
 from ansible_collections.linode_coder.gpu.plugins.module_utils.paths import runtime_dir, session_dir, ssh_key_path
 
+from . import unrecorded
+
 FIRST_PORT, PORTS = 18000, 1000
 ENGINE_PORT = 8000
 
@@ -48,9 +50,19 @@ def _record(name: str) -> Path:
     return session_dir(name) / "tunnel.json"
 
 
+def _recorded(name: str) -> tuple[int, int] | None:
+    """Port and Linode of the tunnel; None when none is recorded, or the record is damaged: it is written anew then."""
+    try:
+        record = json.loads(_record(name).read_text())
+        port, linode_id = int(record["port"]), int(record["linode_id"])
+    except (OSError, ValueError, LookupError, TypeError, OverflowError, RecursionError):
+        return None
+    return (port, linode_id) if 0 < port < 65536 else None
+
+
 def local_port(name: str) -> int | None:
-    path = _record(name)
-    return int(json.loads(path.read_text())["port"]) if path.exists() else None
+    recorded = _recorded(name)
+    return recorded[0] if recorded else None
 
 
 def _free(port: int) -> bool:
@@ -107,15 +119,6 @@ def served_model(view: dict[str, Any], port: int, key_file: Path) -> dict[str, A
     )
 
 
-def ssh_failure(name: str) -> Failure:
-    """For an ssh that ended with 255: it has said why on standard error."""
-    return Failure(
-        "unreachable",
-        f"The VM of session {name!r} could not be reached over SSH.",
-        remedy=f"Verify and repair it: linode-coder up {name}",
-    )
-
-
 def _control(name: str, command: str) -> bool:
     path = control_socket(name)
     if not path.exists():
@@ -143,14 +146,9 @@ def close(name: str) -> bool:
 def open_tunnel(view: dict[str, Any]) -> int:
     """The local port of a tunnel that works; a dead one is replaced."""
     name = view["name"]
-    recorded = local_port(name)
-    if (
-        recorded
-        and is_open(name)
-        and json.loads(_record(name).read_text())["linode_id"] == view["linode_id"]
-        and healthy(recorded)
-    ):
-        return recorded
+    recorded = _recorded(name)
+    if recorded and is_open(name) and recorded[1] == view["linode_id"] and healthy(recorded[0]):
+        return recorded[0]
     close(name)
     port = _choose(name)
     forward = f"127.0.0.1:{port}:127.0.0.1:{ENGINE_PORT}"
@@ -175,15 +173,17 @@ def open_tunnel(view: dict[str, Any]) -> int:
             cause=said[-1].strip() if said else None,
             remedy=f"Verify and repair it: linode-coder up {name}",
         )
-    session_dir(name).mkdir(parents=True, exist_ok=True, mode=0o700)
-    _record(name).write_text(json.dumps({"port": port, "linode_id": view["linode_id"]}))
+    with unrecorded.recorded():
+        session_dir(name).mkdir(parents=True, exist_ok=True, mode=0o700)
+        _record(name).write_text(json.dumps({"port": port, "linode_id": view["linode_id"]}))
     return port
 
 
 def api_key_file(view: dict[str, Any]) -> Path:
     """The file with the session's API key; fetched from the VM when this machine does not have it."""
     path = session_dir(view["name"]) / "api_key"
-    if path.exists():
+    # One that is empty was cut off as it was written.
+    if path.exists() and path.read_text().strip():
         return path
     done = subprocess.run(
         [*ssh_command(view), "cat /opt/linode-coder/vllm/secrets.env"],
@@ -199,7 +199,23 @@ def api_key_file(view: dict[str, Any]) -> Path:
             cause=done.stderr.strip().splitlines()[-1] if done.stderr.strip() else None,
             remedy=f"Verify and repair it: linode-coder up {view['name']}",
         )
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:  # noqa: PTH123 - a mode is needed
-        file.write(done.stdout.split("=", 1)[1].strip() + "\n")
+    key = done.stdout.partition("=")[2].strip()
+    if not key:
+        raise Failure(
+            "unhealthy",
+            f"The API key on the VM of session {view['name']!r} is empty.",
+            remedy=f"Make a new one: linode-coder ssh {view['name']} -- rm /opt/linode-coder/vllm/secrets.env, then "
+            f"linode-coder up {view['name']} --converge",
+        )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:  # noqa: PTH123 - a mode is needed
+            file.write(key + "\n")
+    except OSError as error:
+        raise Failure(
+            "config",
+            f"The API key of session {view['name']!r} cannot be kept in {path}.",
+            cause=error.strerror,
+            remedy="Make room there, or name a home that can be written: export LINODE_CODER_HOME=DIRECTORY",
+        ) from error
     return path

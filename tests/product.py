@@ -18,14 +18,15 @@ COLLECTION = Path(linode_coder.__file__).parents[1] / "ansible_collections/linod
 
 
 def coder(
-    sandbox: RunningSandbox, *arguments: str, timeout: float, **environment: str
+    sandbox: RunningSandbox, *arguments: str, timeout: float, within: tuple[str, ...] = (), **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run `linode-coder` without a terminal, away from the checkout; ``environment`` is added to the sandbox's.
+    """Run `linode-coder` without a terminal, away from the checkout; ``environment`` is added to the sandbox's, and
+    ``within`` is a command that runs it.
 
     However it ends, it ends as every command has to: no traceback, and an error says what to do next.
     """
     done = subprocess.run(
-        [str(BIN / "linode-coder"), *arguments],
+        [*within, str(BIN / "linode-coder"), *arguments],
         env={**sandbox.env, **environment},
         cwd="/",
         capture_output=True,

@@ -9,6 +9,7 @@ import signal
 import sys
 import time
 import traceback
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -114,13 +115,20 @@ def main(
 def _crash(error: BaseException) -> Failure:
     """A bug: the traceback goes to a file, a sentence to the person."""
     path = runs_dir() / f"crash-{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}.log"
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    path.write_text("".join(traceback.format_exception(error)))
-    path.chmod(0o600)
+    cause, trace = None, f"its trace is in {path}"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.write_text("".join(traceback.format_exception(error)))
+        path.chmod(0o600)
+    except OSError as unwritable:
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        cause = f"{error}, in {Path(last.filename).name}, line {last.lineno}"
+        trace = f"its trace could not be kept in {path.parent} ({unwritable.strerror})"
     return Failure(
         "internal",
         f"Something unexpected happened: {type(error).__name__}.",
-        remedy=f"This is a bug; its trace is in {path}. Check what exists with: linode-coder list",
+        cause=cause,
+        remedy=f"This is a bug; {trace}. Check what exists with: linode-coder list",
     )
 
 
@@ -162,10 +170,17 @@ def _usage(error: Any, arguments: list[str]) -> Failure:
     return Failure("usage", message.rstrip(".") + ".", remedy=remedy, field=field, value=value)
 
 
-def _interrupted(console: Console, code: int) -> int:
+# What they do is of no VM.
+_NO_VM = ("wizard", "config", "models", "plans", "sandbox")
+
+
+def _interrupted(console: Console, code: int, arguments: list[str]) -> int:
     """Ctrl-C or SIGTERM, and where to look."""
+    command = next((word for word in arguments if word in COMMANDS), None)
+    bundle = any(word.partition("=")[0] == "--bundle" for word in arguments)
     console.event("error", error={"kind": "interrupted", "message": "Interrupted.", "exit_code": code})
-    print("Interrupted. What exists keeps billing; see it with: linode-coder list", file=sys.stderr)
+    bills = "" if command in _NO_VM or bundle else " What exists keeps billing; see it with: linode-coder list"
+    print(f"Interrupted.{bills}", file=sys.stderr)
     return code
 
 
@@ -192,16 +207,16 @@ def _run(arguments: list[str]) -> int:
     try:
         result: Any = app(arguments, standalone_mode=False)
         # Typer answers Ctrl-C with 130 by itself.
-        return _interrupted(console, 130) if result == 130 else result if isinstance(result, int) else 0
+        return _interrupted(console, 130, arguments) if result == 130 else result if isinstance(result, int) else 0
     except Failure as failure:
         console.failure(failure)
         return failure.exit_code
     except typer.Exit as leave:
         return leave.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        return _interrupted(console, 130)
+        return _interrupted(console, 130, arguments)
     except Terminated:
-        return _interrupted(console, 143)
+        return _interrupted(console, 143, arguments)
     except UsageError as error:
         console.failure(_usage(error, arguments))
         return 2

@@ -6,7 +6,7 @@ import enum
 import re
 import shlex
 import subprocess
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
@@ -14,8 +14,9 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Fa
 from ..api import LinodeReader
 from ..console import Console
 from ..sessions import all_sessions, pick
+from ..ssh_failure import ssh_failure
 from ..streams import lost
-from ..tunnel import ssh_command, ssh_failure
+from ..tunnel import ssh_command
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -77,7 +78,7 @@ def logs(
     command = [*ssh_command(view), shlex.join(remote(what, follow, since, tail))]
     if not as_json:
         done = subprocess.run(command, stdin=subprocess.DEVNULL)
-        _judge(done.returncode, view["name"], what)
+        _judge(done.returncode, view, what)
         return
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, errors="replace")
     assert process.stdout is not None
@@ -96,14 +97,15 @@ def logs(
             process.terminate()
             raise
         code = process.wait()
-    _judge(code, view["name"], what)
+    _judge(code, view, what)
     if not follow:
         console.result({"command": "logs", "name": view["name"], "what": what.value, "lines": lines})
 
 
-def _judge(code: int, name: str, what: What) -> None:
+def _judge(code: int, view: dict[str, Any], what: What) -> None:
+    name = view["name"]
     if code == 255:
-        raise ssh_failure(name)
+        raise ssh_failure(view)
     if code > 0:
         raise Failure(
             "unhealthy",

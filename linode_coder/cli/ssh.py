@@ -12,7 +12,8 @@ import typer
 from ..api import LinodeReader
 from ..console import Console
 from ..sessions import all_sessions, pick
-from ..tunnel import ssh_command, ssh_failure
+from ..ssh_failure import ssh_failure
+from ..tunnel import ssh_command
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -37,5 +38,5 @@ def ssh(
         return
     done = subprocess.run([*argv, *line])
     if done.returncode == 255:
-        raise ssh_failure(view["name"])
+        raise ssh_failure(view)
     raise typer.Exit(done.returncode)

@@ -15,6 +15,7 @@ from .. import history
 from ..api import LinodeReader
 from ..console import Console
 from ..lock import session_lock
+from ..unrecorded import recorded
 from .up import describe_engine
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -71,7 +72,8 @@ def switch_model(
             after, data = outcome.data["session"], outcome.data
             port = open_tunnel(after)
             key_file = str(api_key_file(after))
-            remember(after, LinodeReader(), {"api_key_file": key_file, "max_model_len": data["max_model_len"]})
+            with recorded():
+                remember(after, LinodeReader(), {"api_key_file": key_file, "max_model_len": data["max_model_len"]})
         except Failure as failure:
             history.ran(name, "switch-model", started, failure.exit_code, None, failure.message)
             raise

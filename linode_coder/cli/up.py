@@ -24,6 +24,7 @@ from ..config import BY_KEY, WrongValue, load, only, public_keys
 from ..console import Console, confirm, money
 from ..lock import session_lock
 from ..signals import Terminated
+from ..unrecorded import recorded
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -304,8 +305,9 @@ def _run(console: Console, name: str, variables: dict[str, Any]) -> None:
         console.step("Open the tunnel")
         port = open_tunnel(view)
         console.step_done()
-        remember(view, LinodeReader(), outcome.data)
-        record(outcome.data.get("engine") or {}, outcome.data.get("measured") or {})
+        with recorded():
+            remember(view, LinodeReader(), outcome.data)
+            record(outcome.data.get("engine") or {}, outcome.data.get("measured") or {})
     except Failure as failure:
         history.ran(name, "up", started, failure.exit_code, None, failure.message)
         if not failure.billing:

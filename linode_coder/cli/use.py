@@ -14,6 +14,7 @@ from ..api import LinodeReader
 from ..console import Console
 from ..sessions import all_sessions, current_file, pick
 from ..tunnel import api_key_file, healthy, open_tunnel, served_model
+from ..unrecorded import recorded
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -44,7 +45,8 @@ def use(
         )
     port = open_tunnel(view)
     key_file = api_key_file(view)
-    current_file().write_text(view["name"] + "\n")
+    with recorded():
+        current_file().write_text(view["name"] + "\n")
     url = f"http://127.0.0.1:{port}/v1"
     if client is not None:
         _print(console, client, view, port, key_file)

@@ -16,6 +16,7 @@ from .. import history, watchers
 from ..config import export_credentials, only
 from ..console import Console, money
 from ..leftovers import forget_vm
+from ..unrecorded import recorded
 from ..watchers import MAX_INTERVAL_S, MIN_INTERVAL_S
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -124,11 +125,13 @@ def one_pass(console: Console, variables: dict[str, Any], started: float) -> Fai
     if failures:
         failure = failures[0]
         failure.billing = tuple(line for found in failures for line in found.billing)
-    watchers.record_pass(variables["interval"], failure is None, data.get("sessions") or [])
+    with recorded():
+        watchers.record_pass(variables["interval"], failure is None, data.get("sessions") or [])
     record(data, started)
     show(console, data, run.outcome.changed)
     if failure is None and run.outcome.log and not run.outcome.changed:
-        run.outcome.log.unlink(missing_ok=True)  # every few minutes one that says nothing
+        with recorded():
+            run.outcome.log.unlink(missing_ok=True)  # every few minutes one that says nothing
     return failure
 
 

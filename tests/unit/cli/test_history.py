@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from linode_coder import history
+from linode_coder import history, unrecorded
 
 WRITER = """
 import sys, time
@@ -42,7 +42,8 @@ VIEW: dict[str, Any] = {
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("LINODE_CODER_HOME", str(tmp_path))
-    monkeypatch.setattr(history, "_noted", set())
+    monkeypatch.setattr(unrecorded, "_noted", set())
+    monkeypatch.setattr(history, "_locked", False)
     (tmp_path / "state").mkdir()
     return tmp_path / "state"
 
@@ -105,3 +106,80 @@ def test_the_first_speed_of_a_spec_is_its_baseline(home: Path) -> None:
     assert history.speed_baseline("plan model") == 80.0
     history.measured("plan model", "one", 95.0, as_baseline=True)
     assert history.speed_baseline("plan model") == 95.0
+
+
+def test_only_its_owner_reads_it(tmp_path: Path, home: Path) -> None:
+    """Also where it was made otherwise."""
+    history.saw([VIEW])
+    file = home / "history.sqlite3"
+    file.chmod(0o644)
+    home.chmod(0o755)
+    history.ran("one", "up", 0.0, 0, True, None)
+    assert [place.stat().st_mode & 0o777 for place in (home, file)] == [0o700, 0o600]
+    file.unlink()
+    before = os.umask(0)
+    try:
+        history.saw([VIEW])
+    finally:
+        os.umask(before)
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_one_of_a_newer_program_is_left_alone(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    history.saw([VIEW])
+    with sqlite3.connect(home / "history.sqlite3") as connection:
+        connection.execute("PRAGMA user_version=99")
+    connection.close()
+    content = (home / "history.sqlite3").read_bytes()
+    history.saw([{**VIEW, "linode_id": 8}])
+    assert history.known() == []
+    assert (home / "history.sqlite3").read_bytes() == content
+    assert not list(home.glob("history.broken-*"))
+    said = capsys.readouterr().err
+    assert said.count("note:") == 1
+    assert "newer linode-coder" in said
+
+
+def test_a_locked_one_is_waited_for_once(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history.saw([VIEW])
+    assert history.QUICK_S <= 2
+    waits = []
+    connect = sqlite3.connect
+
+    def watched(*arguments: Any, timeout: float, **options: Any) -> sqlite3.Connection:
+        waits.append(timeout)
+        return connect(*arguments, timeout=min(timeout, 0.1), **options)
+
+    monkeypatch.setattr(history.sqlite3, "connect", watched)
+    other = connect(home / "history.sqlite3", isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    history.saw([{**VIEW, "linode_id": 8}], patience=history.QUICK_S)
+    history.ran("one", "up", 0.0, 0, True, None)
+    assert history.known() == []
+    other.execute("ROLLBACK")
+    other.close()
+    assert waits == [history.QUICK_S, 0.0, 0.0]
+    said = capsys.readouterr().err
+    assert said.count("note:") == 1
+    assert "locked" in said
+
+
+@pytest.mark.parametrize("what", ["a file in its way", "nothing can be made"])
+def test_a_home_that_takes_nothing_is_said_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], what: str
+) -> None:
+    monkeypatch.setattr(unrecorded, "_noted", set())
+    place = Path("/proc/nowhere") if what == "nothing can be made" else tmp_path / "file"
+    if what == "a file in its way":
+        place.write_text("")
+    monkeypatch.setenv("LINODE_CODER_HOME", str(place))
+    history.saw([VIEW])
+    history.ended(7, 1, 0.5)
+    assert history.known() == []
+    with unrecorded.recorded():
+        (place / "state" / "current").write_text("one")
+    said = capsys.readouterr().err
+    assert said.count("note:") == 1
+    assert f"{place}/state cannot be written" in said

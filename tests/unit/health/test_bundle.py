@@ -64,6 +64,27 @@ def test_an_archive_comes_back(tmp_path: Path) -> None:
     assert set(read_bundle(directory)) == {"kernel.log"}
 
 
+@pytest.mark.parametrize("kind", ["a link out", "a link within", "a dangling link", "a pipe", "a directory"])
+def test_a_directory_shows_its_own_regular_files_only(tmp_path: Path, kind: str) -> None:
+    """Somebody else's directory may point anywhere on this machine."""
+    (tmp_path / "secret").write_text("not of the bundle")
+    directory = tmp_path / "dir"
+    directory.mkdir()
+    (directory / "host.json").write_text("{}")
+    place = directory / "kernel.log"
+    if kind == "a pipe":
+        os.mkfifo(place)
+    elif kind == "a directory":
+        place.mkdir()
+    else:
+        place.symlink_to(
+            {"a link out": tmp_path / "secret", "a link within": "host.json", "a dangling link": "x"}[kind]
+        )
+    with pytest.raises(Failure, match=r"The directory .*kernel\.log") as raised:
+        read_bundle(directory)
+    assert raised.value.kind == "refused"
+
+
 def archive(path: Path, *members: tuple[str, bytes, int]) -> Path:
     with tarfile.open(path, "w:gz") as made:
         for name, data, kind in members:

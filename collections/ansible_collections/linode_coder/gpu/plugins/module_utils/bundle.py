@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
+import stat
 import tarfile
 import zlib
 from pathlib import Path, PurePosixPath
@@ -26,8 +28,8 @@ def _damaged(path: Path, why: str) -> Failure:
 def _unsafe(path: Path, member: str, why: str) -> Failure:
     return Failure(
         "refused",
-        f"The archive {path} holds {member!r}, {why}.",
-        remedy="Do not trust an archive like this one; ask for another.",
+        f"The {'directory' if path.is_dir() else 'archive'} {path} holds {member!r}, {why}.",
+        remedy="Do not trust a bundle like this one; ask for another.",
         field="bundle",
         value=str(path),
     )
@@ -46,12 +48,32 @@ def _too_large(path: Path, name: str) -> Failure:
 def _from_directory(path: Path) -> dict[str, str]:
     texts = {}
     for name in FILES:
-        file = path / name
-        if file.is_file():
-            if file.stat().st_size > _FILE_LIMIT:
-                raise _too_large(path, name)
-            texts[name] = file.read_bytes().decode("utf-8", "replace")
+        text = _own_file(path, name)
+        if text is not None:
+            texts[name] = text
     return texts
+
+
+def _own_file(path: Path, name: str) -> str | None:
+    """A regular file that lies in the directory itself; a link would show another file of this machine."""
+    try:
+        descriptor = os.open(path / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise _unsafe(path, name, "which is a link") from error
+        raise
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise _unsafe(path, name, "which is no regular file")
+        if found.st_size > _FILE_LIMIT:
+            raise _too_large(path, name)
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read(_FILE_LIMIT).decode("utf-8", "replace")
+    finally:
+        os.close(descriptor)
 
 
 def _from_archive(path: Path) -> dict[str, str]:

@@ -8,6 +8,7 @@ A Hub that cannot be asked stops nobody: then the last answer counts, or nothing
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -177,5 +178,6 @@ def hub_lookup(name: str, timeout: float = _TIMEOUT_S) -> Model:
             model = unlisted(name)
             said = f"The Hub cannot be asked ({reason}), so nothing is known of {name}, not even whether it exists."
         return replace(model, notes=(*model.notes, said))
-    _remember(name, answer)
+    with contextlib.suppress(OSError):  # it saves the next question, no more
+        _remember(name, answer)
     return model_from_hub(name, answer["info"], answer["config"])

@@ -49,6 +49,7 @@ path:
 
 import os
 
+from ..module_utils.failure import Failure
 from ..module_utils.local_module import LocalModule
 from ..module_utils.paths import session_dir
 from ..module_utils.session_name import validate_session_name
@@ -57,6 +58,13 @@ from ..module_utils.session_name import validate_session_name
 def work(module, result):
     path = session_dir(validate_session_name(module.params["session"])) / "api_key"
     wanted = module.params["content"].strip() + "\n"
+    if not wanted.strip():
+        raise Failure(
+            "unhealthy",
+            f"The API key of session {module.params['session']!r} is empty.",
+            remedy="Delete /opt/linode-coder/vllm/secrets.env on the VM and bring the session up again: a new one is made.",
+            field="content",
+        )
     result["changed"] = not path.exists() or path.read_text() != wanted or path.stat().st_mode & 0o077 != 0
     result["path"] = str(path)
     if result["changed"] and not module.check_mode:

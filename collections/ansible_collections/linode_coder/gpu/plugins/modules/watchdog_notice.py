@@ -82,7 +82,7 @@ import subprocess
 import threading
 import time
 import urllib.error
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from ansible.module_utils.basic import env_fallback
@@ -157,11 +157,15 @@ def show(program, address, notices):
 
 
 @contextmanager
-def locked(directory):
-    """One pass of this machine at a time."""
-    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with (directory / "told.lock").open("w", encoding="ascii") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+def locked(module, directory):
+    """One pass of this machine at a time; where no lock can be made, what is told matters more than that it is told once."""
+    with ExitStack() as stack:
+        try:
+            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            file = stack.enter_context((directory / "told.lock").open("w", encoding="ascii"))
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError as error:
+            module.warn(f"{directory} cannot be written, so two passes may tell the same: {error.strerror}")
         yield
 
 
@@ -170,7 +174,7 @@ def remembered(module, path):
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         return {name: Told.from_dict(data[name]) for name in ("webhook", "desktop")}
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         pass
     except (ValueError, KeyError, TypeError) as error:
         module.warn(f"{path} is not readable, so what was told is not known: {error}")
@@ -196,7 +200,7 @@ def tell(module, notices):
     }
     path = state_dir() / "told.json"
     outcome = {}
-    with locked(path.parent):
+    with locked(module, path.parent):
         told = remembered(module, path)
         now = int(time.time())
         for name, way in ways.items():
@@ -212,7 +216,10 @@ def tell(module, notices):
                 "why": why,
             }
         if not module.check_mode:
-            write(path, told)
+            try:
+                write(path, told)
+            except OSError as error:
+                module.warn(f"{path} cannot be written, so the next pass may tell the same again: {error.strerror}")
     return outcome
 
 
