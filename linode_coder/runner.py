@@ -120,7 +120,9 @@ def _open_log(name: str) -> TextIO | None:
         runs_dir().mkdir(parents=True, exist_ok=True, mode=0o700)
         path = runs_dir() / f"{time.strftime('%Y%m%dT%H%M%S')}-{name}-{os.getpid()}.log"
         # A mode is needed from the beginning.
-        return open(path, "w", buffering=1, opener=lambda file, flags: os.open(file, flags, 0o600))
+        return open(
+            path, "w", buffering=1, errors="backslashreplace", opener=lambda file, flags: os.open(file, flags, 0o600)
+        )
     return None
 
 

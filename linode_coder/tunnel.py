@@ -18,7 +18,7 @@ from typing import Any
 from ansible_collections.linode_coder.gpu.plugins.module_utils.engine_client import EngineClient
 from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
 from ansible_collections.linode_coder.gpu.plugins.module_utils.host_key import from_openssh, ssh_options, ssh_port
-from ansible_collections.linode_coder.gpu.plugins.module_utils.paths import session_dir, ssh_key_path, state_dir
+from ansible_collections.linode_coder.gpu.plugins.module_utils.paths import runtime_dir, session_dir, ssh_key_path
 
 from .port_owner import OwnConnection, our_port
 from .shown import last_line
@@ -188,7 +188,7 @@ def stop_keeper(name: str) -> bool:
 
 def close(name: str) -> bool:
     """Whether there was a tunnel to close."""
-    if not session_dir(name).is_dir() and not control_socket(name).exists():
+    if not target_file(name).exists() and not control_socket(name).exists():
         return False
     with turn(name):
         was_kept = stop_keeper(name)
@@ -201,10 +201,10 @@ def close(name: str) -> bool:
 
 def close_local() -> None:
     """Close the tunnels to VMs on this machine, which a sandbox had."""
-    for path in (state_dir() / "sessions").glob("*/tunnel-keeper.lock"):
-        target = read_target(path.parent.name)
+    for path in runtime_dir().glob("*.tunnel"):
+        target = read_target(path.stem)
         if target and target["address"].startswith("127."):
-            close(path.parent.name)
+            close(path.stem)
 
 
 def tunnel_command(name: str, target: Target) -> list[str]:

@@ -1,6 +1,7 @@
 """What is known on this machine of a session's tunnel: where it leads, who keeps it and how it is.
 
-All of it lies in the session's directory, which only its owner enters. A file that is damaged counts as none.
+All of it lies in the runtime directory, which only its owner enters: a tunnel needs no home that can be written. A file that is
+damaged counts as none.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
-from ansible_collections.linode_coder.gpu.plugins.module_utils.paths import runtime_dir, session_dir
+from ansible_collections.linode_coder.gpu.plugins.module_utils.paths import runtime_dir
 
 LOG_LIMIT = 256 * 1024
 
@@ -47,9 +48,17 @@ class State(TypedDict):
 
 
 def runtime_path(name: str, suffix: str) -> Path:
-    """A socket of the session, in a directory that nobody else can enter."""
+    """A socket of the session, or its directory, in one that nobody else can enter."""
     directory = runtime_dir()
-    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise Failure(
+            "config",
+            f"{directory} cannot be made, which tunnels need.",
+            cause=error.strerror,
+            remedy="Set XDG_RUNTIME_DIR to a directory of yours, in memory if possible.",
+        ) from error
     for path in (directory, directory.parent):
         if path.stat().st_uid != os.getuid():
             raise Failure(
@@ -58,34 +67,47 @@ def runtime_path(name: str, suffix: str) -> Path:
     return directory / f"{name}.{suffix}"
 
 
+def tunnel_directory(name: str) -> Path:
+    directory = runtime_path(name, "tunnel")
+    directory.mkdir(exist_ok=True, mode=0o700)
+    return directory
+
+
 def target_file(name: str) -> Path:
-    return session_dir(name) / "tunnel.json"
+    return tunnel_directory(name) / "target.json"
 
 
 def state_file(name: str) -> Path:
-    return session_dir(name) / "tunnel-state.json"
+    return tunnel_directory(name) / "state.json"
 
 
 def keeper_file(name: str) -> Path:
     """Locked by the keeper for as long as it lives, with its process number in it."""
-    return session_dir(name) / "tunnel-keeper.lock"
+    return tunnel_directory(name) / "keeper.lock"
 
 
 def log_file(name: str) -> Path:
-    return session_dir(name) / "tunnel.log"
+    return tunnel_directory(name) / "log"
 
 
 def read_target(name: str) -> Target | None:
     found = _read(target_file(name))
     try:
         return Target(
-            port=int(found["port"]),
+            port=_port(found["port"]),
             linode_id=int(found["linode_id"]),
             address=str(found.get("address", "")),
             host_keys=[str(key) for key in found.get("host_keys", [])],
         )
-    except (KeyError, TypeError, ValueError):
+    except (LookupError, TypeError, ValueError, OverflowError):
         return None
+
+
+def _port(value: Any) -> int:
+    port = int(value)
+    if not 0 < port < 65536:
+        raise ValueError(port)
+    return port
 
 
 def read_state(name: str) -> State | None:
@@ -101,14 +123,14 @@ def read_state(name: str) -> State | None:
             ssh=None if found["ssh"] is None else int(found["ssh"]),
             linode_id=int(found["linode_id"]),
         )
-    except (KeyError, TypeError, ValueError):
+    except (LookupError, TypeError, ValueError, OverflowError):
         return None
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 
@@ -147,7 +169,6 @@ def keeper(name: str, patience: float = 0.0) -> int | None:
 @contextmanager
 def turn(name: str) -> Iterator[None]:
     """One command at a time opens or closes a tunnel."""
-    session_dir(name).mkdir(parents=True, exist_ok=True, mode=0o700)
-    with (session_dir(name) / "tunnel-turn.lock").open("w") as file:
+    with (tunnel_directory(name) / "turn.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -12,7 +12,7 @@ import pytest
 from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
 from ansible_collections.linode_coder.gpu.plugins.modules import session_secret, watchdog_notice
 
-from linode_coder import tunnel
+from linode_coder import tunnel, tunnel_files
 from linode_coder.cli import app
 from linode_coder.ssh_failure import ssh_failure
 
@@ -50,7 +50,7 @@ DAMAGED = [
 
 @pytest.mark.parametrize("content", [*DAMAGED, '{"port": null, "linode_id": 7}', "\udcff", "[" * 100_000])
 def test_a_damaged_record_of_the_tunnel_is_none(home: Path, content: str) -> None:
-    record = home / "tunnel.json"
+    record = tunnel_files.target_file("one")
     record.write_bytes(content.encode(errors="surrogateescape"))
     assert tunnel.local_port("one") is None
     record.write_text('{"port": 18001, "linode_id": 7}')

@@ -23,7 +23,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags impo
 
 import linode_coder
 from linode_coder import console as output
-from linode_coder import history, runner, screen, shown
+from linode_coder import runner, screen, shown, unrecorded
 from linode_coder.cli import app, heal
 from tests.hostile import CORPUS, MARKER, encodable
 from tests.unit.cli.terminal import OURS, Said, at_terminal, foreign, shown_by
@@ -136,7 +136,7 @@ def test_what_a_playbook_says(text: str, tmp_path: Path, monkeypatch: pytest.Mon
     def work() -> int:
         console = output.Console(as_json=False)
         run = runner.Run("check", {}, console)
-        run.outcome.log = tmp_path / "run.log"
+        run.log = (tmp_path / "run.log").open("w", errors="backslashreplace")
         events: list[dict[str, Any]] = [
             {"event": "playbook_on_task_start", "event_data": {"task": text}, "stdout": f"TASK [{text}]"},
             {"event": "runner_retry", "event_data": {"res": {"phase": text}}},
@@ -147,6 +147,7 @@ def test_what_a_playbook_says(text: str, tmp_path: Path, monkeypatch: pytest.Mon
             run.detail and console.tick(run.detail)
         run.events.put(None)
         run.follow()
+        run.close_log()
         assert run.failure is not None
         console.failure(run.failure)
         run.failed("runner_on_unreachable", {"res": {"msg": text}})
@@ -191,7 +192,7 @@ def account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Account:
     monkeypatch.setenv("LINODE_CODER_HOME", str(tmp_path))
     monkeypatch.setenv("LINODE_TOKEN", "t" * 64)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    monkeypatch.setattr(history, "_noted", set())
+    monkeypatch.setattr(unrecorded, "_noted", set())
     monkeypatch.chdir(tmp_path)
     found = Account()
     monkeypatch.setattr(linode_reader.LinodeReader, "_get_once", found.get)
