@@ -39,6 +39,7 @@ out on the VM, before anything is sent. `linode-coder check --bundle PATH` evalu
 any of these files from anywhere, without host, token or network. `kernel.log` may come from `journalctl -k` (also
 `-o json`) or `dmesg`, `nvidia-smi.xml` may hold the error that nvidia-smi printed instead, `container.json` is what
 `docker inspect` prints. nvidia-smi's table and the text of `nvidia-smi -q` are told apart, and not read.
+A link in the directory or the archive is refused, since it would show a file of this machine.
 
 A bundle need not be complete. What it lacks is unknown, never failed: a bundle in which nothing is wrong ends with exit code
 0 when it is complete and with 11 when it is not, and names the missing files (`missing` with `--json`). An archive with
