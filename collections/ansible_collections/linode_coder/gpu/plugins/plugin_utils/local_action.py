@@ -19,10 +19,10 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.common.json import Direction, get_module_encoder
 from ansible.module_utils.common.parameters import remove_values
 from ansible.module_utils.errors import UnsupportedError
-from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ..module_utils.local_module import LocalModule
+from .as_module import AsModule
 
 
 def plain(arguments: dict[str, Any]) -> dict[str, Any]:
@@ -43,7 +43,7 @@ class InProcessCall:
         Display().warning(warning)
 
 
-class LocalAction(ActionBase):
+class LocalAction(AsModule):
     """The action of a module that works on the control node."""
 
     local: LocalModule
@@ -71,19 +71,6 @@ class LocalAction(ActionBase):
         delegated = self._task.delegate_to
         variables = task_vars["ansible_delegated_vars"][delegated] if delegated else task_vars
         return self._templar.template(C.config.get_config_value("INTERPRETER_PYTHON", variables=variables))
-
-    def _as_module(self, task_vars: dict[str, Any]) -> dict[str, Any]:
-        normal = self._shared_loader_obj.action_loader.get(
-            "ansible.legacy.normal",
-            task=self._task,
-            connection=self._connection,
-            play_context=self._play_context,
-            loader=self._loader,
-            templar=self._templar,
-            shared_loader_obj=self._shared_loader_obj,
-        )
-        result: dict[str, Any] = normal.run(task_vars=task_vars)
-        return result
 
     def _work(self, arguments: dict[str, Any]) -> dict[str, Any]:
         validator = ArgumentSpecValidator(self.local.spec, **self.local.rules)

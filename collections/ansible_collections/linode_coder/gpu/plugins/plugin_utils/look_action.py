@@ -17,7 +17,8 @@ import threading
 from typing import Any
 
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
-from ansible.plugins.action import ActionBase
+
+from .as_module import AsModule
 
 # Seconds. The looks limit each of their questions themselves; these together are well below it.
 LIMIT_S = 180.0
@@ -66,7 +67,7 @@ class Limit:
                 return
 
 
-class LookAction(ActionBase):
+class LookAction(AsModule):
     """The action of a module that looks at a VM."""
 
     _supports_async = True
@@ -74,12 +75,12 @@ class LookAction(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         task_vars = task_vars or {}
         if self._connection.transport == "local" or self._task.async_val:
-            return self._normal(task_vars)
+            return self._as_module(task_vars)
         seconds = self._seconds(task_vars)
         result: dict[str, Any] = {}
         with Limit(seconds) as limit:
             try:
-                result = self._normal(task_vars)
+                result = self._as_module(task_vars)
             except Exception:
                 # What comes of an ssh that was ended says nothing more.
                 if not limit.passed:
@@ -97,16 +98,3 @@ class LookAction(ActionBase):
         if not 1 <= seconds <= 3600:
             raise AnsibleActionFail(f"{VARIABLE} {given!r} is not a number of seconds from 1 to 3600.")
         return seconds
-
-    def _normal(self, task_vars: dict[str, Any]) -> dict[str, Any]:
-        normal = self._shared_loader_obj.action_loader.get(
-            "ansible.legacy.normal",
-            task=self._task,
-            connection=self._connection,
-            play_context=self._play_context,
-            loader=self._loader,
-            templar=self._templar,
-            shared_loader_obj=self._shared_loader_obj,
-        )
-        result: dict[str, Any] = normal.run(task_vars=task_vars)
-        return result
