@@ -41,6 +41,7 @@ def port(sandbox: RunningSandbox) -> int:
 def files(sandbox: RunningSandbox) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LINODE_CODER_HOME", str(sandbox.home))
+        patch.setenv("XDG_RUNTIME_DIR", sandbox.env["XDG_RUNTIME_DIR"])
         return tunnel_directory(NAME)
 
 
