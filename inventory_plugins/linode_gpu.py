@@ -117,8 +117,8 @@ def named_views(instances, now):
     views.sort(key=lambda view: (not view["complete"], -(view["generation"] or 0), view["label"]))
     taken = set()
     for view in views:
-        names = (view["name"], view["label"], f"linode-{view['linode_id']}")
-        name = next(name for name in names if is_host_name(name) and name not in taken)
+        names = (name for name in (view["name"], view["label"]) if is_host_name(name) and name not in taken)
+        name = next(names, f"linode-{view['linode_id']}")
         taken.add(name)
         yield name, view
 

@@ -144,8 +144,9 @@ def _set_aside() -> None:
         else:
             return
         aside = path().with_name(f"history.broken-{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}.sqlite3")
-        path().rename(aside)
+        # While the bad file is in its place the journal is its own; afterwards it may be that of a process that writes the new one.
         path().with_name(path().name + "-journal").unlink(missing_ok=True)
+        path().rename(aside)
     note_once(f"the session history could not be read; it is set aside as {aside}, and a new one begins.")
 
 
