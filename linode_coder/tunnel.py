@@ -18,21 +18,26 @@ from typing import Any
 from ansible_collections.linode_coder.gpu.plugins.module_utils.engine_client import EngineClient
 from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
 from ansible_collections.linode_coder.gpu.plugins.module_utils.host_key import from_openssh, ssh_options, ssh_port
-from ansible_collections.linode_coder.gpu.plugins.module_utils.paths import runtime_dir, session_dir, ssh_key_path
+from ansible_collections.linode_coder.gpu.plugins.module_utils.paths import session_dir, ssh_key_path
 
 from .port_owner import OwnConnection, our_port
 from .shown import last_line
 from .tunnel_files import (
+    CLAIM_S,
     LOG_LIMIT,
     State,
     Target,
+    drop_stand_in,
     keeper,
+    known_tunnels,
     log_file,
     read_state,
     read_target,
     runtime_path,
     state_file,
+    stop_keeper,
     target_file,
+    tunnel_directory,
     turn,
     write,
 )
@@ -41,8 +46,6 @@ FIRST_PORT, PORTS = 18000, 1000
 ENGINE_PORT = 8000
 # Of a command that waits for its keeper: longer than ssh takes to give up.
 _PATIENCE_S = 75.0
-# A keeper says who it is every two seconds.
-_CLAIM_S = 5.0
 
 
 def control_socket(name: str) -> Path:
@@ -169,26 +172,9 @@ def is_open(name: str) -> bool:
     return state is not None and state["up"] and our_port(name) is not None
 
 
-def stop_keeper(name: str) -> bool:
-    """Whether there was one. It takes its ssh with it."""
-    pid, deadline = keeper(name, _CLAIM_S), time.monotonic() + 10
-    if pid is None:
-        return False
-    with suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGTERM)
-        # One that was stopped would not hear it.
-        os.kill(pid, signal.SIGCONT)
-    while keeper(name) == pid:
-        if time.monotonic() > deadline:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        time.sleep(0.02)
-    return True
-
-
 def close(name: str) -> bool:
     """Whether there was a tunnel to close."""
-    if not target_file(name).exists() and not control_socket(name).exists():
+    if not tunnel_directory(name).is_dir() and not control_socket(name).exists():
         return False
     with turn(name):
         was_kept = stop_keeper(name)
@@ -196,15 +182,16 @@ def close(name: str) -> bool:
         was_open = _control(name, "exit")
         for path in (control_socket(name), runtime_path(name, "fwd"), state_file(name)):
             path.unlink(missing_ok=True)
+        drop_stand_in(name)
     return was_kept or was_open
 
 
 def close_local() -> None:
     """Close the tunnels to VMs on this machine, which a sandbox had."""
-    for path in runtime_dir().glob("*.tunnel"):
-        target = read_target(path.stem)
+    for name in known_tunnels():
+        target = read_target(name)
         if target and target["address"].startswith("127."):
-            close(path.stem)
+            close(name)
 
 
 def tunnel_command(name: str, target: Target) -> list[str]:
@@ -228,7 +215,7 @@ def open_tunnel(view: dict[str, Any]) -> int:
     """The local port of a tunnel that works. Its keeper is started, or told to look and to repair."""
     name = view["name"]
     with turn(name):
-        keeper(name, _CLAIM_S)
+        keeper(name, CLAIM_S)
         held, state, found = our_port(name), read_state(name), read_target(name)
         wanted = Target(
             port=found["port"] if found else 0,

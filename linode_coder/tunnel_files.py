@@ -1,7 +1,7 @@
 """What is known on this machine of a session's tunnel: where it leads, who keeps it and how it is.
 
-All of it lies in the runtime directory, which only its owner enters: a tunnel needs no home that can be written. A file that is
-damaged counts as none.
+All of it lies in the session's directory, which only its owner enters, or in the runtime directory where a home takes no files: a
+tunnel needs none. A file that is damaged counts as none.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,9 +18,13 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
-from ansible_collections.linode_coder.gpu.plugins.module_utils.paths import runtime_dir
+from ansible_collections.linode_coder.gpu.plugins.module_utils.paths import runtime_dir, session_dir, state_dir
 
 LOG_LIMIT = 256 * 1024
+# A keeper says who it is every two seconds.
+CLAIM_S = 5.0
+# Bytes that a tunnel's files may take, but for the log.
+_ROOM = 64 * 1024
 
 
 class Target(TypedDict):
@@ -48,7 +54,7 @@ class State(TypedDict):
 
 
 def runtime_path(name: str, suffix: str) -> Path:
-    """A socket of the session, or its directory, in one that nobody else can enter."""
+    """A socket of the session, in a directory that nobody else can enter."""
     directory = runtime_dir()
     try:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -67,27 +73,41 @@ def runtime_path(name: str, suffix: str) -> Path:
     return directory / f"{name}.{suffix}"
 
 
+def _stand_in(name: str) -> Path:
+    """For the session's directory, when that takes no files."""
+    return runtime_path(name, "tunnel")
+
+
+def drop_stand_in(name: str) -> None:
+    shutil.rmtree(_stand_in(name), ignore_errors=True)
+
+
 def tunnel_directory(name: str) -> Path:
-    directory = runtime_path(name, "tunnel")
-    directory.mkdir(exist_ok=True, mode=0o700)
-    return directory
+    stand_in = _stand_in(name)
+    return stand_in if stand_in.is_dir() else session_dir(name)
+
+
+def known_tunnels() -> list[str]:
+    """Sessions that have, or had, a tunnel."""
+    found = {path.stem for path in runtime_dir().glob("*.tunnel")}
+    return sorted(found | {path.parent.name for path in (state_dir() / "sessions").glob("*/tunnel.json")})
 
 
 def target_file(name: str) -> Path:
-    return tunnel_directory(name) / "target.json"
+    return tunnel_directory(name) / "tunnel.json"
 
 
 def state_file(name: str) -> Path:
-    return tunnel_directory(name) / "state.json"
+    return tunnel_directory(name) / "tunnel-state.json"
 
 
 def keeper_file(name: str) -> Path:
     """Locked by the keeper for as long as it lives, with its process number in it."""
-    return tunnel_directory(name) / "keeper.lock"
+    return tunnel_directory(name) / "tunnel-keeper.lock"
 
 
 def log_file(name: str) -> Path:
-    return tunnel_directory(name) / "log"
+    return tunnel_directory(name) / "tunnel.log"
 
 
 def read_target(name: str) -> Target | None:
@@ -151,7 +171,7 @@ def keeper(name: str, patience: float = 0.0) -> int | None:
     deadline = time.monotonic() + patience
     while True:
         try:
-            with keeper_file(name).open("r+") as file:
+            with keeper_file(name).open() as file:
                 try:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
@@ -166,9 +186,43 @@ def keeper(name: str, patience: float = 0.0) -> int | None:
         time.sleep(0.05)
 
 
+def stop_keeper(name: str) -> bool:
+    """Whether there was one. It takes its ssh with it."""
+    pid, deadline = keeper(name, CLAIM_S), time.monotonic() + 10
+    if pid is None:
+        return False
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGTERM)
+        # One that was stopped would not hear it.
+        os.kill(pid, signal.SIGCONT)
+    while keeper(name) == pid:
+        if time.monotonic() > deadline:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.02)
+    return True
+
+
+def _takes_files(directory: Path) -> bool:
+    try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with (directory / "tunnel-turn.lock").open("ab") as file:
+            # A full disk still takes a file, and the lock's own page again.
+            file.write(bytes(_ROOM))
+            file.flush()
+            file.truncate(0)
+    except OSError:
+        return False
+    return True
+
+
 @contextmanager
 def turn(name: str) -> Iterator[None]:
     """One command at a time opens or closes a tunnel."""
-    with (tunnel_directory(name) / "turn.lock").open("w") as file:
+    if not _takes_files(tunnel_directory(name)):
+        # Nor could its keeper say any more how it is.
+        stop_keeper(name)
+        _stand_in(name).mkdir(exist_ok=True, mode=0o700)
+    with (tunnel_directory(name) / "tunnel-turn.lock").open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

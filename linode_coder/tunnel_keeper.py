@@ -2,7 +2,7 @@
 
 It holds the local port for as long as it lives, so that nobody else can take it while ssh is down, and passes connections on to
 a socket of ssh in a directory that only its owner enters. An ssh that ends is started again, with longer and longer pauses. What
-it does is in its log, how the tunnel is in state.json (see tunnel_files).
+it does is in tunnel.log, how the tunnel is in tunnel-state.json.
 
 SIGTERM ends it; SIGUSR1 makes it look at once whether the tunnel works.
 """

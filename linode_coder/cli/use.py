@@ -76,6 +76,7 @@ def _tunnel(console: Console, view: dict[str, Any]) -> int:
     except Failure as failure:
         if failure.kind != "unreachable":
             raise
+        away = failure
         reader = LinodeReader()
         label = firewall_label(view["name"])
         walls = [wall for wall in reader.list("networking/firewalls", {"label": label}) if wall["label"] == label]
@@ -88,8 +89,14 @@ def _tunnel(console: Console, view: dict[str, Any]) -> int:
     console.note(
         f"The VM of {name} lets in the addresses that were seen before: this machine's may have changed, and is added."
     )
-    with session_lock(name):
-        run_playbook("let_in", {"session": name}, console)
+    try:
+        with session_lock(name):
+            run_playbook("let_in", {"session": name}, console)
+    except Failure as other:
+        if other.kind == "host_key":
+            raise
+        # It was something else: what the tunnel said is nearer to it.
+        raise away from other
     return open_tunnel(view)
 
 

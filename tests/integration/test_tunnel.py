@@ -17,7 +17,6 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from linode_coder.tunnel_files import tunnel_directory
 from tests.product import coder, result_of
 from tests.ready_session import ready_session, serving
 from tests.sandbox_fixture import RunningSandbox
@@ -39,10 +38,7 @@ def port(sandbox: RunningSandbox) -> int:
 
 
 def files(sandbox: RunningSandbox) -> Path:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LINODE_CODER_HOME", str(sandbox.home))
-        patch.setenv("XDG_RUNTIME_DIR", sandbox.env["XDG_RUNTIME_DIR"])
-        return tunnel_directory(NAME)
+    return sandbox.home / "state" / "sessions" / NAME
 
 
 def read(sandbox: RunningSandbox, name: str) -> dict[str, Any]:
@@ -50,12 +46,12 @@ def read(sandbox: RunningSandbox, name: str) -> dict[str, Any]:
 
 
 def keeper(sandbox: RunningSandbox) -> int:
-    return int((files(sandbox) / "keeper.lock").read_text())
+    return int((files(sandbox) / "tunnel-keeper.lock").read_text())
 
 
 def answered(sandbox: RunningSandbox, port: int) -> bool:
     """Whether the engine answers one request with the key; the client does no more than to send it."""
-    key = (sandbox.home / "state" / "sessions" / NAME / "api_key").read_text().strip()
+    key = (files(sandbox) / "api_key").read_text().strip()
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     try:
         connection.request("GET", "/v1/models", headers={"Authorization": f"Bearer {key}"})
@@ -79,9 +75,9 @@ def status(sandbox: RunningSandbox) -> dict[str, Any]:
 
 
 def test_a_dead_ssh_is_started_again(sandbox: RunningSandbox, port: int) -> None:
-    before, keeps = read(sandbox, "state.json"), keeper(sandbox)
+    before, keeps = read(sandbox, "tunnel-state.json"), keeper(sandbox)
     os.kill(before["ssh"], signal.SIGKILL)
-    until(lambda: read(sandbox, "state.json")["ssh"] not in (before["ssh"], None))
+    until(lambda: read(sandbox, "tunnel-state.json")["ssh"] not in (before["ssh"], None))
     assert answered(sandbox, port)
     seen = status(sandbox)
     assert (seen["tunnel"], seen["tunnel_why"], seen["port"]) == ("open", "ssh was ended by signal 9", port)
@@ -92,8 +88,8 @@ def test_a_dead_ssh_is_started_again(sandbox: RunningSandbox, port: int) -> None
 
 
 def test_what_is_asked_meanwhile_waits(sandbox: RunningSandbox, port: int) -> None:
-    os.kill(read(sandbox, "state.json")["ssh"], signal.SIGKILL)
-    until(lambda: not read(sandbox, "state.json")["up"])
+    os.kill(read(sandbox, "tunnel-state.json")["ssh"], signal.SIGKILL)
+    until(lambda: not read(sandbox, "tunnel-state.json")["up"])
     assert answered(sandbox, port)
 
 
@@ -101,7 +97,7 @@ def test_it_comes_back_when_the_vm_answers_again(sandbox: RunningSandbox, port: 
     label = result_of(coder(sandbox, "status", NAME, "--json", timeout=60))["session"]["label"]
     sandbox.fault(kind="ssh_down", host=label)
     try:
-        until(lambda: not read(sandbox, "state.json")["up"])
+        until(lambda: not read(sandbox, "tunnel-state.json")["up"])
         assert_down(sandbox, port)
     finally:
         sandbox.fault(kind="clear", host=label)
@@ -124,47 +120,47 @@ def assert_down(sandbox: RunningSandbox, port: int) -> None:
 
 def test_a_network_that_is_gone_is_noticed(sandbox: RunningSandbox, port: int) -> None:
     """Nothing is closed and nothing comes any more: the ssh server of the sandbox is stopped."""
-    before = read(sandbox, "state.json")
+    before = read(sandbox, "tunnel-state.json")
     os.kill(sandbox.facts["pid"], signal.SIGSTOP)
     try:
-        until(lambda: not read(sandbox, "state.json")["up"])
-        assert "not responding" in read(sandbox, "state.json")["why"]
+        until(lambda: not read(sandbox, "tunnel-state.json")["up"])
+        assert "not responding" in read(sandbox, "tunnel-state.json")["why"]
     finally:
         os.kill(sandbox.facts["pid"], signal.SIGCONT)
     assert until(lambda: answered(sandbox, port))
-    assert read(sandbox, "state.json")["ssh"] != before["ssh"]
+    assert read(sandbox, "tunnel-state.json")["ssh"] != before["ssh"]
 
 
 def test_after_a_sleep_it_is_looked_at(sandbox: RunningSandbox, port: int) -> None:
     """What a laptop's lid does: both sleep, and the ssh that wakes up is worth nothing."""
-    state = read(sandbox, "state.json")
+    state = read(sandbox, "tunnel-state.json")
     pid = keeper(sandbox)
     for stopped in (state["ssh"], pid):
         os.kill(stopped, signal.SIGSTOP)
     time.sleep(9)
     os.kill(pid, signal.SIGCONT)
-    until(lambda: read(sandbox, "state.json")["ssh"] not in (state["ssh"], None))
+    until(lambda: read(sandbox, "tunnel-state.json")["ssh"] not in (state["ssh"], None))
     assert answered(sandbox, port)
     seen = status(sandbox)
     assert seen["tunnel"] == "open" and "after the machine slept" in seen["tunnel_why"]
 
 
 def test_a_pause_that_harmed_nothing_changes_nothing(sandbox: RunningSandbox, port: int) -> None:
-    state, pid = read(sandbox, "state.json"), keeper(sandbox)
+    state, pid = read(sandbox, "tunnel-state.json"), keeper(sandbox)
     os.kill(pid, signal.SIGSTOP)
     time.sleep(9)
     os.kill(pid, signal.SIGCONT)
-    after = until(lambda: (now := read(sandbox, "state.json"))["looks"] > state["looks"] and now)
+    after = until(lambda: (now := read(sandbox, "tunnel-state.json"))["looks"] > state["looks"] and now)
     assert (after["ssh"], after["since"]) == (state["ssh"], state["since"])
     assert answered(sandbox, port)
 
 
 def test_use_repairs_an_ssh_that_hangs(sandbox: RunningSandbox, port: int) -> None:
-    state = read(sandbox, "state.json")
+    state = read(sandbox, "tunnel-state.json")
     os.kill(state["ssh"], signal.SIGSTOP)
     again = result_of(coder(sandbox, "use", NAME, "--json", timeout=120))
     assert again["endpoint"] == f"http://127.0.0.1:{port}/v1" and again["engine"] == "healthy"
-    assert read(sandbox, "state.json")["ssh"] != state["ssh"]
+    assert read(sandbox, "tunnel-state.json")["ssh"] != state["ssh"]
 
 
 class Thief:
@@ -193,8 +189,8 @@ class Thief:
 
 
 def test_a_port_that_somebody_took_is_not_used(sandbox: RunningSandbox, port: int) -> None:
-    key = (sandbox.home / "state" / "sessions" / NAME / "api_key").read_text().strip()
-    pid, ssh = keeper(sandbox), read(sandbox, "state.json")["ssh"]
+    key = (files(sandbox) / "api_key").read_text().strip()
+    pid, ssh = keeper(sandbox), read(sandbox, "tunnel-state.json")["ssh"]
     os.kill(pid, signal.SIGKILL)
     until(lambda: not Path(f"/proc/{pid}/fd").exists() or not list(Path(f"/proc/{pid}/fd").iterdir()))
     thief = Thief(port)
@@ -214,7 +210,7 @@ def test_a_port_that_somebody_took_is_not_used(sandbox: RunningSandbox, port: in
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"port": "x"}', '{"port": 22}', "\0\xff"])
-@pytest.mark.parametrize("name", ["target.json", "state.json", "keeper.lock"])
+@pytest.mark.parametrize("name", ["tunnel.json", "tunnel-state.json", "tunnel-keeper.lock"])
 def test_a_damaged_record_breaks_nothing(sandbox: RunningSandbox, port: int, name: str, text: str) -> None:
     (files(sandbox) / name).write_text(text, encoding="latin-1")
     assert status(sandbox)["tunnel"] in ("open", "down", "closed")
@@ -236,11 +232,11 @@ def test_there_is_one_keeper_and_nothing_secret_of_it(sandbox: RunningSandbox, p
     assert [path.parent.name for path in running] == [str(keeper(sandbox))]
     words = running[0].read_bytes().split(b"\0")
     assert words[1:] == [b"-P", b"-m", b"linode_coder.tunnel_keeper", NAME.encode(), b""]
-    for name in ("log", "target.json", "state.json"):
+    for name in ("tunnel.log", "tunnel.json", "tunnel-state.json"):
         assert stat.S_IMODE((files(sandbox) / name).stat().st_mode) == 0o600, name
-    key = (sandbox.home / "state" / "sessions" / NAME / "api_key").read_text().strip()
-    assert key not in (files(sandbox) / "log").read_text()
-    ssh = Path(f"/proc/{read(sandbox, 'state.json')['ssh']}")
+    key = (files(sandbox) / "api_key").read_text().strip()
+    assert key not in (files(sandbox) / "tunnel.log").read_text()
+    ssh = Path(f"/proc/{read(sandbox, 'tunnel-state.json')['ssh']}")
     assert key.encode() not in (ssh / "cmdline").read_bytes()
     assert sandbox.env["LINODE_TOKEN"].encode() not in (ssh / "environ").read_bytes()
 
@@ -253,7 +249,7 @@ def read_bytes(path: Path) -> bytes:
 
 
 def test_closing_ends_all_of_it(sandbox: RunningSandbox, port: int) -> None:
-    pid, ssh = keeper(sandbox), read(sandbox, "state.json")["ssh"]
+    pid, ssh = keeper(sandbox), read(sandbox, "tunnel-state.json")["ssh"]
     # Even one that is stopped.
     os.kill(pid, signal.SIGSTOP)
     assert result_of(coder(sandbox, "tunnel", NAME, "--close", "--json", timeout=60))["changed"]
@@ -270,5 +266,5 @@ def test_it_ends_with_the_vm(tmp_path_factory: pytest.TempPathFactory) -> None:
         view = result_of(coder(sandbox, "status", NAME, "--json", timeout=60))["session"]
         sandbox.api("DELETE", f"linode/instances/{view['linode_id']}")
         until(lambda: not read_bytes(Path(f"/proc/{pid}/cmdline")))
-        assert read(sandbox, "state.json")["why"] == "the VM is gone"
-        assert "ended: the VM is gone" in (files(sandbox) / "log").read_text()
+        assert read(sandbox, "tunnel-state.json")["why"] == "the VM is gone"
+        assert "ended: the VM is gone" in (files(sandbox) / "tunnel.log").read_text()
