@@ -71,7 +71,7 @@ from ..module_utils.finding import worst
 from ..module_utils.module_fail import fail
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "session": {"type": "str", "required": True},

@@ -86,7 +86,7 @@ from ..module_utils.module_fail import fail
 from ..module_utils.speed_test import check_wishes, judge, measure, served_model, too_slow
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "session": {"type": "str", "required": True},

@@ -102,6 +102,7 @@ import secrets
 import shutil
 import stat
 import string
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -116,7 +117,7 @@ class Refused(Exception):
 class Wanted:
     """One entry, and what is there instead of it."""
 
-    def __init__(self, entry, check_mode):
+    def __init__(self, entry: dict[str, Any], check_mode: bool) -> None:
         self.entry, self.check_mode = entry, check_mode
         self.path, self.state = entry["path"], entry["state"]
         self.hidden = any(entry[name] is not None for name in ("secret", "key_length", "key_from"))
@@ -130,13 +131,13 @@ class Wanted:
         self.before = self._read()
         self.after = self._text()
 
-    def _read(self):
+    def _read(self) -> bytes | None:
         if self.state != "file" or self.found is None or not stat.S_ISREG(self.found.st_mode):
             return None
         with open(self.path, "rb") as file:
             return file.read()
 
-    def _text(self):
+    def _text(self) -> bytes | None:
         if self.state != "file":
             return None
         if self.entry["key_from"] is not None:
@@ -148,7 +149,7 @@ class Wanted:
         key = "".join(secrets.choice(_KEY) for _each in range(self.entry["key_length"]))
         return f"{self.entry['content'] or ''}{key}\n".encode()
 
-    def _key(self):
+    def _key(self) -> str:
         path = self.entry["key_from"]
         if self.check_mode and not os.path.exists(path):
             return ""  # the entry that would make it changed nothing
@@ -158,7 +159,7 @@ class Wanted:
             raise Refused(f"{path} holds no key of letters, digits, - and _; remove it to get a new one")
         return key
 
-    def attributes(self):
+    def attributes(self) -> dict[str, str]:
         """Of what is there: state, mode and owner, as a diff shows them."""
         if self.found is None:
             return {"path": self.path, "state": "absent"}
@@ -166,19 +167,19 @@ class Wanted:
         owner = f"{self.found.st_uid}:{self.found.st_gid}"
         return {"path": self.path, "state": kind, "mode": f"{stat.S_IMODE(self.found.st_mode):04o}", "owner": owner}
 
-    def wanted_attributes(self):
+    def wanted_attributes(self) -> dict[str, str]:
         if self.state == "absent":
             return {"path": self.path, "state": "absent"}
         owner = f"{self.owner}:{self.group}"
         return {"path": self.path, "state": self.state, "mode": f"{self.mode:04o}", "owner": owner}
 
-    def changes(self):
+    def changes(self) -> bool:
         there = self.attributes()["state"]
         if {there, self.state} == {"file", "directory"} or (self.state != "absent" and there == "other"):
             raise Refused(f"{self.path} is there, but it is no {self.state}")
         return self.attributes() != self.wanted_attributes() or self.before != self.after
 
-    def diffs(self):
+    def diffs(self) -> list[dict[str, Any]]:
         """Text for a file that may be shown, and what is not text where that changes."""
         before, after = self.attributes(), self.wanted_attributes()
         texts = self.before != self.after
@@ -195,7 +196,7 @@ class Wanted:
             shown.insert(0, text)
         return shown
 
-    def apply(self):
+    def apply(self) -> None:
         if self.state == "absent":
             if stat.S_ISDIR(self.found.st_mode):
                 shutil.rmtree(self.path)
@@ -209,7 +210,7 @@ class Wanted:
         else:
             self._write()
 
-    def _make_directory(self, path):
+    def _make_directory(self, path: str) -> None:
         if os.path.isdir(path):
             return
         self._make_directory(os.path.dirname(path))
@@ -217,7 +218,7 @@ class Wanted:
         os.chown(path, self.owner, self.group)
         os.chmod(path, self.mode)
 
-    def _write(self):
+    def _write(self) -> None:
         draft = self.path + ".new"
         if os.path.lexists(draft):
             os.unlink(draft)
@@ -229,7 +230,7 @@ class Wanted:
         os.replace(draft, self.path)
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "files": {

@@ -64,16 +64,19 @@ access:
 """
 
 import time
+from typing import Any
 
 from ..module_utils.failure import Failure
+from ..module_utils.linode_client import LinodeApi
 from ..module_utils.linode_module import api_module
+from ..module_utils.local_module import Call
 from ..module_utils.retry import pause_s
 from ..module_utils.session_name import firewall_label, validate_session_name
 from ..module_utils.session_tags import MARKER, is_ours
 from ..module_utils.ssh_access import access_of, parse_ssh_from, rules_for, wanted_access
 
 
-def comparable(rules):
+def comparable(rules: dict[str, Any]) -> dict[str, Any]:
     """The parts of rules that are ours to decide; the API adds versions, fingerprints and nulls."""
     keys = ("label", "action", "protocol", "ports", "addresses")
     shown = {name: rules.get(name) for name in ("inbound_policy", "outbound_policy")}
@@ -84,7 +87,7 @@ def comparable(rules):
     return shown
 
 
-def create(api, label, body):
+def create(api: LinodeApi, label: str, body: dict[str, Any]) -> dict[str, Any]:
     """The new firewall. After an unclear answer it is looked up by its label; it is never asked for twice."""
     try:
         return api.post("networking/firewalls", body)
@@ -99,7 +102,7 @@ def create(api, label, body):
         raise
 
 
-def delete(api, number):
+def delete(api: LinodeApi, number: int) -> None:
     """Delete a firewall; one that is gone already is gone."""
     for last_try in (False, True):
         try:
@@ -112,7 +115,7 @@ def delete(api, number):
     return None
 
 
-def work(module, api, result):
+def work(module: Call, api: LinodeApi, result: dict[str, Any]) -> None:
     session = validate_session_name(module.params["session"])
     label = firewall_label(session)
     found = [row for row in api.list("networking/firewalls", {"label": label}) if row["label"] == label]
@@ -166,7 +169,7 @@ MODULE = api_module(
 )
 
 
-def main():
+def main() -> None:
     MODULE.main()
 
 
