@@ -134,7 +134,8 @@ class Pull:
     def load(self) -> dict[str, Any]:
         try:
             with open(self.record, encoding="utf-8") as file:
-                return json.load(file)
+                record: dict[str, Any] = json.load(file)
+                return record
         except (OSError, ValueError):
             return {}
 
@@ -173,7 +174,7 @@ class Pull:
 class Image:
     """One of the images: what is there of it, and its pull."""
 
-    def __init__(self, module: AnsibleModule, docker: str | None, name: str, digest: str | None) -> None:
+    def __init__(self, module: AnsibleModule, docker: str, name: str, digest: str | None) -> None:
         self.module, self.docker, self.name = module, docker, name
         self.held = held_digest(module.params["state_file"], name, digest)
         self.pull = Pull(name)
@@ -265,7 +266,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     params = module.params
-    docker = module.get_bin_path("docker", required=not module.check_mode)
+    docker: str = module.get_bin_path("docker", required=not module.check_mode) or ""
     images = [Image(module, docker, row["name"], row["digest"]) for row in params["images"]]
     if not docker:
         module.exit_json(**result(images, changed=True))

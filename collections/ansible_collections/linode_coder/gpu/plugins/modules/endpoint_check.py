@@ -91,9 +91,9 @@ def main() -> None:
         fail(module, failure, findings=[], severity="unknown")
     findings = check_endpoint(client, params["model"], wanted)
     result = {"findings": [finding.as_dict() for finding in findings], "severity": worst(findings)}
-    failure = unhealthy(findings, params["session"])
-    if failure and params["fail_when_unhealthy"]:
-        fail(module, failure, **result)
+    found = unhealthy(findings, params["session"])
+    if found and params["fail_when_unhealthy"]:
+        fail(module, found, **result)
     module.exit_json(changed=False, **result)
 
 

@@ -111,9 +111,9 @@ def main() -> None:
     levels = [] if module.check_mode else measure(client, model, params["concurrency"], params["tokens"])
     verdict = judge(levels, params["expected"], params["baseline"], params["sandbox"])
     result = {"levels": [asdict(level) for level in levels], "verdict": verdict.as_dict()}
-    failure = too_slow(verdict, params["session"])
-    if failure and params["fail_when_slow"]:
-        fail(module, failure, **result)
+    slow = too_slow(verdict, params["session"])
+    if slow and params["fail_when_slow"]:
+        fail(module, slow, **result)
     module.exit_json(changed=False, **result)
 
 

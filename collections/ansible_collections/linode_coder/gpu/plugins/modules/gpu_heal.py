@@ -212,7 +212,14 @@ def main() -> None:
         required_if=[("state", "judged", ["attempt"])],
         supports_check_mode=True,
     )
-    result = {"changed": False, "step": None, "stop": None, "attempt": None, "attempts": [], "breaker": None}
+    result: dict[str, Any] = {
+        "changed": False,
+        "step": None,
+        "stop": None,
+        "attempt": None,
+        "attempts": [],
+        "breaker": None,
+    }
     try:
         machine = Machine(*(module.params[name] for name in ("project_dir", "state_dir", "run_dir")))
         healer = Healer(machine, module.params["owner"], secrets.token_hex(8), module.params["project_dir"])

@@ -119,13 +119,14 @@ class Wanted:
 
     def __init__(self, entry: dict[str, Any], check_mode: bool) -> None:
         self.entry, self.check_mode = entry, check_mode
-        self.path, self.state = entry["path"], entry["state"]
+        self.path: str = entry["path"]
+        self.state: str = entry["state"]
         self.hidden = any(entry[name] is not None for name in ("secret", "key_length", "key_from"))
         self.mode = int(entry["mode"] or ("0755" if self.state == "directory" else "0644"), 8)
         self.owner, self.group = pwd.getpwnam(entry["owner"]).pw_uid, grp.getgrnam(entry["group"]).gr_gid
         try:
             # A link to a directory is as good as one; a link to a file is replaced by the file.
-            self.found = (os.stat if self.state == "directory" else os.lstat)(self.path)
+            self.found: os.stat_result | None = (os.stat if self.state == "directory" else os.lstat)(self.path)
         except (FileNotFoundError, NotADirectoryError):
             self.found = None
         self.before = self._read()
@@ -141,9 +142,11 @@ class Wanted:
         if self.state != "file":
             return None
         if self.entry["key_from"] is not None:
-            return self.entry["content"].replace("{key}", self._key()).encode()
+            content: str = self.entry["content"]
+            return content.replace("{key}", self._key()).encode()
         if self.entry["key_length"] is None:
-            return (self.entry["content"] if self.entry["secret"] is None else self.entry["secret"]).encode()
+            text: str = self.entry["content"] if self.entry["secret"] is None else self.entry["secret"]
+            return text.encode()
         if self.before is not None:
             return self.before
         key = "".join(secrets.choice(_KEY) for _each in range(self.entry["key_length"]))
@@ -183,13 +186,13 @@ class Wanted:
         """Text for a file that may be shown, and what is not text where that changes."""
         before, after = self.attributes(), self.wanted_attributes()
         texts = self.before != self.after
-        shown = [{"before": before, "after": after}] if before != after else []
+        shown: list[dict[str, Any]] = [{"before": before, "after": after}] if before != after else []
         if texts and self.hidden and not shown:
             shown = [{"before": {**before, "content": "(secret)"}, "after": {**after, "content": "(another secret)"}}]
         if texts and not self.hidden:
             text = {
                 "before": (self.before or b"").decode("utf-8", "replace"),
-                "after": self.after.decode("utf-8", "replace"),
+                "after": (self.after or b"").decode("utf-8", "replace"),
                 "before_header": self.path,
                 "after_header": self.path,
             }
@@ -198,17 +201,17 @@ class Wanted:
 
     def apply(self) -> None:
         if self.state == "absent":
-            if stat.S_ISDIR(self.found.st_mode):
+            if self.found is not None and stat.S_ISDIR(self.found.st_mode):
                 shutil.rmtree(self.path)
             else:
                 os.unlink(self.path)
             return
-        if self.state == "directory":
+        if self.after is None:  # a directory
             self._make_directory(self.path)
             os.chown(self.path, self.owner, self.group)
             os.chmod(self.path, self.mode)
         else:
-            self._write()
+            self._write(self.after)
 
     def _make_directory(self, path: str) -> None:
         if os.path.isdir(path):
@@ -218,13 +221,13 @@ class Wanted:
         os.chown(path, self.owner, self.group)
         os.chmod(path, self.mode)
 
-    def _write(self) -> None:
+    def _write(self, content: bytes) -> None:
         draft = self.path + ".new"
         if os.path.lexists(draft):
             os.unlink(draft)
         # Nobody else reads it before it has its owner and mode.
         with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(self.after)
+            file.write(content)
             os.fchown(file.fileno(), self.owner, self.group)
             os.fchmod(file.fileno(), self.mode)
         os.replace(draft, self.path)
@@ -255,7 +258,9 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    paths, created, diffs = [], [], []
+    paths: list[str] = []
+    created: list[str] = []
+    diffs: list[dict[str, Any]] = []
     for entry in module.params["files"]:
         try:
             wanted = Wanted(entry, module.check_mode)

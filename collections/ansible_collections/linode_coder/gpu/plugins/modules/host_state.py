@@ -154,7 +154,8 @@ def driver(module: AnsibleModule) -> dict[str, Any]:
 
 
 def compose(module: AnsibleModule) -> bool:
-    return module.run_command([*_LIMIT, "docker", "compose", "version", "--short"])[0] == 0
+    code, _out, _err = module.run_command([*_LIMIT, "docker", "compose", "version", "--short"])
+    return bool(code == 0)
 
 
 def toolkit(module: AnsibleModule) -> dict[str, Any]:
@@ -208,7 +209,7 @@ def main() -> None:
     )
     params = module.params
     with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-        answers = {"boot_id": file.read().strip()}
+        answers: dict[str, Any] = {"boot_id": file.read().strip()}
     questions = {"driver": driver, "compose": compose, "toolkit": toolkit}
     answers.update({name: questions[name](module) for name in params["ask"]})
     if params["model"]:

@@ -79,7 +79,7 @@ from ..module_utils.ssh_access import access_of, parse_ssh_from, rules_for, want
 def comparable(rules: dict[str, Any]) -> dict[str, Any]:
     """The parts of rules that are ours to decide; the API adds versions, fingerprints and nulls."""
     keys = ("label", "action", "protocol", "ports", "addresses")
-    shown = {name: rules.get(name) for name in ("inbound_policy", "outbound_policy")}
+    shown: dict[str, Any] = {name: rules.get(name) for name in ("inbound_policy", "outbound_policy")}
     for name in ("inbound", "outbound"):
         shown[name] = [{key: rule[key] for key in keys if rule.get(key)} for rule in rules.get(name) or []]
         for rule in shown[name]:
@@ -106,13 +106,14 @@ def delete(api: LinodeApi, number: int) -> None:
     """Delete a firewall; one that is gone already is gone."""
     for last_try in (False, True):
         try:
-            return api.when_free(lambda: api.delete(f"networking/firewalls/{number}"))
+            api.when_free(lambda: api.delete(f"networking/firewalls/{number}"))
         except Failure as failure:
             if failure.kind == "not_found":
-                return None
+                return
             if failure.kind != "ambiguous" or last_try:
                 raise
-    return None
+        else:
+            return
 
 
 def work(module: Call, api: LinodeApi, result: dict[str, Any]) -> None:
@@ -144,7 +145,7 @@ def work(module: Call, api: LinodeApi, result: dict[str, Any]) -> None:
     result["firewall"] = current
     if module.check_mode or not result["changed"]:
         return
-    if module.params["state"] == "absent":
+    if current and module.params["state"] == "absent":
         delete(api, current["id"])
         result["firewall"] = None
     elif current:

@@ -236,7 +236,7 @@ class Session:
         self.name = validate_session_name(module.params["session"])
         self.generation = module.params["generation"] or 1
         self.label = instance_label(self.name, self.generation)
-        self.predecessor = None
+        self.predecessor: dict[str, Any] | None = None
         self.started = time.monotonic()
         self.deadline = self.started + module.params["wait_timeout"]
         self.events_readable = True
@@ -413,10 +413,10 @@ class Session:
                 if failure.kind not in ("ambiguous", "conflict"):
                     self.attempt(offer, "refused", failure.cause)
                     raise
-                instance = self.adopt_after(failure)
-                if instance:
+                adopted = self.adopt_after(failure)
+                if adopted:
                     self.attempt(offer, "adopted", failure.cause)
-                    return instance
+                    return adopted
                 if last_try:
                     self.attempt(offer, "unclear", failure.cause)
                     raise
@@ -459,7 +459,8 @@ class Session:
 
     def choose_image(self) -> str:
         if self.params["image"]:
-            return self.params["image"]
+            wanted: str = self.params["image"]
+            return wanted
         images = self.optional("images?page_size=500", f"{PLAIN_IMAGE} is used", {"data": []})
         return NVIDIA_IMAGE if any(row["id"] == NVIDIA_IMAGE for row in images["data"]) else PLAIN_IMAGE
 
@@ -501,13 +502,14 @@ class Session:
             return None
         wanted = {"entity.id": instance["id"], "entity.type": "linode", "+order_by": "created", "+order": "desc"}
         try:
-            return self.api.get("account/events?page_size=25", wanted)["data"]
+            found: list[dict[str, Any]] = self.api.get("account/events?page_size=25", wanted)["data"]
         except Failure as failure:
             if failure.kind not in ("scope", "auth"):
                 raise
             self.events_readable = False
             self.module.warn(f"{failure.message} Only the status is watched, so a failed boot is noticed late.")
             return None
+        return found
 
     def wait_running(self, instance: dict[str, Any], seen: int) -> dict[str, Any]:
         """Poll status and events until the VM runs; boot it when it is off and nobody is booting it.
@@ -545,16 +547,16 @@ class Session:
 
     def refuse_failed(self, instance: dict[str, Any], events: list[dict[str, Any]], seen: int) -> None:
         """Failure(cloud) when the newest create, boot or reboot after ``seen`` failed."""
-        newest = {}
+        newest: dict[str, dict[str, Any]] = {}
         for event in events:
             newest.setdefault(event["action"], event)
         for action in ("linode_create", "linode_boot", "linode_reboot"):
-            event = newest.get(action)
-            if event and event["status"] == "failed" and event["id"] > seen:
+            last = newest.get(action)
+            if last and last["status"] == "failed" and last["id"] > seen:
                 raise Failure(
                     "cloud",
                     f"Linode reports that {action} of {instance['label']} failed; the VM exists and is billing.",
-                    cause=event.get("message"),
+                    cause=last.get("message"),
                     remedy=f"Delete it and try another region: linode-coder down {self.name}.",
                     billing=[self.billing(instance)],
                 )

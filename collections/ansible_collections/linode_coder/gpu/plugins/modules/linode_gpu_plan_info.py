@@ -125,7 +125,8 @@ def work(module: Call, api: LinodeApi, result: dict[str, Any]) -> None:
         params["min_vram_gb"],
     )
     offers.sort(key=lambda offer: offer.hourly)
-    prices, stock = {}, {}
+    prices: dict[str, float] = {}
+    stock: dict[str, list[str]] = {}
     for offer in offers:
         prices.setdefault(offer.plan, offer.hourly)
         if offer.advertised:

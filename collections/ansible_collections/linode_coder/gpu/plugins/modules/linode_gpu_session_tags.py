@@ -202,7 +202,7 @@ def write_note(api: LinodeApi, module: Call, tags: SessionTags, clocks: dict[str
 
 def clock_changes(params: dict[str, Any], tags: SessionTags, now: int) -> dict[str, Any]:
     """What of the clocks is to change: the lease's end, the mark, the pause."""
-    changes = {}
+    changes: dict[str, Any] = {}
     if params["extend"] or params["extend_until"]:
         end = extended(Lease(tags.lease_end, tags.hard_cap), now, params["extend"], params["extend_until"])
         changes.update(lease_end=end, doom=None)
@@ -248,7 +248,7 @@ def work(module: Call, api: LinodeApi, result: dict[str, Any]) -> None:
         raise Failure("conflict", f"Several Linodes carry the tags of session {name!r}: {labels}.", field="session")
     instance = found[0]
     tags = whole(instance, name)
-    changes = {}
+    changes: dict[str, Any] = {}
     if params["host_key"]:
         changes.update(host_key=public_key(params, "host_key"), next_host_key=None)
     if params["next_host_key"]:

@@ -147,6 +147,7 @@ account:
 """
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from ..module_utils.cost import parse_time
@@ -180,7 +181,7 @@ class Watch:
             sessions=[], due=[], marked={}, unmarked={}, blocked={}, restored={}, deferred=[], deleted=[], failures={}
         )
         self.budget, self.records = budget_of(self.params)
-        self.unpaid = {}
+        self.unpaid: Mapping[str, int] = {}
         result["budget"] = None
         self.clocks = {row["label"]: self.clock(row) for row in module.params["observations"]}
 
@@ -312,9 +313,10 @@ class Watch:
 
     def note(self, row: dict[str, Any], decision: Decision) -> None:
         """Write or remove the mark, right after the tags were read: they can only be replaced as a whole."""
+        written: Decision | None = decision
         if not self.check:
             try:
-                decision = self.api.when_free(lambda: self.write_mark(row, decision.action))
+                written = self.api.when_free(lambda: self.write_mark(row, decision.action))
             except Failure as failure:
                 if failure.kind == "not_found":
                     return
@@ -322,10 +324,10 @@ class Watch:
                     raise
                 # Whether it is there is seen by the next pass.
                 self.warn(f"Whether the mark of {row['label']} was written is not known: {failure.cause}")
-        if decision is None:
+        if written is None:
             return
         self.result["changed"] = True
-        self.result["marked" if decision.action == "mark" else "unmarked"][row["label"]] = decision.sentence
+        self.result["marked" if written.action == "mark" else "unmarked"][row["label"]] = written.sentence
 
     def write_mark(self, row: dict[str, Any], action: str) -> Decision | None:
         """One try: the decision that was written, or None when it is another one by now."""

@@ -215,9 +215,9 @@ def main() -> None:
             times = (events[0]["time"], events[-1]["time"]) if events else (None, None)
             module.exit_json(changed=changed, present=True, phase="fetched", started=times[0], finished=times[1])
         if not running:
-            failure = weights_failure(model, events)
-            if failure:
-                fail(module, failure, present=False, phase="failed")
+            ended = weights_failure(model, events)
+            if ended:
+                fail(module, ended, present=False, phase="failed")
             # Cut by a reboot, or killed: it goes on.
             download.start(first=False)
             changed = True

@@ -102,6 +102,7 @@ def refuse(module: AnsibleModule, message: str, cause: str) -> NoReturn:
     remedy = "Run up again; if that does not help, take the session down and up afresh."
     failure = {"kind": "host_key", "message": message, "cause": cause, "remedy": remedy}
     module.fail_json(msg=f"{message} Cause: {cause}. {remedy}", failure=failure)
+    raise AssertionError("fail_json ends the module")
 
 
 def prepare(module: AnsibleModule, live: str, new: str) -> tuple[bool, str | None]:

@@ -229,9 +229,9 @@ def main() -> None:
             )
         # A restarted one is judged by all that was said since its container was made.
         log = engine.log(since=None if found["restarts"] else found.get("started_text"))
-        failure = failure_of(found, log)
-        if failure:
-            fail(module, failure, ready=False, phase="failed", restarts=found["restarts"])
+        ended = failure_of(found, log)
+        if ended:
+            fail(module, ended, ready=False, phase="failed", restarts=found["restarts"])
         progress = progress_of(log)
         phase = f"{progress.phase}, {progress.detail}" if progress.detail else progress.phase
         if first_phase is None:

@@ -241,7 +241,7 @@ def main() -> None:
     was, now = engine_state.change(params["state_file"], work, dry=module.check_mode)
     if not module.check_mode:
         for place, old, new in texts:
-            if new != old:
+            if new is not None and new != old:
                 write(place, new)
     asked = (wanted or {}).get("flags") or {}
     missing = object()

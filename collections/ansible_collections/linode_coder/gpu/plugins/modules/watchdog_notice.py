@@ -82,7 +82,7 @@ import subprocess
 import threading
 import time
 import urllib.error
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -122,7 +122,7 @@ def post(url: str, notices: list[Notice], timeout: int) -> str | None:
 
 def send(url: str, notices: list[Notice], timeout: int) -> str | None:
     """As `post`, but never longer than ``timeout``, also when the answer drips."""
-    said = [f"it did not answer within {timeout} s"]
+    said: list[str | None] = [f"it did not answer within {timeout} s"]
 
     def work() -> None:
         said[0] = post(url, notices, timeout)
@@ -194,7 +194,7 @@ def tell(module: Call, notices: list[Notice]) -> dict[str, dict[str, Any]]:
     """Use every way there is; what came of each."""
     url = module.params["url"]
     program, address = shutil.which("notify-send"), desktop_address()
-    ways = {
+    ways: dict[str, Callable[[list[Notice]], str | None] | None] = {
         "webhook": (lambda due: send(url, due, module.params["timeout"])) if url else None,
         "desktop": (lambda due: show(program, address, due))
         if module.params["desktop"] and program and address
@@ -207,7 +207,7 @@ def tell(module: Call, notices: list[Notice]) -> dict[str, dict[str, Any]]:
         now = int(time.time())
         for name, way in ways.items():
             due = told[name].due(notices) if way else []
-            why = way(due) if due and not module.check_mode else None
+            why = way(due) if way and due and not module.check_mode else None
             said = bool(way) and not module.check_mode and why is None
             if way and not module.check_mode:
                 told[name] = told[name].after(notices, said, now)
