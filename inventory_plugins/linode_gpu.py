@@ -76,7 +76,9 @@ compose:
 """
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ansible.errors import AnsibleParserError
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
@@ -86,6 +88,10 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.linode_reader imp
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session_name import is_host_name
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags import MARKER
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session_view import session_view
+
+if TYPE_CHECKING:
+    from ansible.inventory.data import InventoryData
+    from ansible.parsing.dataloader import DataLoader
 
 GROUP = "linode_coder"
 INCOMPLETE_GROUP = "linode_coder_incomplete"
@@ -97,7 +103,7 @@ FIELDS = ("id", "label", "status", "type", "region", "image", "ipv4", "tags", "c
 RENAMED = {"name": "session", "linode_id": "id", "hourly": "price_hourly"}
 
 
-def host_variables(view, prefix):
+def host_variables(view: dict[str, Any], prefix: str) -> dict[str, Any]:
     """Variables of one host: the session's view under ``prefix``, and how to connect when its key is known.
 
     No text is marked as trusted: Ansible then renders none of it, whatever is in it, and what it hands on is marked as unsafe.
@@ -109,13 +115,13 @@ def host_variables(view, prefix):
     return variables
 
 
-def named_views(instances, now):
+def named_views(instances: list[dict[str, Any]], now: int) -> Iterator[tuple[str, dict[str, Any]]]:
     """Pairs of host name and view. The newest VM of a session has the session's name, any other its own label; linode-ID where
     that is another host's, or what Ansible would take for something else.
     """
     views = [session_view(instance, now) for instance in instances]
     views.sort(key=lambda view: (not view["complete"], -(view["generation"] or 0), view["label"]))
-    taken = set()
+    taken: set[str] = set()
     for view in views:
         names = (name for name in (view["name"], view["label"]) if is_host_name(name) and name not in taken)
         name = next(names, f"linode-{view['linode_id']}")
@@ -126,30 +132,32 @@ def named_views(instances, now):
 class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
     NAME = "linode_coder.gpu.linode_gpu"
 
-    def verify_file(self, path):
+    def verify_file(self, path: str) -> bool:
         """Whether the name says that the file is ours. Called for every source, so nothing is read from the network."""
-        return super().verify_file(path) and path.endswith(SUFFIXES)
+        return bool(super().verify_file(path)) and path.endswith(SUFFIXES)
 
-    def parse(self, inventory, loader, path, cache=True):
+    def parse(self, inventory: InventoryData, loader: DataLoader, path: str, cache: bool = True) -> None:
         super().parse(inventory, loader, path)
         self._redirected_names = NAMES  # the same file is right in a checkout and where the package is installed
         self._in_file = self._read_config_data(path)
         self._populate(self._instances(path, cache))
 
-    def _instances(self, path, cache):
+    def _instances(self, path: str, cache: bool) -> list[dict[str, Any]]:
         cached = self.get_option("cache")
         key = self.get_cache_key(path) if cached else None
         if cached and cache:
             try:
-                return self._cache[key]
+                kept: list[dict[str, Any]] = self._cache[key]
             except KeyError:
                 pass  # not there yet, or too old
+            else:
+                return kept
         instances = self._fetch(path)
         if cached:
             self._cache[key] = instances
         return instances
 
-    def _fetch(self, path):
+    def _fetch(self, path: str) -> list[dict[str, Any]]:
         token, url, ca_path = (self._option(name) for name in ("api_token", "api_url", "ca_path"))
         try:
             reader = LinodeReader(token, url, ca_path, self.get_option("api_timeout"))
@@ -159,12 +167,12 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             raise AnsibleParserError(f"{Path(path).name}: " + " ".join(part for part in parts if part)) from None
         return [{name: instance.get(name) for name in FIELDS} for instance in found]
 
-    def _option(self, name):
+    def _option(self, name: str) -> Any:
         """A template where the source file has one. What the environment says is data: Ansible would render that too."""
         value = self.get_option(name)
         return self.templar.template(value) if name in self._in_file else value
 
-    def _populate(self, instances):
+    def _populate(self, instances: list[dict[str, Any]]) -> None:
         prefix, strict = self.get_option("hostvars_prefix"), self.get_option("strict")
         self.inventory.add_group(GROUP)
         self.inventory.add_group(INCOMPLETE_GROUP)

@@ -17,6 +17,7 @@ import urllib.request
 from email.utils import parsedate_to_datetime
 from http.client import HTTPException
 from pathlib import Path
+from typing import Any
 
 MARKER = "linode-coder"
 # Watchers come first: they mark, warn and report. This is for the case that there is none.
@@ -42,7 +43,7 @@ def end_of(tags: list[str]) -> int | None:
     return min(ends) if MARKER in folded and ends else None
 
 
-def decide(instance: dict, now: float) -> tuple[str, str]:
+def decide(instance: dict[str, Any], now: float) -> tuple[str, str]:
     """keep, warn, blocked or delete, and a sentence."""
     end = end_of(instance["tags"])
     if end is None:
@@ -60,7 +61,7 @@ def decide(instance: dict, now: float) -> tuple[str, str]:
     return "delete", "the lease has been over for half an hour and no watcher came: this VM is deleted"
 
 
-def ask(config: dict, method: str) -> tuple[object, float | None]:
+def ask(config: dict[str, Any], method: str) -> tuple[object, float | None]:
     """The API's answer, and the time by its clock."""
     request = urllib.request.Request(  # noqa: S310 - the address that the role wrote
         f"{config['api_url'].rstrip('/')}/v4beta/linode/instances/{config['linode_id']}",
@@ -72,7 +73,7 @@ def ask(config: dict, method: str) -> tuple[object, float | None]:
         return json.load(answer), parsedate_to_datetime(date).timestamp() if date else None
 
 
-def checked(instance: object, linode_id: int) -> dict:
+def checked(instance: object, linode_id: int) -> dict[str, Any]:
     """``instance`` when it is the one that was asked for; ValueError for what something else on the way answered."""
     tags = instance.get("tags") if isinstance(instance, dict) else None
     if not isinstance(instance, dict) or instance.get("id") != linode_id or not isinstance(tags, list):

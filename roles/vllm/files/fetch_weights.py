@@ -20,8 +20,13 @@ import sys
 import tempfile
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from huggingface_hub.hf_api import RepoSibling
 
 # Each pause is a chance for the network or the hub to come back.
 PAUSES = [float(part) for part in os.environ.get("FETCH_PAUSES", "2,10,30,60,120").split(",")]
@@ -45,16 +50,16 @@ class DamagedError(Exception):
     """Files arrived with other bytes than the hub has."""
 
 
-def say(event, **facts):
+def say(event: str, **facts: Any) -> None:
     print(json.dumps({"event": event, "time": round(time.time(), 2), **facts}), flush=True)
 
 
-def library():
+def library() -> ModuleType:
     """huggingface_hub of this container, else the pinned one from the Python package index, by its hash."""
     target = str(Path(tempfile.gettempdir(), "huggingface_hub"))
     sys.path.append(target)
     try:
-        import huggingface_hub
+        return importlib.import_module("huggingface_hub")
     except ImportError:
         # Wheels with known hashes and nothing else: no program of a package runs while it is installed.
         pinned = [
@@ -68,11 +73,10 @@ def library():
         # Standard output is for our lines alone.
         subprocess.run([*pip, *pinned], check=True, stdout=sys.stderr)
         importlib.invalidate_caches()
-        import huggingface_hub
-    return huggingface_hub
+        return importlib.import_module("huggingface_hub")
 
 
-def stored(folder):
+def stored(folder: Path) -> int:
     """Bytes that lie on the disk, unfinished files with them; a sparse file counts what it holds."""
     total = 0
     for path in folder.glob("**/*"):
@@ -85,13 +89,13 @@ def stored(folder):
     return total
 
 
-def drop(link):
+def drop(link: Path) -> None:
     blob = link.resolve()
     link.unlink()
     blob.unlink(missing_ok=True)
 
 
-def drop_damaged(folder, snapshot, files):
+def drop_damaged(folder: Path, snapshot: Path, files: list[RepoSibling]) -> None:
     """What the library would keep although it is wrong: a finished file of another size, an unfinished one that is too long."""
     for file in files:
         link = snapshot / file.rfilename
@@ -107,23 +111,23 @@ def drop_damaged(folder, snapshot, files):
 class Check:
     """Compares the bytes of finished files with the hub's checksums while others are still fetched: the library compares sizes."""
 
-    def __init__(self, snapshot, files):
+    def __init__(self, snapshot: Path, files: list[RepoSibling]) -> None:
         self.snapshot = snapshot
-        self.wanted = {file.rfilename: file.lfs.sha256 for file in files if file.lfs}
+        self.wanted: dict[str, str] = {file.rfilename: file.lfs.sha256 for file in files if file.lfs}
         self.pool = ThreadPoolExecutor(2)
-        self.found = {}
+        self.found: dict[str, Future[str]] = {}
 
     @staticmethod
-    def digest(path):
+    def digest(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
-    def look(self):
+    def look(self) -> None:
         for name in self.wanted:
             if name not in self.found and (self.snapshot / name).exists():
                 self.found[name] = self.pool.submit(self.digest, self.snapshot / name)
 
-    def finish(self):
+    def finish(self) -> None:
         """DamagedError when files differ, which are gone then."""
         self.look()
         wrong = [name for name, digest in self.found.items() if digest.result() != self.wanted[name]]
@@ -135,13 +139,13 @@ class Check:
             raise DamagedError(f"other bytes than the hub has: {', '.join(wrong)}")
 
 
-def watch(folder, total, check, stop):
+def watch(folder: Path, total: int, check: Check, stop: threading.Event) -> None:
     while not stop.wait(1.0):
         check.look()
         say("progress", done=min(stored(folder / "blobs"), total), total=total)
 
 
-def kind_of(error, errors):
+def kind_of(error: BaseException, errors: ModuleType) -> tuple[str, bool]:
     """Which of the things that go wrong this is, and whether waiting can help."""
     if isinstance(error, errors.LocalEntryNotFoundError) and error.__cause__ is not None:
         # The library looked for files of an earlier download instead: what it could not get from the hub is the reason.
@@ -169,7 +173,7 @@ def kind_of(error, errors):
     return "network", True
 
 
-def fetch(hub, model, revision):
+def fetch(hub: ModuleType, model: str, revision: str) -> int:
     info = hub.HfApi().model_info(model, revision=revision, files_metadata=True)
     files = [file for file in info.siblings if file.size is not None]
     total = sum(file.size for file in files)
@@ -211,7 +215,7 @@ def fetch(hub, model, revision):
     return 0
 
 
-def main():
+def main() -> int:
     model, revision = os.environ["MODEL"], os.environ.get("REVISION") or "main"
     say("begin", model=model, revision=revision)
     hub = library()

@@ -131,6 +131,21 @@ def test_a_write_that_something_else_answered_is_unclear(server: Server, name: s
     assert (caught.value.kind, len(server.heard)) == ("ambiguous", 1)
 
 
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+def test_a_write_without_an_object_in_its_answer_is_unclear(server: Server, method: str) -> None:
+    """A create that was taken for one that made nothing would be followed by another one elsewhere."""
+    server.says = [b"HTTP/1.1 204 No Content\r\n\r\n"]
+    with pytest.raises(Failure) as caught:
+        getattr(api(server.url), method.lower())("linode/instances", {})
+    assert (caught.value.kind, len(server.heard)) == ("ambiguous", 1)
+
+
+def test_a_deletion_has_no_object_in_its_answer(server: Server) -> None:
+    server.says = [b"HTTP/1.1 204 No Content\r\n\r\n"]
+    api(server.url).delete("linode/instances/1")
+    assert first_lines(server) == ["DELETE /v4beta/linode/instances/1 HTTP/1.1"]
+
+
 INSTANCE = {"id": 1, "label": "a", "status": "running", "tags": [], "created": "2026-01-01T00:00:00"}
 
 

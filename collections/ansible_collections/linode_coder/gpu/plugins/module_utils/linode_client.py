@@ -6,13 +6,16 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from .api_errors import classify, from_transport, not_the_api
 from .api_shapes import wrong_shape
 from .failure import Failure
 from .linode_reader import LinodeReader, api_base, token_from
 from .retry import pause_s
+
+T = TypeVar("T")
 
 
 class _TimedSession:
@@ -61,7 +64,7 @@ class LinodeApi(LinodeReader):
         }
         self._client: Any = None
 
-    def _write(self, method: str, path: str, data: Any = None) -> Any:
+    def _write(self, method: str, path: str, data: Any = None) -> dict[str, Any]:
         try:
             import requests
             from linode_api4 import ApiError, LinodeClient
@@ -87,22 +90,25 @@ class LinodeApi(LinodeReader):
             if answer is None:
                 raise from_transport(method, error) from error
             raise not_the_api(method, self.url, answer.status_code, answer.headers.get("Content-Type")) from error
-        wrong = None if body is None else wrong_shape(method, path, body)
+        if body is None and method == "DELETE":  # 204
+            return {}
+        wrong = wrong_shape(method, path, body)
         if wrong:
             status, why = self._client.session.answer.status_code, f"the answer to {method} /{path}: {wrong}"
             raise not_the_api(method, self.url, status, None, why)
-        return body
+        found: dict[str, Any] = body
+        return found
 
-    def post(self, path: str, data: dict[str, Any] | None = None) -> Any:
+    def post(self, path: str, data: dict[str, Any] | None = None) -> dict[str, Any]:
         return self._write("POST", path, data or {})
 
-    def put(self, path: str, data: dict[str, Any]) -> Any:
+    def put(self, path: str, data: dict[str, Any]) -> dict[str, Any]:
         return self._write("PUT", path, data)
 
-    def delete(self, path: str) -> Any:
-        return self._write("DELETE", path)
+    def delete(self, path: str) -> None:
+        self._write("DELETE", path)
 
-    def when_free(self, action: Any, wait_s: float = 120) -> Any:
+    def when_free(self, action: Callable[[], T], wait_s: float = 120) -> T:
         """Call ``action``, waiting while the Linode is busy: that refusal comes before anything is done."""
         deadline = time.monotonic() + wait_s
         while True:

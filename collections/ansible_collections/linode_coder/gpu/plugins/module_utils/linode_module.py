@@ -23,7 +23,7 @@ API_SPEC: dict[str, Any] = {
 
 def api_module(
     spec: dict[str, Any],
-    work: Callable[[Any, LinodeApi, dict[str, Any]], None],
+    work: Callable[[Call, LinodeApi, dict[str, Any]], None],
     version: str = "v4",
     **rules: Any,
 ) -> LocalModule:

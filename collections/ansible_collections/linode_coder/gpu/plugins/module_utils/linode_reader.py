@@ -126,18 +126,18 @@ class LinodeReader:
             connection.set_tunnel(host, port or 443, said)
         return connection
 
-    def get(self, path: str, x_filter: dict[str, Any] | None = None) -> Any:
-        for attempt in range(_ATTEMPTS):
+    def get(self, path: str, x_filter: dict[str, Any] | None = None) -> dict[str, Any]:
+        for attempt in range(_ATTEMPTS - 1):
             try:
                 return self._get_once(path, x_filter)
             except Failure as failure:
-                if failure.kind not in _RETRIED or attempt == _ATTEMPTS - 1:
+                if failure.kind not in _RETRIED:
                     raise
                 # Another connection may reach another machine, and this one may be half closed.
                 self._connection.close()
                 pause = read_pause(attempt, failure)
             time.sleep(pause)
-        return None
+        return self._get_once(path, x_filter)
 
     def list(self, path: str, x_filter: dict[str, Any] | None = None) -> list[dict[str, Any]]:
         """All pages of a list, one request per 500 entries."""
@@ -150,7 +150,7 @@ class LinodeReader:
             page += 1
         return rows
 
-    def _get_once(self, path: str, x_filter: dict[str, Any] | None) -> Any:
+    def _get_once(self, path: str, x_filter: dict[str, Any] | None) -> dict[str, Any]:
         """The body of the answer, or a Failure."""
         headers = dict(self._headers)
         if x_filter:
@@ -179,4 +179,5 @@ class LinodeReader:
         wrong = wrong_shape("GET", path, body)
         if wrong:
             raise not_the_api("GET", self.url, answer.status, None, f"the answer to /{path.partition('?')[0]}: {wrong}")
-        return body
+        found: dict[str, Any] = body
+        return found

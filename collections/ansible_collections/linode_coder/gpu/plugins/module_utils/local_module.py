@@ -31,7 +31,7 @@ class LocalModule:
     """
 
     spec: dict[str, Any]
-    work: Callable[[Any, dict[str, Any]], None]
+    work: Callable[[Call, dict[str, Any]], None]
     rules: dict[str, Any] = field(default_factory=dict)
 
     def result(self, call: Call) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .cost import cost as lease_cost
 from .failure import Failure
@@ -22,6 +22,9 @@ from .quote import as_list, make_quote
 from .session_tags import MARKER
 from .spending import against_budget, check_budget
 from .spending_look import look, records_of, wanted_events
+
+if TYPE_CHECKING:
+    from .linode_reader import LinodeReader
 
 T = TypeVar("T")
 
@@ -81,8 +84,8 @@ class Answers:
         return [] if path == "linode/instances" else self.get(path)
 
 
-def gather(reader: Any, now: int, budget: bool = False) -> Answers:
-    """Ask everything, whatever of it fails; with a ``budget`` also what is spent. ``reader`` is a LinodeReader."""
+def gather(reader: LinodeReader, now: int, budget: bool = False) -> Answers:
+    """Ask everything, whatever of it fails; with a ``budget`` also what is spent."""
     found: dict[str, Any] = {}
     scopes = None
     filters = {"linode/instances": {"tags": MARKER}, "account/events": wanted_events(now)} if budget else {}

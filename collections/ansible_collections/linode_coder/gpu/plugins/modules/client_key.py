@@ -42,13 +42,14 @@ public_key:
 
 import os
 import subprocess
+from typing import Any
 
 from ..module_utils.failure import Failure
-from ..module_utils.local_module import LocalModule
+from ..module_utils.local_module import Call, LocalModule
 from ..module_utils.paths import ssh_key_path
 
 
-def work(module, result):
+def work(module: Call, result: dict[str, Any]) -> None:
     path = ssh_key_path()
     public = path.with_suffix(".pub")
     result["changed"] = not (path.exists() and public.exists())
@@ -75,7 +76,7 @@ def work(module, result):
 MODULE = LocalModule({}, work)
 
 
-def main():
+def main() -> None:
     MODULE.main()
 
 

@@ -71,7 +71,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils.compose_project import UP, ComposeProject
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "project_dir": {"type": "path", "required": True},

@@ -108,6 +108,7 @@ import hashlib
 import json
 import os
 import time
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -126,24 +127,25 @@ _LOG_BYTES = 2_000_000
 class Pull:
     """One pull in the background: its record and its log lie in /run, so that a reboot ends both."""
 
-    def __init__(self, name):
+    def __init__(self, name: str) -> None:
         base = os.path.join(RUN_DIRECTORY, "pulls", hashlib.sha256(name.encode()).hexdigest()[:16])
         self.record, self.log = base + ".json", base + ".log"
 
-    def load(self):
+    def load(self) -> dict[str, Any]:
         try:
             with open(self.record, encoding="utf-8") as file:
-                return json.load(file)
+                record: dict[str, Any] = json.load(file)
+                return record
         except (OSError, ValueError):
             return {}
 
-    def save(self, **facts):
+    def save(self, **facts: Any) -> None:
         os.makedirs(os.path.dirname(self.record), mode=0o755, exist_ok=True)
         with open(self.record + ".new", "w", encoding="utf-8") as file:
             json.dump({**self.load(), **facts}, file)
         os.replace(self.record + ".new", self.record)
 
-    def text(self):
+    def text(self) -> str:
         try:
             with open(self.log, "rb") as file:
                 file.seek(max(0, os.path.getsize(self.log) - _LOG_BYTES))
@@ -151,12 +153,12 @@ class Pull:
         except OSError:
             return ""
 
-    def running(self):
+    def running(self) -> bool:
         found = self.load()
         # A pull that ended at once has none.
         return found.get("ticks") is not None and start_ticks(found["pid"]) == found["ticks"]
 
-    def start(self, docker, reference):
+    def start(self, docker: str, reference: str) -> None:
         found = self.load()
         os.makedirs(os.path.dirname(self.record), mode=0o755, exist_ok=True)
         pid = start_in_background([docker, "pull", reference], self.log)
@@ -172,14 +174,14 @@ class Pull:
 class Image:
     """One of the images: what is there of it, and its pull."""
 
-    def __init__(self, module, docker, name, digest):
+    def __init__(self, module: AnsibleModule, docker: str, name: str, digest: str | None) -> None:
         self.module, self.docker, self.name = module, docker, name
         self.held = held_digest(module.params["state_file"], name, digest)
         self.pull = Pull(name)
         self.present, self.reference, self.phase = False, name, "to be fetched"
         self.started_now = False
 
-    def look(self):
+    def look(self) -> bool:
         """Whether it is there; remembers the digest that the first pull brought."""
         found = look(self.module, self.docker, self.name, self.held)
         self.present, self.reference = found.present, found.reference
@@ -198,7 +200,7 @@ class Image:
             self.pull.save(finished=os.path.getmtime(self.pull.log))
         return True
 
-    def go_on(self):
+    def go_on(self) -> None:
         """See that it is being pulled. Failure when that cannot help."""
         # Its pull may have ended since it was looked for.
         if not self.pull.running() and not self.look():
@@ -210,7 +212,7 @@ class Image:
         if not self.present:
             self.phase = pull_phase(self.pull.text())
 
-    def _ended(self, record):
+    def _ended(self, record: dict[str, Any]) -> None:
         failure, again = pull_failure(self.name, self.pull.text())
         if again and record.get("attempts", 0) < _ATTEMPTS:
             return
@@ -227,7 +229,7 @@ class Image:
             )
         raise failure
 
-    def view(self):
+    def view(self) -> dict[str, Any]:
         record = {} if self.module.check_mode and not self.present else self.pull.load()
         return {
             "present": self.present,
@@ -238,7 +240,7 @@ class Image:
         }
 
 
-def result(images, changed):
+def result(images: list[Image], changed: bool) -> dict[str, Any]:
     missing = [image for image in images if not image.present]
     return {
         "changed": changed or any(image.started_now for image in images),
@@ -248,7 +250,7 @@ def result(images, changed):
     }
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "images": {
@@ -264,7 +266,7 @@ def main():
         supports_check_mode=True,
     )
     params = module.params
-    docker = module.get_bin_path("docker", required=not module.check_mode)
+    docker: str = module.get_bin_path("docker", required=not module.check_mode) or ""
     images = [Image(module, docker, row["name"], row["digest"]) for row in params["images"]]
     if not docker:
         module.exit_json(**result(images, changed=True))

@@ -71,7 +71,7 @@ from ..module_utils.finding import worst
 from ..module_utils.module_fail import fail
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "session": {"type": "str", "required": True},
@@ -91,9 +91,9 @@ def main():
         fail(module, failure, findings=[], severity="unknown")
     findings = check_endpoint(client, params["model"], wanted)
     result = {"findings": [finding.as_dict() for finding in findings], "severity": worst(findings)}
-    failure = unhealthy(findings, params["session"])
-    if failure and params["fail_when_unhealthy"]:
-        fail(module, failure, **result)
+    found = unhealthy(findings, params["session"])
+    if found and params["fail_when_unhealthy"]:
+        fail(module, found, **result)
     module.exit_json(changed=False, **result)
 
 

@@ -86,7 +86,7 @@ from ..module_utils.module_fail import fail
 from ..module_utils.speed_test import check_wishes, judge, measure, served_model, too_slow
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "session": {"type": "str", "required": True},
@@ -111,9 +111,9 @@ def main():
     levels = [] if module.check_mode else measure(client, model, params["concurrency"], params["tokens"])
     verdict = judge(levels, params["expected"], params["baseline"], params["sandbox"])
     result = {"levels": [asdict(level) for level in levels], "verdict": verdict.as_dict()}
-    failure = too_slow(verdict, params["session"])
-    if failure and params["fail_when_slow"]:
-        fail(module, failure, **result)
+    slow = too_slow(verdict, params["session"])
+    if slow and params["fail_when_slow"]:
+        fail(module, slow, **result)
     module.exit_json(changed=False, **result)
 
 

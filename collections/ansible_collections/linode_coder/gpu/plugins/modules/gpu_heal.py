@@ -130,6 +130,7 @@ import json
 import secrets
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -141,7 +142,7 @@ from ..module_utils.heal_world import findings_of, idle_seconds, world_of
 from ..module_utils.module_fail import fail
 
 
-def kept(state_dir):
+def kept(state_dir: str) -> Any:
     """The idle clock's record; None where there is none, or none that says anything."""
     try:
         return json.loads((Path(state_dir) / "activity.json").read_text(encoding="utf-8"))
@@ -149,7 +150,7 @@ def kept(state_dir):
         return None
 
 
-def work(module, healer, result):
+def work(module: AnsibleModule, healer: Healer, result: dict[str, Any]) -> None:
     params = module.params
     if params["state"] == "acknowledged":
         result["changed"] = True
@@ -184,7 +185,7 @@ def work(module, healer, result):
             result["diff"] = {"before": {change.flag: change.old}, "after": {change.flag: change.new}}
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "state": {
@@ -211,7 +212,14 @@ def main():
         required_if=[("state", "judged", ["attempt"])],
         supports_check_mode=True,
     )
-    result = {"changed": False, "step": None, "stop": None, "attempt": None, "attempts": [], "breaker": None}
+    result: dict[str, Any] = {
+        "changed": False,
+        "step": None,
+        "stop": None,
+        "attempt": None,
+        "attempts": [],
+        "breaker": None,
+    }
     try:
         machine = Machine(*(module.params[name] for name in ("project_dir", "state_dir", "run_dir")))
         healer = Healer(machine, module.params["owner"], secrets.token_hex(8), module.params["project_dir"])

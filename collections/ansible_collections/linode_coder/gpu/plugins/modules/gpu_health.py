@@ -164,7 +164,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils.vm_look import LOOK_SPEC, look
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(argument_spec=LOOK_SPEC, supports_check_mode=True)
     module.exit_json(changed=False, **look(module.params, module.check_mode, module.warn))
 

@@ -52,13 +52,14 @@ files:
 """
 
 from pathlib import Path
+from typing import Any
 
 from ..module_utils.bundle import write_bundle
 from ..module_utils.failure import Failure
-from ..module_utils.local_module import LocalModule
+from ..module_utils.local_module import Call, LocalModule
 
 
-def work(module, result):
+def work(module: Call, result: dict[str, Any]) -> None:
     path, texts = Path(module.params["path"]).absolute(), module.params["bundle"]
     if not module.check_mode:
         try:
@@ -79,7 +80,7 @@ MODULE = LocalModule(
 )
 
 
-def main():
+def main() -> None:
     MODULE.main()
 
 

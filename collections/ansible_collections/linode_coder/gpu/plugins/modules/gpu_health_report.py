@@ -54,12 +54,14 @@ severity:
   sample: pass
 """
 
+from typing import Any
+
 from ..module_utils.finding import SEVERITIES
-from ..module_utils.local_module import LocalModule
+from ..module_utils.local_module import Call, LocalModule
 from ..module_utils.session_report import session_report
 
 
-def work(module, result):
+def work(module: Call, result: dict[str, Any]) -> None:
     observations = module.params["observations"]
     result["sessions"] = [
         session_report(view, observations.get(view.get("label"))) for view in module.params["sessions"]
@@ -77,7 +79,7 @@ MODULE = LocalModule(
 )
 
 
-def main():
+def main() -> None:
     MODULE.main()
 
 

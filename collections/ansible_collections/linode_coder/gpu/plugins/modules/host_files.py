@@ -102,6 +102,7 @@ import secrets
 import shutil
 import stat
 import string
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -116,39 +117,42 @@ class Refused(Exception):
 class Wanted:
     """One entry, and what is there instead of it."""
 
-    def __init__(self, entry, check_mode):
+    def __init__(self, entry: dict[str, Any], check_mode: bool) -> None:
         self.entry, self.check_mode = entry, check_mode
-        self.path, self.state = entry["path"], entry["state"]
+        self.path: str = entry["path"]
+        self.state: str = entry["state"]
         self.hidden = any(entry[name] is not None for name in ("secret", "key_length", "key_from"))
         self.mode = int(entry["mode"] or ("0755" if self.state == "directory" else "0644"), 8)
         self.owner, self.group = pwd.getpwnam(entry["owner"]).pw_uid, grp.getgrnam(entry["group"]).gr_gid
         try:
             # A link to a directory is as good as one; a link to a file is replaced by the file.
-            self.found = (os.stat if self.state == "directory" else os.lstat)(self.path)
+            self.found: os.stat_result | None = (os.stat if self.state == "directory" else os.lstat)(self.path)
         except (FileNotFoundError, NotADirectoryError):
             self.found = None
         self.before = self._read()
         self.after = self._text()
 
-    def _read(self):
+    def _read(self) -> bytes | None:
         if self.state != "file" or self.found is None or not stat.S_ISREG(self.found.st_mode):
             return None
         with open(self.path, "rb") as file:
             return file.read()
 
-    def _text(self):
+    def _text(self) -> bytes | None:
         if self.state != "file":
             return None
         if self.entry["key_from"] is not None:
-            return self.entry["content"].replace("{key}", self._key()).encode()
+            content: str = self.entry["content"]
+            return content.replace("{key}", self._key()).encode()
         if self.entry["key_length"] is None:
-            return (self.entry["content"] if self.entry["secret"] is None else self.entry["secret"]).encode()
+            text: str = self.entry["content"] if self.entry["secret"] is None else self.entry["secret"]
+            return text.encode()
         if self.before is not None:
             return self.before
         key = "".join(secrets.choice(_KEY) for _each in range(self.entry["key_length"]))
         return f"{self.entry['content'] or ''}{key}\n".encode()
 
-    def _key(self):
+    def _key(self) -> str:
         path = self.entry["key_from"]
         if self.check_mode and not os.path.exists(path):
             return ""  # the entry that would make it changed nothing
@@ -158,7 +162,7 @@ class Wanted:
             raise Refused(f"{path} holds no key of letters, digits, - and _; remove it to get a new one")
         return key
 
-    def attributes(self):
+    def attributes(self) -> dict[str, str]:
         """Of what is there: state, mode and owner, as a diff shows them."""
         if self.found is None:
             return {"path": self.path, "state": "absent"}
@@ -166,50 +170,50 @@ class Wanted:
         owner = f"{self.found.st_uid}:{self.found.st_gid}"
         return {"path": self.path, "state": kind, "mode": f"{stat.S_IMODE(self.found.st_mode):04o}", "owner": owner}
 
-    def wanted_attributes(self):
+    def wanted_attributes(self) -> dict[str, str]:
         if self.state == "absent":
             return {"path": self.path, "state": "absent"}
         owner = f"{self.owner}:{self.group}"
         return {"path": self.path, "state": self.state, "mode": f"{self.mode:04o}", "owner": owner}
 
-    def changes(self):
+    def changes(self) -> bool:
         there = self.attributes()["state"]
         if {there, self.state} == {"file", "directory"} or (self.state != "absent" and there == "other"):
             raise Refused(f"{self.path} is there, but it is no {self.state}")
         return self.attributes() != self.wanted_attributes() or self.before != self.after
 
-    def diffs(self):
+    def diffs(self) -> list[dict[str, Any]]:
         """Text for a file that may be shown, and what is not text where that changes."""
         before, after = self.attributes(), self.wanted_attributes()
         texts = self.before != self.after
-        shown = [{"before": before, "after": after}] if before != after else []
+        shown: list[dict[str, Any]] = [{"before": before, "after": after}] if before != after else []
         if texts and self.hidden and not shown:
             shown = [{"before": {**before, "content": "(secret)"}, "after": {**after, "content": "(another secret)"}}]
         if texts and not self.hidden:
             text = {
                 "before": (self.before or b"").decode("utf-8", "replace"),
-                "after": self.after.decode("utf-8", "replace"),
+                "after": (self.after or b"").decode("utf-8", "replace"),
                 "before_header": self.path,
                 "after_header": self.path,
             }
             shown.insert(0, text)
         return shown
 
-    def apply(self):
+    def apply(self) -> None:
         if self.state == "absent":
-            if stat.S_ISDIR(self.found.st_mode):
+            if self.found is not None and stat.S_ISDIR(self.found.st_mode):
                 shutil.rmtree(self.path)
             else:
                 os.unlink(self.path)
             return
-        if self.state == "directory":
+        if self.after is None:  # a directory
             self._make_directory(self.path)
             os.chown(self.path, self.owner, self.group)
             os.chmod(self.path, self.mode)
         else:
-            self._write()
+            self._write(self.after)
 
-    def _make_directory(self, path):
+    def _make_directory(self, path: str) -> None:
         if os.path.isdir(path):
             return
         self._make_directory(os.path.dirname(path))
@@ -217,19 +221,19 @@ class Wanted:
         os.chown(path, self.owner, self.group)
         os.chmod(path, self.mode)
 
-    def _write(self):
+    def _write(self, content: bytes) -> None:
         draft = self.path + ".new"
         if os.path.lexists(draft):
             os.unlink(draft)
         # Nobody else reads it before it has its owner and mode.
         with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(self.after)
+            file.write(content)
             os.fchown(file.fileno(), self.owner, self.group)
             os.fchmod(file.fileno(), self.mode)
         os.replace(draft, self.path)
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "files": {
@@ -254,7 +258,9 @@ def main():
         },
         supports_check_mode=True,
     )
-    paths, created, diffs = [], [], []
+    paths: list[str] = []
+    created: list[str] = []
+    diffs: list[dict[str, Any]] = []
     for entry in module.params["files"]:
         try:
             wanted = Wanted(entry, module.check_mode)

@@ -133,6 +133,7 @@ weights:
 """
 
 import os
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -145,24 +146,25 @@ _LIMIT = ["timeout", "60"]
 _BOOT_STATES = ("enabled", "static", "indirect", "generated", "alias")
 
 
-def driver(module):
+def driver(module: AnsibleModule) -> dict[str, Any]:
     code, out, err = module.run_command([*_LIMIT, "nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"])
     branches = [line.partition(".")[0] for line in out.splitlines()] if code == 0 else []
     works = all(branch.isdigit() for branch in branches)
     return {"branches": [int(branch) for branch in branches] if works else [], "said": f"{out} {err}".strip()}
 
 
-def compose(module):
-    return module.run_command([*_LIMIT, "docker", "compose", "version", "--short"])[0] == 0
+def compose(module: AnsibleModule) -> bool:
+    code, _out, _err = module.run_command([*_LIMIT, "docker", "compose", "version", "--short"])
+    return bool(code == 0)
 
 
-def toolkit(module):
+def toolkit(module: AnsibleModule) -> dict[str, Any]:
     code, out, _err = module.run_command([*_LIMIT, "nvidia-ctk", "cdi", "list"])
     installed = code == 0 or module.run_command([*_LIMIT, "nvidia-ctk", "--version"])[0] == 0
     return {"installed": installed, "devices": out.split() if code == 0 else []}
 
 
-def units(module):
+def units(module: AnsibleModule) -> dict[str, list[str]]:
     """Systemd says a block of properties for each unit, also for one that it does not know."""
     asked = [f"{unit}.service" for unit in module.params["units"]]
     if not asked:
@@ -176,7 +178,7 @@ def units(module):
     }
 
 
-def images(module):
+def images(module: AnsibleModule) -> dict[str, dict[str, Any]]:
     docker = module.get_bin_path("docker")
     found = {}
     for row in module.params["images"]:
@@ -186,7 +188,7 @@ def images(module):
     return found
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "ask": {"type": "list", "elements": "str", "choices": ["driver", "compose", "toolkit"], "default": []},
@@ -207,7 +209,7 @@ def main():
     )
     params = module.params
     with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-        answers = {"boot_id": file.read().strip()}
+        answers: dict[str, Any] = {"boot_id": file.read().strip()}
     questions = {"driver": driver, "compose": compose, "toolkit": toolkit}
     answers.update({name: questions[name](module) for name in params["ask"]})
     if params["model"]:

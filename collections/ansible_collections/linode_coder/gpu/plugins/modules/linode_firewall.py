@@ -64,19 +64,22 @@ access:
 """
 
 import time
+from typing import Any
 
 from ..module_utils.failure import Failure
+from ..module_utils.linode_client import LinodeApi
 from ..module_utils.linode_module import api_module
+from ..module_utils.local_module import Call
 from ..module_utils.retry import pause_s
 from ..module_utils.session_name import firewall_label, validate_session_name
 from ..module_utils.session_tags import MARKER, is_ours
 from ..module_utils.ssh_access import access_of, parse_ssh_from, rules_for, wanted_access
 
 
-def comparable(rules):
+def comparable(rules: dict[str, Any]) -> dict[str, Any]:
     """The parts of rules that are ours to decide; the API adds versions, fingerprints and nulls."""
     keys = ("label", "action", "protocol", "ports", "addresses")
-    shown = {name: rules.get(name) for name in ("inbound_policy", "outbound_policy")}
+    shown: dict[str, Any] = {name: rules.get(name) for name in ("inbound_policy", "outbound_policy")}
     for name in ("inbound", "outbound"):
         shown[name] = [{key: rule[key] for key in keys if rule.get(key)} for rule in rules.get(name) or []]
         for rule in shown[name]:
@@ -84,7 +87,7 @@ def comparable(rules):
     return shown
 
 
-def create(api, label, body):
+def create(api: LinodeApi, label: str, body: dict[str, Any]) -> dict[str, Any]:
     """The new firewall. After an unclear answer it is looked up by its label; it is never asked for twice."""
     try:
         return api.post("networking/firewalls", body)
@@ -99,20 +102,21 @@ def create(api, label, body):
         raise
 
 
-def delete(api, number):
+def delete(api: LinodeApi, number: int) -> None:
     """Delete a firewall; one that is gone already is gone."""
     for last_try in (False, True):
         try:
-            return api.when_free(lambda: api.delete(f"networking/firewalls/{number}"))
+            api.when_free(lambda: api.delete(f"networking/firewalls/{number}"))
         except Failure as failure:
             if failure.kind == "not_found":
-                return None
+                return
             if failure.kind != "ambiguous" or last_try:
                 raise
-    return None
+        else:
+            return
 
 
-def work(module, api, result):
+def work(module: Call, api: LinodeApi, result: dict[str, Any]) -> None:
     session = validate_session_name(module.params["session"])
     label = firewall_label(session)
     found = [row for row in api.list("networking/firewalls", {"label": label}) if row["label"] == label]
@@ -141,7 +145,7 @@ def work(module, api, result):
     result["firewall"] = current
     if module.check_mode or not result["changed"]:
         return
-    if module.params["state"] == "absent":
+    if current and module.params["state"] == "absent":
         delete(api, current["id"])
         result["firewall"] = None
     elif current:
@@ -166,7 +170,7 @@ MODULE = api_module(
 )
 
 
-def main():
+def main() -> None:
     MODULE.main()
 
 

@@ -53,10 +53,13 @@ removed:
 """
 
 import time
+from typing import Any
 
 from ..module_utils.dead_resources import dead_resources
 from ..module_utils.failure import Failure
+from ..module_utils.linode_client import LinodeApi
 from ..module_utils.linode_module import api_module
+from ..module_utils.local_module import Call
 from ..module_utils.retry import pause_s
 from ..module_utils.session_tags import MARKER
 
@@ -65,15 +68,15 @@ DELETE_AGAIN_S = 5
 PATHS = {"linode": "linode/instances", "firewall": "networking/firewalls"}
 
 
-def find(api):
+def find(api: LinodeApi) -> list[dict[str, Any]]:
     instances = api.list("linode/instances", {"tags": MARKER})
     return dead_resources(instances, api.list("networking/firewalls"), int(time.time()))
 
 
-def ask(api, row):
+def ask(api: LinodeApi, row: dict[str, Any]) -> bool:
     """Ask for the deletion of what is still dead: whether it is on its way. Only a 404 later on counts as gone."""
 
-    def one_try():
+    def one_try() -> bool:
         if not any((one["kind"], one["id"]) == (row["kind"], row["id"]) for one in find(api)):
             return False
         api.delete(f"{PATHS[row['kind']]}/{row['id']}")
@@ -87,7 +90,7 @@ def ask(api, row):
     return True
 
 
-def delete(api, row, deadline):
+def delete(api: LinodeApi, row: dict[str, Any], deadline: float) -> bool:
     """Delete and return when the API answers 404: whether it was still dead. A lost request is sent again."""
     if not ask(api, row):
         return False
@@ -112,7 +115,7 @@ def delete(api, row, deadline):
         time.sleep(0.5)
 
 
-def work(module, api, result):
+def work(module: Call, api: LinodeApi, result: dict[str, Any]) -> None:
     result["dead"] = find(api)
     result["removed"] = []
     chosen = [row for row in result["dead"] if row["label"] in module.params["remove"]]
@@ -144,7 +147,7 @@ MODULE = api_module(
 )
 
 
-def main():
+def main() -> None:
     MODULE.main()
 
 

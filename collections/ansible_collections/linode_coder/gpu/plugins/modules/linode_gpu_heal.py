@@ -124,6 +124,7 @@ message:
 
 import secrets
 import time
+from typing import Any
 
 from ..module_utils.expectation import expected_of
 from ..module_utils.failure import Failure
@@ -132,21 +133,23 @@ from ..module_utils.heal_ladder import API_RUNGS, CAPS, ORDER, Policy, Step, nex
 from ..module_utils.heal_provider import SETTLE_S, Provider
 from ..module_utils.heal_world import outside_findings, world_of
 from ..module_utils.host_key import connection_vars, from_openssh
+from ..module_utils.linode_client import LinodeApi
 from ..module_utils.linode_module import api_module
+from ..module_utils.local_module import Call
 from ..module_utils.session_name import validate_session_name
 from ..module_utils.session_view import session_view
 from ..module_utils.spending_look import BUDGET_SPEC, budget_of
 
 
 class WallClock:
-    def now(self):
+    def now(self) -> float:
         return time.time()
 
-    def sleep(self, seconds):
+    def sleep(self, seconds: float) -> None:
         time.sleep(seconds)
 
 
-def plan(params, provider, result):
+def plan(params: dict[str, Any], provider: dict[str, Any], result: dict[str, Any]) -> None:
     """The decision when the VM cannot be asked: only the tags tell what was tried."""
     world = world_of(provider, {}, params["earlier"], False)
     record = Record().with_tags(provider["tags"])
@@ -164,7 +167,7 @@ def plan(params, provider, result):
     result["attempt"] = attempt.as_dict()
 
 
-def work(module, api, result):
+def work(module: Call, api: LinodeApi, result: dict[str, Any]) -> None:
     params = module.params
     name = validate_session_name(params["session"])
     settle = SETTLE_S * min(1.0, params["patience"])
@@ -236,7 +239,7 @@ MODULE = api_module(
 )
 
 
-def main():
+def main() -> None:
     MODULE.main()
 
 

@@ -177,6 +177,7 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from ..module_utils.cost import parse_time
 from ..module_utils.failure import Failure
@@ -184,10 +185,12 @@ from ..module_utils.heal_attempts import bad_gpu_tags, is_healing_tag
 from ..module_utils.host_key import connection_vars, from_openssh, to_openssh
 from ..module_utils.interfaces import interface_generations, refuses_interfaces
 from ..module_utils.lease import new_lease, parse_idle
+from ..module_utils.linode_client import LinodeApi
 from ..module_utils.linode_module import api_module
+from ..module_utils.local_module import Call
 from ..module_utils.retry import pause_s
 from ..module_utils.session_name import instance_label, validate_session_name
-from ..module_utils.session_tags import MARKER, SessionTags, decode, encode, owner_slug, with_changes
+from ..module_utils.session_tags import MARKER, DecodedTags, SessionTags, decode, encode, owner_slug, with_changes
 from ..module_utils.session_view import session_view
 
 NVIDIA_IMAGE = "linode/ubuntu24.04-nvidia"
@@ -198,7 +201,7 @@ SETTLE_S = (0.5, 1, 2, 4)
 DELETE_AGAIN_S = 5
 
 
-def new_host_key():
+def new_host_key() -> tuple[str, bytes]:
     """A bootstrap host key: its private text and the 32 bytes of its public half, made in a directory of mode 0700."""
     with tempfile.TemporaryDirectory() as directory:
         private = Path(directory) / "key"
@@ -213,7 +216,7 @@ def new_host_key():
         return private.read_text(encoding="ascii"), from_openssh(public)
 
 
-def user_data(private_key, public_line):
+def user_data(private_key: str, public_line: str) -> str:
     """cloud-config that gives the VM its host key before anybody connects. JSON is YAML."""
     config = {
         "ssh_deletekeys": True,
@@ -225,7 +228,7 @@ def user_data(private_key, public_line):
 
 
 class Session:
-    def __init__(self, module, api, result):
+    def __init__(self, module: Call, api: LinodeApi, result: dict[str, Any]) -> None:
         self.module = module
         self.params = module.params
         self.api = api
@@ -233,7 +236,7 @@ class Session:
         self.name = validate_session_name(module.params["session"])
         self.generation = module.params["generation"] or 1
         self.label = instance_label(self.name, self.generation)
-        self.predecessor = None
+        self.predecessor: dict[str, Any] | None = None
         self.started = time.monotonic()
         self.deadline = self.started + module.params["wait_timeout"]
         self.events_readable = True
@@ -243,7 +246,7 @@ class Session:
 
     # -- looking ---------------------------------------------------------------------------------------------------
 
-    def find(self):
+    def find(self) -> dict[str, Any] | None:
         """The VM that is ours: by label, and if it was renamed, by its tags. None is certain; doubt is a Failure."""
         for instance in self.api.list("linode/instances", {"label": self.label}):
             tags = decode(instance["tags"])
@@ -259,20 +262,20 @@ class Session:
         tagged = self.api.list("linode/instances", {"tags": MARKER})
         return next((row for row in tagged if self.is_meant(decode(row["tags"]))), None)
 
-    def is_meant(self, tags):
+    def is_meant(self, tags: DecodedTags) -> bool:
         return tags.session == self.name and self.params["generation"] in (None, tags.generation)
 
-    def refresh(self, instance):
+    def refresh(self, instance: dict[str, Any]) -> dict[str, Any]:
         return self.api.get(f"linode/instances/{instance['id']}")
 
-    def describe(self, instance):
+    def describe(self, instance: dict[str, Any]) -> None:
         view = session_view(instance, int(time.time()))
         self.result["instance"] = view
         if view["address"]:
             keys = [from_openssh(key) for key in view["host_keys"]]
             self.result["connection"] = connection_vars(view["address"], keys)
 
-    def billing(self, instance):
+    def billing(self, instance: dict[str, Any]) -> str:
         hourly = session_view(instance, int(time.time()))["hourly"]
         price = f"${hourly:.2f}/h" if hourly else "an unknown price"
         return (
@@ -280,11 +283,11 @@ class Session:
             f"delete it: linode-coder down {self.name}"
         )
 
-    def read_account(self):
+    def read_account(self) -> str | None:
         """EUUID of the account. None when the token may not read it and nobody asked for a certain one."""
         return self.optional("account", "the account is not checked", {}).get("euuid")
 
-    def optional(self, path, consequence, default):
+    def optional(self, path: str, consequence: str, default: dict[str, Any]) -> dict[str, Any]:
         """An object that is only read to do better; without its scope the module warns and uses ``default``."""
         try:
             return self.api.get(path)
@@ -296,7 +299,7 @@ class Session:
 
     # -- creating --------------------------------------------------------------------------------------------------
 
-    def tags(self, hourly_micros, host_key):
+    def tags(self, hourly_micros: int, host_key: bytes) -> tuple[SessionTags, list[str]]:
         """The session's tags, and those that remember what was tried to heal it."""
         if self.predecessor:
             inherited = with_changes(
@@ -323,7 +326,7 @@ class Session:
         )
         return made, []
 
-    def find_predecessor(self):
+    def find_predecessor(self) -> None:
         """The VM that is to be replaced, when there is one."""
         label = self.params["predecessor"]
         if label is None:
@@ -339,7 +342,7 @@ class Session:
             )
         self.predecessor = found[0]
 
-    def request(self, offer, host_key, generation, data):
+    def request(self, offer: dict[str, Any], host_key: bytes, generation: str, data: str) -> dict[str, Any]:
         tags, remembered = self.tags(round(offer["hourly"] * 1_000_000), host_key)
         body = {
             "label": self.label,
@@ -361,14 +364,14 @@ class Session:
             body["firewall_id"] = firewall_id
         return body
 
-    def preview(self, offer, generation):
+    def preview(self, offer: dict[str, Any], generation: str) -> dict[str, Any]:
         """The create call as diff shows it: without user-data, which holds a private key, and its public half."""
         body = self.request(offer, bytes(32), generation, "")
         del body["metadata"]
         body["tags"] = [tag for tag in body["tags"] if not tag.startswith("lc:hk")]
         return {"before": {}, "after": body, "before_header": self.label, "after_header": self.label}
 
-    def adopt_after(self, failure):
+    def adopt_after(self, failure: Failure) -> dict[str, Any] | None:
         """The VM that an unclear create left behind, or None when there is certainly none."""
         for pause in SETTLE_S:
             time.sleep(pause_s(pause))
@@ -392,7 +395,7 @@ class Session:
                 return instance
         return None
 
-    def create_at(self, offer, body):
+    def create_at(self, offer: dict[str, Any], body: dict[str, Any]) -> dict[str, Any] | None:
         """The VM, or None when this place has no capacity. Sent again only when it is sure that nothing was created."""
         nothing = self.result["no_vm"]
         for last_try in (False, True):
@@ -410,10 +413,10 @@ class Session:
                 if failure.kind not in ("ambiguous", "conflict"):
                     self.attempt(offer, "refused", failure.cause)
                     raise
-                instance = self.adopt_after(failure)
-                if instance:
+                adopted = self.adopt_after(failure)
+                if adopted:
                     self.attempt(offer, "adopted", failure.cause)
-                    return instance
+                    return adopted
                 if last_try:
                     self.attempt(offer, "unclear", failure.cause)
                     raise
@@ -423,7 +426,9 @@ class Session:
                 return instance
         return None
 
-    def create_with(self, generations, offer, public, data):
+    def create_with(
+        self, generations: list[str], offer: dict[str, Any], public: bytes, data: str
+    ) -> dict[str, Any] | None:
         """``create_at``, with the other kind of interfaces when the account refuses the first one; then with that."""
         while True:
             try:
@@ -434,12 +439,12 @@ class Session:
                 refused = generations.pop(0)
             self.result["actions"].append(f"took {generations[0]} interfaces, since the account refused {refused}")
 
-    def attempt(self, offer, outcome, reason):
+    def attempt(self, offer: dict[str, Any], outcome: str, reason: str | None) -> None:
         self.result["attempts"].append(
             {"plan": offer["plan"], "region": offer["region"], "outcome": outcome, "reason": reason}
         )
 
-    def validate(self):
+    def validate(self) -> None:
         """What a create needs, checked before anything is read or made."""
         for name in ("offers", "model"):
             if not self.params[name]:
@@ -452,13 +457,14 @@ class Session:
                 field="authorized_keys",
             )
 
-    def choose_image(self):
+    def choose_image(self) -> str:
         if self.params["image"]:
-            return self.params["image"]
+            wanted: str = self.params["image"]
+            return wanted
         images = self.optional("images?page_size=500", f"{PLAIN_IMAGE} is used", {"data": []})
         return NVIDIA_IMAGE if any(row["id"] == NVIDIA_IMAGE for row in images["data"]) else PLAIN_IMAGE
 
-    def create(self):
+    def create(self) -> dict[str, Any] | None:
         self.result["no_vm"] = self.params["generation"] is None and self.params["predecessor"] is None
         self.validate()
         self.find_predecessor()
@@ -490,21 +496,22 @@ class Session:
 
     # -- waiting ---------------------------------------------------------------------------------------------------
 
-    def events(self, instance):
+    def events(self, instance: dict[str, Any]) -> list[dict[str, Any]] | None:
         """The VM's newest events, newest first. None, and one warning, when the token may not read events."""
         if not self.events_readable:
             return None
         wanted = {"entity.id": instance["id"], "entity.type": "linode", "+order_by": "created", "+order": "desc"}
         try:
-            return self.api.get("account/events?page_size=25", wanted)["data"]
+            found: list[dict[str, Any]] = self.api.get("account/events?page_size=25", wanted)["data"]
         except Failure as failure:
             if failure.kind not in ("scope", "auth"):
                 raise
             self.events_readable = False
             self.module.warn(f"{failure.message} Only the status is watched, so a failed boot is noticed late.")
             return None
+        return found
 
-    def wait_running(self, instance, seen):
+    def wait_running(self, instance: dict[str, Any], seen: int) -> dict[str, Any]:
         """Poll status and events until the VM runs; boot it when it is off and nobody is booting it.
 
         Failed events up to the id ``seen`` are old news.
@@ -527,7 +534,7 @@ class Session:
             instance = self.refresh(instance)
         return instance
 
-    def boot(self, instance):
+    def boot(self, instance: dict[str, Any]) -> None:
         """Ask for a boot. A busy Linode refuses before it does anything, and is asked again by the next look."""
         try:
             self.api.post(f"linode/instances/{instance['id']}/boot")
@@ -538,26 +545,26 @@ class Session:
             self.result["actions"].append(f"booted {instance['label']}")
             self.result["changed"] = True
 
-    def refuse_failed(self, instance, events, seen):
+    def refuse_failed(self, instance: dict[str, Any], events: list[dict[str, Any]], seen: int) -> None:
         """Failure(cloud) when the newest create, boot or reboot after ``seen`` failed."""
-        newest = {}
+        newest: dict[str, dict[str, Any]] = {}
         for event in events:
             newest.setdefault(event["action"], event)
         for action in ("linode_create", "linode_boot", "linode_reboot"):
-            event = newest.get(action)
-            if event and event["status"] == "failed" and event["id"] > seen:
+            last = newest.get(action)
+            if last and last["status"] == "failed" and last["id"] > seen:
                 raise Failure(
                     "cloud",
                     f"Linode reports that {action} of {instance['label']} failed; the VM exists and is billing.",
-                    cause=event.get("message"),
+                    cause=last.get("message"),
                     remedy=f"Delete it and try another region: linode-coder down {self.name}.",
                     billing=[self.billing(instance)],
                 )
 
-    def newest_event(self, instance):
+    def newest_event(self, instance: dict[str, Any]) -> int:
         return max((event["id"] for event in self.events(instance) or []), default=0)
 
-    def wait_gone(self, instance, ask_again=False):
+    def wait_gone(self, instance: dict[str, Any], ask_again: bool = False) -> None:
         """Return once the API answers 404. Nothing else counts as gone."""
         asked = time.monotonic()
         while True:
@@ -581,7 +588,7 @@ class Session:
 
     # -- states ----------------------------------------------------------------------------------------------------
 
-    def present(self):
+    def present(self) -> None:
         instance, seen = self.find(), 0
         if instance and instance["status"] == "deleting":
             if not self.module.check_mode:
@@ -594,12 +601,12 @@ class Session:
             seen = self.newest_event(instance)
         self.bring_up(instance, seen)
 
-    def running(self):
+    def running(self) -> None:
         instance = self.existing()
         seen = 0 if instance["status"] == "running" else self.newest_event(instance)
         self.bring_up(instance, seen)
 
-    def existing(self):
+    def existing(self) -> dict[str, Any]:
         instance = self.find()
         if instance is None:
             raise Failure(
@@ -611,7 +618,7 @@ class Session:
             )
         return instance
 
-    def bring_up(self, instance, seen):
+    def bring_up(self, instance: dict[str, Any] | None, seen: int) -> None:
         """Wait until ``instance`` runs, and describe it. None is what check mode has instead of a VM."""
         if instance is None:
             self.result["instance"] = None
@@ -624,7 +631,7 @@ class Session:
             instance = self.wait_running(instance, seen)
         self.describe(instance)
 
-    def absent(self):
+    def absent(self) -> None:
         instance = self.find()
         self.result["already_gone"] = instance is None
         self.result["instance"] = None
@@ -640,7 +647,7 @@ class Session:
                 if other["id"] != instance["id"] and self.is_meant(decode(other["tags"])):
                     self.remove(other)
 
-    def remove(self, instance):
+    def remove(self, instance: dict[str, Any]) -> None:
         view = session_view(instance, int(time.time()))
         shown = {name: view[name] for name in ("label", "linode_id", "plan", "region", "created", "cost_so_far")}
         self.result["diff"] = {"before": shown, "after": {}, "before_header": self.label, "after_header": self.label}
@@ -662,7 +669,7 @@ class Session:
         self.result.update(hours=hours, cost=round(sum(costs), 4) if costs else None, deleted=gone)
         self.result["actions"].append(f"deleted {instance['label']}")
 
-    def check_account(self):
+    def check_account(self) -> None:
         """Nothing is deleted, and nothing is called gone, in another account than the one that was asked for."""
         wanted = self.params["account"]
         account = self.api.get("account")["euuid"] if wanted else self.read_account()
@@ -676,7 +683,7 @@ class Session:
             )
         self.result["account"] = account
 
-    def delete(self, instance):
+    def delete(self, instance: dict[str, Any]) -> None:
         """Ask for the deletion. Whatever becomes of the answer, only a 404 later on counts."""
         try:
             self.api.when_free(lambda: self.api.delete(f"linode/instances/{instance['id']}"))
@@ -686,7 +693,7 @@ class Session:
             elif failure.kind != "not_found":
                 raise
 
-    def rebooted(self):
+    def rebooted(self) -> None:
         instance = self.existing()
         self.result["diff"] = {"before": {"status": instance["status"]}, "after": {"status": "rebooted"}}
         if not self.module.check_mode:
@@ -702,7 +709,7 @@ class Session:
         self.describe(instance)
 
 
-def work(module, api, result):
+def work(module: Call, api: LinodeApi, result: dict[str, Any]) -> None:
     getattr(Session(module, api, result), module.params["state"])()
 
 
@@ -739,7 +746,7 @@ MODULE = api_module(
 )
 
 
-def main():
+def main() -> None:
     MODULE.main()
 
 

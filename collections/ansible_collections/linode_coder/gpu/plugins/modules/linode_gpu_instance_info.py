@@ -53,19 +53,22 @@ hosts:
 
 import difflib
 import time
+from typing import Any
 
 from ..module_utils.cost import parse_time
 from ..module_utils.expectation import expected_of
 from ..module_utils.failure import Failure
 from ..module_utils.health_outside import ON_ITS_WAY, STARTING_S
 from ..module_utils.host_key import connection_vars, from_openssh
+from ..module_utils.linode_client import LinodeApi
 from ..module_utils.linode_module import api_module
+from ..module_utils.local_module import Call
 from ..module_utils.session_name import is_host_name, validate_session_name
 from ..module_utils.session_tags import MARKER
 from ..module_utils.session_view import session_view
 
 
-def not_found(name, known):
+def not_found(name: str, known: list[str]) -> Failure:
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
     return Failure(
         "not_found",
@@ -76,7 +79,7 @@ def not_found(name, known):
     )
 
 
-def status_age(api, view, now):
+def status_age(api: LinodeApi, view: dict[str, Any], now: int) -> int | None:
     """Seconds since the last event of a VM that is on its way; None when the token may not read the events."""
     age = now - parse_time(view["created"])
     if age < STARTING_S:
@@ -93,7 +96,7 @@ def status_age(api, view, now):
     return now - max(times, default=now - age)
 
 
-def work(module, api, result):
+def work(module: Call, api: LinodeApi, result: dict[str, Any]) -> None:
     now = int(time.time())
     views = [session_view(instance, now) for instance in api.list("linode/instances", {"tags": MARKER})]
     wanted = module.params["session"]
@@ -137,7 +140,7 @@ MODULE = api_module(
 )
 
 
-def main():
+def main() -> None:
     MODULE.main()
 
 

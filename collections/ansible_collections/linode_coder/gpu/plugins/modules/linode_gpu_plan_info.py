@@ -98,16 +98,20 @@ plans:
   sample: [{"id": "g2-gpu-rtx4000a1-s", "hourly": 0.52, "advertised_in": ["us-ord"]}]
 """
 
+from typing import Any
+
 from ..module_utils.catalogue_view import plan_rows
 from ..module_utils.gpu_plans import plan_of
 from ..module_utils.hub import hub_lookup
+from ..module_utils.linode_client import LinodeApi
 from ..module_utils.linode_module import api_module
+from ..module_utils.local_module import Call
 from ..module_utils.measured_fits import with_measurements
 from ..module_utils.model_request import make_request
 from ..module_utils.offers import all_offers
 
 
-def work(module, api, result):
+def work(module: Call, api: LinodeApi, result: dict[str, Any]) -> None:
     params = module.params
     asked = {name: params[name] for name in ("model", "variant", "context", "tensor_parallel")}
     request = make_request(hub_lookup, **asked)
@@ -121,7 +125,8 @@ def work(module, api, result):
         params["min_vram_gb"],
     )
     offers.sort(key=lambda offer: offer.hourly)
-    prices, stock = {}, {}
+    prices: dict[str, float] = {}
+    stock: dict[str, list[str]] = {}
     for offer in offers:
         prices.setdefault(offer.plan, offer.hourly)
         if offer.advertised:
@@ -148,7 +153,7 @@ MODULE = api_module(
 )
 
 
-def main():
+def main() -> None:
     MODULE.main()
 
 

@@ -81,18 +81,19 @@ severity:
 """
 
 import time
+from typing import Any
 
 from ..module_utils.finding import worst
 from ..module_utils.hub import hub_lookup
 from ..module_utils.hub_token import hub_token
 from ..module_utils.linode_module import API_SPEC
 from ..module_utils.linode_reader import LinodeReader
-from ..module_utils.local_module import LocalModule
+from ..module_utils.local_module import Call, LocalModule
 from ..module_utils.preflight import gather, preflight, refusal, wanted_from
 from ..module_utils.spending_look import BUDGET_SPEC
 
 
-def work(module, result):
+def work(module: Call, result: dict[str, Any]) -> None:
     params = module.params
     result.update(findings=[], severity="unknown")
     reader = LinodeReader(params["api_token"], params["api_url"], params["ca_path"], params["api_timeout"])
@@ -125,7 +126,7 @@ MODULE = LocalModule(
 )
 
 
-def main():
+def main() -> None:
     MODULE.main()
 
 

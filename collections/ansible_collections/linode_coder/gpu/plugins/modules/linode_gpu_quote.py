@@ -188,15 +188,18 @@ quote:
 """
 
 import time
+from typing import Any
 
 from ..module_utils.hub import hub_lookup
 from ..module_utils.hub_token import hub_token
+from ..module_utils.linode_client import LinodeApi
 from ..module_utils.linode_module import api_module
+from ..module_utils.local_module import Call
 from ..module_utils.quote import make_quote, quote_switch
 from ..module_utils.spending_look import BUDGET_SPEC, budget_of
 
 
-def work(module, api, result):
+def work(module: Call, api: LinodeApi, result: dict[str, Any]) -> None:
     params = module.params
     budget, records = budget_of(params)
     if params["switch"]:
@@ -262,7 +265,7 @@ MODULE = api_module(
 )
 
 
-def main():
+def main() -> None:
     MODULE.main()
 
 

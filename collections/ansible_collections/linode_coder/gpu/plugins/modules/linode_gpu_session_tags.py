@@ -76,15 +76,18 @@ connection:
 """
 
 import time
+from typing import Any
 
 from ..module_utils.cost import format_time
 from ..module_utils.failure import Failure
 from ..module_utils.host_key import connection_vars, from_openssh
 from ..module_utils.lease import Lease, extended, parse_idle, paused_until
+from ..module_utils.linode_client import LinodeApi
 from ..module_utils.linode_module import api_module
+from ..module_utils.local_module import Call
 from ..module_utils.session_name import firewall_label, validate_session_name
 from ..module_utils.session_note import with_note
-from ..module_utils.session_tags import MARKER, decode, encode, is_ours, merge, with_changes
+from ..module_utils.session_tags import MARKER, SessionTags, decode, encode, is_ours, merge, with_changes
 from ..module_utils.session_view import session_view
 from ..module_utils.spending import against_budget, extension_adds
 from ..module_utils.spending_look import BUDGET_SPEC, budget_of, look
@@ -95,7 +98,7 @@ VERIFY_S = 2
 IN_FLIGHT_S = 10
 
 
-def public_key(params, field):
+def public_key(params: dict[str, Any], field: str) -> bytes:
     try:
         return from_openssh(params[field])
     except ValueError as error:
@@ -108,7 +111,7 @@ def public_key(params, field):
         ) from error
 
 
-def whole(row, name):
+def whole(row: dict[str, Any], name: str) -> SessionTags:
     """The tags of ``row``; Failure(conflict) when some are missing."""
     decoded = decode(row["tags"])
     if not decoded.complete:
@@ -122,10 +125,10 @@ def whole(row, name):
     return decoded.whole()
 
 
-def write(api, number, name, changes):
+def write(api: LinodeApi, number: int, name: str, changes: dict[str, Any]) -> dict[str, Any]:
     """Our part of the tags as they are at this moment, with ``changes``. Writing twice is harmless: an unclear answer is repeated."""
 
-    def put():
+    def put() -> dict[str, Any]:
         row = api.get(f"linode/instances/{number}")
         tags = with_changes(whole(row, name), **changes)
         return api.put(f"linode/instances/{number}", {"tags": merge(row["tags"], tags)})
@@ -138,7 +141,7 @@ def write(api, number, name, changes):
     return api.when_free(put)
 
 
-def read_back(api, instance):
+def read_back(api: LinodeApi, instance: dict[str, Any]) -> dict[str, Any]:
     """It as it is now; Failure(conflict) when it is gone or going."""
     try:
         row = api.get(f"linode/instances/{instance['id']}")
@@ -156,7 +159,7 @@ def read_back(api, instance):
     return row
 
 
-def write_for_good(api, instance, name, clocks):
+def write_for_good(api: LinodeApi, instance: dict[str, Any], name: str, clocks: dict[str, Any]) -> dict[str, Any]:
     """As ``write``, for what a watcher may write over at the same moment: read back, and written again if it is gone.
 
     Tags are only ever replaced as a whole, so two writers at once lose what one of them wrote. And a deletion whose time
@@ -179,7 +182,7 @@ def write_for_good(api, instance, name, clocks):
     )
 
 
-def write_note(api, module, tags, clocks):
+def write_note(api: LinodeApi, module: Call, tags: SessionTags, clocks: dict[str, Any]) -> None:
     """Note it on the session's firewall too. It is a second copy, so doing without it is said, and is no failure."""
     label = firewall_label(tags.session)
     try:
@@ -197,9 +200,9 @@ def write_note(api, module, tags, clocks):
     module.warn(f"It is not noted a second time ({reason}). A watcher that wrote the tags meanwhile could undo it.")
 
 
-def clock_changes(params, tags, now):
+def clock_changes(params: dict[str, Any], tags: SessionTags, now: int) -> dict[str, Any]:
     """What of the clocks is to change: the lease's end, the mark, the pause."""
-    changes = {}
+    changes: dict[str, Any] = {}
     if params["extend"] or params["extend_until"]:
         end = extended(Lease(tags.lease_end, tags.hard_cap), now, params["extend"], params["extend_until"])
         changes.update(lease_end=end, doom=None)
@@ -210,7 +213,9 @@ def clock_changes(params, tags, now):
     return changes
 
 
-def stand_before(api, params, rows, instance, end):
+def stand_before(
+    api: LinodeApi, params: dict[str, Any], rows: list[dict[str, Any]], instance: dict[str, Any], end: int
+) -> dict[str, Any] | None:
     """What the budget says of a lease that ends later; Failure(refused) when it does not pay that."""
     budget, records = budget_of(params)
     if budget is None:
@@ -222,7 +227,7 @@ def stand_before(api, params, rows, instance, end):
     return against_budget(seen, budget, adds, view["hourly"], f"a longer lease of {view['name']}")
 
 
-def work(module, api, result):
+def work(module: Call, api: LinodeApi, result: dict[str, Any]) -> None:
     params = module.params
     name = validate_session_name(params["session"])
     rows = api.list("linode/instances", {"tags": MARKER})
@@ -243,7 +248,7 @@ def work(module, api, result):
         raise Failure("conflict", f"Several Linodes carry the tags of session {name!r}: {labels}.", field="session")
     instance = found[0]
     tags = whole(instance, name)
-    changes = {}
+    changes: dict[str, Any] = {}
     if params["host_key"]:
         changes.update(host_key=public_key(params, "host_key"), next_host_key=None)
     if params["next_host_key"]:
@@ -290,7 +295,7 @@ MODULE = api_module(
 )
 
 
-def main():
+def main() -> None:
     MODULE.main()
 
 

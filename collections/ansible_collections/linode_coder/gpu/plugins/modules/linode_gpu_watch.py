@@ -147,11 +147,15 @@ account:
 """
 
 import time
+from collections.abc import Mapping
+from typing import Any
 
 from ..module_utils.cost import parse_time
 from ..module_utils.failure import Failure
 from ..module_utils.idle_clock import IdleClock, settled, start_overdue
+from ..module_utils.linode_client import LinodeApi
 from ..module_utils.linode_module import api_module
+from ..module_utils.local_module import Call
 from ..module_utils.retry import pause_s
 from ..module_utils.session_name import firewall_label
 from ..module_utils.session_note import lost
@@ -159,7 +163,7 @@ from ..module_utils.session_tags import MARKER, decode, is_ours, merge, with_cha
 from ..module_utils.session_view import session_view
 from ..module_utils.spending import ACTIONS, DEFAULT_ACTION, watched
 from ..module_utils.spending_look import BUDGET_SPEC, budget_of, look
-from ..module_utils.watch_decision import budget, decide, superseded, why
+from ..module_utils.watch_decision import Decision, budget, decide, superseded, why
 
 POLL_S = 1.0
 # Seconds after which a deletion whose answer was lost, and that shows no effect, is asked for once more.
@@ -167,7 +171,7 @@ DELETE_AGAIN_S = 5
 
 
 class Watch:
-    def __init__(self, module, api, result):
+    def __init__(self, module: Call, api: LinodeApi, result: dict[str, Any]) -> None:
         self.check = module.check_mode
         self.warn = module.warn
         self.params = module.params
@@ -177,11 +181,11 @@ class Watch:
             sessions=[], due=[], marked={}, unmarked={}, blocked={}, restored={}, deferred=[], deleted=[], failures={}
         )
         self.budget, self.records = budget_of(self.params)
-        self.unpaid = {}
+        self.unpaid: Mapping[str, int] = {}
         result["budget"] = None
         self.clocks = {row["label"]: self.clock(row) for row in module.params["observations"]}
 
-    def clock(self, observation):
+    def clock(self, observation: dict[str, Any]) -> IdleClock | None:
         if not observation["clock"]:
             return None
         try:
@@ -190,7 +194,7 @@ class Watch:
             self.warn(f"The idle clock of {observation['label']} says nothing: {error}")
             return None
 
-    def check_account(self):
+    def check_account(self) -> None:
         """Nothing is touched in another account than the one that was asked for."""
         wanted = self.params["account"]
         try:
@@ -208,7 +212,7 @@ class Watch:
                 value=self.result["account"],
             )
 
-    def look(self):
+    def look(self) -> list[dict[str, Any]]:
         """Every VM with our marker, as it is now."""
         rows = [row for row in self.api.list("linode/instances", {"tags": MARKER}) if is_ours(row["tags"])]
         self.replaced = superseded([session_view(row, int(time.time())) for row in rows], self.clocks)
@@ -216,7 +220,7 @@ class Watch:
         wanted = self.params["session"]
         return [row for row in rows if wanted in (None, decode(row["tags"]).session)]
 
-    def count(self, rows):
+    def count(self, rows: list[dict[str, Any]]) -> None:
         """What the month's sessions cost, and which of them the budget does not pay any more."""
         if self.budget is None:
             return
@@ -233,7 +237,7 @@ class Watch:
         if found.state != "within":
             self.warn(found.sentence)
 
-    def decide(self, row):
+    def decide(self, row: dict[str, Any]) -> tuple[dict[str, Any], Decision]:
         now = int(time.time())
         view = session_view(row, now)
         clock = self.clocks.get(row["label"])
@@ -250,7 +254,7 @@ class Watch:
 
     # -- what somebody wrote over ----------------------------------------------------------------------------------
 
-    def noted(self, row):
+    def noted(self, row: dict[str, Any]) -> list[str]:
         """The tags of the session's firewall, where extensions and pauses are noted a second time."""
         name = decode(row["tags"]).session
         if name is None:
@@ -265,14 +269,14 @@ class Watch:
             return []
         return next((wall["tags"] for wall in walls if wall["label"] == label and is_ours(wall["tags"])), [])
 
-    def put_back(self, row, noted):
+    def put_back(self, row: dict[str, Any], noted: list[str]) -> dict[str, Any]:
         """``row``; with what its tags lack of what is ``noted`` written into them, if they lack any."""
         changes = lost(decode(row["tags"]), noted, int(time.time()))
         if not changes:
             return row
         if not self.check:
 
-            def put():
+            def put() -> None:
                 fresh = self.api.get(f"linode/instances/{row['id']}")
                 found = decode(fresh["tags"])
                 still = lost(found, noted, int(time.time()))
@@ -291,7 +295,7 @@ class Watch:
 
     # -- looking again ---------------------------------------------------------------------------------------------
 
-    def again(self, row, action):
+    def again(self, row: dict[str, Any], action: str) -> dict[str, Any] | None:
         """The VM read again and decided upon again: it, or None when ``action`` is no longer what is decided."""
         noted = self.noted(row)
         try:
@@ -307,11 +311,12 @@ class Watch:
 
     # -- marks -----------------------------------------------------------------------------------------------------
 
-    def note(self, row, decision):
+    def note(self, row: dict[str, Any], decision: Decision) -> None:
         """Write or remove the mark, right after the tags were read: they can only be replaced as a whole."""
+        written: Decision | None = decision
         if not self.check:
             try:
-                decision = self.api.when_free(lambda: self.write_mark(row, decision.action))
+                written = self.api.when_free(lambda: self.write_mark(row, decision.action))
             except Failure as failure:
                 if failure.kind == "not_found":
                     return
@@ -319,12 +324,12 @@ class Watch:
                     raise
                 # Whether it is there is seen by the next pass.
                 self.warn(f"Whether the mark of {row['label']} was written is not known: {failure.cause}")
-        if decision is None:
+        if written is None:
             return
         self.result["changed"] = True
-        self.result["marked" if decision.action == "mark" else "unmarked"][row["label"]] = decision.sentence
+        self.result["marked" if written.action == "mark" else "unmarked"][row["label"]] = written.sentence
 
-    def write_mark(self, row, action):
+    def write_mark(self, row: dict[str, Any], action: str) -> Decision | None:
         """One try: the decision that was written, or None when it is another one by now."""
         fresh = self.again(row, action)
         if fresh is None:
@@ -335,10 +340,10 @@ class Watch:
 
     # -- deletions -------------------------------------------------------------------------------------------------
 
-    def delete(self, row):
+    def delete(self, row: dict[str, Any]) -> bool:
         """Ask for the deletion if it is still decided: whether it is on its way. Only a 404 later on counts."""
 
-        def ask():
+        def ask() -> bool:
             if self.again(row, "delete") is None:
                 return False
             self.api.delete(f"linode/instances/{row['id']}")
@@ -353,7 +358,7 @@ class Watch:
         self.result["changed"] = self.result["changed"] or asked
         return asked
 
-    def wait_gone(self, row, deadline):
+    def wait_gone(self, row: dict[str, Any], deadline: float) -> int:
         """When the API answered 404; Failure when it does not in time. A lost request is sent again."""
         asked = time.monotonic()
         while True:
@@ -374,7 +379,7 @@ class Watch:
                 self.delete(row)
             time.sleep(POLL_S)
 
-    def gone(self, row, when, cause):
+    def gone(self, row: dict[str, Any], when: int, cause: str) -> None:
         view = session_view(row, max(when, parse_time(row["created"])))
         reason = why(cause, self.clocks.get(row["label"]))
         cost = "at an unknown price" if view["cost_so_far"] is None else f"${view['cost_so_far']:.2f}"
@@ -389,7 +394,7 @@ class Watch:
             }
         )
 
-    def failed(self, row, failure):
+    def failed(self, row: dict[str, Any], failure: Failure) -> None:
         view = session_view(row, int(time.time()))
         price = f"${view['hourly']:.2f}/h" if view["hourly"] else "an unknown price"
         failure.billing = failure.billing or (f"Linode {row['label']} ({row['id']}) is billing at {price}",)
@@ -397,7 +402,7 @@ class Watch:
 
     # -- a pass ----------------------------------------------------------------------------------------------------
 
-    def one(self, row):
+    def one(self, row: dict[str, Any]) -> str | None:
         """Decide on a VM and do what needs no further look: whether its deletion was asked for."""
         view, decision = self.decide(row)
         if decision.action in ("mark", "wait", "delete"):
@@ -430,7 +435,7 @@ class Watch:
                     return decision.cause if not self.check and self.delete(row) else None
         return None
 
-    def sweep(self):
+    def sweep(self) -> None:
         self.check_account()
         rows = self.look()
         self.left = budget(len(rows), self.params["max_deletions"])
@@ -454,7 +459,7 @@ class Watch:
         self.result["diff"] = {"before": {}, "after": {"marked": self.result["marked"], "due": self.result["due"]}}
 
 
-def work(module, api, result):
+def work(module: Call, api: LinodeApi, result: dict[str, Any]) -> None:
     Watch(module, api, result).sweep()
 
 
@@ -481,7 +486,7 @@ MODULE = api_module(
 )
 
 
-def main():
+def main() -> None:
     MODULE.main()
 
 

@@ -86,6 +86,7 @@ finished:
 
 import os
 import time
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -101,7 +102,7 @@ _STARTS = 4
 _SERVICE = "weights"
 
 
-def write_request(path, model, revision):
+def write_request(path: str, model: str, revision: str) -> bool:
     """What to fetch, read by the Compose file. Whether it was another before."""
     text = env_line("MODEL", model) + env_line("REVISION", revision)
     try:
@@ -117,21 +118,21 @@ def write_request(path, model, revision):
 
 
 class Download:
-    def __init__(self, module):
+    def __init__(self, module: AnsibleModule) -> None:
         self.module = module
         self.project = module.params["project_dir"]
         docker = module.get_bin_path("docker", required=True)
         self.compose = [docker, "compose", "--project-directory", self.project]
 
-    def events(self):
+    def events(self) -> list[dict[str, Any]]:
         command = [*self.compose, "logs", "--no-color", "--no-log-prefix", "--tail", "2000", _SERVICE]
         return events_of(probe.run(command, 30).text)
 
-    def running(self):
+    def running(self) -> bool:
         row = compose_services(self.module, self.compose).get(_SERVICE)
         return row is not None and row["State"] in ("running", "restarting")
 
-    def count(self, first):
+    def count(self, first: bool) -> int:
         """How often this request was begun since it was made or the VM booted."""
         path = os.path.join(RUN_DIRECTORY, "weights-starts")
         try:
@@ -144,7 +145,7 @@ class Download:
             file.write(str(number + 1))
         return number + 1
 
-    def start(self, first):
+    def start(self, first: bool) -> None:
         """Begin, or go on; Failure when it ended too often without saying why."""
         if self.count(first) > _STARTS:
             failure = Failure(
@@ -164,7 +165,7 @@ class Download:
             fail(self.module, failure, present=False, phase="failed")
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "model": {"type": "str", "required": True},
@@ -214,9 +215,9 @@ def main():
             times = (events[0]["time"], events[-1]["time"]) if events else (None, None)
             module.exit_json(changed=changed, present=True, phase="fetched", started=times[0], finished=times[1])
         if not running:
-            failure = weights_failure(model, events)
-            if failure:
-                fail(module, failure, present=False, phase="failed")
+            ended = weights_failure(model, events)
+            if ended:
+                fail(module, ended, present=False, phase="failed")
             # Cut by a reboot, or killed: it goes on.
             download.start(first=False)
             changed = True

@@ -78,7 +78,7 @@ from ..module_utils.activity_look import CLOCK_SPEC, look_at_clock
 MOTD = Path("/run/motd.d/60-linode-coder")
 
 
-def tell(module, text):
+def tell(module: AnsibleModule, text: str) -> tuple[bool, bool]:
     """Whether the terminals were told. The text stays for those who log in later, until it is taken back."""
     shown = MOTD.read_text(encoding="utf-8") if MOTD.exists() else ""
     if shown.strip() == text.strip():
@@ -97,7 +97,7 @@ def tell(module, text):
     return True, code == 0
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(argument_spec={**CLOCK_SPEC, "notice": {"type": "str"}}, supports_check_mode=True)
     found = look_at_clock(module.params, module.check_mode, module.warn)
     notice = module.params["notice"]

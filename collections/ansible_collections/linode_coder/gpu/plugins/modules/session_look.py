@@ -76,6 +76,8 @@ failure:
   sample: "KeyError: 'State'"
 """
 
+from typing import Any
+
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.activity_look import CLOCK_SPEC, look_at_clock
@@ -92,7 +94,7 @@ SPEC = {
 }
 
 
-def look_at_health(module):
+def look_at_health(module: AnsibleModule) -> dict[str, Any]:
     """Its worst severity, and what is wrong."""
     params = module.params
     asked = {name: option.get("default") for name, option in LOOK_SPEC.items()} | {
@@ -104,7 +106,7 @@ def look_at_health(module):
     return {"severity": seen["severity"], "at": int(params["now"]), "findings": [] if well else seen["findings"]}
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(argument_spec=SPEC, supports_check_mode=True)
     params = module.params
     result = {"clock": look_at_clock(params, module.check_mode, module.warn)["clock"], "health": None}

@@ -48,14 +48,15 @@ path:
 """
 
 import os
+from typing import Any
 
 from ..module_utils.failure import Failure
-from ..module_utils.local_module import LocalModule
+from ..module_utils.local_module import Call, LocalModule
 from ..module_utils.paths import session_dir
 from ..module_utils.session_name import validate_session_name
 
 
-def work(module, result):
+def work(module: Call, result: dict[str, Any]) -> None:
     path = session_dir(validate_session_name(module.params["session"])) / "api_key"
     wanted = module.params["content"].strip() + "\n"
     if not wanted.strip():
@@ -85,7 +86,7 @@ MODULE = LocalModule(
 )
 
 
-def main():
+def main() -> None:
     MODULE.main()
 
 

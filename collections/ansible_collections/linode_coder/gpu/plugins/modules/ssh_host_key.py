@@ -59,18 +59,19 @@ replaced:
 """
 
 import os
+from typing import NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.vm_module import HOST_KEY_MARKER
 
 
-def public_of(path):
+def public_of(path: str) -> str:
     with open(path + ".pub", encoding="ascii") as file:
         return " ".join(file.read().split()[:2])
 
 
-def write(path, text, mode):
+def write(path: str, text: str, mode: int) -> None:
     """The file is whole or it is not there, whenever the VM stops."""
     draft = path + ".new"
     with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w", encoding="ascii") as file:
@@ -80,7 +81,7 @@ def write(path, text, mode):
     move(draft, path)
 
 
-def move(source, target):
+def move(source: str, target: str) -> None:
     os.replace(source, target)
     directory = os.open(os.path.dirname(target), os.O_RDONLY)
     try:
@@ -89,7 +90,7 @@ def move(source, target):
         os.close(directory)
 
 
-def derived(module, private):
+def derived(module: AnsibleModule, private: str) -> str | None:
     """Public half of a private key file; None for one that SSH could not use."""
     if not os.path.exists(private):
         return None
@@ -97,13 +98,14 @@ def derived(module, private):
     return " ".join(out.split()[:2]) if code == 0 else None
 
 
-def refuse(module, message, cause):
+def refuse(module: AnsibleModule, message: str, cause: str) -> NoReturn:
     remedy = "Run up again; if that does not help, take the session down and up afresh."
     failure = {"kind": "host_key", "message": message, "cause": cause, "remedy": remedy}
     module.fail_json(msg=f"{message} Cause: {cause}. {remedy}", failure=failure)
+    raise AssertionError("fail_json ends the module")
 
 
-def prepare(module, live, new):
+def prepare(module: AnsibleModule, live: str, new: str) -> tuple[bool, str | None]:
     """Whether a new key is needed, and the public half to announce."""
     announced = public_of(new) if os.path.exists(new + ".pub") else None
     if announced and announced == derived(module, new):
@@ -123,7 +125,7 @@ def prepare(module, live, new):
     return True, public_of(new)
 
 
-def activate(module, live, new, marker):
+def activate(module: AnsibleModule, live: str, new: str, marker: str) -> str:
     if not os.path.exists(new + ".pub"):
         refuse(module, "There is no new host key to put in place.", f"{new}.pub is missing")
     public = public_of(new)
@@ -142,7 +144,7 @@ def activate(module, live, new, marker):
     return public
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "state": {"type": "str", "choices": ["prepared", "active"], "required": True},

@@ -63,17 +63,18 @@ seen:
 
 import subprocess
 import time
+from typing import Any
 
 from ..module_utils.failure import Failure
 from ..module_utils.host_key import fingerprint, from_openssh, ssh_options, ssh_port
-from ..module_utils.local_module import LocalModule
+from ..module_utils.local_module import Call, LocalModule
 from ..module_utils.paths import ssh_key_path
 
 # cloud-init may still be writing authorized_keys when sshd already answers.
 DENIED_PATIENCE_S = 30
 
 
-def attempt(address, keys):
+def attempt(address: str, keys: list[bytes]) -> tuple[int, str, str]:
     """Exit code, error text and output of one connection: SSH_CLIENT says from which address it came."""
     command = [
         "ssh",
@@ -97,7 +98,7 @@ def attempt(address, keys):
     return done.returncode, lines[-1].strip() if lines else "", done.stdout
 
 
-def wait(params):
+def wait(params: dict[str, Any]) -> tuple[float, str | None]:
     keys = [from_openssh(key) for key in params["host_keys"]]
     started = time.monotonic()
     denied_since = None
@@ -136,7 +137,7 @@ def wait(params):
         time.sleep(0.5 if elapsed < 20 else 3)
 
 
-def work(module, result):
+def work(module: Call, result: dict[str, Any]) -> None:
     result["elapsed"], result["seen"] = wait(module.params)
 
 
@@ -151,7 +152,7 @@ MODULE = LocalModule(
 )
 
 
-def main():
+def main() -> None:
     MODULE.main()
 
 

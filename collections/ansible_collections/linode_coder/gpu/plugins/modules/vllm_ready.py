@@ -95,6 +95,7 @@ started:
 """
 
 import time
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -109,7 +110,7 @@ from ..module_utils.vllm_log import diagnose, progress_of
 from ..module_utils.vm_module import compose_services, inspect
 
 
-def ask(quick, patient):
+def ask(quick: EngineClient, patient: EngineClient) -> dict[str, Any] | None:
     """The model card once the engine serves a token; None while it does not answer."""
     try:
         if quick.ask("GET", "/health")[0] != 200:
@@ -130,13 +131,13 @@ _LOG_LENGTH = 1_000_000
 class Engine:
     """The container, as Docker and its log tell."""
 
-    def __init__(self, module):
+    def __init__(self, module: AnsibleModule) -> None:
         self.module = module
         self.service = module.params["service"]
         self.docker = module.get_bin_path("docker", required=True)
         self.compose = [self.docker, "compose", "--project-directory", module.params["project_dir"]]
 
-    def look(self):
+    def look(self) -> dict[str, Any]:
         """Its state, how often it was restarted and when its process began."""
         row = compose_services(self.module, self.compose).get(self.service)
         found = inspect(self.module, self.docker, row["Name"]) if row else None
@@ -152,7 +153,7 @@ class Engine:
             "started_text": state["StartedAt"],
         }
 
-    def log(self, since=None):
+    def log(self, since: str | None = None) -> str:
         command = [*self.compose, "logs", "--no-color", "--no-log-prefix", "--tail", "1000"]
         command += ["--since", since] if since else []
         return short_lines(newest(probe.run([*command, self.service], _LOG_S).text, _LOG_LENGTH))
@@ -161,7 +162,7 @@ class Engine:
 _PATIENCE = 2
 
 
-def failure_of(found, log):
+def failure_of(found: dict[str, Any], log: str) -> Failure | None:
     """Why the engine does not come up; None while it may."""
     ended = found["state"] in ("exited", "dead", "absent")
     again = found["restarts"]
@@ -191,7 +192,7 @@ def failure_of(found, log):
     return Failure("unhealthy", message, cause="; ".join([*([last] if last else []), *how]) or None, remedy=remedy)
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "port": {"type": "int", "default": 8000},
@@ -228,9 +229,9 @@ def main():
             )
         # A restarted one is judged by all that was said since its container was made.
         log = engine.log(since=None if found["restarts"] else found.get("started_text"))
-        failure = failure_of(found, log)
-        if failure:
-            fail(module, failure, ready=False, phase="failed", restarts=found["restarts"])
+        ended = failure_of(found, log)
+        if ended:
+            fail(module, ended, ready=False, phase="failed", restarts=found["restarts"])
         progress = progress_of(log)
         phase = f"{progress.phase}, {progress.detail}" if progress.detail else progress.phase
         if first_phase is None:

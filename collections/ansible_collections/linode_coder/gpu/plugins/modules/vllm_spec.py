@@ -125,6 +125,7 @@ healed:
 """
 
 import os
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -139,7 +140,7 @@ _COMMENT = """Flags of the engine, read when it starts: see `vllm serve --help`.
 After a change: docker compose up --detach --force-recreate vllm"""
 
 
-def read(path):
+def read(path: str) -> str | None:
     try:
         with open(path, encoding="utf-8") as file:
             return file.read()
@@ -147,14 +148,14 @@ def read(path):
         return None
 
 
-def write(path, text):
+def write(path: str, text: str) -> None:
     with open(path + ".new", "w", encoding="utf-8") as file:
         file.write(text)
     os.chmod(path + ".new", 0o644)
     os.replace(path + ".new", path)
 
 
-def kept(params, before):
+def kept(params: dict[str, Any], before: dict[str, Any] | None) -> dict[str, Any]:
     """The flags that are wanted, with those that stay as they were."""
     flags = dict(params["flags"])
     if before and before["model"] == params["model"]:
@@ -166,7 +167,7 @@ def kept(params, before):
     return flags
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "project_dir": {"type": "path", "default": "/opt/linode-coder/vllm"},
@@ -223,7 +224,7 @@ def main():
     flags.pop("model", None)
     good = {**wanted, "flags": flags} if wanted else None
 
-    def work(state_now):
+    def work(state_now: dict[str, Any]) -> None:
         state_now["wanted"] = wanted
         if state == "verified" and (state_now["last_good"] != good or not state_now["measured"]):
             state_now["last_good"] = good
@@ -240,7 +241,7 @@ def main():
     was, now = engine_state.change(params["state_file"], work, dry=module.check_mode)
     if not module.check_mode:
         for place, old, new in texts:
-            if new != old:
+            if new is not None and new != old:
                 write(place, new)
     asked = (wanted or {}).get("flags") or {}
     missing = object()

@@ -82,17 +82,19 @@ import subprocess
 import threading
 import time
 import urllib.error
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 from ansible.module_utils.basic import env_fallback
 
-from ..module_utils.local_module import LocalModule
-from ..module_utils.notices import Told, body_of, notices_of
+from ..module_utils.local_module import Call, LocalModule
+from ..module_utils.notices import Notice, Told, body_of, notices_of
 from ..module_utils.paths import state_dir
 
 
-def post(url, notices, timeout):
+def post(url: str, notices: list[Notice], timeout: int) -> str | None:
     """None, or why the webhook did not take it. The address is a secret and appears in no answer."""
     if not url.startswith(("http://", "https://")):
         return "its address is not an http or https one"
@@ -118,11 +120,11 @@ def post(url, notices, timeout):
         return getattr(reason, "strerror", None) or type(reason).__name__
 
 
-def send(url, notices, timeout):
+def send(url: str, notices: list[Notice], timeout: int) -> str | None:
     """As `post`, but never longer than ``timeout``, also when the answer drips."""
-    said = [f"it did not answer within {timeout} s"]
+    said: list[str | None] = [f"it did not answer within {timeout} s"]
 
-    def work():
+    def work() -> None:
         said[0] = post(url, notices, timeout)
 
     thread = threading.Thread(target=work, daemon=True)
@@ -131,7 +133,7 @@ def send(url, notices, timeout):
     return said[0]
 
 
-def desktop_address():
+def desktop_address() -> str | None:
     """Where this user's desktop listens, also for a cron job, which has no environment. None without a desktop."""
     given = os.environ.get("DBUS_SESSION_BUS_ADDRESS")
     runtime = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
@@ -139,7 +141,7 @@ def desktop_address():
     return given or (f"unix:path={socket}" if socket.exists() else None)
 
 
-def show(program, address, notices):
+def show(program: str, address: str, notices: list[Notice]) -> str | None:
     """None, or why the desktop did not show it."""
     text = "\n".join(one.text for one in notices)
     command = [program, "--app-name=linode-coder", "--", "linode-coder", text]
@@ -157,7 +159,7 @@ def show(program, address, notices):
 
 
 @contextmanager
-def locked(module, directory):
+def locked(module: Call, directory: Path) -> Iterator[None]:
     """One pass of this machine at a time; where no lock can be made, what is told matters more than that it is told once."""
     with ExitStack() as stack:
         try:
@@ -169,7 +171,7 @@ def locked(module, directory):
         yield
 
 
-def remembered(module, path):
+def remembered(module: Call, path: Path) -> dict[str, Told]:
     """What each way was used for. A record that cannot be read begins anew: then something is told twice."""
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
@@ -181,18 +183,18 @@ def remembered(module, path):
     return {"webhook": Told(), "desktop": Told()}
 
 
-def write(path, told):
+def write(path: Path, told: dict[str, Told]) -> None:
     draft = path.with_suffix(".new")
     with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
         json.dump({name: one.as_dict() for name, one in told.items()}, file)
     draft.replace(path)
 
 
-def tell(module, notices):
+def tell(module: Call, notices: list[Notice]) -> dict[str, dict[str, Any]]:
     """Use every way there is; what came of each."""
     url = module.params["url"]
     program, address = shutil.which("notify-send"), desktop_address()
-    ways = {
+    ways: dict[str, Callable[[list[Notice]], str | None] | None] = {
         "webhook": (lambda due: send(url, due, module.params["timeout"])) if url else None,
         "desktop": (lambda due: show(program, address, due))
         if module.params["desktop"] and program and address
@@ -205,7 +207,7 @@ def tell(module, notices):
         now = int(time.time())
         for name, way in ways.items():
             due = told[name].due(notices) if way else []
-            why = way(due) if due and not module.check_mode else None
+            why = way(due) if way and due and not module.check_mode else None
             said = bool(way) and not module.check_mode and why is None
             if way and not module.check_mode:
                 told[name] = told[name].after(notices, said, now)
@@ -223,7 +225,7 @@ def tell(module, notices):
     return outcome
 
 
-def work(module, result):
+def work(module: Call, result: dict[str, Any]) -> None:
     report = module.params["report"]
     notices = notices_of(report)
     outcome = tell(module, notices)
@@ -242,7 +244,7 @@ MODULE = LocalModule(
 )
 
 
-def main():
+def main() -> None:
     MODULE.main()
 
 
