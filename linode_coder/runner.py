@@ -110,7 +110,8 @@ def _redacted(text: str, secrets: list[str]) -> str:
 def _launched(command: list[str]) -> list[str]:
     """The command as `launch` runs it: ended when this process is killed, and holding the lock of the session until then."""
     held = lock.held()
-    launcher = [sys.executable, "-I", "-S", str(Path(launch.__file__)), str(os.getpid())]
+    # By env: what starts the command asks access(2) first, which knows nothing of a capability to read everything.
+    launcher = ["env", sys.executable, "-I", "-S", str(Path(launch.__file__)), str(os.getpid())]
     return [*launcher, "" if held is None else str(held), *command]
 
 
