@@ -71,7 +71,8 @@ def heal_once_it_fails(sandbox: RunningSandbox) -> dict[str, Any]:
         report = heal(sandbox)
         if report["step"]:
             return report
-        assert report["stop"]["reason"] in ("nothing", "blind", "confirm"), report["stop"]
+        # Busy: it was started again by itself, and loads until it dies the next time.
+        assert report["stop"]["reason"] in ("nothing", "blind", "confirm", "busy"), report["stop"]
         time.sleep(1)
     raise AssertionError(report["stop"])
 
