@@ -9,7 +9,8 @@ from typing import Any
 
 from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
 from ansible_collections.linode_coder.gpu.plugins.module_utils.paths import state_dir
-from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags import MARKER
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session_name import firewall_label
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags import MARKER, is_ours
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session_view import session_view
 
 from . import history
@@ -24,6 +25,13 @@ def all_sessions(reader: LinodeReader, instances: list[dict[str, Any]] | None = 
     views.sort(key=lambda view: (-(view["hourly"] or 0), view["lease_left"] or 0, view["label"]))
     history.saw(views, patience=history.QUICK_S)  # the next look sees them as well
     return views
+
+
+def firewall_of(reader: LinodeReader, name: str) -> dict[str, Any] | None:
+    """The session's firewall, whether or not its VM ever came; None for one that is not ours."""
+    label = firewall_label(name)
+    rows = reader.list("networking/firewalls", {"label": label})
+    return next((row for row in rows if row["label"] == label and is_ours(row["tags"])), None)
 
 
 def current_file() -> Path:

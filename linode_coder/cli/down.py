@@ -9,15 +9,14 @@ import typer
 from ansible_collections.linode_coder.gpu.plugins.module_utils.duration import format_duration
 from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
 from ansible_collections.linode_coder.gpu.plugins.module_utils.retry import pause_s
-from ansible_collections.linode_coder.gpu.plugins.module_utils.session_name import firewall_label, validate_session_name
-from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags import MARKER
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session_name import validate_session_name
 
 from .. import history
 from ..api import LinodeReader
 from ..console import Console, confirm, money
 from ..leftovers import forget_vm
 from ..lock import PATIENCE_S, session_lock, unfinished
-from ..sessions import all_sessions, pick
+from ..sessions import all_sessions, firewall_of, pick
 
 # Seconds between looks for a VM that a killed command may have asked for.
 SETTLE_S = (0.5, 1.0, 2.0, 4.0)
@@ -54,13 +53,6 @@ def _look_again(reader: LinodeReader, name: str, console: Console) -> dict[str, 
     return None
 
 
-def _firewall(reader: LinodeReader, name: str) -> bool:
-    """Whether there is one of ours, for a VM that never came."""
-    label = firewall_label(name)
-    rows = reader.list("networking/firewalls", {"label": label})
-    return any(row["label"] == label and MARKER in row["tags"] for row in rows)
-
-
 @app.command()
 def down(
     name: Annotated[str | None, typer.Argument(metavar="NAME", help="Name of the session.")] = None,
@@ -88,7 +80,7 @@ def down(
     except Failure:
         view = _look_again(reader, name, console) if name else None
         if view is None and name:
-            firewall = _firewall(reader, name)
+            firewall = firewall_of(reader, name) is not None
         if view is None and not records and not firewall:
             raise
     session = view["name"] if view else str(name)

@@ -9,12 +9,11 @@ from typing import Annotated, Any
 
 import typer
 from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
-from ansible_collections.linode_coder.gpu.plugins.module_utils.session_name import firewall_label
 from ansible_collections.linode_coder.gpu.plugins.module_utils.ssh_access import access_of
 
 from ..api import LinodeReader
 from ..console import Console
-from ..sessions import all_sessions, current_file, pick
+from ..sessions import all_sessions, current_file, firewall_of, pick
 from ..tunnel import api_key_file, healthy, open_tunnel, served_model
 from ..unrecorded import recorded
 
@@ -77,10 +76,8 @@ def _tunnel(console: Console, view: dict[str, Any]) -> int:
         if failure.kind != "unreachable":
             raise
         away = failure
-        reader = LinodeReader()
-        label = firewall_label(view["name"])
-        walls = [wall for wall in reader.list("networking/firewalls", {"label": label}) if wall["label"] == label]
-        if not walls or not access_of(walls[0]["rules"]).seen:
+        wall = firewall_of(LinodeReader(), view["name"])
+        if wall is None or not access_of(wall["rules"]).seen:
             raise
     from ..lock import session_lock
     from ..runner import run_playbook

@@ -38,7 +38,7 @@ def away(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> list[str]:
 
 
 def walls(monkeypatch: pytest.MonkeyPatch, *accesses: SshAccess) -> None:
-    rows = [{"label": "lc-demo", "rules": rules_for(access)} for access in accesses]
+    rows = [{"label": "lc-demo", "tags": ["Linode-Coder"], "rules": rules_for(access)} for access in accesses]
 
     class Reader:
         def list(self, _path: str, _filter: dict[str, Any]) -> list[dict[str, Any]]:
