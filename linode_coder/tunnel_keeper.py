@@ -20,6 +20,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import IO
 
+from .shown import last_line
 from .tunnel_files import State, Target, keeper_file, read_target, runtime_path, state_file, target_file, write
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
@@ -132,9 +133,8 @@ class Keeper:
         # The VM may have a banner of any length.
         while part := await self.process.stderr.read(4096):
             end = (end + part)[-4096:]
-        lines = [line.strip() for line in end.decode(errors="replace").splitlines() if line.strip()]
         # Somebody else's, for a log and a terminal.
-        last = "".join(char if char.isprintable() else "?" for char in lines[-1])[:300] if lines else ""
+        last = "".join(char if char.isprintable() else "?" for char in last_line(end.decode(errors="replace")))[:300]
         code = await self.process.wait()
         return last or (f"ssh was ended by signal {-code}" if code < 0 else f"ssh ended with status {code}")
 

@@ -21,7 +21,7 @@ from .session_changes import beyond, session_changes
 from .session_name import instance_label, validate_session_name
 from .session_tags import MARKER, owner_slug
 from .session_view import session_view
-from .spending import against_budget, check_budget, extension_adds, left
+from .spending import against_budget, check_budget, check_dollars, extension_adds, left
 from .spending_look import look
 
 
@@ -80,17 +80,6 @@ def within_budget(offers: list[Offer], room: float, now: int, lease_end: int) ->
     """The offers whose whole lease costs at most ``room`` dollars; the cheapest one when there is none."""
     within = [offer for offer in offers if (cost(now, lease_end, offer.hourly) or 0.0) <= room]
     return within or [min(offers, key=lambda offer: offer.hourly)]
-
-
-def _check_limit(max_cost: float | None) -> None:
-    if max_cost is not None and not 0 < max_cost < float("inf"):
-        raise Failure(
-            "usage",
-            f"max_cost {max_cost:g} is not a number of dollars above 0.",
-            remedy="Give the dollars that the lease may cost, for example 5, or leave it out.",
-            field="max_cost",
-            value=str(max_cost),
-        )
 
 
 def _default_for(plan_id: str) -> Selection:
@@ -334,7 +323,7 @@ def make_quote(
     """
     name = validate_session_name(session)
     request = make_request(lookup, model, variant, context, tensor_parallel)
-    _check_limit(max_cost)
+    check_dollars(max_cost, "max_cost", "the lease may cost, for example 5")
     check_budget(budget)
     records = budget_records or []
     idle_minutes = parse_idle(idle)

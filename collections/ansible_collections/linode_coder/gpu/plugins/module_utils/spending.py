@@ -64,17 +64,21 @@ class Spending:
         return {**shown, "now": format_time(self.now), "since": self.since, "unseen": list(self.unseen)}
 
 
-def check_budget(budget: float | None) -> float | None:
-    """``budget`` as it was given; Failure(usage) when it is no number of dollars."""
-    if budget is not None and not 0 < budget < float("inf"):
+def check_dollars(amount: float | None, field: str, meaning: str) -> float | None:
+    """``amount`` as it was given; Failure(usage) when it is no number of dollars. ``meaning`` ends the remedy."""
+    if amount is not None and not 0 < amount < float("inf"):
         raise Failure(
             "usage",
-            f"budget {budget:g} is not a number of dollars above 0.",
-            remedy="Give the dollars that all sessions of a month may cost, for example 50, or leave it out.",
-            field="budget",
-            value=str(budget),
+            f"{field} {amount:g} is not a number of dollars above 0.",
+            remedy=f"Give the dollars that {meaning}, or leave it out.",
+            field=field,
+            value=str(amount),
         )
-    return budget
+    return amount
+
+
+def check_budget(budget: float | None) -> float | None:
+    return check_dollars(budget, "budget", "all sessions of a month may cost, for example 50")
 
 
 def month_start(now: int) -> int:
