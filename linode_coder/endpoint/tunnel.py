@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.atomic_file import replace_file
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.paths import session_dir, ssh_key_path
 from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.client import EngineClient
@@ -315,9 +316,7 @@ def api_key_file(view: dict[str, Any]) -> Path:
             f"linode-coder up {view['name']} --converge",
         )
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:  # noqa: PTH123 - a mode is needed
-            file.write(key + "\n")
+        replace_file(path, key + "\n", parents=True)
     except OSError as error:
         raise Failure(
             "config",

@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypedDict
 
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.atomic_file import replace_file
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.paths import runtime_dir, session_dir, state_dir
 
@@ -157,10 +158,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 def write(path: Path, document: Target | State) -> None:
     """Whole or not at all, for its owner only."""
-    draft = path.with_suffix(".new")
-    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:  # noqa: PTH123 - a mode is needed
-        json.dump(document, file)
-    draft.replace(path)
+    replace_file(path, json.dumps(document))
 
 
 def keeper(name: str, patience: float = 0.0) -> int | None:

@@ -12,6 +12,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.atomic_file import replace_file
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.paths import session_dir
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session.name import firewall_label
@@ -97,9 +98,7 @@ def remember(view: dict[str, Any], reader: LinodeReader, data: dict[str, Any]) -
     if state is None:
         return
     kept = {key: data.get(key) for key in ("api_key_file", "max_model_len", "changed_flags")}
-    draft = path.with_suffix(".new")
-    draft.write_text(json.dumps({"state": state, "data": kept}))
-    draft.replace(path)
+    replace_file(path, json.dumps({"state": state, "data": kept}))
 
 
 def unchanged(view: dict[str, Any], reader: LinodeReader) -> tuple[dict[str, Any], int] | None:

@@ -106,6 +106,8 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils.core.atomic_file import replace_file
+
 _KEY = string.ascii_letters + string.digits
 _KINDS = {"file": stat.S_ISREG, "directory": stat.S_ISDIR, "link": stat.S_ISLNK}
 
@@ -211,7 +213,7 @@ class Wanted:
             os.chown(self.path, self.owner, self.group)
             os.chmod(self.path, self.mode)
         else:
-            self._write(self.after)
+            replace_file(self.path, self.after, self.mode, (self.owner, self.group))
 
     def _make_directory(self, path: str) -> None:
         if os.path.isdir(path):
@@ -220,17 +222,6 @@ class Wanted:
         os.mkdir(path, 0o700)
         os.chown(path, self.owner, self.group)
         os.chmod(path, self.mode)
-
-    def _write(self, content: bytes) -> None:
-        draft = self.path + ".new"
-        if os.path.lexists(draft):
-            os.unlink(draft)
-        # Nobody else reads it before it has its owner and mode.
-        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(content)
-            os.fchown(file.fileno(), self.owner, self.group)
-            os.fchmod(file.fileno(), self.mode)
-        os.replace(draft, self.path)
 
 
 def main() -> None:

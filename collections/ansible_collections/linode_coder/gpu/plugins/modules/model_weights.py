@@ -91,6 +91,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.core import program
+from ..module_utils.core.atomic_file import replace_file
 from ..module_utils.core.failure import Failure
 from ..module_utils.core.module_fail import fail
 from ..module_utils.core.vm_module import RUN_DIRECTORY, compose_services
@@ -111,9 +112,7 @@ def write_request(path: str, model: str, revision: str) -> bool:
                 return False
     except FileNotFoundError:
         pass  # the first request
-    with open(path + ".new", "w", encoding="utf-8") as file:
-        file.write(text)
-    os.replace(path + ".new", path)
+    replace_file(path, text, 0o644)
     return True
 
 

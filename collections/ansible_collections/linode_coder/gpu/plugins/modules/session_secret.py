@@ -47,9 +47,9 @@ path:
   sample: /home/me/.local/state/linode-coder/sessions/demo/api_key
 """
 
-import os
 from typing import Any
 
+from ..module_utils.core.atomic_file import replace_file
 from ..module_utils.core.failure import Failure
 from ..module_utils.core.local_module import Call, LocalModule
 from ..module_utils.core.paths import session_dir
@@ -69,12 +69,7 @@ def work(module: Call, result: dict[str, Any]) -> None:
     result["changed"] = not path.exists() or path.read_text() != wanted or path.stat().st_mode & 0o077 != 0
     result["path"] = str(path)
     if result["changed"] and not module.check_mode:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        draft = path.with_name("api_key.new")
-        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="ascii") as file:
-            file.write(wanted)
-        draft.chmod(0o600)
-        draft.replace(path)
+        replace_file(path, wanted, parents=True)
 
 
 MODULE = LocalModule(

@@ -89,6 +89,7 @@ from typing import Any
 
 from ansible.module_utils.basic import env_fallback
 
+from ..module_utils.core.atomic_file import replace_file
 from ..module_utils.core.local_module import Call, LocalModule
 from ..module_utils.core.paths import state_dir
 from ..module_utils.watch.notices import Notice, Told, body_of, notices_of
@@ -183,13 +184,6 @@ def remembered(module: Call, path: Path) -> dict[str, Told]:
     return {"webhook": Told(), "desktop": Told()}
 
 
-def write(path: Path, told: dict[str, Told]) -> None:
-    draft = path.with_suffix(".new")
-    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-        json.dump({name: one.as_dict() for name, one in told.items()}, file)
-    draft.replace(path)
-
-
 def tell(module: Call, notices: list[Notice]) -> dict[str, dict[str, Any]]:
     """Use every way there is; what came of each."""
     url = module.params["url"]
@@ -219,7 +213,7 @@ def tell(module: Call, notices: list[Notice]) -> dict[str, dict[str, Any]]:
             }
         if not module.check_mode:
             try:
-                write(path, told)
+                replace_file(path, json.dumps({name: one.as_dict() for name, one in told.items()}))
             except OSError as error:
                 module.warn(f"{path} cannot be written, so the next pass may tell the same again: {error.strerror}")
     return outcome

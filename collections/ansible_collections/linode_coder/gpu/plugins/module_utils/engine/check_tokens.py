@@ -10,6 +10,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from ..core.atomic_file import replace_file
+
 
 class OwnTokens:
     """What our own questions added to the counters of the engine that runs now, shared by everybody who looks."""
@@ -44,7 +46,4 @@ class OwnTokens:
 
     def write(self, process_start: float | None, total: dict[str, int]) -> None:
         """Keep the totals; an OSError where nothing can be kept, and then nothing should be asked either."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        new = self.path.with_suffix(".new")
-        new.write_text(json.dumps({"process_start": process_start, **total}), encoding="ascii")
-        new.replace(self.path)
+        replace_file(self.path, json.dumps({"process_start": process_start, **total}), 0o644, parents=True)

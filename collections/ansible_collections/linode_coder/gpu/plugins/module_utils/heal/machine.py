@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ..core.atomic_file import replace_file
 from ..core.failure import Failure
 from ..engine import state as engine_state
 
@@ -25,16 +26,6 @@ def process_start(pid: Any) -> str | None:
             return file.read().rpartition(")")[2].split()[19]
     except (OSError, IndexError):
         return None
-
-
-def replace_file(path: str, text: str, mode: int = 0o600) -> None:
-    """Write a file so that a crash leaves the old one or the new one."""
-    temporary = f"{path}.{os.getpid()}.new"
-    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
 
 
 class Machine:

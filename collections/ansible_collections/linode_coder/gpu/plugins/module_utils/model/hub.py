@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from ..core.atomic_file import replace_file
 from ..core.failure import Failure
 from ..core.paths import state_dir
 from .catalogue import Model, catalogue, near_names
@@ -169,11 +170,8 @@ def _recall(name: str) -> dict[str, Any] | None:
 
 
 def _remember(name: str, answer: dict[str, Any]) -> None:
-    path = _remembered(name)
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    draft = path.with_suffix(f".{os.getpid()}")
-    draft.write_text(json.dumps({"read": time.time(), "endpoint": endpoint(), **answer}))
-    draft.replace(path)
+    text = json.dumps({"read": time.time(), "endpoint": endpoint(), **answer})
+    replace_file(_remembered(name), text, parents=True)
 
 
 def hub_lookup(name: str, timeout: float = _TIMEOUT_S) -> Model:

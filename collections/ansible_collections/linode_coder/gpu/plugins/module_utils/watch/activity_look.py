@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ..core.atomic_file import replace_file
 from ..engine import vllm_metrics
 from ..engine.check_tokens import OwnTokens
 from ..engine.client import EngineClient, EngineSilent, api_key
@@ -85,16 +85,6 @@ def kept(path: Path, warn: Callable[[str], None]) -> tuple[IdleClock, dict[str, 
         return IdleClock(), None
 
 
-def write(path: Path, record: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(".new")
-    with draft.open("w", encoding="utf-8") as file:
-        json.dump(record, file)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
-
-
 def look_at_clock(params: Mapping[str, Any], check_mode: bool, warn: Callable[[str], None]) -> dict[str, Any]:
     """Read the counters and advance the clock: the result of the module session_activity, whose options ``params`` are."""
     path = Path(params["state_dir"]) / "activity.json"
@@ -110,5 +100,6 @@ def look_at_clock(params: Mapping[str, Any], check_mode: bool, warn: Callable[[s
             clock = advance(clock, sample)
             if params["watcher"]:
                 watched = {"by": params["watcher"], "at": sample.at, "interval": params["interval"]}
-            write(path, {"clock": clock.as_dict(), "watched": watched})
+            record = {"clock": clock.as_dict(), "watched": watched}
+            replace_file(path, json.dumps(record), 0o644, parents=True)
     return {"clock": clock.as_dict(), "hung": clock.hung, "activity": activity, "watched": watched}
