@@ -73,7 +73,6 @@ desktop:
   sample: {"configured": false, "sent": 0, "waiting": 0, "why": null}
 """
 
-import fcntl
 import http.client
 import json
 import os
@@ -90,6 +89,7 @@ from typing import Any
 from ansible.module_utils.basic import env_fallback
 
 from ..module_utils.core.atomic_file import replace_file
+from ..module_utils.core.file_lock import file_lock
 from ..module_utils.core.local_module import Call, LocalModule
 from ..module_utils.core.paths import state_dir
 from ..module_utils.watch.notices import Notice, Told, body_of, notices_of
@@ -164,9 +164,7 @@ def locked(module: Call, directory: Path) -> Iterator[None]:
     """One pass of this machine at a time; where no lock can be made, what is told matters more than that it is told once."""
     with ExitStack() as stack:
         try:
-            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-            file = stack.enter_context((directory / "told.lock").open("w", encoding="ascii"))
-            fcntl.flock(file, fcntl.LOCK_EX)
+            stack.enter_context(file_lock(directory / "told.lock"))
         except OSError as error:
             module.warn(f"{directory} cannot be written, so two passes may tell the same: {error.strerror}")
         yield

@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from ..core.atomic_file import replace_file
+from ..core.file_lock import file_lock
 
 
 class OwnTokens:
@@ -18,16 +19,14 @@ class OwnTokens:
 
     def __init__(self, directory: str) -> None:
         self.path = Path(directory) / "canary.json"
-        self.lock = Path("/run/linode-coder/canary.lock")
+        self._held = ExitStack()
 
     def __enter__(self) -> OwnTokens:
-        self.lock.parent.mkdir(parents=True, exist_ok=True)
-        self.file = self.lock.open("a", encoding="ascii")
-        fcntl.flock(self.file, fcntl.LOCK_EX)
+        self._held.enter_context(file_lock("/run/linode-coder/canary.lock"))
         return self
 
     def __exit__(self, *_error: object) -> None:
-        self.file.close()
+        self._held.close()
 
     def of(self, process_start: float | None) -> dict[str, int]:
         try:

@@ -5,21 +5,20 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ..core.atomic_file import replace_file
+from ..core.file_lock import file_lock
 from ..engine import vllm_metrics
 from ..engine.check_tokens import OwnTokens
 from ..engine.client import EngineClient, EngineSilent, api_key
 from .idle_clock import IdleClock, Sample, advance
 
-LOCK = Path("/run/linode-coder/activity.lock")
+LOCK = "/run/linode-coder/activity.lock"
 # Options of the modules that advance the clock.
 CLOCK_SPEC: dict[str, Any] = {
     "port": {"type": "int", "default": 8000},
@@ -64,15 +63,6 @@ def sample_of(activity: Mapping[str, Any]) -> Sample:
     )
 
 
-@contextmanager
-def locked() -> Iterator[None]:
-    """One watcher at a time; the lock goes with the process and with the boot."""
-    LOCK.parent.mkdir(parents=True, exist_ok=True)
-    with LOCK.open("a", encoding="ascii") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
 def kept(path: Path, warn: Callable[[str], None]) -> tuple[IdleClock, dict[str, Any] | None]:
     """The record on the VM. One that cannot be read begins anew: that can only make the VM live longer."""
     try:
@@ -93,7 +83,7 @@ def look_at_clock(params: Mapping[str, Any], check_mode: bool, warn: Callable[[s
         clock, watched = kept(path, warn)
         clock = advance(clock, sample_of(activity))
     else:
-        with locked():
+        with file_lock(LOCK):  # one watcher at a time
             # The time is taken under the lock, so that a later sample is never counted before an earlier one.
             clock, watched = kept(path, warn)
             sample = sample_of(activity)
