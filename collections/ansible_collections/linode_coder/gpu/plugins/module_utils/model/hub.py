@@ -19,6 +19,7 @@ from urllib.parse import quote, urlsplit
 
 from ..core.atomic_file import replace_file
 from ..core.failure import Failure
+from ..core.near import did_you_mean
 from ..core.paths import state_dir
 from .catalogue import Model, catalogue, near_names
 from .hub_model import model_from_hub
@@ -144,7 +145,7 @@ def _no_access(name: str, refused: HubRefused, token: str | None) -> Failure:
             field="hf_token",
         )
     near = near_names(catalogue(), name)
-    hints = [f"Did you mean {', '.join(near)}?"] if near else []
+    hints = [did_you_mean(near)] if near else []
     hints += [] if token else ["For a private one export HF_TOKEN."]
     hints += [] if hints else ["See what there is: linode-coder models"]
     return Failure(
