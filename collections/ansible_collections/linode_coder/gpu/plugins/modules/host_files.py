@@ -107,6 +107,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.core.atomic_file import replace_file
+from ..module_utils.engine.env_file import value_in
 
 _KEY = string.ascii_letters + string.digits
 _KINDS = {"file": stat.S_ISREG, "directory": stat.S_ISDIR, "link": stat.S_ISLNK}
@@ -159,7 +160,7 @@ class Wanted:
         if self.check_mode and not os.path.exists(path):
             return ""  # the entry that would make it changed nothing
         with open(path, encoding="utf-8", errors="replace") as file:
-            key = file.readline().rpartition("=")[2].strip()
+            key = value_in(file.read()) or ""
         if not re.fullmatch("[A-Za-z0-9_-]+", key):
             raise Refused(f"{path} holds no key of letters, digits, - and _; remove it to get a new one")
         return key

@@ -52,12 +52,12 @@ from typing import Any
 from ..module_utils.core.atomic_file import replace_file
 from ..module_utils.core.failure import Failure
 from ..module_utils.core.local_module import Call, LocalModule
-from ..module_utils.core.paths import session_dir
+from ..module_utils.core.paths import api_key_path
 from ..module_utils.session.name import validate_session_name
 
 
 def work(module: Call, result: dict[str, Any]) -> None:
-    path = session_dir(validate_session_name(module.params["session"])) / "api_key"
+    path = api_key_path(validate_session_name(module.params["session"]))
     wanted = module.params["content"].strip() + "\n"
     if not wanted.strip():
         raise Failure(

@@ -14,8 +14,9 @@ from typing import Any
 from ..core.atomic_file import replace_file
 from ..core.file_lock import file_lock
 from ..engine import vllm_metrics
+from ..engine.api_key import api_key
 from ..engine.check_tokens import OwnTokens
-from ..engine.client import EngineClient, EngineSilent, api_key
+from ..engine.client import EngineClient
 from .idle_clock import IdleClock, Sample, advance
 
 LOCK = "/run/linode-coder/activity.lock"
@@ -33,12 +34,7 @@ def read_activity(port: int, state_dir: str, project_dir: str) -> dict[str, Any]
     """The engine's use without the tokens of our own checks, and whether it has produced any at all."""
     key = api_key(project_dir)
     with OwnTokens(state_dir) as own:
-        try:
-            status, text = EngineClient(port, key, timeout=10).ask("GET", "/metrics")
-        except (EngineSilent, ValueError):
-            status, text = 0, ""
-        # Something that is no engine may have its port, and answer with JSON.
-        activity = vllm_metrics.activity(text if status == 200 and isinstance(text, str) else "")
+        activity = vllm_metrics.activity(EngineClient(port, key, timeout=10).metrics())
         used = vllm_metrics.without(activity, **own.of(activity["process_start"]))
     return {**used, "served": bool(activity["generation_tokens"])}
 
