@@ -94,7 +94,6 @@ ENTRANCES = (
                 "descendants",
                 "disk",
                 "generate",
-                "look_at_container",
                 "memory",
                 "pci_gpus",
             ),
@@ -144,7 +143,7 @@ ENTRANCES = (
     ),
     Entrance(
         _CLI + "endpoint/api_key.py",
-        ("api_key", "kept_key"),
+        ("kept_key",),
         "the API key on the VM, over SSH: written to a file, and to no command",
         (_END_TO_END + "test_a_tag",),
     ),

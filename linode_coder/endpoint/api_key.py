@@ -15,10 +15,10 @@ from .tunnel import bounded, ssh_command
 
 
 def kept_key(name: str) -> str | None:
-    """The key that this machine has; None when it has none, or one that was cut off as it was written."""
+    """The key that this machine has; None when it has none, or a file that is damaged."""
     try:
-        return api_key_path(name).read_text().strip() or None
-    except FileNotFoundError:
+        return api_key_path(name).read_text(encoding="ascii").strip() or None
+    except (OSError, ValueError):
         return None
 
 

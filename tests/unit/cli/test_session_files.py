@@ -58,8 +58,11 @@ def test_a_damaged_record_of_the_tunnel_is_none(home: Path, content: str) -> Non
     assert tunnel.local_port("one") == 18001
 
 
-def test_an_empty_key_is_fetched_again(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (home / "api_key").write_text("\n")
+@pytest.mark.parametrize("content", [b"", b"\n", b"\xff\xfe\n"])
+def test_a_damaged_key_is_fetched_again(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes
+) -> None:
+    (home / "api_key").write_bytes(content)
     fake_ssh(tmp_path, monkeypatch, "echo VLLM_API_KEY=of-the-vm")
     assert api_key_file(VIEW).read_text() == "of-the-vm\n"
 
@@ -72,7 +75,7 @@ def test_an_empty_key_of_the_vm_is_refused(
     with pytest.raises(Failure, match=r"API key .* is empty"):
         api_key_file(VIEW)
     assert not (home / "api_key").exists()
-    module = SimpleNamespace(params={"session": "one", "content": said.partition("=")[2]}, check_mode=False)
+    module = SimpleNamespace(params={"session": "one", "secrets": said}, check_mode=False)
     with pytest.raises(Failure, match=r"API key .* is empty"):
         session_secret.work(module, {})
     assert not (home / "api_key").exists()

@@ -65,7 +65,7 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, s
         ("gpu_health_bundle", "bundle, path"),
         ("gpu_health_report", "sessions"),
         ("model_weights", "model"),
-        ("session_secret", "content, session"),
+        ("session_secret", "secrets, session"),
         ("ssh_ready", "address, host_keys, session"),
     ],
 )
@@ -93,7 +93,7 @@ def test_without_ssh_keygen_the_remedy_is_named(call: Call, program: Callable[[s
 
 
 def test_the_secret_of_a_session_is_kept_readable_by_its_owner_only(call: Call) -> None:
-    wanted = {"session": "demo", "content": "planted-secret"}
+    wanted = {"session": "demo", "secrets": "VLLM_API_KEY=planted-secret\n"}
     planned = call("session_secret", check=True, **wanted)
     assert planned["changed"] and not Path(planned["path"]).exists()
     kept = call("session_secret", **wanted)
@@ -102,10 +102,12 @@ def test_the_secret_of_a_session_is_kept_readable_by_its_owner_only(call: Call) 
     assert call("session_secret", **wanted)["changed"] is False
     path.chmod(0o644)
     assert call("session_secret", **wanted)["changed"] is True
+    path.write_bytes(b"\xff\xfe damaged")
+    assert call("session_secret", **wanted)["changed"] is True and path.read_text() == "planted-secret\n"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert call("session_secret", session="demo", content="another")["changed"] is True
+    assert call("session_secret", session="demo", secrets="VLLM_API_KEY=another")["changed"] is True
     assert "planted-secret" not in json.dumps([planned, kept])
-    assert call("session_secret", session="../demo", content="x")["failure"]["field"] == "session"
+    assert call("session_secret", session="../demo", secrets="VLLM_API_KEY=x")["failure"]["field"] == "session"
 
 
 def test_a_bundle_is_written_as_one_archive(call: Call, tmp_path: Path) -> None:

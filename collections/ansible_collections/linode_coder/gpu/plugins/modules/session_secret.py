@@ -22,8 +22,8 @@ options:
     description: Name of the session.
     type: str
     required: true
-  content:
-    description: The key.
+  secrets:
+    description: Text of the engine's secrets file on the VM, which has the key.
     type: str
     required: true
 author:
@@ -34,7 +34,7 @@ EXAMPLES = r"""
 - name: Keep the key
   linode_coder.gpu.session_secret:
     session: demo
-    content: "{{ key }}"
+    secrets: "{{ read.stdout }}"
   delegate_to: localhost
   no_log: true
 """
@@ -53,20 +53,22 @@ from ..module_utils.core.atomic_file import replace_file
 from ..module_utils.core.failure import Failure
 from ..module_utils.core.local_module import Call, LocalModule
 from ..module_utils.core.paths import api_key_path
+from ..module_utils.engine.api_key import SECRETS_FILE, key_of
 from ..module_utils.session.name import validate_session_name
 
 
 def work(module: Call, result: dict[str, Any]) -> None:
     path = api_key_path(validate_session_name(module.params["session"]))
-    wanted = module.params["content"].strip() + "\n"
-    if not wanted.strip():
+    key = key_of(module.params["secrets"])
+    if key is None:
         raise Failure(
             "unhealthy",
             f"The API key of session {module.params['session']!r} is empty.",
-            remedy="Delete /opt/linode-coder/vllm/secrets.env on the VM and bring the session up again: a new one is made.",
-            field="content",
+            remedy=f"Delete {SECRETS_FILE} on the VM and bring the session up again: a new one is made.",
+            field="secrets",
         )
-    result["changed"] = not path.exists() or path.read_text() != wanted or path.stat().st_mode & 0o077 != 0
+    wanted = key + "\n"
+    result["changed"] = not path.exists() or path.read_bytes() != wanted.encode() or path.stat().st_mode & 0o077 != 0
     result["path"] = str(path)
     if result["changed"] and not module.check_mode:
         replace_file(path, wanted, parents=True)
@@ -75,7 +77,7 @@ def work(module: Call, result: dict[str, Any]) -> None:
 MODULE = LocalModule(
     {
         "session": {"type": "str", "required": True},
-        "content": {"type": "str", "required": True, "no_log": True},
+        "secrets": {"type": "str", "required": True, "no_log": True},
     },
     work,
 )
