@@ -9,10 +9,10 @@ import shlex
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import yaml
 
+from ..document import Any, Json
 from . import images
 from .containers import SERVICE, STATE, Container, execute
 
@@ -86,10 +86,10 @@ def _texts(service: str, key: str, value: object) -> list[str]:
     return value
 
 
-def confinement(service: str, definition: dict[str, Any]) -> dict[str, Any]:
+def confinement(service: str, definition: Json) -> Json:
     """What Docker would confine a service to, as `docker inspect` shows it. The played programs are not confined: a docker host's
     are."""
-    found: dict[str, Any] = {"CapAdd": None, "CapDrop": None, "SecurityOpt": None, "ReadonlyRootfs": False}
+    found: Json = {"CapAdd": None, "CapDrop": None, "SecurityOpt": None, "ReadonlyRootfs": False}
     found |= {"Memory": 0, "NanoCpus": 0, "PidsLimit": None}
     for key, name in (("cap_add", "CapAdd"), ("cap_drop", "CapDrop"), ("security_opt", "SecurityOpt")):
         if key in definition:
@@ -131,7 +131,7 @@ class Project:
         if not isinstance(document, dict) or not isinstance(document.get("services"), dict):
             raise ComposeError(f"{path}: services must be a mapping")
         self.name = str(document.get("name") or re.sub(r"[^a-z0-9_-]", "", directory.name.lower()))
-        self.all: dict[str, dict[str, Any]] = document["services"]
+        self.all: dict[str, Json] = document["services"]
         for service, definition in self.all.items():
             unknown = sorted(set(definition) - _KEYS)
             if unknown:
@@ -141,7 +141,7 @@ class Project:
             confinement(service, definition)
         self.profiles = profiles
 
-    def active(self, named: list[str]) -> dict[str, dict[str, Any]]:
+    def active(self, named: list[str]) -> dict[str, Json]:
         """The named services, which brings their profiles with them, or those of the profiles that are on."""
         for name in named:
             if name not in self.all:
@@ -243,7 +243,7 @@ def stop(container: Container, grace: float | None = None) -> None:
         container.stop(float(str(data["grace"])) if grace is None else grace)
 
 
-def up(project: Project, options: dict[str, Any], named: list[str]) -> int:
+def up(project: Project, options: Json, named: list[str]) -> int:
     existing = project.existing()
     for service, definition in project.active(named).items():
         container = project.container(service)
@@ -267,7 +267,7 @@ def up(project: Project, options: dict[str, Any], named: list[str]) -> int:
     return 0
 
 
-def row(project: Project, service: str, container: Container) -> dict[str, Any]:
+def row(project: Project, service: str, container: Container) -> Json:
     data = container.load()
     assert data is not None
     status = container.status()
@@ -306,9 +306,9 @@ _OPTIONS = {
 }
 
 
-def options_of(arguments: list[str], valued: tuple[str, ...] = ()) -> tuple[dict[str, Any], list[str]]:
+def options_of(arguments: list[str], valued: tuple[str, ...] = ()) -> tuple[Json, list[str]]:
     """Options, and the words from the first that is none."""
-    found: dict[str, Any] = {}
+    found: Json = {}
     while arguments and arguments[0].startswith("-"):
         name, equals, value = arguments.pop(0).partition("=")
         if name not in _OPTIONS:
@@ -357,7 +357,7 @@ def compose(arguments: list[str]) -> int:
         return 15
 
 
-def config(project: Project, options: dict[str, Any], named: list[str]) -> int:
+def config(project: Project, options: Json, named: list[str]) -> int:
     services = project.active(named)
     if "--hash" in options:
         wanted = str(options["--hash"])
@@ -372,13 +372,13 @@ def config(project: Project, options: dict[str, Any], named: list[str]) -> int:
     return 0
 
 
-def pull(project: Project, options: dict[str, Any], named: list[str]) -> int:
+def pull(project: Project, options: Json, named: list[str]) -> int:
     quiet = "--quiet" in options or "-q" in options
     wanted = [str(definition["image"]) for definition in project.active(named).values()]
     return max((images.pull(image, quiet) for image in wanted), default=0)
 
 
-def ps(project: Project, options: dict[str, Any], named: list[str]) -> int:
+def ps(project: Project, options: Json, named: list[str]) -> int:
     everything = "--all" in options or "-a" in options
     rows = [
         row(project, service, container)
@@ -404,25 +404,25 @@ def targets(project: Project, named: list[str]) -> dict[str, Container]:
     return {name: container for name, container in project.existing().items() if not named or name in named}
 
 
-def _grace(options: dict[str, Any]) -> float | None:
+def _grace(options: Json) -> float | None:
     given = options.get("-t", options.get("--timeout"))
     return None if given is None else float(str(given))
 
 
-def down(project: Project, options: dict[str, Any], named: list[str]) -> int:
+def down(project: Project, options: Json, named: list[str]) -> int:
     for container in targets(project, named).values():
         stop(container, _grace(options))
         container.remove()
     return 0
 
 
-def stop_command(project: Project, options: dict[str, Any], named: list[str]) -> int:
+def stop_command(project: Project, options: Json, named: list[str]) -> int:
     for container in targets(project, named).values():
         stop(container, _grace(options))
     return 0
 
 
-def start_command(project: Project, options: dict[str, Any], named: list[str]) -> int:
+def start_command(project: Project, options: Json, named: list[str]) -> int:
     found = targets(project, named)
     for name in named:
         if name not in found:
@@ -433,14 +433,14 @@ def start_command(project: Project, options: dict[str, Any], named: list[str]) -
     return 0
 
 
-def restart(project: Project, options: dict[str, Any], named: list[str]) -> int:
+def restart(project: Project, options: Json, named: list[str]) -> int:
     for container in targets(project, named).values():
         stop(container, _grace(options))
         container.start()
     return 0
 
 
-def kill(project: Project, options: dict[str, Any], named: list[str]) -> int:
+def kill(project: Project, options: Json, named: list[str]) -> int:
     import signal
 
     text = str(options.get("-s", options.get("--signal", "SIGKILL")))
@@ -457,7 +457,7 @@ def kill(project: Project, options: dict[str, Any], named: list[str]) -> int:
     return 0
 
 
-def rm(project: Project, options: dict[str, Any], named: list[str]) -> int:
+def rm(project: Project, options: Json, named: list[str]) -> int:
     for container in targets(project, named).values():
         if container.alive():
             if not options.get("--stop") and not options.get("-s"):
@@ -467,7 +467,7 @@ def rm(project: Project, options: dict[str, Any], named: list[str]) -> int:
     return 0
 
 
-def logs(project: Project, options: dict[str, Any], named: list[str]) -> int:
+def logs(project: Project, options: Json, named: list[str]) -> int:
     found = targets(project, named)
     prefix = "--no-log-prefix" not in options
     tail = options.get("--tail", options.get("-n"))
@@ -527,7 +527,7 @@ def _say(prefix: str, line: bytes, stamped: bool) -> None:
     print(prefix + (text if stamped else text.partition(" ")[2]), flush=True)
 
 
-def exec_command(project: Project, options: dict[str, Any], named: list[str]) -> int:
+def exec_command(project: Project, options: Json, named: list[str]) -> int:
     service, command = named[0], named[1:]
     if service not in project.all:
         raise ComposeError(f"no such service: {service}")

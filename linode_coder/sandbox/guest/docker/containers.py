@@ -12,12 +12,11 @@ import subprocess
 import sys
 import threading
 import time
-import uuid
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from .. import start
+from ..document import Json
 from ..faults import active, mend
 
 STATE = Path("/var/lib/sandbox/docker")
@@ -80,10 +79,10 @@ class Container:
         self.file = self.directory / "container.json"
         self.log = self.directory / "log"
 
-    def load(self) -> dict[str, Any] | None:
+    def load(self) -> Json | None:
         return json.loads(self.file.read_text()) if self.file.exists() else None
 
-    def save(self, data: dict[str, Any]) -> None:
+    def save(self, data: Json) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
         new = self.file.with_name(f"new.{os.getpid()}.{threading.get_ident()}")
         new.write_text(json.dumps(data))
@@ -104,7 +103,7 @@ class Container:
         self.save(
             {
                 "name": self.name,
-                "id": uuid.uuid4().hex * 2,
+                "id": os.urandom(32).hex(),
                 "created": now(),
                 "entrypoint": [],
                 "command": [],
@@ -185,7 +184,7 @@ class Container:
     def remove(self) -> None:
         shutil.rmtree(self.directory, ignore_errors=True)
 
-    def inspect(self) -> dict[str, Any]:
+    def inspect(self) -> Json:
         """The parts of `docker inspect` that programs read."""
         data = self.load()
         assert data is not None
@@ -238,7 +237,7 @@ def copy_log(stream: Iterable[bytes], path: Path) -> None:
             log.flush()
 
 
-def environment_of(data: dict[str, Any]) -> dict[str, str]:
+def environment_of(data: Json) -> dict[str, str]:
     engine = json.loads(ENGINE.read_text())
     return {
         "PATH": "/usr/local/bin:/usr/bin:/bin",

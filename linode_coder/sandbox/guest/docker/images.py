@@ -7,8 +7,8 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
+from ..document import Json
 from ..faults import active
 from .containers import STATE, image_id, program, repository, seconds_of
 
@@ -24,7 +24,7 @@ def digest(name: str) -> str:
     return "sha256:" + hashlib.sha256(f"sandbox {name.partition('@')[0]}".encode()).hexdigest()
 
 
-def find(name: str) -> dict[str, Any] | None:
+def find(name: str) -> Json | None:
     path = _record(name)
     image = json.loads(path.read_text()) if path.exists() else None
     if image is None or not image["complete"]:
@@ -53,7 +53,7 @@ def pull(name: str, quiet: bool = False) -> int:
         return 1
     path = _record(name)
     path.parent.mkdir(parents=True, exist_ok=True)
-    image: dict[str, Any] = {"name": plain, "layers": 0, "complete": False}
+    image: Json = {"name": plain, "layers": 0, "complete": False}
     if path.exists():
         image = json.loads(path.read_text())
     layers = _LAYERS.get(repository(name), 3)
@@ -88,7 +88,7 @@ def pull(name: str, quiet: bool = False) -> int:
     return 0
 
 
-def inspect(name: str) -> dict[str, Any] | None:
+def inspect(name: str) -> Json | None:
     image = find(name)
     if image is None:
         return None
@@ -113,6 +113,6 @@ def remove(name: str) -> bool:
     return had
 
 
-def all_images() -> list[dict[str, Any]]:
+def all_images() -> list[Json]:
     found = [json.loads(path.read_text()) for path in sorted((STATE / "images").glob("*.json"))]
     return [image for image in found if image["complete"]]

@@ -15,7 +15,8 @@ import urllib.error
 import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+
+from ..document import Json
 
 
 class Database:
@@ -24,7 +25,7 @@ class Database:
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
-        self.data: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"accounts": []}
+        self.data: Json = json.loads(path.read_text()) if path.exists() else {"accounts": []}
 
     def save(self) -> None:
         self.path.write_text(json.dumps(self.data))

@@ -6,10 +6,10 @@ import json
 import time
 import uuid
 from dataclasses import dataclass, field
-from typing import Any
+
+from ..document import Json
 
 FINGERPRINT = "vllm-0.32.0-sandbox"
-Json = dict[str, Any]
 
 
 def tokens_of(text: str) -> int:

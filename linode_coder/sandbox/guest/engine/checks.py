@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
+from ..document import Json
 from . import answers
-from .answers import Json
 
 # What a body must have; FastAPI says so for all that is missing.
 _REQUIRED = {

@@ -13,8 +13,8 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from typing import Any
 
+from ..document import Json
 from .log import log, traceback_text
 from .metrics import Metrics
 
@@ -38,7 +38,7 @@ class Client:
         self.metrics = metrics
         self.dead = self.stopping = False
         self.failed = threading.Event()
-        self._queues: dict[str, queue.SimpleQueue[dict[str, Any] | None]] = {}
+        self._queues: dict[str, queue.SimpleQueue[Json | None]] = {}
         self._lock = threading.Lock()
         self._buffer = b""
         self._seen_prompts: set[str] = set()
@@ -54,7 +54,7 @@ class Client:
         threading.Thread(target=self._log_stats, daemon=True).start()
         return True
 
-    def _receive(self) -> dict[str, Any] | None:
+    def _receive(self) -> Json | None:
         while b"\n" not in self._buffer:
             try:
                 data = self.sock.recv(65536)
@@ -117,7 +117,7 @@ class Client:
         if self.dead:
             raise EngineDeadError
         identifier = uuid.uuid4().hex
-        arrived: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        arrived: queue.SimpleQueue[Json | None] = queue.SimpleQueue()
         self._queues[identifier] = arrived
         began = time.monotonic()
         first: float | None = None
@@ -157,7 +157,7 @@ class Client:
         finally:
             self._queues.pop(identifier, None)
 
-    def _send(self, message: dict[str, Any]) -> None:
+    def _send(self, message: Json) -> None:
         with self._lock, contextlib.suppress(OSError):
             self.sock.sendall(json.dumps(message).encode() + b"\n")
 

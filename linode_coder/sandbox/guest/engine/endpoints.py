@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler
 
 from .. import faults
+from ..document import Json
 from . import answers
-from .answers import Ask, Json, Reply
+from .answers import Ask, Reply
 from .checks import (
     BadBody,
     Refusal,

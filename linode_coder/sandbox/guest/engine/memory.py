@@ -8,8 +8,8 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from ..document import Json
 from .flag_names import ARCHITECTURES
 
 GIB = 2**30
@@ -89,7 +89,7 @@ def needs_newer_card(name: str, capability: str) -> bool:
     return ("mxfp4" in low or "gpt-oss" in low) and float(capability) < 8.0
 
 
-def listed(name: str) -> dict[str, Any] | None:
+def listed(name: str) -> Json | None:
     """What the catalogue has of a model: its name alone does not always tell its size."""
     path = Path(os.environ.get("SANDBOX_MODELS", "/etc/sandbox/models.json"))
     return dict(json.loads(path.read_text())).get(name) if path.is_file() else None

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
+from ..document import Json
 from ..faults import every
 
 HARDWARE = Path("/etc/sandbox/gpus.json")
 OTHER_CARD = "NVIDIA L4"
 
 
-def _hit(fault: dict[str, Any], index: int) -> bool:
+def _hit(fault: Json, index: int) -> bool:
     """A fault that names no card is about the first one."""
     return int(str(fault.get("gpu") or 0)) == index
 
 
-def added(cards: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def added(cards: list[Json]) -> list[Json]:
     """The card that the plan does not have, if somebody put one in."""
     if not cards or not every("gpu_added"):
         return []
@@ -27,7 +27,7 @@ def added(cards: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{**last, "index": index, "uuid": spare, "bus_id": f"00000000:00:{2 + index:02X}.0"}]
 
 
-def load() -> dict[str, Any]:
+def load() -> Json:
     """gpus.json with the readings that faults change; `broken` names what a whole card is instead."""
     hardware = json.loads(HARDWARE.read_text())
     cards = [*hardware["gpus"], *added(hardware["gpus"])]
@@ -44,35 +44,35 @@ def load() -> dict[str, Any]:
     return {**hardware, "gpus": cards}
 
 
-def _wrong_card(card: dict[str, Any], fault: dict[str, Any]) -> None:
+def _wrong_card(card: Json, fault: Json) -> None:
     card["name"] = str(fault.get("text") or OTHER_CARD)
 
 
-def _recovery(card: dict[str, Any], fault: dict[str, Any]) -> None:
+def _recovery(card: Json, fault: Json) -> None:
     card["recovery"] = str(fault.get("text") or "Reset")
 
 
-def _ecc(card: dict[str, Any], fault: dict[str, Any]) -> None:
+def _ecc(card: Json, fault: Json) -> None:
     card.update(ecc=int(str(fault.get("code") or 5)), ecc_on=True)
 
 
-def _hot(card: dict[str, Any], _fault: dict[str, Any]) -> None:
+def _hot(card: Json, _fault: Json) -> None:
     card.update(temperature=97, active=["hw_slowdown", "hw_thermal_slowdown"], pstate="P0", utilization=99)
 
 
-def _slow(card: dict[str, Any], fault: dict[str, Any]) -> None:
+def _slow(card: Json, fault: Json) -> None:
     card.update(active=[str(fault.get("text") or "hw_power_brake_slowdown")], pstate="P0", utilization=99)
 
 
-def _narrow(card: dict[str, Any], fault: dict[str, Any]) -> None:
+def _narrow(card: Json, fault: Json) -> None:
     card.update(pcie_width=int(str(fault.get("code") or 4)), pstate="P0", utilization=99)
 
 
-def _slower(card: dict[str, Any], fault: dict[str, Any]) -> None:
+def _slower(card: Json, fault: Json) -> None:
     card.update(pcie_gen=str(fault.get("code") or 2), pstate="P0", utilization=99)
 
 
-def _stranger(card: dict[str, Any], fault: dict[str, Any]) -> None:
+def _stranger(card: Json, fault: Json) -> None:
     card["processes"] = [{"pid": 4242, "name": str(fault.get("text") or "/usr/bin/miner"), "used_mib": 512}]
     card["used_mib"] = 512
 

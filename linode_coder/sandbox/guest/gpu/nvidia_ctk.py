@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
+from ..document import Json
 from ..faults import mend
 from .device_access import refusal
 
@@ -16,7 +16,7 @@ BINDS = Path("/etc/sandbox/binds.json")
 STATE = "/run/sandbox"
 
 
-def specification() -> dict[str, Any]:
+def specification() -> Json:
     """Devices by index, by UUID and all of them; the mounts are what the driver's libraries are on a real host."""
     hardware = json.loads(Path("/etc/sandbox/gpus.json").read_text())
     extra = json.loads(BINDS.read_text()) if BINDS.exists() else []

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import time
-from typing import Any
 
+from ..document import Json
 from ..faults import every, mend, refuses
 from .cards import load
 from .device_access import refusal
@@ -40,7 +40,7 @@ APPLICATIONS = {"pid": "pid", "process_name": "name", "used_gpu_memory": "used_m
 _VALUED = ("-i", "--id", "-f", "--filename")
 
 
-def trouble(hardware: dict[str, Any]) -> tuple[str, int] | None:
+def trouble(hardware: Json) -> tuple[str, int] | None:
     """What the tool prints instead of anything when the driver is in this state, and its exit code."""
     if every("driver_not_loaded"):
         return (
@@ -56,7 +56,7 @@ def trouble(hardware: dict[str, Any]) -> tuple[str, int] | None:
     return None
 
 
-def table(hardware: dict[str, Any]) -> str:
+def table(hardware: Json) -> str:
     rule = "+" + "-" * 78 + "+"
     driver, cuda = hardware["driver"], hardware["cuda"]
     lines = [
@@ -79,7 +79,7 @@ def table(hardware: dict[str, Any]) -> str:
     return "\n".join([*lines, rule])
 
 
-def query(names: list[str], style: list[str], hardware: dict[str, Any]) -> tuple[str, int]:
+def query(names: list[str], style: list[str], hardware: Json) -> tuple[str, int]:
     unknown = [name for name in names if name not in FIELDS]
     if unknown:
         return f'Field "{unknown[0]}" is not a valid field to query.', 2
@@ -115,7 +115,7 @@ def query(names: list[str], style: list[str], hardware: dict[str, Any]) -> tuple
     return "\n".join(lines), 0
 
 
-def applications(names: list[str], style: list[str], hardware: dict[str, Any]) -> tuple[str, int]:
+def applications(names: list[str], style: list[str], hardware: Json) -> tuple[str, int]:
     unknown = [name for name in names if name not in APPLICATIONS]
     if unknown:
         return f'Field "{unknown[0]}" is not a valid field to query.', 2
@@ -125,7 +125,7 @@ def applications(names: list[str], style: list[str], hardware: dict[str, Any]) -
     return "\n".join(lines), 0
 
 
-def answer(arguments: list[str], hardware: dict[str, Any]) -> tuple[str, int]:
+def answer(arguments: list[str], hardware: Json) -> tuple[str, int]:
     if not arguments:
         return table(hardware), 0
     if arguments == ["-L"] or arguments == ["--list-gpus"]:

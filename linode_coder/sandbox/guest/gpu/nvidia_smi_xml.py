@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
-Tree = dict[str, Any]
+from ..document import Json
+
 _REASONS = (
     "gpu_idle",
     "applications_clocks_setting",
@@ -25,11 +25,11 @@ _READINGS = (
 )
 
 
-def _na(*names: str) -> Tree:
+def _na(*names: str) -> Json:
     return dict.fromkeys(names, "N/A")
 
 
-def render(tree: Tree, indent: str) -> str:
+def render(tree: Json, indent: str) -> str:
     lines = []
     for name, value in tree.items():
         for item in value if isinstance(value, list) else [value]:
@@ -42,7 +42,7 @@ def render(tree: Tree, indent: str) -> str:
     return "".join(lines)
 
 
-def _ecc(card: Tree, aggregate: bool) -> Tree:
+def _ecc(card: Json, aggregate: bool) -> Json:
     on = bool(card["ecc_on"])
     value = "0" if on else "N/A"
     counts = {
@@ -57,7 +57,7 @@ def _ecc(card: Tree, aggregate: bool) -> Tree:
     return counts
 
 
-def _temperature(card: Tree) -> Tree:
+def _temperature(card: Json) -> Json:
     now = int(card["temperature"])
     if not card["tlimit"]:
         return {
@@ -79,7 +79,7 @@ def _temperature(card: Tree) -> Tree:
     }
 
 
-def _remapped(card: Tree) -> Tree | str:
+def _remapped(card: Json) -> Json | str:
     if not card["remap"] or (not card["has_remap"] and card["remap"] == "none"):
         return "N/A"
     return {
@@ -94,7 +94,7 @@ def _remapped(card: Tree) -> Tree | str:
     }
 
 
-def _retired(card: Tree) -> Tree:
+def _retired(card: Json) -> Json:
     pages = {"retired_count": "N/A", "retired_pagelist": "N/A"}
     if card["has_remap"] and not card["retired"]:
         return {
@@ -110,7 +110,7 @@ def _retired(card: Tree) -> Tree:
     }
 
 
-def _card(card: Tree, driver: str) -> Tree:
+def _card(card: Json, driver: str) -> Json:
     domain, bus, device = card["bus_id"].rpartition(".")[0].split(":")
     limit = f"{card['power_limit_w']}.00 W"
     ecc = "Enabled" if card["ecc_on"] else "Disabled"
@@ -290,7 +290,7 @@ def _card(card: Tree, driver: str) -> Tree:
     return tree
 
 
-def document(hardware: Tree) -> str:
+def document(hardware: Json) -> str:
     cards = hardware["gpus"]
     head = {
         "timestamp": time.strftime("%a %b %d %H:%M:%S %Y"),
