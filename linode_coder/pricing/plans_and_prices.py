@@ -17,8 +17,8 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.linode.gpu_plans 
 from ansible_collections.linode_coder.gpu.plugins.module_utils.model.measured_fits import with_measurements
 from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.offers import near
 
+from ..settings.config import export_credentials
 from ..terminal.console import Console
-from .config import export_credentials
 
 
 @dataclass
