@@ -6,18 +6,18 @@ import time
 from typing import Annotated
 
 import typer
-from ansible_collections.linode_coder.gpu.plugins.module_utils.cost import cost, format_time, parse_time
-from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
-from ansible_collections.linode_coder.gpu.plugins.module_utils.lease import Lease, extended
-from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags import MARKER
-from ansible_collections.linode_coder.gpu.plugins.module_utils.spending import against_budget, extension_adds
-from ansible_collections.linode_coder.gpu.plugins.module_utils.spending_look import look
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.cost import cost, format_time, parse_time
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
+from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.budget import against_budget, extension_adds
+from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.budget_look import look
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session.lease import Lease, extended
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session.tags import MARKER
 
-from .. import budget, history
 from ..api import LinodeReader
-from ..console import Console, money
-from ..lock import session_lock
-from ..sessions import all_sessions, pick_complete
+from ..local import budget, history
+from ..local.lock import session_lock
+from ..local.sessions import all_sessions, pick_complete
+from ..terminal.console import Console, money
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -41,23 +41,26 @@ def extend(
         console.event("result", command="extend", session=view, changed=0)
         console.text(f"Nothing to change: the lease of {name} lasts until {view['lease_end']}.")
         return
-    limit = budget.budget()
+    limit = budget.this_month()
     said = None
-    if limit and end > lease.end:
-        seen = look(reader, int(time.time()), instances, limit["budget_records"], view["hourly"])
+    if limit.dollars is not None and end > lease.end:
+        seen = look(reader, int(time.time()), instances, limit.records, view["hourly"])
         adds = extension_adds(view, format_time(end))
-        said = against_budget(seen, limit["budget"], adds, view["hourly"], f"a longer lease of {name}")
+        said = against_budget(seen, limit.dollars, adds, view["hourly"], f"a longer lease of {name}")
     console.event("plan", command="extend", lease_end=format_time(end), cost_to_lease_end=total, budget=said)
     console.note(f"The lease ends {format_time(end)} then, {money(total)} in all to its end.")
     for line in budget.describe(said):
         console.note(line)
-    from ..runner import run_playbook
+    from ..playbook import variables
+    from ..playbook.runner import run_playbook
 
     started = time.time()
     with session_lock(name):
         try:
-            # An absolute time, so that an attempt whose answer was lost can be repeated.
-            outcome = run_playbook("extend", {"session": name, "until": format_time(end), **limit}, console)
+            longer = variables.Extend(
+                session=name, until=format_time(end), budget=limit.dollars, budget_records=limit.records
+            )
+            outcome = run_playbook(longer, console)
         except Failure as failure:
             history.ran(name, "extend", started, failure.exit_code, None, failure.message)
             raise

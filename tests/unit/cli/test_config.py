@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.linode_coder.gpu.plugins.module_utils import heal_ladder
-from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
-from ansible_collections.linode_coder.gpu.plugins.module_utils.hub_token import hub_token
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
+from ansible_collections.linode_coder.gpu.plugins.module_utils.heal import ladder as heal_ladder
+from ansible_collections.linode_coder.gpu.plugins.module_utils.model.hub_token import hub_token
 from hypothesis import given
 from hypothesis import strategies as st
 
-from linode_coder import config, config_files
 from linode_coder.cli import app
+from linode_coder.settings import config
+from linode_coder.settings import files as config_files
 
 SECRET = "planted-secret-of-the-configuration"
 
@@ -64,7 +65,7 @@ def test_each_layer_wins_over_the_one_below(place: Path, monkeypatch: pytest.Mon
     path = toml(place, 'model = "a/file"\nlease = "2h"\nidle = "20m"\nregion = ["us-ord"]\n')
     dotenv(place, "# ours\nLINODE_CODER_LEASE=3h\nexport LINODE_CODER_IDLE='30m' # later\n")
     monkeypatch.setenv("LINODE_CODER_IDLE", "40m")
-    reading = config.read({"region": "us-sea,fr-par", "max_cost": None})
+    reading = config.read(region=["us-sea,fr-par"], max_cost=None)
     found = {key: (reading.values[key], reading.origins.get(key, "default")) for key in reading.values}
     assert reading.problems == []
     assert found["model"] == ("a/file", f"{path}:1")

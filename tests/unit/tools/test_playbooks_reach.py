@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import yaml
-from ansible_collections.linode_coder.gpu.plugins.module_utils.host_key import connection_vars
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session.ssh import connection_vars
 
 from tests.foreign_readers import ROOT
 

@@ -21,7 +21,7 @@ from ansible.module_utils.common.parameters import remove_values
 from ansible.module_utils.errors import UnsupportedError
 from ansible.utils.display import Display
 
-from ..module_utils.local_module import LocalModule, given
+from ..module_utils.core.local_module import LocalModule, given
 from .as_module import AsModule
 
 # Ansible would look for one, as on a localhost that an inventory names: it may find one without what our modules need.
