@@ -314,7 +314,7 @@ ENTRANCES = (
     Entrance(_C + "modules/client_key.py", ("work",), OURS + "this machine's key, which ssh-keygen made"),
     Entrance(_C + "modules/linode_gpu_instance.py", ("new_host_key",), OURS + "a key that ssh-keygen just made"),
     Entrance(_C + "modules/session_secret.py", ("work",), _STATE),
-    Entrance(_CLI + "settings/proposals.py", ("changed_text",), OURS + "the configuration that is rewritten"),
+    Entrance(_CLI + "settings/edit.py", ("changed_text",), OURS + "the configuration that is rewritten"),
     Entrance(_CLI + "cli/wizard.py", ("Interview.answer",), OURS + "what the user types"),
     Entrance(_CLI + "terminal/console.py", ("confirm",), OURS + "what the user types"),
     Entrance(

@@ -9,7 +9,6 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,9 +18,9 @@ from typing import Any
 import pytest
 
 from linode_coder.sandbox.api.host_faults import HOST_KINDS, complaint
-from linode_coder.sandbox.guest.engine_failures import FAILURES
+from linode_coder.sandbox.guest.engine.failures import FAILURES
+from linode_coder.sandbox.guest.start import command
 
-GUEST = Path(__file__).resolve().parents[2] / "linode_coder/sandbox/guest"
 CARD = {"index": 0, "name": "NVIDIA RTX 4000 Ada Generation", "memory_mib": 20475, "cc": "8.9"}
 MODEL = "Qwen/Qwen2.5-Coder-7B-Instruct-AWQ"
 WAIT = 30.0
@@ -57,10 +56,7 @@ class Engine:
         with self.log_path.open("wb") as log:
             self.process = subprocess.Popen(
                 [
-                    sys.executable,
-                    "-I",
-                    "-S",
-                    str(GUEST / "engine.py"),
+                    *command("engine.main"),
                     *arguments,
                     "--host",
                     "127.0.0.1",

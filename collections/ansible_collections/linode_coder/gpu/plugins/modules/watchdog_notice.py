@@ -22,10 +22,26 @@ attributes:
     description: There is nothing to show.
     support: none
 options:
-  report:
-    description: The report of the pass.
+  decided:
+    description: What M(linode_coder.gpu.linode_gpu_watch) decided. Empty when the account could not be looked at.
     type: dict
-    required: true
+    default: {}
+  deleted:
+    description: What it answered when it deleted what was due. Empty when nothing was.
+    type: dict
+    default: {}
+  observations:
+    description: What was last seen on the VMs, by label, as M(linode_coder.gpu.linode_gpu_watch) takes it.
+    type: dict
+    default: {}
+  healing:
+    description: What came of healing, by label.
+    type: dict
+    default: {}
+  failures:
+    description: Failures beside those of O(decided) and O(deleted), each with C(kind) and C(message).
+    type: dict
+    default: {}
   url:
     description:
       - Address of the webhook, which gets a JSON document with the keys C(text), C(content), C(source) and C(notices).
@@ -46,12 +62,13 @@ author:
 EXAMPLES = r"""
 - name: Tell people
   linode_coder.gpu.watchdog_notice:
-    report: "{{ watchdog_report }}"
+    decided: "{{ pass }}"
+    observations: "{{ observed }}"
 """
 
 RETURN = r"""
 report:
-  description: The report, with what came of RV(webhook) and RV(desktop) under C(told).
+  description: The report of the pass, with what came of RV(webhook) and RV(desktop) under C(told).
   returned: success
   type: dict
   sample: {"sessions": [], "told": {"webhook": {"configured": true, "sent": 1, "waiting": 0, "why": null}}}
@@ -93,6 +110,7 @@ from ..module_utils.core.file_lock import file_lock
 from ..module_utils.core.local_module import Call, LocalModule
 from ..module_utils.core.paths import state_dir
 from ..module_utils.watch.notices import Notice, Told, body_of, notices_of
+from ..module_utils.watch.one_pass import report_of
 
 
 def post(url: str, notices: list[Notice], timeout: int) -> str | None:
@@ -218,7 +236,8 @@ def tell(module: Call, notices: list[Notice]) -> dict[str, dict[str, Any]]:
 
 
 def work(module: Call, result: dict[str, Any]) -> None:
-    report = module.params["report"]
+    given = module.params
+    report = report_of(given["decided"], given["deleted"], given["observations"], given["healing"], given["failures"])
     notices = notices_of(report)
     outcome = tell(module, notices)
     result["changed"] = any(row["sent"] for row in outcome.values())
@@ -227,7 +246,11 @@ def work(module: Call, result: dict[str, Any]) -> None:
 
 MODULE = LocalModule(
     {
-        "report": {"type": "dict", "required": True},
+        "decided": {"type": "dict", "default": {}},
+        "deleted": {"type": "dict", "default": {}},
+        "observations": {"type": "dict", "default": {}},
+        "healing": {"type": "dict", "default": {}},
+        "failures": {"type": "dict", "default": {}},
         "url": {"type": "str", "no_log": True, "fallback": (env_fallback, ["LINODE_CODER_NOTIFY_URL"])},
         "desktop": {"type": "bool", "default": True},
         "timeout": {"type": "int", "default": 15},
