@@ -101,12 +101,14 @@ def test_it_ends_with_the_block_also_when_that_raises(tmp_path: Path) -> None:
 def test_programs_that_are_started_do_not_keep_it(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     with file_lock(path):
-        started = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, close_fds=False)
+        command = [sys.executable, "-c", "print(flush=True); input()"]
+        started = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, close_fds=False)
     try:
+        assert started.stdout and started.stdout.readline()
         with opened(path) as descriptor:
             assert take(descriptor, 0)
     finally:
-        started.communicate()
+        started.communicate(b"\n")
 
 
 def test_one_that_is_there_is_held_on_a_disk_that_takes_nothing(
