@@ -182,6 +182,8 @@ class Watch:
         )
         self.budget, self.records = budget_of(self.params)
         self.unpaid: Mapping[str, int] = {}
+        # Labels whose deletion was asked for or, in check mode, would be.
+        self.deleting: list[str] = []
         result["budget"] = None
         self.clocks = {row["label"]: self.clock(row) for row in module.params["observations"]}
 
@@ -355,8 +357,14 @@ class Watch:
             if failure.kind not in ("ambiguous", "not_found"):
                 raise
             asked = True
-        self.result["changed"] = self.result["changed"] or asked
+        if asked:
+            self.deletes(row)
         return asked
+
+    def deletes(self, row: dict[str, Any]) -> None:
+        self.result["changed"] = True
+        if row["label"] not in self.deleting:
+            self.deleting.append(row["label"])
 
     def wait_gone(self, row: dict[str, Any], deadline: float) -> int:
         """When the API answered 404; Failure when it does not in time. A lost request is sent again."""
@@ -432,7 +440,10 @@ class Watch:
                     self.result["deferred"].append(row["label"])
                 else:
                     self.left -= 1
-                    return decision.cause if not self.check and self.delete(row) else None
+                    if self.check:
+                        self.deletes(row)
+                    else:
+                        return decision.cause if self.delete(row) else None
         return None
 
     def sweep(self) -> None:
@@ -456,7 +467,9 @@ class Watch:
             except Failure as failure:
                 self.failed(row, failure)
         self.result["skew"] = self.api.skew
-        self.result["diff"] = {"before": {}, "after": {"marked": self.result["marked"], "due": self.result["due"]}}
+        changes = {name: self.result[name] for name in ("marked", "unmarked", "restored") if self.result[name]}
+        deleted = {"deleted": self.deleting} if self.deleting else {}
+        self.result["diff"] = {"before": {}, "after": {**changes, **deleted}}
 
 
 def work(module: Call, api: LinodeApi, result: dict[str, Any]) -> None:
