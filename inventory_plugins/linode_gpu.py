@@ -82,12 +82,13 @@ from typing import TYPE_CHECKING, Any
 
 from ansible.errors import AnsibleParserError
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
-from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
-from ansible_collections.linode_coder.gpu.plugins.module_utils.host_key import connection_vars, from_openssh
-from ansible_collections.linode_coder.gpu.plugins.module_utils.linode_reader import LinodeReader
-from ansible_collections.linode_coder.gpu.plugins.module_utils.session_name import is_host_name
-from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags import MARKER
-from ansible_collections.linode_coder.gpu.plugins.module_utils.session_view import session_view
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
+from ansible_collections.linode_coder.gpu.plugins.module_utils.linode.reader import LinodeReader
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session.host_key import from_openssh
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session.name import is_host_name
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session.ssh import connection_vars
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session.tags import MARKER
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session.view import session_view
 
 if TYPE_CHECKING:
     from ansible.inventory.data import InventoryData

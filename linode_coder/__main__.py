@@ -6,7 +6,7 @@ import sys
 
 
 def main() -> None:
-    from .streams import outlive
+    from .terminal.streams import outlive
 
     outlive()
     from .cli.app import run

@@ -6,10 +6,10 @@ import sys
 import time
 from typing import Any
 
-from ansible_collections.linode_coder.gpu.plugins.module_utils import linode_reader
+from ansible_collections.linode_coder.gpu.plugins.module_utils.linode import reader as linode_reader
 
-from . import console
-from .config import export_credentials
+from .settings.config import export_credentials
+from .terminal import console
 
 
 class LinodeReader(linode_reader.LinodeReader):

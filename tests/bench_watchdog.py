@@ -15,8 +15,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ansible_collections.linode_coder.gpu.plugins.module_utils.host_key import ssh_options, ssh_port, to_openssh
-from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags import decode, encode
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session.host_key import to_openssh
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session.ssh import ssh_options, ssh_port
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session.tags import decode, encode
 from ansible_collections.linode_coder.gpu.plugins.modules.linode_gpu_instance import new_host_key, user_data
 
 from tests.sandbox_fixture import RunningSandbox

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ansible_collections.linode_coder.gpu.plugins.module_utils.check_catalogue import CHECKS, Check
-from ansible_collections.linode_coder.gpu.plugins.module_utils.xid_catalogue import XIDS
+from ansible_collections.linode_coder.gpu.plugins.module_utils.health.catalogue import CHECKS, Check
+from ansible_collections.linode_coder.gpu.plugins.module_utils.health.xid_catalogue import XIDS
 
 from tests.findings_table import NOWHERE, all_found, severities
 

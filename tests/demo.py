@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from ansible_collections.linode_coder.gpu.plugins.module_utils.paths import cache_dir
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.paths import cache_dir
 
 BIN = Path(sys.executable).parent
 CODER = str(BIN / "linode-coder")

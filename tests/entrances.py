@@ -37,29 +37,29 @@ _VM_STATE = OURS + "a file that our modules keep on the VM, read there"
 ENTRANCES = (
     # -- the account, the hub, the network
     Entrance(
-        _C + "module_utils/linode_reader.py",
+        _C + "module_utils/linode/reader.py",
         ("LinodeReader._get_once",),
         "answers of the Linode API, tags and labels among them",
         (_API, _END_TO_END + "test_a_tag", "tests/unit/health/test_hostile_text.py::test_any_tag_can_be_read"),
     ),
     Entrance(
-        _C + "module_utils/linode_client.py",
+        _C + "module_utils/linode/client.py",
         ("LinodeApi._write",),
         "answers of the Linode API to writes",
-        ("tests/unit/domain/test_api_errors.py::test_any_body_can_be_read",),
+        ("tests/unit/linode/test_linode_errors.py::test_any_body_can_be_read",),
     ),
     Entrance(
-        _C + "module_utils/hub.py",
+        _C + "module_utils/model/hub.py",
         ("_get",),
         "answers of the model hub, which anybody's repository fills",
-        ("tests/unit/domain/test_hub.py::test_timeouts_nonsense_and_no_network_stop_nobody",),
+        ("tests/unit/model/test_hub.py::test_timeouts_nonsense_and_no_network_stop_nobody",),
     ),
-    Entrance(_C + "module_utils/hub.py", ("_recall",), _STATE),
+    Entrance(_C + "module_utils/model/hub.py", ("_recall",), _STATE),
     Entrance(
         "roles/dead_man/files/dead_man.py",
         ("ask",),
         "answers of the Linode API, read on the VM",
-        ("tests/unit/domain/test_dead_man.py",),
+        ("tests/unit/roles/test_dead_man.py",),
     ),
     Entrance("roles/dead_man/files/dead_man.py", ("main",), OURS + "the settings and the token that the role writes"),
     Entrance(
@@ -69,29 +69,31 @@ ENTRANCES = (
     ),
     # -- the engine, through the tunnel or on the VM
     Entrance(
-        _CLI + "tunnel.py",
+        _CLI + "endpoint/tunnel.py",
         ("served_model",),
         "the engine's list of models",
         ("tests/unit/cli/test_clients.py::test_a_name_is_no_word_of_a_shell",),
     ),
-    Entrance(_CLI + "tunnel.py", ("healthy",), OURS + "only the status of the engine's answer is asked"),
-    Entrance(_CLI + "applied.py", ("_engine_accepts",), OURS + "only the status of the engine's answer is asked"),
-    Entrance(_CLI + "live.py", ("_metrics",), "the engine's metrics", (_VM_TEXT,)),
+    Entrance(_CLI + "endpoint/tunnel.py", ("healthy",), OURS + "only the status of the engine's answer is asked"),
     Entrance(
-        _C + "module_utils/engine_client.py",
+        _CLI + "endpoint/up_to_date.py", ("_engine_accepts",), OURS + "only the status of the engine's answer is asked"
+    ),
+    Entrance(_CLI + "endpoint/activity.py", ("_metrics",), "the engine's metrics", (_VM_TEXT,)),
+    Entrance(
+        _C + "module_utils/engine/client.py",
         ("EngineClient.ask", "EngineClient._send", "EngineClient._line"),
         "answers of the engine",
-        ("tests/unit/domain/test_endpoint_check.py::test_each_way_to_go_wrong",),
+        ("tests/unit/engine/test_endpoint_check.py::test_each_way_to_go_wrong",),
     ),
     Entrance(
-        _C + "module_utils/endpoint_check.py",
+        _C + "module_utils/engine/endpoint_check.py",
         ("_calls",),
         "arguments that a model made up",
-        ("tests/unit/domain/test_endpoint_check.py::test_each_way_to_go_wrong",),
+        ("tests/unit/engine/test_endpoint_check.py::test_each_way_to_go_wrong",),
     ),
     # -- what a VM says of itself
     Entrance(
-        _C + "module_utils/vm_look.py",
+        _C + "module_utils/health/vm_look.py",
         (
             *(
                 "Engine.ask",
@@ -114,45 +116,49 @@ ENTRANCES = (
         _VM_STATE + "; a key is letters, digits, - and _",
         ("tests/unit/modules/test_host_files.py",),
     ),
-    Entrance(_C + "module_utils/health_subject.py", ("_json",), "docker inspect and the engine's answers", (_VM_TEXT,)),
-    Entrance(_C + "module_utils/kernel_log.py", ("_entry",), "the kernel's log", (_VM_TEXT,)),
-    Entrance(_C + "module_utils/nvidia_smi.py", ("read_nvidia_smi",), "nvidia-smi's XML", (_VM_TEXT,)),
-    Entrance(_C + "module_utils/downloads.py", ("events_of",), "the log of the download", (_VM_TEXT,)),
     Entrance(
-        _C + "module_utils/bundle.py",
+        _C + "module_utils/health/collected.py", ("_json",), "docker inspect and the engine's answers", (_VM_TEXT,)
+    ),
+    Entrance(_C + "module_utils/health/kernel_log.py", ("_entry",), "the kernel's log", (_VM_TEXT,)),
+    Entrance(_C + "module_utils/health/nvidia_smi.py", ("read_nvidia_smi",), "nvidia-smi's XML", (_VM_TEXT,)),
+    Entrance(_C + "module_utils/engine/downloads.py", ("events_of",), "the log of the download", (_VM_TEXT,)),
+    Entrance(
+        _C + "module_utils/health/bundle.py",
         ("_from_archive",),
         "a bundle, which anybody may have made",
         ("tests/unit/health/test_bundle.py::test_unsafe_members_are_refused", _VM_TEXT),
     ),
     Entrance(
-        _C + "module_utils/heal_attempts.py",
+        _C + "module_utils/heal/attempts.py",
         ("parse",),
         "the VM's record of healing",
         ("tests/unit/heal/test_heal_attempts.py::test_any_text_is_read_or_refused",),
     ),
     Entrance(
-        _CLI + "tunnel.py",
+        _CLI + "endpoint/tunnel.py",
         ("bounded",),
         "the VM's record of healing and other files of it, over SSH and cut to a length",
         ("tests/unit/heal/test_heal_attempts.py::test_any_text_is_read_or_refused",),
     ),
     Entrance(
-        _CLI + "live.py",
+        _CLI + "endpoint/activity.py",
         ("idle_record",),
         "the idle clock on the VM, over SSH",
-        ("tests/unit/domain/test_idle_clock.py::test_it_survives_its_file",),
+        ("tests/unit/watch/test_idle_clock.py::test_it_survives_its_file",),
     ),
-    Entrance(_CLI + "applied.py", ("_on_vm",), OURS + "what the VM says is only compared with what it said"),
     Entrance(
-        _CLI + "tunnel.py",
+        _CLI + "endpoint/up_to_date.py", ("_on_vm",), OURS + "what the VM says is only compared with what it said"
+    ),
+    Entrance(
+        _CLI + "endpoint/tunnel.py",
         ("api_key_file",),
         "the API key on the VM, over SSH: written to a file, and to no command",
         (_END_TO_END + "test_a_tag",),
     ),
-    Entrance(_CLI + "streams.py", ("relay",), "a log of the VM, shown", ("tests/unit/cli/test_streams.py",)),
+    Entrance(_CLI + "terminal/streams.py", ("relay",), "a log of the VM, shown", ("tests/unit/cli/test_streams.py",)),
     Entrance(_CLI + "cli/ssh.py", ("ssh",), OURS + "the terminal is the VM's: its user asked for a shell there"),
     Entrance(
-        _C + "module_utils/probe.py",
+        _C + "module_utils/core/program.py",
         ("run", "_read", "_stat"),
         "output of programs of the VM, cut to a length",
         (_VM_TEXT,),
@@ -164,13 +170,13 @@ ENTRANCES = (
         ("tests/unit/modules/test_host_state.py::test_a_vm_without_anything",),
     ),
     Entrance(
-        _C + "module_utils/held_image.py",
+        _C + "module_utils/engine/held_image.py",
         ("look",),
         "docker image inspect",
         ("tests/unit/modules/test_host_state.py::test_an_image_is_only_there_with_the_digest_that_is_held",),
     ),
     Entrance(
-        _C + "module_utils/vm_module.py",
+        _C + "module_utils/core/vm_module.py",
         ("compose_services", "inspect"),
         "docker compose ps and docker inspect",
         (
@@ -178,10 +184,10 @@ ENTRANCES = (
         ),
     ),
     Entrance(
-        _C + "module_utils/vm_module.py", ("start_in_background", "start_ticks"), OURS + "numbers of the kernel's"
+        _C + "module_utils/core/vm_module.py", ("start_in_background", "start_ticks"), OURS + "numbers of the kernel's"
     ),
     Entrance(
-        _C + "module_utils/compose_project.py",
+        _C + "module_utils/engine/compose_project.py",
         ("ComposeProject.compose",),
         "output of docker compose",
         (
@@ -205,13 +211,13 @@ ENTRANCES = (
         _C + "modules/model_weights.py",
         ("Download.count", "write_request"),
         _VM_STATE + "; what is written to it is one line for each variable",
-        ("tests/unit/domain/test_env_file.py::test_a_value_is_one_line_or_refused",),
+        ("tests/unit/engine/test_env_file.py::test_a_value_is_one_line_or_refused",),
     ),
     Entrance(
         _C + "modules/vllm_spec.py",
         ("read",),
         "the engine's settings, which people may edit on the VM",
-        ("tests/unit/domain/test_engine_config.py",),
+        ("tests/unit/engine/test_engine_config.py",),
     ),
     Entrance(
         _C + "modules/host_files.py",
@@ -223,31 +229,31 @@ ENTRANCES = (
         _C + "modules/ssh_host_key.py",
         ("activate", "derived", "prepare", "public_of"),
         "the VM's host keys",
-        ("tests/unit/domain/test_host_key.py",),
+        ("tests/unit/session/test_host_key.py",),
     ),
     Entrance(_C + "modules/session_activity.py", ("tell",), OURS + "whether wall could be run"),
     Entrance(
-        _C + "module_utils/heal_machine.py",
+        _C + "module_utils/heal/machine.py",
         ("Machine.read_config", "Machine.read_record", "Machine.swap_lock"),
         "files of the VM, which people may edit there",
         ("tests/unit/heal/test_heal_attempts.py::test_any_text_is_read_or_refused",),
     ),
     Entrance(
-        _C + "module_utils/heal_machine.py",
+        _C + "module_utils/heal/machine.py",
         ("Machine.run",),
         "output of programs that healing runs on the VM",
         (_VM_TEXT,),
     ),
     Entrance(
-        _C + "module_utils/heal_machine.py", ("Machine.boot_id", "process_start"), OURS + "numbers of the kernel's"
+        _C + "module_utils/heal/machine.py", ("Machine.boot_id", "process_start"), OURS + "numbers of the kernel's"
     ),
-    Entrance(_C + "module_utils/heal_guest.py", ("Healer.still_mine", "Healer.take_lock"), _VM_STATE),
+    Entrance(_C + "module_utils/heal/guest.py", ("Healer.still_mine", "Healer.take_lock"), _VM_STATE),
     Entrance(_C + "modules/gpu_heal.py", ("kept",), _VM_STATE),
-    Entrance(_C + "module_utils/activity_look.py", ("kept", "sample_of"), _VM_STATE),
-    Entrance(_C + "module_utils/engine_state.py", ("load",), _VM_STATE),
-    Entrance(_C + "module_utils/kept_weights.py", ("complete",), _VM_STATE),
-    Entrance(_C + "module_utils/look_memory.py", ("recall",), _VM_STATE),
-    Entrance(_C + "module_utils/engine_client.py", ("key_in",), _VM_STATE),
+    Entrance(_C + "module_utils/watch/activity_look.py", ("kept", "sample_of"), _VM_STATE),
+    Entrance(_C + "module_utils/engine/state.py", ("load",), _VM_STATE),
+    Entrance(_C + "module_utils/model/kept_weights.py", ("complete",), _VM_STATE),
+    Entrance(_C + "module_utils/health/last_look.py", ("recall",), _VM_STATE),
+    Entrance(_C + "module_utils/engine/client.py", ("key_in",), _VM_STATE),
     Entrance(
         "roles/vllm/files/fetch_weights.py",
         ("Check.digest", "library"),
@@ -261,32 +267,32 @@ ENTRANCES = (
         (_END_TO_END + "test_a_tag",),
     ),
     Entrance(
-        _CLI + "tunnel_keeper.py",
+        _CLI + "endpoint/tunnel_keeper.py",
         ("Keeper.start",),
         "what ssh says of a VM; its address is one",
         (
             "tests/unit/cli/test_tunnel_keeper.py",
-            "tests/unit/domain/test_session_view.py::test_an_address_is_one_or_there_is_none",
+            "tests/unit/session/test_session_view.py::test_an_address_is_one_or_there_is_none",
         ),
     ),
-    Entrance(_CLI + "tunnel.py", ("_start",), OURS + "whether the keeper began"),
-    Entrance(_CLI + "ssh_failure.py", ("_says",), OURS + "whether what ssh says is of a kind that we know"),
+    Entrance(_CLI + "endpoint/tunnel.py", ("_start",), OURS + "whether the keeper began"),
+    Entrance(_CLI + "endpoint/ssh_failure.py", ("_says",), OURS + "whether what ssh says is of a kind that we know"),
     Entrance(
         _C + "plugin_utils/look_action.py",
         ("Limit._watch",),
         OURS + "when the process of a look that takes too long has ended",
     ),
-    Entrance(_CLI + "port_owner.py", ("listens",), OURS + "the kernel's table of sockets"),
-    Entrance(_CLI + "tunnel.py", ("_control",), OURS + "only ssh's exit code is asked"),
+    Entrance(_CLI + "endpoint/port_owner.py", ("listens",), OURS + "the kernel's table of sockets"),
+    Entrance(_CLI + "endpoint/tunnel.py", ("_control",), OURS + "only ssh's exit code is asked"),
     # -- what a user is given: keys, configuration, a project's .env
     Entrance(
-        _CLI + "config.py",
+        _CLI + "settings/config.py",
         ("public_keys",),
         "public keys of other people, with comments",
         (_EXTRA_VARS, _END_TO_END + "test_the_comment_of_a_key"),
     ),
     Entrance(
-        _CLI + "config_files.py",
+        _CLI + "settings/files.py",
         ("_text", "read_toml", "linode_cli_token"),
         ".env of the project in this directory, config.toml, linode-cli's configuration",
         (
@@ -296,13 +302,13 @@ ENTRANCES = (
         ),
     ),
     Entrance(
-        _C + "module_utils/model_catalogue.py",
+        _C + "module_utils/model/catalogue.py",
         ("_table_in",),
         "models.toml, the user's",
-        ("tests/unit/domain/test_model_catalogue.py::test_mistakes_in_the_users_file_name_file_and_key",),
+        ("tests/unit/model/test_model_catalogue.py::test_mistakes_in_the_users_file_name_file_and_key",),
     ),
     Entrance(
-        _C + "module_utils/hub_token.py",
+        _C + "module_utils/model/hub_token.py",
         ("hub_token_source",),
         "the hub's token, as its tools wrote it",
         (_CONFIG + "test_the_hugging_face_token_is_found",),
@@ -310,25 +316,25 @@ ENTRANCES = (
     Entrance(_C + "modules/client_key.py", ("work",), OURS + "this machine's key, which ssh-keygen made"),
     Entrance(_C + "modules/linode_gpu_instance.py", ("new_host_key",), OURS + "a key that ssh-keygen just made"),
     Entrance(_C + "modules/session_secret.py", ("work",), _STATE),
-    Entrance(_CLI + "wizard.py", ("changed_text",), OURS + "the configuration that is rewritten"),
+    Entrance(_CLI + "settings/proposals.py", ("changed_text",), OURS + "the configuration that is rewritten"),
     Entrance(_CLI + "cli/wizard.py", ("Interview.answer",), OURS + "what the user types"),
-    Entrance(_CLI + "console.py", ("confirm",), OURS + "what the user types"),
+    Entrance(_CLI + "terminal/console.py", ("confirm",), OURS + "what the user types"),
     Entrance(
-        _CLI + "watch_timer.py",
+        _CLI + "watchdog/timer.py",
         ("_crontab", "_is", "_read_environment", "_systemctl", "install_systemd"),
         "the user's crontab and environment, written into a timer",
         ("tests/unit/cli/test_watchers.py::test_timers_quote_what_their_readers_would_misread",),
     ),
     # -- what we keep here
-    Entrance(_CLI + "history.py", ("connect",), _STATE),
-    Entrance(_CLI + "sessions.py", ("pick",), _STATE),
-    Entrance(_CLI + "tunnel.py", ("client",), _STATE),
-    Entrance(_CLI + "tunnel_files.py", ("_read", "keeper"), _STATE),
-    Entrance(_CLI + "live.py", ("engine",), _STATE),
-    Entrance(_CLI + "watchers.py", ("_read",), _STATE),
-    Entrance(_CLI + "applied.py", ("_content", "unchanged"), _STATE),
-    Entrance(_C + "module_utils/measured_fits.py", ("_read",), _STATE),
-    Entrance(_C + "module_utils/own_tokens.py", ("OwnTokens.of",), _STATE),
+    Entrance(_CLI + "local/history.py", ("connect",), _STATE),
+    Entrance(_CLI + "local/sessions.py", ("pick",), _STATE),
+    Entrance(_CLI + "endpoint/tunnel.py", ("client",), _STATE),
+    Entrance(_CLI + "endpoint/tunnel_files.py", ("_read", "keeper"), _STATE),
+    Entrance(_CLI + "endpoint/activity.py", ("engine",), _STATE),
+    Entrance(_CLI + "watchdog/watchers.py", ("_read",), _STATE),
+    Entrance(_CLI + "endpoint/up_to_date.py", ("_content", "unchanged"), _STATE),
+    Entrance(_C + "module_utils/model/measured_fits.py", ("_read",), _STATE),
+    Entrance(_C + "module_utils/engine/check_tokens.py", ("OwnTokens.of",), _STATE),
     Entrance(_C + "modules/watchdog_notice.py", ("remembered",), _STATE),
     # -- Ansible
     Entrance(
@@ -338,7 +344,7 @@ ENTRANCES = (
         ("tests/unit/actions/test_local_action.py::test_what_comes_back_of_a_trusted_template_is_not_trusted",),
     ),
     Entrance(
-        _CLI + "runner.py",
+        _CLI + "playbook/runner.py",
         ("Run.execute",),
         "events of ansible-playbook: what modules, VMs and programs said",
         (_EXTRA_VARS, _END_TO_END + "test_a_log_that_healing_reads"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.linode_coder.gpu.plugins.module_utils.check_catalogue import CHECKS, Check
+from ansible_collections.linode_coder.gpu.plugins.module_utils.health.catalogue import CHECKS, Check
 
 Found = tuple[str, str, str, str | None]
 Fault = dict[str, Any]

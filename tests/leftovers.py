@@ -8,7 +8,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from ansible_collections.linode_coder.gpu.plugins.module_utils import session_tags
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session import tags as session_tags
 from linode_api4 import LinodeClient
 
 NAMESPACES = ("mnt", "net", "pid", "uts", "ipc")

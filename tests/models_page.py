@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ansible_collections.linode_coder.gpu.plugins.module_utils.catalogue_view import by_price, first_that_fits
-from ansible_collections.linode_coder.gpu.plugins.module_utils.engine_choice import best_on_plan, default_model
-from ansible_collections.linode_coder.gpu.plugins.module_utils.gpu_plans import known_plans
-from ansible_collections.linode_coder.gpu.plugins.module_utils.model_catalogue import (
-    Model,
-    Selection,
-    find,
-    packaged,
-)
+from ansible_collections.linode_coder.gpu.plugins.module_utils.linode.gpu_plans import known_plans
+from ansible_collections.linode_coder.gpu.plugins.module_utils.model.catalogue import Model, Selection, find, packaged
+from ansible_collections.linode_coder.gpu.plugins.module_utils.model.engine_choice import best_on_plan, default_model
+from ansible_collections.linode_coder.gpu.plugins.module_utils.model.view import by_price, first_that_fits
 
 from linode_coder.cli.models import licence, parameters, sized, tokens
 

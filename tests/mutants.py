@@ -31,28 +31,24 @@ import pytest
 
 PACKAGE = "ansible_collections.linode_coder.gpu.plugins.module_utils"
 MODULES = (
-    *(
-        "watch_decision",
-        "idle_clock",
-        "lease",
-        "session_tags",
-        "heal_ladder",
-        "heal_attempts",
-        "quote",
-        "offers",
-        "cost",
-    ),
-    *(
-        "memory_fit",
-        "api_errors",
-        "xid",
-        "nvidia_smi",
-        "vllm_log",
-        "health_vm",
-        "health_gpu",
-        "health_engine",
-        "health_outside",
-    ),
+    "core.cost",
+    "health.engine",
+    "health.gpu",
+    "health.nvidia_smi",
+    "health.outside",
+    "health.vm",
+    "health.xid",
+    "heal.attempts",
+    "heal.ladder",
+    "engine.vllm_log",
+    "linode.errors",
+    "model.memory_fit",
+    "offer.offers",
+    "offer.quote",
+    "session.lease",
+    "session.tags",
+    "watch.decision",
+    "watch.idle_clock",
 )
 GOAL = 0.9
 EQUIVALENT = Path(__file__).with_name("mutants_equivalent.txt")

@@ -16,7 +16,7 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
-from ansible_collections.linode_coder.gpu.plugins.module_utils.paths import cache_dir
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.paths import cache_dir
 
 ROOT = Path(__file__).parents[1]
 # ansible-test bootstraps pip into environments of its own from an address that closed networks do not reach. What it finds

@@ -13,14 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
-from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
-from ansible_collections.linode_coder.gpu.plugins.module_utils.paths import runs_dir
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.paths import runs_dir
 from typer.core import TyperGroup
 
-from .. import __version__, streams
-from .. import console as output
-from ..console import Console
-from ..signals import Terminated
+from .. import __version__
+from ..terminal import console as output
+from ..terminal import streams
+from ..terminal.console import Console
+from ..terminal.signals import Terminated
 
 if TYPE_CHECKING:
     from typer._click import Command, Context, HelpFormatter

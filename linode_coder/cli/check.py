@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import EXIT_CODES, Failure
-from ansible_collections.linode_coder.gpu.plugins.module_utils.finding import SEVERITIES
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import EXIT_CODES, Failure
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.finding import SEVERITIES
 
-from ..console import Console, table
+from ..terminal.console import Console, table
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -57,9 +57,9 @@ def _verdict(severity: str) -> str:
 
 
 def _bundle(path: Path, console: Console, everything: bool) -> int:
-    from ansible_collections.linode_coder.gpu.plugins.module_utils.bundle import read_bundle
-    from ansible_collections.linode_coder.gpu.plugins.module_utils.health import evaluate
-    from ansible_collections.linode_coder.gpu.plugins.module_utils.health_subject import FILES
+    from ansible_collections.linode_coder.gpu.plugins.module_utils.health.bundle import read_bundle
+    from ansible_collections.linode_coder.gpu.plugins.module_utils.health.collected import FILES
+    from ansible_collections.linode_coder.gpu.plugins.module_utils.health.evaluate import evaluate
 
     texts = read_bundle(path)
     missing = [name for name in FILES if name not in texts]
@@ -89,7 +89,7 @@ def _bundle(path: Path, console: Console, everything: bool) -> int:
 
 def _look(name: str | None, console: Console) -> dict[str, Any]:
     """Run the playbook, for one session or for all."""
-    from ..runner import run_playbook
+    from ..playbook.runner import run_playbook
 
     # An event of this command would not be part of the one JSON document.
     quiet = Console(as_json=False) if console.as_json else console
@@ -119,7 +119,7 @@ def check(
     if bundle is not None:
         raise typer.Exit(_bundle(bundle, console, everything))
     from ..api import LinodeReader
-    from ..sessions import all_sessions, pick
+    from ..local.sessions import all_sessions, pick
 
     views = all_sessions(LinodeReader())
     if all_ and not views:

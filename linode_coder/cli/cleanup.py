@@ -8,19 +8,19 @@ import time
 from typing import Annotated, Any
 
 import typer
-from ansible_collections.linode_coder.gpu.plugins.module_utils.dead_resources import dead_resources
-from ansible_collections.linode_coder.gpu.plugins.module_utils.duration import format_duration
-from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
-from ansible_collections.linode_coder.gpu.plugins.module_utils.paths import session_dir
-from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags import MARKER, owner_slug
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.duration import format_duration
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.paths import session_dir
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session.dead_resources import dead_resources
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session.tags import MARKER, owner_slug
 
-from .. import history
 from ..api import LinodeReader
-from ..console import Console, confirm, money, table
-from ..leftovers import forget_vm
-from ..lock import session_lock
-from ..sessions import all_sessions
-from ..vanished import kept_here, unended
+from ..local import history
+from ..local.deleted_elsewhere import kept_here, unended
+from ..local.lock import session_lock
+from ..local.session_files import forget_vm
+from ..local.sessions import all_sessions
+from ..terminal.console import Console, confirm, money, table
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -64,7 +64,7 @@ def cleanup(
         confirm(question + "?", "linode-coder cleanup")
     removed: list[str] = []
     if dead:
-        from ..runner import run_playbook
+        from ..playbook.runner import run_playbook
 
         started = time.time()
         try:

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
 
 from ..api import LinodeReader
-from ..console import Console
-from ..sessions import all_sessions, pick
+from ..local.sessions import all_sessions, pick
+from ..terminal.console import Console
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -38,7 +38,7 @@ def collect(
         raise Failure(
             "usage", f"{path} cannot be written.", remedy="Name a file in a directory that exists.", field="output"
         )
-    from ..runner import run_playbook
+    from ..playbook.runner import run_playbook
 
     outcome = run_playbook("collect", {"session": view["name"], "output": str(path)}, console)
     console.event("result", command="collect", **{key: outcome.data[key] for key in ("path", "files", "severity")})

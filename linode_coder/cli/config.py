@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import typer
-from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
 
-from ..config import SETTINGS, Reading, read
-from ..config_files import dotenv_path, toml_path
-from ..console import Console, table
+from ..settings.config import SETTINGS, Reading, read
+from ..settings.files import dotenv_path, toml_path
+from ..terminal.console import Console, table
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, help="Show and check the configuration.")
 

@@ -6,17 +6,17 @@ import time
 from typing import Annotated, Any
 
 import typer
-from ansible_collections.linode_coder.gpu.plugins.module_utils.duration import format_duration
-from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
-from ansible_collections.linode_coder.gpu.plugins.module_utils.retry import pause_s
-from ansible_collections.linode_coder.gpu.plugins.module_utils.session_name import validate_session_name
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.duration import format_duration
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.retry import pause_s
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session.name import validate_session_name
 
-from .. import history
 from ..api import LinodeReader
-from ..console import Console, confirm, money
-from ..leftovers import forget_vm
-from ..lock import PATIENCE_S, session_lock, unfinished
-from ..sessions import all_sessions, firewall_of, pick
+from ..local import history
+from ..local.lock import PATIENCE_S, session_lock, unfinished
+from ..local.session_files import forget_vm
+from ..local.sessions import all_sessions, firewall_of, pick
+from ..terminal.console import Console, confirm, money
 
 # Seconds between looks for a VM that a killed command may have asked for.
 SETTLE_S = (0.5, 1.0, 2.0, 4.0)
@@ -92,7 +92,7 @@ def down(
             f"{money(view['cost_so_far'])} so far?",
             f"linode-coder down {session}",
         )
-    from ..runner import run_playbook
+    from ..playbook.runner import run_playbook
 
     started = time.time()
     with session_lock(session, PATIENCE_S):

@@ -6,18 +6,18 @@ import time
 from typing import Annotated
 
 import typer
-from ansible_collections.linode_coder.gpu.plugins.module_utils.cost import cost, format_time, parse_time
-from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
-from ansible_collections.linode_coder.gpu.plugins.module_utils.lease import Lease, extended
-from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags import MARKER
-from ansible_collections.linode_coder.gpu.plugins.module_utils.spending import against_budget, extension_adds
-from ansible_collections.linode_coder.gpu.plugins.module_utils.spending_look import look
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.cost import cost, format_time, parse_time
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
+from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.budget import against_budget, extension_adds
+from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.budget_look import look
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session.lease import Lease, extended
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session.tags import MARKER
 
-from .. import budget, history
 from ..api import LinodeReader
-from ..console import Console, money
-from ..lock import session_lock
-from ..sessions import all_sessions, pick_complete
+from ..local import budget, history
+from ..local.lock import session_lock
+from ..local.sessions import all_sessions, pick_complete
+from ..terminal.console import Console, money
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -51,7 +51,7 @@ def extend(
     console.note(f"The lease ends {format_time(end)} then, {money(total)} in all to its end.")
     for line in budget.describe(said):
         console.note(line)
-    from ..runner import run_playbook
+    from ..playbook.runner import run_playbook
 
     started = time.time()
     with session_lock(name):

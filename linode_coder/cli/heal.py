@@ -6,23 +6,23 @@ import time
 from typing import Annotated, Any
 
 import typer
-from ansible_collections.linode_coder.gpu.plugins.module_utils.cost import format_time, parse_time
-from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
-from ansible_collections.linode_coder.gpu.plugins.module_utils.finding import Finding
-from ansible_collections.linode_coder.gpu.plugins.module_utils.heal_attempts import Record, parse
-from ansible_collections.linode_coder.gpu.plugins.module_utils.heal_ladder import CAPS, DISRUPTIVE, EFFECTS, ORDER
-from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags import MARKER, decode
-from ansible_collections.linode_coder.gpu.plugins.module_utils.spending import against_budget, replacement_adds
-from ansible_collections.linode_coder.gpu.plugins.module_utils.spending_look import look
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.cost import format_time, parse_time
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.finding import Finding
+from ansible_collections.linode_coder.gpu.plugins.module_utils.heal.attempts import Record, parse
+from ansible_collections.linode_coder.gpu.plugins.module_utils.heal.ladder import CAPS, DISRUPTIVE, EFFECTS, ORDER
+from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.budget import against_budget, replacement_adds
+from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.budget_look import look
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session.tags import MARKER, decode
 
-from .. import budget, history
 from ..api import LinodeReader
-from ..config import read
-from ..console import Console, confirm, money, table
-from ..lock import session_lock
-from ..sessions import all_sessions, pick
-from ..shown import last_line
-from ..watchers import identity
+from ..local import budget, history
+from ..local.lock import session_lock
+from ..local.sessions import all_sessions, pick
+from ..settings.config import read
+from ..terminal.console import Console, confirm, money, table
+from ..terminal.escapes import last_line
+from ..watchdog.watchers import identity
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -98,7 +98,7 @@ def heal(
 
 def play(console: Console, session: str, variables: dict[str, Any]) -> dict[str, Any]:
     """Run the playbook; its report."""
-    from ..runner import run_playbook
+    from ..playbook.runner import run_playbook
 
     started = time.time()
     try:
@@ -177,7 +177,7 @@ def conclude(console: Console, view: dict[str, Any], report: dict[str, Any]) -> 
 
 def read_record(view: dict[str, Any]) -> Record:
     """What the VM remembers, in one round trip and without Ansible."""
-    from ..tunnel import bounded, ssh_command
+    from ..endpoint.tunnel import bounded, ssh_command
 
     command = [*ssh_command(view, "-o", "BatchMode=yes"), f"test ! -e {_RECORD} || cat {_RECORD}"]
     done = bounded(view["name"], command, capture_output=True)

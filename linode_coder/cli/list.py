@@ -6,13 +6,14 @@ import time
 from typing import Annotated, Any
 
 import typer
-from ansible_collections.linode_coder.gpu.plugins.module_utils.duration import format_duration
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.duration import format_duration
 
-from .. import history, watchers
 from ..api import LinodeReader
-from ..console import Console, money, table
-from ..lock import unfinished
-from ..sessions import all_sessions
+from ..local import history
+from ..local.lock import unfinished
+from ..local.sessions import all_sessions
+from ..terminal.console import Console, money, table
+from ..watchdog import watchers
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 

@@ -9,14 +9,14 @@ import sys
 from typing import Annotated, Any
 
 import typer
-from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
 
 from ..api import LinodeReader
-from ..console import Console
-from ..sessions import all_sessions, pick
-from ..ssh_failure import ssh_failure
-from ..streams import relay
-from ..tunnel import ssh_command
+from ..endpoint.ssh_failure import ssh_failure
+from ..endpoint.tunnel import ssh_command
+from ..local.sessions import all_sessions, pick
+from ..terminal.console import Console
+from ..terminal.streams import relay
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 

@@ -5,21 +5,21 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import typer
-from ansible_collections.linode_coder.gpu.plugins.module_utils.catalogue_view import (
+from ansible_collections.linode_coder.gpu.plugins.module_utils.model.catalogue import Model, Selection, catalogue
+from ansible_collections.linode_coder.gpu.plugins.module_utils.model.context_length import parse_context
+from ansible_collections.linode_coder.gpu.plugins.module_utils.model.engine_choice import best_on_plan
+from ansible_collections.linode_coder.gpu.plugins.module_utils.model.hub import hub_lookup
+from ansible_collections.linode_coder.gpu.plugins.module_utils.model.request import resolve
+from ansible_collections.linode_coder.gpu.plugins.module_utils.model.view import (
     by_price,
     engine_view,
     first_that_fits,
     model_notes,
     model_view,
 )
-from ansible_collections.linode_coder.gpu.plugins.module_utils.context_length import parse_context
-from ansible_collections.linode_coder.gpu.plugins.module_utils.engine_choice import best_on_plan
-from ansible_collections.linode_coder.gpu.plugins.module_utils.hub import hub_lookup
-from ansible_collections.linode_coder.gpu.plugins.module_utils.model_catalogue import Model, Selection, catalogue
-from ansible_collections.linode_coder.gpu.plugins.module_utils.model_request import resolve
 
-from ..console import Console, money, table
-from ..market import Market, read_market
+from ..settings.plans_and_prices import Market, read_market
+from ..terminal.console import Console, money, table
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 

@@ -6,15 +6,15 @@ import time
 from typing import Annotated
 
 import typer
-from ansible_collections.linode_coder.gpu.plugins.module_utils.cost import format_time, parse_time
-from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
-from ansible_collections.linode_coder.gpu.plugins.module_utils.lease import paused_until
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.cost import format_time, parse_time
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session.lease import paused_until
 
-from .. import history
 from ..api import LinodeReader
-from ..console import Console
-from ..lock import session_lock
-from ..sessions import all_sessions, pick_complete
+from ..local import history
+from ..local.lock import session_lock
+from ..local.sessions import all_sessions, pick_complete
+from ..terminal.console import Console
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 DEFAULT = "2h"
@@ -44,7 +44,7 @@ def pause(
     wanted = duration or DEFAULT
     until = None if off else format_time(paused_until(int(time.time()), wanted, parse_time(view["hard_cap"])))
     console.event("plan", command="pause", paused_until=until)
-    from ..runner import run_playbook
+    from ..playbook.runner import run_playbook
 
     started = time.time()
     with session_lock(name):

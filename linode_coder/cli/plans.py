@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from ansible_collections.linode_coder.gpu.plugins.module_utils.catalogue_view import plan_rows
-from ansible_collections.linode_coder.gpu.plugins.module_utils.context_length import parse_context
-from ansible_collections.linode_coder.gpu.plugins.module_utils.gpu_plans import advised_vcpus
-from ansible_collections.linode_coder.gpu.plugins.module_utils.hub import hub_lookup
-from ansible_collections.linode_coder.gpu.plugins.module_utils.model_request import resolve
+from ansible_collections.linode_coder.gpu.plugins.module_utils.linode.gpu_plans import advised_vcpus
+from ansible_collections.linode_coder.gpu.plugins.module_utils.model.context_length import parse_context
+from ansible_collections.linode_coder.gpu.plugins.module_utils.model.hub import hub_lookup
+from ansible_collections.linode_coder.gpu.plugins.module_utils.model.request import resolve
+from ansible_collections.linode_coder.gpu.plugins.module_utils.model.view import plan_rows
 
-from ..console import Console, money, table
-from ..market import read_market
+from ..settings.plans_and_prices import read_market
+from ..terminal.console import Console, money, table
 from .models import fit_cells, refusals
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)

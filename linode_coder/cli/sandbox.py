@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from ansible_collections.linode_coder.gpu.plugins.module_utils.duration import parse_duration
-from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.duration import parse_duration
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
 
-from ..console import Console, table
 from ..sandbox import control
+from ..terminal.console import Console, table
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, help="A Linode account on your own machine.")
 fault_app = typer.Typer(

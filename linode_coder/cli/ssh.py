@@ -10,10 +10,10 @@ from typing import Annotated
 import typer
 
 from ..api import LinodeReader
-from ..console import Console
-from ..sessions import all_sessions, pick
-from ..ssh_failure import ssh_failure
-from ..tunnel import ssh_command
+from ..endpoint.ssh_failure import ssh_failure
+from ..endpoint.tunnel import ssh_command
+from ..local.sessions import all_sessions, pick
+from ..terminal.console import Console
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 

@@ -8,24 +8,26 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
-from ansible_collections.linode_coder.gpu.plugins.module_utils.cost import format_time
-from ansible_collections.linode_coder.gpu.plugins.module_utils.duration import format_duration
-from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.cost import format_time
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.duration import format_duration
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
 
-from .. import history, screen, watchers
 from ..api import LinodeReader
-from ..console import Console, money
-from ..sessions import all_sessions, pick
-from ..streams import lost
+from ..local import history
+from ..local.sessions import all_sessions, pick
+from ..terminal import screen
+from ..terminal.console import Console, money
+from ..terminal.streams import lost
+from ..watchdog import watchers
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 def endpoint_state(name: str) -> dict[str, Any]:
     """What can be said of the endpoint without a new connection: unknown is not unhealthy."""
-    from .. import tunnel
-    from ..port_owner import our_port
-    from ..tunnel_files import read_state
+    from ..endpoint import tunnel
+    from ..endpoint.port_owner import our_port
+    from ..endpoint.tunnel_files import read_state
 
     port = tunnel.local_port(name)
     kept, state = our_port(name) is not None, read_state(name)
@@ -55,15 +57,15 @@ def tunnel_story(endpoint: dict[str, Any]) -> str:
 
 def observe(name: str | None, before: dict[str, Any] | None = None) -> dict[str, Any]:
     """Everything that is shown, as one document. ``before`` is the one of the refresh before."""
-    from .. import live
+    from ..endpoint import activity
 
     view = pick(all_sessions(LinodeReader()), name)
     now = int(time.time())
     endpoint = endpoint_state(view["name"] or view["label"])
     clock = watched = use = None
     if endpoint["tunnel"] == "open":
-        clock, watched = live.idle_record(view["name"])
-        use = live.engine(view["name"] or view["label"], (before or {}).get("engine"))
+        clock, watched = activity.idle_record(view["name"])
+        use = activity.engine(view["name"] or view["label"], (before or {}).get("engine"))
     here = watchers.last_pass()
     newest = watchers.newest((here, watched), now)
     return {
@@ -71,7 +73,7 @@ def observe(name: str | None, before: dict[str, Any] | None = None) -> dict[str,
         "observed": format_time(now),
         "session": view,
         "endpoint": endpoint,
-        "clocks": live.clocks(view, clock, now),
+        "clocks": activity.clocks(view, clock, now),
         "engine": use,
         "watcher": newest and {**newest, "at": format_time(newest["at"]), "watching": watchers.watching(newest, now)},
         "watched_by": watchers.describe(newest, now, view["hourly"]),

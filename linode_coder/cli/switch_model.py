@@ -6,16 +6,16 @@ import time
 from typing import Annotated
 
 import typer
-from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
-from ansible_collections.linode_coder.gpu.plugins.module_utils.hub import hub_lookup
-from ansible_collections.linode_coder.gpu.plugins.module_utils.hub_token import hub_token
-from ansible_collections.linode_coder.gpu.plugins.module_utils.quote import quote_switch
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
+from ansible_collections.linode_coder.gpu.plugins.module_utils.model.hub import hub_lookup
+from ansible_collections.linode_coder.gpu.plugins.module_utils.model.hub_token import hub_token
+from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.quote import quote_switch
 
-from .. import budget, history
 from ..api import LinodeReader
-from ..console import Console
-from ..lock import session_lock
-from ..unrecorded import recorded
+from ..local import budget, history
+from ..local.lock import session_lock
+from ..local.unrecorded import recorded
+from ..terminal.console import Console
 from .up import describe_engine
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -64,9 +64,9 @@ def switch_model(
             f"Session {name!r} is {view['status']}{'' if view['complete'] else ' and its tags are incomplete'}.",
             remedy=f"Verify and repair it: linode-coder up {name}",
         )
-    from ..applied import remember
-    from ..runner import run_playbook
-    from ..tunnel import api_key_file, open_tunnel
+    from ..endpoint.tunnel import api_key_file, open_tunnel
+    from ..endpoint.up_to_date import remember
+    from ..playbook.runner import run_playbook
 
     started = time.time()
     with session_lock(name):

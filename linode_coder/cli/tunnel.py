@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from ansible_collections.linode_coder.gpu.plugins.module_utils.session_name import validate_session_name
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session.name import validate_session_name
 
-from .. import tunnel as tunnels
 from ..api import LinodeReader
-from ..console import Console
-from ..sessions import all_sessions, pick
+from ..endpoint import tunnel as tunnels
+from ..local.sessions import all_sessions, pick
+from ..terminal.console import Console
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 

@@ -9,23 +9,24 @@ import time
 from typing import Annotated, Any
 
 import typer
-from ansible_collections.linode_coder.gpu.plugins.module_utils.duration import format_duration
-from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
-from ansible_collections.linode_coder.gpu.plugins.module_utils.hub import hub_lookup
-from ansible_collections.linode_coder.gpu.plugins.module_utils.hub_token import hub_token
-from ansible_collections.linode_coder.gpu.plugins.module_utils.measured_fits import record
-from ansible_collections.linode_coder.gpu.plugins.module_utils.quote import find_session, make_quote
-from ansible_collections.linode_coder.gpu.plugins.module_utils.session_name import validate_session_name
-from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags import MARKER
-from ansible_collections.linode_coder.gpu.plugins.module_utils.ssh_access import parse_ssh_from
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.duration import format_duration
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
+from ansible_collections.linode_coder.gpu.plugins.module_utils.model.hub import hub_lookup
+from ansible_collections.linode_coder.gpu.plugins.module_utils.model.hub_token import hub_token
+from ansible_collections.linode_coder.gpu.plugins.module_utils.model.measured_fits import record
+from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.quote import find_session, make_quote
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session.name import validate_session_name
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session.ssh_access import parse_ssh_from
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session.tags import MARKER
 
-from .. import budget, history, watchers
 from ..api import LinodeReader
-from ..config import BY_KEY, WrongValue, load, only, public_keys
-from ..console import Console, confirm, money
-from ..lock import session_lock
-from ..signals import Terminated
-from ..unrecorded import recorded
+from ..local import budget, history
+from ..local.lock import session_lock
+from ..local.unrecorded import recorded
+from ..settings.config import BY_KEY, WrongValue, load, only, public_keys
+from ..terminal.console import Console, confirm, money
+from ..terminal.signals import Terminated
+from ..watchdog import watchers
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -261,7 +262,7 @@ def up(
             and dead_man is None
             and not ssh_from
         ):
-            from ..applied import unchanged
+            from ..endpoint.up_to_date import unchanged
 
             console.step("Check that all is as the last up left it")
             same = unchanged(existing, reader)
@@ -328,9 +329,9 @@ def _configured(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _run(console: Console, name: str, variables: dict[str, Any]) -> None:
-    from ..applied import remember
-    from ..runner import run_playbook
-    from ..tunnel import open_tunnel
+    from ..endpoint.tunnel import open_tunnel
+    from ..endpoint.up_to_date import remember
+    from ..playbook.runner import run_playbook
 
     started = time.time()
     try:
@@ -360,7 +361,7 @@ def _run(console: Console, name: str, variables: dict[str, Any]) -> None:
 
 def _still_billing(name: str) -> tuple[str, ...]:
     """What exists of the session now, as far as the API can say."""
-    from ..sessions import all_sessions
+    from ..local.sessions import all_sessions
 
     try:
         views = [view for view in all_sessions(LinodeReader()) if view["name"] == name]

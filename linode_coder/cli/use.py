@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
-from ansible_collections.linode_coder.gpu.plugins.module_utils.ssh_access import access_of
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session.ssh_access import access_of
 
 from ..api import LinodeReader
-from ..console import Console
-from ..sessions import all_sessions, current_file, firewall_of, pick
-from ..tunnel import api_key_file, healthy, open_tunnel, served_model
-from ..unrecorded import recorded
+from ..endpoint.tunnel import api_key_file, healthy, open_tunnel, served_model
+from ..local.sessions import all_sessions, current_file, firewall_of, pick
+from ..local.unrecorded import recorded
+from ..terminal.console import Console
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -79,8 +79,8 @@ def _tunnel(console: Console, view: dict[str, Any]) -> int:
         wall = firewall_of(LinodeReader(), view["name"])
         if wall is None or not access_of(wall["rules"]).seen:
             raise
-    from ..lock import session_lock
-    from ..runner import run_playbook
+    from ..local.lock import session_lock
+    from ..playbook.runner import run_playbook
 
     name = view["name"]
     console.note(
@@ -98,7 +98,7 @@ def _tunnel(console: Console, view: dict[str, Any]) -> int:
 
 
 def _known(client: str) -> None:
-    from ..clients import CLIENTS
+    from ..endpoint.clients import CLIENTS
 
     if client not in CLIENTS:
         near = difflib.get_close_matches(client, CLIENTS, n=1)
@@ -114,9 +114,9 @@ def _known(client: str) -> None:
 
 def _print(console: Console, client: str, view: dict[str, Any], port: int, key_file: Path) -> None:
     """With the true name and context, as the engine says them."""
-    from ansible_collections.linode_coder.gpu.plugins.module_utils.model_catalogue import catalogue, find
+    from ansible_collections.linode_coder.gpu.plugins.module_utils.model.catalogue import catalogue, find
 
-    from ..clients import CLIENTS, Endpoint, notes
+    from ..endpoint.clients import CLIENTS, Endpoint, notes
 
     card = served_model(view, key_file)
     found = find(catalogue(), view["model"])

@@ -6,23 +6,24 @@ import time
 from typing import Annotated, Any
 
 import typer
-from ansible_collections.linode_coder.gpu.plugins.module_utils.context_length import parse_context
-from ansible_collections.linode_coder.gpu.plugins.module_utils.endpoint_check import check_endpoint, unhealthy
-from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
-from ansible_collections.linode_coder.gpu.plugins.module_utils.finding import Finding, worst
-from ansible_collections.linode_coder.gpu.plugins.module_utils.hub import hub_lookup
-from ansible_collections.linode_coder.gpu.plugins.module_utils.hub_token import hub_token
-from ansible_collections.linode_coder.gpu.plugins.module_utils.preflight import (
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.finding import Finding, worst
+from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.endpoint_check import check_endpoint, unhealthy
+from ansible_collections.linode_coder.gpu.plugins.module_utils.model.context_length import parse_context
+from ansible_collections.linode_coder.gpu.plugins.module_utils.model.hub import hub_lookup
+from ansible_collections.linode_coder.gpu.plugins.module_utils.model.hub_token import hub_token
+from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.preflight import (
     gather,
     preflight,
     refusal,
     wanted_from,
 )
 
-from .. import config, history
 from ..api import LinodeReader
-from ..console import Console, table
-from ..sessions import all_sessions, pick
+from ..local import history
+from ..local.sessions import all_sessions, pick
+from ..settings import config
+from ..terminal.console import Console, table
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -69,7 +70,7 @@ def before_spending(given: dict[str, Any]) -> list[Finding]:
 
 def what_is_served(name: str, context: str | None) -> list[Finding]:
     """Through the tunnel, as the clients of this machine reach it."""
-    from ..tunnel import client
+    from ..endpoint.tunnel import client
 
     view = pick(all_sessions(LinodeReader()), name)
     return check_endpoint(client(view), view["model"], parse_context(context))

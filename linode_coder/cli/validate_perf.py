@@ -8,10 +8,8 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
-from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
-from ansible_collections.linode_coder.gpu.plugins.module_utils.quote import make_quote
-from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags import MARKER
-from ansible_collections.linode_coder.gpu.plugins.module_utils.speed_test import (
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
+from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.speed_test import (
     CONCURRENCY,
     TOKENS,
     Level,
@@ -22,11 +20,13 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.speed_test import
     served_model,
     too_slow,
 )
+from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.quote import make_quote
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session.tags import MARKER
 
-from .. import history
 from ..api import LinodeReader
-from ..console import Console, table
-from ..sessions import all_sessions, pick
+from ..local import history
+from ..local.sessions import all_sessions, pick
+from ..terminal.console import Console, table
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -81,7 +81,7 @@ def validate_perf(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
 ) -> None:
     """Measure TTFT, ITL, end to end and tokens per second through the tunnel. Exit code 6 when it is too slow."""
-    from ..tunnel import client as client_of
+    from ..endpoint.tunnel import client as client_of
 
     console = Console(as_json)
     levels = _levels(concurrency)

@@ -9,16 +9,17 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from ansible_collections.linode_coder.gpu.plugins.module_utils.duration import format_duration, parse_duration
-from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.duration import format_duration, parse_duration
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
 
-from .. import console as output
-from .. import history, watchers
-from ..config import export_credentials, only
-from ..console import Console, money
-from ..leftovers import forget_vm
-from ..unrecorded import recorded
-from ..watchers import MAX_INTERVAL_S, MIN_INTERVAL_S
+from ..local import history
+from ..local.session_files import forget_vm
+from ..local.unrecorded import recorded
+from ..settings.config import export_credentials, only
+from ..terminal import console as output
+from ..terminal.console import Console, money
+from ..watchdog import watchers
+from ..watchdog.watchers import MAX_INTERVAL_S, MIN_INTERVAL_S
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -81,7 +82,7 @@ def watchdog(
     if ctx.invoked_subcommand is not None:
         return
     if env_file is not None:
-        from ..watch_timer import load_environment
+        from ..watchdog.timer import load_environment
 
         load_environment(env_file)
     seconds = interval_seconds(interval)
@@ -122,7 +123,7 @@ def one_pass(
     console: Console, variables: dict[str, Any], started: float, again: int | None, pid: int | None
 ) -> Failure | None:
     """Run the playbook, record and show what it did; its failure, if it had one. ``again``: seconds to the next pass."""
-    from ..runner import Run
+    from ..playbook.runner import Run
 
     run = Run("watchdog", {key: value for key, value in variables.items() if value is not None}, console)
     failure = None
@@ -203,7 +204,7 @@ def install(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
 ) -> None:
     """Run the watchdog by a timer of this user, with the token in a file of mode 0600."""
-    from .. import watch_timer
+    from ..watchdog import timer as watch_timer
 
     seconds = interval_seconds(interval)
     if systemd == cron:
@@ -249,7 +250,7 @@ def install(
 @app.command()
 def uninstall(as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False) -> None:
     """Remove the timers that install wrote, and the file with the token."""
-    from .. import watch_timer
+    from ..watchdog import timer as watch_timer
 
     console = Console(as_json)
     removed = [

@@ -7,18 +7,18 @@ from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 
 import typer
-from ansible_collections.linode_coder.gpu.plugins.module_utils.context_length import parse_context
-from ansible_collections.linode_coder.gpu.plugins.module_utils.duration import format_duration, parse_duration
-from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
-from ansible_collections.linode_coder.gpu.plugins.module_utils.hub import hub_lookup
-from ansible_collections.linode_coder.gpu.plugins.module_utils.lease import new_lease, parse_idle
-from ansible_collections.linode_coder.gpu.plugins.module_utils.model_request import make_request
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.duration import format_duration, parse_duration
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
+from ansible_collections.linode_coder.gpu.plugins.module_utils.model.context_length import parse_context
+from ansible_collections.linode_coder.gpu.plugins.module_utils.model.hub import hub_lookup
+from ansible_collections.linode_coder.gpu.plugins.module_utils.model.request import make_request
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session.lease import new_lease, parse_idle
 
-from .. import config
-from ..config_files import toml_path
-from ..console import Console, can_ask, confirm, money, table
-from ..market import Market, read_market
-from ..wizard import GOALS, Proposal, changed_text, difference, proposals, write_atomically
+from ..settings import config
+from ..settings.files import toml_path
+from ..settings.plans_and_prices import Market, read_market
+from ..settings.proposals import GOALS, Proposal, changed_text, difference, proposals, write_atomically
+from ..terminal.console import Console, can_ask, confirm, money, table
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
-from ansible_collections.linode_coder.gpu.plugins.module_utils.paths import sandbox_dir
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.paths import sandbox_dir
 
 # Any token opens the sandbox, which holds nothing. Not a word of ours: Ansible masks tokens wherever they appear.
 TOKEN = "lc-local-token-5c1d"  # noqa: S105
@@ -186,7 +186,7 @@ def _still_free(port: int) -> int:
 
 def stop() -> bool:
     """Whether there was one to stop. Returns when its process is gone, and the tunnels to its hosts are closed."""
-    from ..tunnel import close_local
+    from ..endpoint.tunnel import close_local
 
     close_local()
     facts = record()

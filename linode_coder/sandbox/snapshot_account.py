@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags import decode, moved
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session.tags import decode, moved
 
 from .api.envelope import stamp, unstamp
 from .api.store import Store

@@ -19,8 +19,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
-from ansible_collections.linode_coder.gpu.plugins.module_utils.paths import cache_dir
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.paths import cache_dir
 
 VLLM, TORCH = "0.32.0", "2.13.0"
 # Pulled in by vLLM's metadata and not needed to serve text; beside the CPU build of torch they break imports.

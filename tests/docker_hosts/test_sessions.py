@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags import decode, encode
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session.tags import decode, encode
 
 from linode_coder.sandbox.hosts.docker_cli import DockerCli
 from linode_coder.sandbox.hosts.docker_hosts import LABEL, remove_all

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags import SessionTags, decode, encode
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session.tags import SessionTags, decode, encode
 
 from linode_coder.sandbox.hosts.docker_cli import DockerCli
 from linode_coder.sandbox.hosts.docker_image import Recipe, ensure_image

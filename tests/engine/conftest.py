@@ -14,7 +14,7 @@ from typing import Any
 
 import psutil
 import pytest
-from ansible_collections.linode_coder.gpu.plugins.module_utils.paths import cache_dir
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.paths import cache_dir
 
 from linode_coder.sandbox import vllm_env
 from tests.sandbox_fixture import RunningSandbox, start_sandbox

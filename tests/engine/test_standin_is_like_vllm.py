@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.linode_coder.gpu.plugins.module_utils.vllm_log import diagnose
+from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.vllm_log import diagnose
 
 from tests.engine.conftest import PATIENCE
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags import SessionTags, encode
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session.tags import SessionTags, encode
 
 from tests.sandbox_fixture import RunningSandbox, start_sandbox
 

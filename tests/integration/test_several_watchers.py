@@ -7,9 +7,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.linode_coder.gpu.plugins.module_utils.finding import Finding
-from ansible_collections.linode_coder.gpu.plugins.module_utils.heal_guest import Healer
-from ansible_collections.linode_coder.gpu.plugins.module_utils.heal_provider import Provider
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.finding import Finding
+from ansible_collections.linode_coder.gpu.plugins.module_utils.heal.guest import Healer
+from ansible_collections.linode_coder.gpu.plugins.module_utils.heal.provider import Provider
 
 from tests.unit.heal.cases import finding
 from tests.unit.heal.interleaving import Run, chance, one_after_another, schedules

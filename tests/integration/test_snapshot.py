@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags import decode
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session.tags import decode
 
 from linode_coder.sandbox.snapshot_archive import Reader, write
 from tests import product

@@ -232,13 +232,13 @@ def test_there_is_one_keeper_and_nothing_secret_of_it(sandbox: RunningSandbox, p
     running = [
         path
         for path in Path("/proc").glob("[0-9]*/cmdline")
-        if b"linode_coder.tunnel_keeper" in (text := read_bytes(path))
+        if b"linode_coder.endpoint.tunnel_keeper" in (text := read_bytes(path))
         and NAME.encode() in text
         and f"LINODE_CODER_HOME={sandbox.home}".encode() in read_bytes(path.with_name("environ"))
     ]
     assert [path.parent.name for path in running] == [str(keeper(sandbox))]
     words = running[0].read_bytes().split(b"\0")
-    assert words[1:] == [b"-P", b"-m", b"linode_coder.tunnel_keeper", NAME.encode(), b""]
+    assert words[1:] == [b"-P", b"-m", b"linode_coder.endpoint.tunnel_keeper", NAME.encode(), b""]
     for name in ("tunnel.log", "tunnel.json", "tunnel-state.json"):
         assert stat.S_IMODE((files(sandbox) / name).stat().st_mode) == 0o600, name
     key = (files(sandbox) / "api_key").read_text().strip()

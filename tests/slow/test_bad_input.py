@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from linode_coder.config import SETTINGS
+from linode_coder.settings.config import SETTINGS
 from tests.sandbox_fixture import RunningSandbox, start_sandbox
 
 BIN = Path(sys.executable).parent

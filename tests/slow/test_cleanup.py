@@ -15,8 +15,8 @@ from typing import Any
 
 import pexpect
 import pytest
-from ansible_collections.linode_coder.gpu.plugins.module_utils.linode_client import LinodeApi
-from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags import SessionTags, encode, owner_slug
+from ansible_collections.linode_coder.gpu.plugins.module_utils.linode.client import LinodeApi
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session.tags import SessionTags, encode, owner_slug
 
 from tests import product
 from tests.product import BIN, error_of, result_of
@@ -150,7 +150,7 @@ def test_every_kind_is_listed_and_removed_and_nothing_else(sandbox: RunningSandb
 
 
 def test_a_tunnel_without_a_session_is_closed(sandbox: RunningSandbox, living: set[str]) -> None:
-    code = "from linode_coder.tunnel import control_socket; print(control_socket('lost'))"
+    code = "from linode_coder.endpoint.tunnel import control_socket; print(control_socket('lost'))"
     path = Path(subprocess.check_output([sys.executable, "-c", code], env=sandbox.env, text=True).strip())
     path.touch()
     done = result_of(coder(sandbox, "cleanup", "--yes", "--json"))

@@ -10,11 +10,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible_collections.linode_coder.gpu.plugins.module_utils import retry
-from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
-from ansible_collections.linode_coder.gpu.plugins.module_utils.idle_clock import IdleClock
-from ansible_collections.linode_coder.gpu.plugins.module_utils.linode_client import LinodeApi
-from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags import SessionTags, decode, encode
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core import retry
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
+from ansible_collections.linode_coder.gpu.plugins.module_utils.linode.client import LinodeApi
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session.tags import SessionTags, decode, encode
+from ansible_collections.linode_coder.gpu.plugins.module_utils.watch.idle_clock import IdleClock
 from ansible_collections.linode_coder.gpu.plugins.modules import (
     linode_gpu_cleanup,
     linode_gpu_instance,

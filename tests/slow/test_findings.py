@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.linode_coder.gpu.plugins.module_utils.bundle import read_bundle, write_bundle
-from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import EXIT_CODES
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import EXIT_CODES
+from ansible_collections.linode_coder.gpu.plugins.module_utils.health.bundle import read_bundle, write_bundle
 
 from tests import product
 from tests.findings_table import BATCHES, BUNDLES, DEEDS, STARTS, Found

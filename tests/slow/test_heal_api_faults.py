@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.linode_coder.gpu.plugins.module_utils import heal_provider, retry
-from ansible_collections.linode_coder.gpu.plugins.module_utils.heal_attempts import Attempt
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core import retry
+from ansible_collections.linode_coder.gpu.plugins.module_utils.heal import provider as heal_provider
+from ansible_collections.linode_coder.gpu.plugins.module_utils.heal.attempts import Attempt
 
 from tests.sandbox_fixture import RETRY_SCALE, RunningSandbox, start_sandbox
 from tests.slow.test_leases import make

@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
-from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags import decode, encode, with_doom
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session.tags import decode, encode, with_doom
 
 from tests.product import result_of
 from tests.sandbox_fixture import RunningSandbox

@@ -12,9 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags import (
-    with_doom,
-)
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session.tags import with_doom
 
 from tests.ready_session import ready_session, serving
 from tests.sandbox_fixture import RunningSandbox

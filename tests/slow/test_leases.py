@@ -19,8 +19,8 @@ from typing import Any
 
 import pexpect
 import pytest
-from ansible_collections.linode_coder.gpu.plugins.module_utils.cost import format_time
-from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags import (
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.cost import format_time
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session.tags import (
     SessionTags,
     decode,
     encode,

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags import escape
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session.tags import escape
 
 from tests import product
 from tests.arguments import Arguments

@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 import yaml
 
-from linode_coder.clients import CLIENTS
+from linode_coder.endpoint.clients import CLIENTS
 from tests import product, proxy_paths
 from tests.product import error_of, result_of
 from tests.ready_session import ready_session, serving

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.linode_coder.gpu.plugins.module_utils.cost import parse_time
-from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags import SessionTags, encode, with_doom
-from ansible_collections.linode_coder.gpu.plugins.module_utils.session_view import session_view
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.cost import parse_time
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session.tags import SessionTags, encode, with_doom
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session.view import session_view
 
 from tests.ready_session import ready_session, serving
 from tests.sandbox_fixture import RunningSandbox
@@ -55,7 +55,7 @@ def up(sandbox: RunningSandbox) -> dict[str, Any]:
 def on_vm(sandbox: RunningSandbox, script: str) -> str:
     """The output of a Python program on the VM."""
     code = (
-        "import sys; from linode_coder.tunnel import ssh_command; import json, os;"
+        "import sys; from linode_coder.endpoint.tunnel import ssh_command; import json, os;"
         "os.execvp('ssh', [*ssh_command(json.loads(sys.argv[1])), 'python3 -'])"
     )
     view = session_view(sandbox.api("GET", "linode/instances")["data"][0], int(time.time()))

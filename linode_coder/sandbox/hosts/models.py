@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from ansible_collections.linode_coder.gpu.plugins.module_utils.memory_fit import GIB, token_bytes
-from ansible_collections.linode_coder.gpu.plugins.module_utils.model_catalogue import packaged
+from ansible_collections.linode_coder.gpu.plugins.module_utils.model.catalogue import packaged
+from ansible_collections.linode_coder.gpu.plugins.module_utils.model.memory_fit import GIB, token_bytes
 
 # A token of a 7B model with grouped-query attention at 16 bit: where the catalogue does not know.
 _KV_BYTES = 57344

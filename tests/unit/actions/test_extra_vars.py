@@ -17,9 +17,9 @@ from ansible.module_utils.common.collections import ImmutableDict
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar, is_trusted_as_template, trust_as_template
 from ansible.utils.vars import load_extra_vars
-from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
 
-from linode_coder.extra_vars import write
+from linode_coder.playbook.extra_vars import write
 from tests.hostile import CORPUS, canary, encodable
 
 

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar, is_trusted_as_template, trust_as_template
-from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
-from ansible_collections.linode_coder.gpu.plugins.module_utils.local_module import LocalModule
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.local_module import LocalModule
 from ansible_collections.linode_coder.gpu.plugins.plugin_utils.local_action import LocalAction
 
 ACTIONS = Path(sys.modules[LocalAction.__module__].__file__ or "").parents[1] / "action"

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from linode_coder.clients import CLIENTS, Endpoint, notes
+from linode_coder.endpoint.clients import CLIENTS, Endpoint, notes
 from tests.hostile import CORPUS, canary, encodable
 
 DOCS = Path(__file__).parents[3] / "collections/ansible_collections/linode_coder/gpu/docs/clients.md"

@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.linode_coder.gpu.plugins.module_utils import heal_ladder
-from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
-from ansible_collections.linode_coder.gpu.plugins.module_utils.hub_token import hub_token
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
+from ansible_collections.linode_coder.gpu.plugins.module_utils.heal import ladder as heal_ladder
+from ansible_collections.linode_coder.gpu.plugins.module_utils.model.hub_token import hub_token
 from hypothesis import given
 from hypothesis import strategies as st
 
-from linode_coder import config, config_files
 from linode_coder.cli import app
+from linode_coder.settings import config
+from linode_coder.settings import files as config_files
 
 SECRET = "planted-secret-of-the-configuration"
 

@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
-from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
 
-from linode_coder import console
 from linode_coder.cli import app
-from linode_coder.lock import session_lock
+from linode_coder.local.lock import session_lock
+from linode_coder.terminal import console
 
 
 def test_json_errors_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:

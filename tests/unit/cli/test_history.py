@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from linode_coder import history, unrecorded
+from linode_coder.local import history, unrecorded
 
 WRITER = """
 import sys, time
-from linode_coder import history
+from linode_coder.local import history
 for number in range(20):
     view = {"name": "one", "label": "lc-one-1", "linode_id": int(sys.argv[1]) * 100 + number, "plan": "p", "region": "r",
             "model": "m", "owner": "o", "created": "2026-01-01T00:00:00Z", "hourly": 0.5}

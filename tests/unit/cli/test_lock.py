@@ -10,16 +10,17 @@ import sys
 from pathlib import Path
 
 import pytest
-from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
 
-from linode_coder import unrecorded
-from linode_coder.lock import session_lock, unfinished
+from linode_coder.local import unrecorded
+from linode_coder.local.lock import session_lock, unfinished
+from linode_coder.playbook import launch
 
 # Takes the lock, starts a playbook's stand-in as the runner would, says its process id and waits for its end.
 COMMAND = """
 import os, subprocess, sys
-from linode_coder import runner
-from linode_coder.lock import session_lock
+from linode_coder.playbook import runner
+from linode_coder.local.lock import session_lock
 with session_lock("one"):
     child = subprocess.Popen(runner._launched([sys.executable, "-c", sys.argv[1]]), start_new_session=True, stdout=1)
     child.wait()
@@ -80,7 +81,7 @@ def test_a_playbook_that_goes_on_holds_the_lock(home: Path) -> None:
 
 
 def test_what_starts_after_its_command_was_killed_does_nothing() -> None:
-    launcher = Path(unrecorded.__file__).with_name("launch.py")
+    launcher = Path(launch.__file__)
     done = subprocess.run(
         [sys.executable, "-I", "-S", str(launcher), "1", "", "echo", "worked"], capture_output=True, text=True
     )

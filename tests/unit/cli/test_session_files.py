@@ -9,12 +9,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
 from ansible_collections.linode_coder.gpu.plugins.modules import session_secret, watchdog_notice
 
-from linode_coder import tunnel, tunnel_files
 from linode_coder.cli import app
-from linode_coder.ssh_failure import ssh_failure
+from linode_coder.endpoint import tunnel, tunnel_files
+from linode_coder.endpoint.ssh_failure import ssh_failure
 
 VIEW: dict[str, Any] = {"name": "one", "linode_id": 7, "host_keys": [], "address": "127.0.0.1"}
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from linode_coder.sessions import firewall_of
+from linode_coder.local.sessions import firewall_of
 
 
 class Reader:

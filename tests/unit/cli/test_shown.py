@@ -14,17 +14,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.linode_coder.gpu.plugins.module_utils import linode_reader
-from ansible_collections.linode_coder.gpu.plugins.module_utils.api_errors import classify
-from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
-from ansible_collections.linode_coder.gpu.plugins.module_utils.heal_attempts import Attempt, Record
-from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags import MARKER as OUR_TAG
-from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags import escape
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
+from ansible_collections.linode_coder.gpu.plugins.module_utils.heal.attempts import Attempt, Record
+from ansible_collections.linode_coder.gpu.plugins.module_utils.linode import reader as linode_reader
+from ansible_collections.linode_coder.gpu.plugins.module_utils.linode.errors import classify
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session.tags import MARKER as OUR_TAG
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session.tags import escape
 
 import linode_coder
-from linode_coder import console as output
-from linode_coder import runner, screen, shown, unrecorded
 from linode_coder.cli import app, heal
+from linode_coder.local import unrecorded
+from linode_coder.playbook import runner
+from linode_coder.terminal import console as output
+from linode_coder.terminal import escapes, screen
 from tests.hostile import CORPUS, MARKER, encodable
 from tests.unit.cli.terminal import OURS, Said, at_terminal, foreign, shown_by
 
@@ -45,7 +47,7 @@ hostile = pytest.mark.parametrize("text", CORPUS.values(), ids=CORPUS)
 
 def test_no_character_that_a_terminal_obeys_or_hides_is_left() -> None:
     every = "".join(map(chr, range(sys.maxunicode + 1)))
-    left = shown.visible(every)
+    left = escapes.visible(every)
     unseen = {char for char in left if unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp")}
     assert unseen == {"\n", "\t"}
     assert not set("\ufe0f\u3164\U000e0100\u115f") & set(left)
@@ -53,13 +55,13 @@ def test_no_character_that_a_terminal_obeys_or_hides_is_left() -> None:
 
 @hostile
 def test_what_is_visible_already_stays_as_it_is(text: str) -> None:
-    assert shown.visible(shown.visible(text)) == shown.visible(text)
-    assert shown.one_line(shown.one_line(text)) == shown.one_line(text)
+    assert escapes.visible(escapes.visible(text)) == escapes.visible(text)
+    assert escapes.one_line(escapes.one_line(text)) == escapes.one_line(text)
 
 
 @pytest.mark.parametrize("text", ["Qwen/Qwen3-Coder-30B", "naïve ✓ 模型 🙂", r"C:\x1b", "[red]x[/red] {{ 7 }}"])
 def test_an_ordinary_text_is_shown_as_it_is(text: str) -> None:
-    assert shown.one_line(text) == text
+    assert escapes.one_line(text) == text
 
 
 @hostile
@@ -69,16 +71,16 @@ def test_a_table_keeps_its_shape(text: str) -> None:
     assert len(lines) == len(rows) and not foreign("\n".join(lines))
     # Every column begins where its heading does.
     for heading, below in ((1, ("", text, "running", "off")), (2, ("", "fine", text, "-"))):
-        place = shown.width(lines[0][: lines[0].index(rows[0][heading])])
+        place = escapes.width(lines[0][: lines[0].index(rows[0][heading])])
         for line, cell in zip(lines[1:], below[1:], strict=True):
-            begins = shown.cells([cell, "-"])[0].removesuffix("...").rstrip()
-            assert any(shown.width(line[:at]) == place for at in range(len(line) + 1) if line[at:].startswith(begins))
-    assert max(map(shown.width, lines)) <= 2 * shown.CELL + shown.LAST_CELL + 4
+            begins = escapes.cells([cell, "-"])[0].removesuffix("...").rstrip()
+            assert any(escapes.width(line[:at]) == place for at in range(len(line) + 1) if line[at:].startswith(begins))
+    assert max(map(escapes.width, lines)) <= 2 * escapes.CELL + escapes.LAST_CELL + 4
 
 
 def test_a_mark_that_takes_no_place_is_no_way_to_be_endless() -> None:
-    assert len(shown.cut("a" + "\u0301" * 100_000, 40)) < 100
-    assert shown.cut("模" * 100, 10) == "模模模..."
+    assert len(escapes.cut("a" + "\u0301" * 100_000, 40)) < 100
+    assert escapes.cut("模" * 100, 10) == "模模模..."
 
 
 # -- the console -------------------------------------------------------------------------------------------------------
@@ -125,7 +127,7 @@ def test_a_drawn_screen(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     said = shown_by(monkeypatch, work)
     rows = said.out.removeprefix("\x1b[?1049h\x1b[?25l\x1b[H").removesuffix("\x1b[J\x1b[?25h\x1b[?1049l").split("\r\n")
     assert len(rows) == 3 and rows[1] == "the second line\x1b[K"
-    assert not foreign("".join(rows)) and all(shown.width(row.removesuffix("\x1b[K")) <= 80 for row in rows)
+    assert not foreign("".join(rows)) and all(escapes.width(row.removesuffix("\x1b[K")) <= 80 for row in rows)
 
 
 @hostile
@@ -222,10 +224,10 @@ def test_list(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(lines) == len(texts) + 2 and lines[0].startswith("NAME ")
     # Columns after the hostile ones are where they belong.
     for heading in ("$/H", "COST"):
-        place = shown.width(lines[0][: lines[0].index(heading)])
+        place = escapes.width(lines[0][: lines[0].index(heading)])
         for line in lines[1:-1]:
             assert MARKER in line
-            assert any(shown.width(line[:at]) == place and line[at] == "$" for at in range(len(line))), line
+            assert any(escapes.width(line[:at]) == place and line[at] == "$" for at in range(len(line))), line
     views = {view["name"]: view for view in document(monkeypatch, "list")["sessions"]}
     for number, text in enumerate(texts):
         view = views[f"s{number}"]
@@ -469,4 +471,4 @@ def test_only_the_console_the_screen_and_the_streams_write_controls() -> None:
         for number, line in enumerate(path.read_text().splitlines(), 1)
         if re.search(r"\\x1b|\\033|\\e\[|std(?:out|err)\.buffer|__std(?:out|err)__|os\.write\(", line)
     ]
-    assert {place.partition(":")[0] for place in found} == {"console.py", "screen.py"}, found
+    assert {place.partition(":")[0] for place in found} == {"terminal/console.py", "terminal/screen.py"}, found

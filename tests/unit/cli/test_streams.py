@@ -17,7 +17,7 @@ from tests.product import BIN
 # Progress on both streams, then the work, as a long command does it.
 WORKER = """
 import sys
-from linode_coder import streams
+from linode_coder.terminal import streams
 streams.outlive()
 for number in range(2000):
     print(f"line {number} of the result", flush=True)
@@ -51,7 +51,7 @@ def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path, arguments: li
     assert (done.returncode, done.stderr) == (0, b"")
 
 
-SHOWN = "import sys; from linode_coder import streams; streams.outlive(); print('shown'); sys.stdin.read()"
+SHOWN = "import sys; from linode_coder.terminal import streams; streams.outlive(); print('shown'); sys.stdin.read()"
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from linode_coder import port_owner, tunnel_files
 from linode_coder.cli.status import tunnel_story
-from linode_coder.tunnel_keeper import FIRST_PAUSE, LONGEST_PAUSE, STEADY_S, TICK_S, Keeper, pauses, slept
+from linode_coder.endpoint import port_owner, tunnel_files
+from linode_coder.endpoint.tunnel_keeper import FIRST_PAUSE, LONGEST_PAUSE, STEADY_S, TICK_S, Keeper, pauses, slept
 
 
 @pytest.fixture(autouse=True)

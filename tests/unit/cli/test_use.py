@@ -6,12 +6,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
-from ansible_collections.linode_coder.gpu.plugins.module_utils.ssh_access import WORLD, SshAccess, rules_for
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session.ssh_access import WORLD, SshAccess, rules_for
 
-from linode_coder import runner, tunnel
 from linode_coder.cli import use
-from linode_coder.console import Console
+from linode_coder.endpoint import tunnel
+from linode_coder.playbook import runner
+from linode_coder.terminal.console import Console
 
 VIEW = {"name": "demo", "linode_id": 7, "address": "127.0.0.1", "host_keys": []}
 AWAY = Failure("unreachable", "No tunnel.")

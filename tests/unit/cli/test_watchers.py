@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
 from typer.testing import CliRunner
 
-from linode_coder import watch_timer, watchers
 from linode_coder.cli import watchdog
+from linode_coder.watchdog import timer as watch_timer
+from linode_coder.watchdog import watchers
 
 NOW = 1_800_000_000
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from linode_coder import config
-from linode_coder.wizard import changed_text
+from linode_coder.settings import config
+from linode_coder.settings.proposals import changed_text
 
 MINE = """# mine
 heal = "host" # careful

@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
-from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
-from ansible_collections.linode_coder.gpu.plugins.module_utils.finding import Finding
-from ansible_collections.linode_coder.gpu.plugins.module_utils.idle_clock import IdleClock
-from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags import SessionTags, encode
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.finding import Finding
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session.tags import SessionTags, encode
+from ansible_collections.linode_coder.gpu.plugins.module_utils.watch.idle_clock import IdleClock
 from ansible_collections.linode_coder.gpu.plugins.modules import linode_gpu_instance, linode_gpu_watch
 
 from tests.unit.heal.interleaving import Run, Watcher

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.linode_coder.gpu.plugins.module_utils.check_catalogue import CHECKS
-from ansible_collections.linode_coder.gpu.plugins.module_utils.finding import Finding
-from ansible_collections.linode_coder.gpu.plugins.module_utils.heal_attempts import Attempt, key_of
-from ansible_collections.linode_coder.gpu.plugins.module_utils.heal_ladder import Observation, World
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.finding import Finding
+from ansible_collections.linode_coder.gpu.plugins.module_utils.heal.attempts import Attempt, key_of
+from ansible_collections.linode_coder.gpu.plugins.module_utils.heal.ladder import Observation, World
+from ansible_collections.linode_coder.gpu.plugins.module_utils.health.catalogue import CHECKS
 
 NOW = 1_800_000_000
 SUBJECTS = {"vm": "vm", "drv": "vm", "gpu": "gpu:GPU-1", "ctr": "container", "vllm": "engine", "cost": "vm"}

@@ -17,8 +17,8 @@ def table(header: list[str], rows: list[list[str]]) -> str:
 
 
 def tables() -> dict[str, str]:
-    from ansible_collections.linode_coder.gpu.plugins.module_utils.check_catalogue import CHECKS
-    from ansible_collections.linode_coder.gpu.plugins.module_utils.heal_ladder import BUDGETS, EFFECTS
+    from ansible_collections.linode_coder.gpu.plugins.module_utils.heal.ladder import BUDGETS, EFFECTS
+    from ansible_collections.linode_coder.gpu.plugins.module_utils.health.catalogue import CHECKS
 
     def confirmed(probes: int, seconds: int) -> str:
         return f"{probes} looks" + (f", {seconds} s" if seconds else "")

@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
-from ansible_collections.linode_coder.gpu.plugins.module_utils.finding import Finding
-from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags import MARKER
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.finding import Finding
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session.tags import MARKER
 
 from tests.unit.heal.cases import finding
 from tests.unit.heal.interleaving import Killed, Run, Watcher

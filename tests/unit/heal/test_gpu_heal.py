@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.linode_coder.gpu.plugins.module_utils.finding import Finding
-from ansible_collections.linode_coder.gpu.plugins.module_utils.heal_attempts import parse
-from ansible_collections.linode_coder.gpu.plugins.module_utils.heal_guest import commands_for
-from ansible_collections.linode_coder.gpu.plugins.module_utils.heal_ladder import GUEST_RUNGS
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.finding import Finding
+from ansible_collections.linode_coder.gpu.plugins.module_utils.heal.attempts import parse
+from ansible_collections.linode_coder.gpu.plugins.module_utils.heal.guest import commands_for
+from ansible_collections.linode_coder.gpu.plugins.module_utils.heal.ladder import GUEST_RUNGS
 from ansible_collections.linode_coder.gpu.plugins.modules import gpu_heal
 
 from tests.unit.heal.cases import finding
@@ -185,7 +185,7 @@ def test_killed_in_the_middle_the_next_pass_goes_on_with_the_same_attempt(vm: Vm
 # The healer dies right after it wrote the attempt down, or right after it did what it announced.
 DIES = """
 import os
-from ansible_collections.linode_coder.gpu.plugins.module_utils.heal_guest import Healer
+from ansible_collections.linode_coder.gpu.plugins.module_utils.heal.guest import Healer
 act = Healer.perform
 Healer.perform = lambda *given: (%s, os.kill(os.getpid(), 9))
 """

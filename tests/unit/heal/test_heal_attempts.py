@@ -4,8 +4,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
-from ansible_collections.linode_coder.gpu.plugins.module_utils.heal_attempts import (
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
+from ansible_collections.linode_coder.gpu.plugins.module_utils.heal.attempts import (
     Attempt,
     Record,
     attempt_line,

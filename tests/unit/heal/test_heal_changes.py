@@ -4,7 +4,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.linode_coder.gpu.plugins.module_utils.heal_changes import (
+from ansible_collections.linode_coder.gpu.plugins.module_utils.heal.changes import (
     FLAGS,
     MIN_CONTEXT,
     Change,

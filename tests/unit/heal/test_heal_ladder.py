@@ -6,10 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from ansible_collections.linode_coder.gpu.plugins.module_utils.check_catalogue import CHECKS
-from ansible_collections.linode_coder.gpu.plugins.module_utils.finding import RUNGS, Finding
-from ansible_collections.linode_coder.gpu.plugins.module_utils.heal_attempts import Attempt, Record, key_of
-from ansible_collections.linode_coder.gpu.plugins.module_utils.heal_ladder import (
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.finding import RUNGS, Finding
+from ansible_collections.linode_coder.gpu.plugins.module_utils.heal.attempts import Attempt, Record, key_of
+from ansible_collections.linode_coder.gpu.plugins.module_utils.heal.ladder import (
     API_RUNGS,
     BUDGETS,
     ORDER,
@@ -25,6 +24,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.heal_ladder impor
     root_of,
     verdict,
 )
+from ansible_collections.linode_coder.gpu.plugins.module_utils.health.catalogue import CHECKS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

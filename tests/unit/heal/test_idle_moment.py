@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.linode_coder.gpu.plugins.module_utils.heal_world import idle_seconds
-from ansible_collections.linode_coder.gpu.plugins.module_utils.idle_clock import IdleClock
+from ansible_collections.linode_coder.gpu.plugins.module_utils.heal.situation import idle_seconds
+from ansible_collections.linode_coder.gpu.plugins.module_utils.watch.idle_clock import IdleClock
 from ansible_collections.linode_coder.gpu.plugins.modules import gpu_heal
 
 from tests.unit.heal.cases import finding

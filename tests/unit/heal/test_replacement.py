@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.linode_coder.gpu.plugins.module_utils.heal_provider import Provider
+from ansible_collections.linode_coder.gpu.plugins.module_utils.heal.provider import Provider
 from ansible_collections.linode_coder.gpu.plugins.modules import linode_gpu_instance, linode_gpu_watch
 
 from tests.unit.heal.account import PLACE, Account, virtual_time, watch_pass

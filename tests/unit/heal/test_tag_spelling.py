@@ -6,8 +6,8 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from ansible_collections.linode_coder.gpu.plugins.module_utils.heal_attempts import BREAKER_TAG, Attempt
-from ansible_collections.linode_coder.gpu.plugins.module_utils.heal_provider import Provider
+from ansible_collections.linode_coder.gpu.plugins.module_utils.heal.attempts import BREAKER_TAG, Attempt
+from ansible_collections.linode_coder.gpu.plugins.module_utils.heal.provider import Provider
 
 NOW = 1_800_000_000
 

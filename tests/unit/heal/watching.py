@@ -3,17 +3,12 @@
 
 from __future__ import annotations
 
-from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
-from ansible_collections.linode_coder.gpu.plugins.module_utils.heal_attempts import Attempt, Record, key_of
-from ansible_collections.linode_coder.gpu.plugins.module_utils.heal_guest import Healer
-from ansible_collections.linode_coder.gpu.plugins.module_utils.heal_ladder import (
-    Policy,
-    Step,
-    next_step,
-    verdict,
-)
-from ansible_collections.linode_coder.gpu.plugins.module_utils.heal_provider import Provider
-from ansible_collections.linode_coder.gpu.plugins.module_utils.heal_world import world_of
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
+from ansible_collections.linode_coder.gpu.plugins.module_utils.heal.attempts import Attempt, Record, key_of
+from ansible_collections.linode_coder.gpu.plugins.module_utils.heal.guest import Healer
+from ansible_collections.linode_coder.gpu.plugins.module_utils.heal.ladder import Policy, Step, next_step, verdict
+from ansible_collections.linode_coder.gpu.plugins.module_utils.heal.provider import Provider
+from ansible_collections.linode_coder.gpu.plugins.module_utils.heal.situation import world_of
 
 from tests.unit.heal.interleaving import Run, Watcher, one_after_another
 from tests.unit.heal.model import Gone, Model, ModelGuest

@@ -10,9 +10,9 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from ansible_collections.linode_coder.gpu.plugins.module_utils.bundle import read_bundle, write_bundle
-from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
-from ansible_collections.linode_coder.gpu.plugins.module_utils.scrub import scrub
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.scrub import scrub
+from ansible_collections.linode_coder.gpu.plugins.module_utils.health.bundle import read_bundle, write_bundle
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.linode_coder.gpu.plugins.module_utils import activity_look, vm_look
+from ansible_collections.linode_coder.gpu.plugins.module_utils.health import vm_look
+from ansible_collections.linode_coder.gpu.plugins.module_utils.watch import activity_look
 
 
 @contextmanager

@@ -10,11 +10,12 @@ import re
 from pathlib import Path
 
 import pytest
-from ansible_collections.linode_coder.gpu.plugins.module_utils import vllm_metrics
-from ansible_collections.linode_coder.gpu.plugins.module_utils.cost import format_time
-from ansible_collections.linode_coder.gpu.plugins.module_utils.finding import Finding
-from ansible_collections.linode_coder.gpu.plugins.module_utils.heal_attempts import Record
-from ansible_collections.linode_coder.gpu.plugins.module_utils.heal_ladder import (
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.cost import format_time
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.finding import Finding
+from ansible_collections.linode_coder.gpu.plugins.module_utils.engine import vllm_metrics
+from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.vllm_log import diagnose
+from ansible_collections.linode_coder.gpu.plugins.module_utils.heal.attempts import Record
+from ansible_collections.linode_coder.gpu.plugins.module_utils.heal.ladder import (
     Observation,
     Policy,
     Step,
@@ -22,12 +23,11 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.heal_ladder impor
     World,
     next_step,
 )
-from ansible_collections.linode_coder.gpu.plugins.module_utils.health import evaluate
-from ansible_collections.linode_coder.gpu.plugins.module_utils.idle_clock import IdleClock, Sample, advance
-from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags import SessionTags, encode
-from ansible_collections.linode_coder.gpu.plugins.module_utils.session_view import session_view
-from ansible_collections.linode_coder.gpu.plugins.module_utils.vllm_log import diagnose
-from ansible_collections.linode_coder.gpu.plugins.module_utils.watch_decision import decide
+from ansible_collections.linode_coder.gpu.plugins.module_utils.health.evaluate import evaluate
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session.tags import SessionTags, encode
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session.view import session_view
+from ansible_collections.linode_coder.gpu.plugins.module_utils.watch.decision import decide
+from ansible_collections.linode_coder.gpu.plugins.module_utils.watch.idle_clock import IdleClock, Sample, advance
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from smi_documents import ALL

@@ -6,8 +6,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from ansible_collections.linode_coder.gpu.plugins.module_utils.check_catalogue import CHECKS
-from ansible_collections.linode_coder.gpu.plugins.module_utils.finding import RUNGS, SEVERITIES, Finding, worst
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.finding import RUNGS, SEVERITIES, Finding, worst
+from ansible_collections.linode_coder.gpu.plugins.module_utils.health.catalogue import CHECKS
 
 
 def finding(severity: str = "fail", **more: object) -> Finding:

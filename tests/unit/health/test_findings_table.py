@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.linode_coder.gpu.plugins.module_utils.check_catalogue import CHECKS
+from ansible_collections.linode_coder.gpu.plugins.module_utils.health.catalogue import CHECKS
 
 from linode_coder.sandbox.api.host_faults import HOST_KINDS, complaint
 from tests.findings_table import BATCHES, NOWHERE, STARTS, all_found, severities

@@ -7,14 +7,14 @@ import json
 from typing import Any
 
 import pytest
-from ansible_collections.linode_coder.gpu.plugins.module_utils import vllm_metrics
-from ansible_collections.linode_coder.gpu.plugins.module_utils.check_catalogue import CHECKS
-from ansible_collections.linode_coder.gpu.plugins.module_utils.expectation import expected_of
-from ansible_collections.linode_coder.gpu.plugins.module_utils.finding import Finding
-from ansible_collections.linode_coder.gpu.plugins.module_utils.health import Health, evaluate
-from ansible_collections.linode_coder.gpu.plugins.module_utils.health_outside import status_finding
-from ansible_collections.linode_coder.gpu.plugins.module_utils.health_subject import FILES
-from ansible_collections.linode_coder.gpu.plugins.module_utils.session_report import session_report
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.finding import Finding
+from ansible_collections.linode_coder.gpu.plugins.module_utils.engine import vllm_metrics
+from ansible_collections.linode_coder.gpu.plugins.module_utils.health.catalogue import CHECKS
+from ansible_collections.linode_coder.gpu.plugins.module_utils.health.collected import FILES
+from ansible_collections.linode_coder.gpu.plugins.module_utils.health.evaluate import Health, evaluate
+from ansible_collections.linode_coder.gpu.plugins.module_utils.health.outside import status_finding
+from ansible_collections.linode_coder.gpu.plugins.module_utils.health.session_report import session_report
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session.expected import expected_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from smi_documents import v13_blackwell

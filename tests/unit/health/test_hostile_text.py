@@ -7,11 +7,11 @@ import json
 from typing import Any
 
 import pytest
-from ansible_collections.linode_coder.gpu.plugins.module_utils.downloads import events_of, weights_failure
-from ansible_collections.linode_coder.gpu.plugins.module_utils.health import evaluate
-from ansible_collections.linode_coder.gpu.plugins.module_utils.health_subject import FILES
-from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags import decode
-from ansible_collections.linode_coder.gpu.plugins.module_utils.vllm_metrics import activity, gauges
+from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.downloads import events_of, weights_failure
+from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.vllm_metrics import activity, gauges
+from ansible_collections.linode_coder.gpu.plugins.module_utils.health.collected import FILES
+from ansible_collections.linode_coder.gpu.plugins.module_utils.health.evaluate import evaluate
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session.tags import decode
 from smi_documents import v13_blackwell
 
 from tests.hostile import CORPUS, canary

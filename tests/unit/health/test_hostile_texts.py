@@ -6,17 +6,18 @@ from __future__ import annotations
 import json
 
 import pytest
-from ansible_collections.linode_coder.gpu.plugins.module_utils import probe, vllm_metrics
-from ansible_collections.linode_coder.gpu.plugins.module_utils.bounded import newest, short_lines
-from ansible_collections.linode_coder.gpu.plugins.module_utils.downloads import events_of
-from ansible_collections.linode_coder.gpu.plugins.module_utils.duration import parse_duration
-from ansible_collections.linode_coder.gpu.plugins.module_utils.engine_measures import measures
-from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
-from ansible_collections.linode_coder.gpu.plugins.module_utils.health import evaluate
-from ansible_collections.linode_coder.gpu.plugins.module_utils.nvidia_smi import read_nvidia_smi
-from ansible_collections.linode_coder.gpu.plugins.module_utils.scrub import scrub, scrub_data
-from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags import decode
-from ansible_collections.linode_coder.gpu.plugins.module_utils.vllm_log import diagnose
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core import program
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.bounded import newest, short_lines
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.duration import parse_duration
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.scrub import scrub, scrub_data
+from ansible_collections.linode_coder.gpu.plugins.module_utils.engine import vllm_metrics
+from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.downloads import events_of
+from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.measures import measures
+from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.vllm_log import diagnose
+from ansible_collections.linode_coder.gpu.plugins.module_utils.health.evaluate import evaluate
+from ansible_collections.linode_coder.gpu.plugins.module_utils.health.nvidia_smi import read_nvidia_smi
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session.tags import decode
 
 from tests.hostile import CORPUS
 
@@ -74,12 +75,12 @@ def test_the_newest_part_of_a_text_is_read_in_whole_lines() -> None:
 
 
 def test_a_program_that_says_too_much_costs_no_memory() -> None:
-    said = probe.run(["python3", "-c", "for _ in range(300): print('x' * 99999)\nprint('the end')"], 60)
+    said = program.run(["python3", "-c", "for _ in range(300): print('x' * 99999)\nprint('the end')"], 60)
     assert said.rc == 0 and said.text.endswith("the end\n") and len(said.text) == 8_000_000
-    endless = probe.run(["sh", "-c", "while :; do echo y; done"], 0.5)
+    endless = program.run(["sh", "-c", "while :; do echo y; done"], 0.5)
     assert endless.timed_out and endless.rc is None and endless.text.startswith("y\n")
     # What it leaves behind with its output open is not waited for beyond the limit.
-    left = probe.run(["sh", "-c", "echo said; sleep 60 &"], 0.5)
+    left = program.run(["sh", "-c", "echo said; sleep 60 &"], 0.5)
     assert left.text == "said\n" and left.timed_out
 
 

@@ -8,8 +8,8 @@ from dataclasses import fields
 from typing import Any
 
 import pytest
-from ansible_collections.linode_coder.gpu.plugins.module_utils.health import evaluate
-from ansible_collections.linode_coder.gpu.plugins.module_utils.nvidia_smi import (
+from ansible_collections.linode_coder.gpu.plugins.module_utils.health.evaluate import evaluate
+from ansible_collections.linode_coder.gpu.plugins.module_utils.health.nvidia_smi import (
     Gpu,
     normalise_bus_id,
     read_nvidia_smi,

@@ -11,10 +11,14 @@ from typing import Any
 
 import pytest
 from ansible_collections.linode_coder.gpu.plugins import module_utils
-from ansible_collections.linode_coder.gpu.plugins.module_utils.downloads import events_of, pull_failure, pull_phase
-from ansible_collections.linode_coder.gpu.plugins.module_utils.engine_measures import measures
-from ansible_collections.linode_coder.gpu.plugins.module_utils.health import evaluate
-from ansible_collections.linode_coder.gpu.plugins.module_utils.scrub import scrub
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.scrub import scrub
+from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.downloads import (
+    events_of,
+    pull_failure,
+    pull_phase,
+)
+from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.measures import measures
+from ansible_collections.linode_coder.gpu.plugins.module_utils.health.evaluate import evaluate
 
 import linode_coder
 from tests.unit.health.pumped import WORST_RATIO, Use, growth, in_child, pumps, uses

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.linode_coder.gpu.plugins.module_utils.vllm_log import (
+from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.vllm_log import (
     cause_of,
     diagnose,
     has_served,

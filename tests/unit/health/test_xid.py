@@ -7,10 +7,14 @@ import json
 from typing import Any
 
 import pytest
-from ansible_collections.linode_coder.gpu.plugins.module_utils.health import evaluate
-from ansible_collections.linode_coder.gpu.plugins.module_utils.kernel_log import kernel_lines, last_cursor, oom_kills
-from ansible_collections.linode_coder.gpu.plugins.module_utils.xid import gpu_faults
-from ansible_collections.linode_coder.gpu.plugins.module_utils.xid_catalogue import SEVERITIES, XIDS, xid
+from ansible_collections.linode_coder.gpu.plugins.module_utils.health.evaluate import evaluate
+from ansible_collections.linode_coder.gpu.plugins.module_utils.health.kernel_log import (
+    kernel_lines,
+    last_cursor,
+    oom_kills,
+)
+from ansible_collections.linode_coder.gpu.plugins.module_utils.health.xid import gpu_faults
+from ansible_collections.linode_coder.gpu.plugins.module_utils.health.xid_catalogue import SEVERITIES, XIDS, xid
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

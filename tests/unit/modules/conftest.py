@@ -15,7 +15,7 @@ from ansible.module_utils.testing import patch_module_args
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags import SessionTags, encode
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session.tags import SessionTags, encode
 from scripted_linode import ScriptedLinode
 
 TOKEN = "planted-secret-token"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.linode_coder.gpu.plugins.module_utils.compose_project import ComposeProject
+from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.compose_project import ComposeProject
 
 MADE, STARTED = "2027-01-15T07:10:00.123456789Z", "2027-01-15T07:30:00.123456789Z"
 WRITTEN = 1_799_997_600  # 07:20

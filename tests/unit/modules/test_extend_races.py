@@ -12,9 +12,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible_collections.linode_coder.gpu.plugins.module_utils.cost import format_time
-from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
-from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags import SessionTags, decode, encode
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.cost import format_time
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session.tags import SessionTags, decode, encode
 from ansible_collections.linode_coder.gpu.plugins.modules import linode_gpu_session_tags, linode_gpu_watch
 
 NOW = 1_800_000_000

@@ -16,7 +16,7 @@ from ansible.errors import AnsibleParserError
 from ansible.inventory.data import InventoryData
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.loader import inventory_loader
-from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags import SessionTags, encode
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session.tags import SessionTags, encode
 from scripted_linode import Fault, ScriptedLinode
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -18,7 +18,7 @@ from ansible.inventory.data import InventoryData
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.loader import inventory_loader
 from ansible.template import Templar, is_trusted_as_template, trust_as_template
-from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags import SessionTags, encode, escape
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session.tags import SessionTags, encode, escape
 from scripted_linode import ScriptedLinode
 
 from tests.hostile import CORPUS, MARKER, canary, encodable

@@ -13,21 +13,21 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.linode_coder.gpu.plugins.module_utils.cost import format_time, parse_time
-from ansible_collections.linode_coder.gpu.plugins.module_utils.failure import Failure
-from ansible_collections.linode_coder.gpu.plugins.module_utils.heal_attempts import Attempt
-from ansible_collections.linode_coder.gpu.plugins.module_utils.heal_provider import Provider
-from ansible_collections.linode_coder.gpu.plugins.module_utils.idle_clock import IdleClock
-from ansible_collections.linode_coder.gpu.plugins.module_utils.linode_client import LinodeApi
-from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags import SessionTags, decode, encode
-from ansible_collections.linode_coder.gpu.plugins.module_utils.session_view import session_view
-from ansible_collections.linode_coder.gpu.plugins.module_utils.watch_decision import decide
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.cost import format_time, parse_time
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
+from ansible_collections.linode_coder.gpu.plugins.module_utils.heal.attempts import Attempt
+from ansible_collections.linode_coder.gpu.plugins.module_utils.heal.provider import Provider
+from ansible_collections.linode_coder.gpu.plugins.module_utils.linode.client import LinodeApi
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session.tags import SessionTags, decode, encode
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session.view import session_view
+from ansible_collections.linode_coder.gpu.plugins.module_utils.watch.decision import decide
+from ansible_collections.linode_coder.gpu.plugins.module_utils.watch.idle_clock import IdleClock
 from ansible_collections.linode_coder.gpu.plugins.modules import linode_gpu_session_tags
 from scripted_linode import KEY, Fault, ScriptedLinode
 from typer.testing import CliRunner
 
 from linode_coder.cli import extend, heal, switch_model, up
-from linode_coder.console import Console
+from linode_coder.terminal.console import Console
 
 LIMITS = ("max_cost", "budget", "cap", "lease", "idle")
 DOORS = ("cli", "playbook", "watcher", "replacement", "extend", "two nodes")

@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 import pytest
-from ansible_collections.linode_coder.gpu.plugins.module_utils.session_report import session_report
+from ansible_collections.linode_coder.gpu.plugins.module_utils.health.session_report import session_report
 from scripted_linode import Fault, ScriptedLinode
 
 ADA_S = "g2-gpu-rtx4000a1-s"

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags import decode
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session.tags import decode
 from scripted_linode import ACCOUNT, KEY, NO_STOCK, Fault, ScriptedLinode
 
 OFFERS = [

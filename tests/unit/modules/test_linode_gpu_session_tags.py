@@ -6,10 +6,10 @@ import time
 from typing import Any
 
 import pytest
-from ansible_collections.linode_coder.gpu.plugins.module_utils.cost import format_time
-from ansible_collections.linode_coder.gpu.plugins.module_utils.host_key import to_openssh
-from ansible_collections.linode_coder.gpu.plugins.module_utils.session_note import lost
-from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags import decode, with_doom
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.cost import format_time
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session.host_key import to_openssh
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session.note import lost
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session.tags import decode, with_doom
 from ansible_collections.linode_coder.gpu.plugins.modules import linode_gpu_session_tags
 from scripted_linode import Fault, ScriptedLinode
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.linode_coder.gpu.plugins.module_utils.session_tags import SessionTags, decode, encode
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session.tags import SessionTags, decode, encode
 
 from linode_coder.sandbox.api.store import Store
 from linode_coder.sandbox.hosts.addresses import is_host_address

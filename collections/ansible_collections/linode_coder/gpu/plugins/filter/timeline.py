@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.linode_coder.gpu.plugins.module_utils.timeline import timeline
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.timeline import timeline
 
 
 class FilterModule:

@@ -33,7 +33,7 @@ _raw:
 from typing import Any
 
 from ansible.plugins.lookup import LookupBase
-from ansible_collections.linode_coder.gpu.plugins.module_utils.hub_token import hub_token
+from ansible_collections.linode_coder.gpu.plugins.module_utils.model.hub_token import hub_token
 
 
 class LookupModule(LookupBase):

@@ -44,9 +44,9 @@ import os
 import subprocess
 from typing import Any
 
-from ..module_utils.failure import Failure
-from ..module_utils.local_module import Call, LocalModule
-from ..module_utils.paths import ssh_key_path
+from ..module_utils.core.failure import Failure
+from ..module_utils.core.local_module import Call, LocalModule
+from ..module_utils.core.paths import ssh_key_path
 
 
 def work(module: Call, result: dict[str, Any]) -> None:

@@ -68,7 +68,7 @@ recreate:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.compose_project import UP, ComposeProject
+from ..module_utils.engine.compose_project import UP, ComposeProject
 
 
 def main() -> None:

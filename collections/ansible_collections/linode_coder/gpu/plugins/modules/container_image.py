@@ -112,12 +112,12 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import engine_state
-from ..module_utils.downloads import pull_failure, pull_phase
-from ..module_utils.failure import Failure
-from ..module_utils.held_image import held_digest, look
-from ..module_utils.module_fail import fail
-from ..module_utils.vm_module import RUN_DIRECTORY, start_in_background, start_ticks
+from ..module_utils.core.failure import Failure
+from ..module_utils.core.module_fail import fail
+from ..module_utils.core.vm_module import RUN_DIRECTORY, start_in_background, start_ticks
+from ..module_utils.engine import state as engine_state
+from ..module_utils.engine.downloads import pull_failure, pull_phase
+from ..module_utils.engine.held_image import held_digest, look
 
 _ATTEMPTS = 3
 # The newest part of what a pull says.

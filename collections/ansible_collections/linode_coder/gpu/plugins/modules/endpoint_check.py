@@ -68,12 +68,12 @@ severity:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.context_length import parse_context
-from ..module_utils.endpoint_check import check_endpoint, unhealthy
-from ..module_utils.engine_client import EngineClient, key_in
-from ..module_utils.failure import Failure
-from ..module_utils.finding import worst
-from ..module_utils.module_fail import fail
+from ..module_utils.core.failure import Failure
+from ..module_utils.core.finding import worst
+from ..module_utils.core.module_fail import fail
+from ..module_utils.engine.client import EngineClient, key_in
+from ..module_utils.engine.endpoint_check import check_endpoint, unhealthy
+from ..module_utils.model.context_length import parse_context
 
 
 def main() -> None:

@@ -85,10 +85,10 @@ from dataclasses import asdict
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.engine_client import EngineClient, key_in
-from ..module_utils.failure import Failure
-from ..module_utils.module_fail import fail
-from ..module_utils.speed_test import check_wishes, judge, measure, served_model, too_slow
+from ..module_utils.core.failure import Failure
+from ..module_utils.core.module_fail import fail
+from ..module_utils.engine.client import EngineClient, key_in
+from ..module_utils.engine.speed_test import check_wishes, judge, measure, served_model, too_slow
 
 
 def main() -> None:

@@ -134,12 +134,12 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.failure import Failure
-from ..module_utils.heal_guest import Healer
-from ..module_utils.heal_ladder import CAPS, ORDER, Policy, Step, verdict
-from ..module_utils.heal_machine import Machine
-from ..module_utils.heal_world import findings_of, idle_seconds, world_of
-from ..module_utils.module_fail import fail
+from ..module_utils.core.failure import Failure
+from ..module_utils.core.module_fail import fail
+from ..module_utils.heal.guest import Healer
+from ..module_utils.heal.ladder import CAPS, ORDER, Policy, Step, verdict
+from ..module_utils.heal.machine import Machine
+from ..module_utils.heal.situation import findings_of, idle_seconds, world_of
 
 
 def kept(state_dir: str) -> Any:

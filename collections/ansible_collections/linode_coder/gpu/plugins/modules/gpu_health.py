@@ -161,7 +161,7 @@ bundle:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.vm_look import LOOK_SPEC, look
+from ..module_utils.health.vm_look import LOOK_SPEC, look
 
 
 def main() -> None:

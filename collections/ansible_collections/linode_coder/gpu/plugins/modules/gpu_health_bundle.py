@@ -54,9 +54,9 @@ files:
 from pathlib import Path
 from typing import Any
 
-from ..module_utils.bundle import write_bundle
-from ..module_utils.failure import Failure
-from ..module_utils.local_module import Call, LocalModule
+from ..module_utils.core.failure import Failure
+from ..module_utils.core.local_module import Call, LocalModule
+from ..module_utils.health.bundle import write_bundle
 
 
 def work(module: Call, result: dict[str, Any]) -> None:

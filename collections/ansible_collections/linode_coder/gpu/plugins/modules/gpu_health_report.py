@@ -56,9 +56,9 @@ severity:
 
 from typing import Any
 
-from ..module_utils.finding import SEVERITIES
-from ..module_utils.local_module import Call, LocalModule
-from ..module_utils.session_report import session_report
+from ..module_utils.core.finding import SEVERITIES
+from ..module_utils.core.local_module import Call, LocalModule
+from ..module_utils.health.session_report import session_report
 
 
 def work(module: Call, result: dict[str, Any]) -> None:

@@ -137,9 +137,9 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.held_image import held_digest, look
-from ..module_utils.kept_weights import complete
-from ..module_utils.vm_module import HOST_KEY_MARKER
+from ..module_utils.core.vm_module import HOST_KEY_MARKER
+from ..module_utils.engine.held_image import held_digest, look
+from ..module_utils.model.kept_weights import complete
 
 # A card that is lost may keep nvidia-smi for ever.
 _LIMIT = ["timeout", "60"]

@@ -66,14 +66,14 @@ access:
 import time
 from typing import Any
 
-from ..module_utils.failure import Failure
-from ..module_utils.linode_client import LinodeApi
-from ..module_utils.linode_module import api_module
-from ..module_utils.local_module import Call
-from ..module_utils.retry import pause_s
-from ..module_utils.session_name import firewall_label, validate_session_name
-from ..module_utils.session_tags import MARKER, is_ours
-from ..module_utils.ssh_access import access_of, parse_ssh_from, rules_for, wanted_access
+from ..module_utils.core.failure import Failure
+from ..module_utils.core.local_module import Call
+from ..module_utils.core.retry import pause_s
+from ..module_utils.linode.client import LinodeApi
+from ..module_utils.linode.module import api_module
+from ..module_utils.session.name import firewall_label, validate_session_name
+from ..module_utils.session.ssh_access import access_of, parse_ssh_from, rules_for, wanted_access
+from ..module_utils.session.tags import MARKER, is_ours
 
 
 def comparable(rules: dict[str, Any]) -> dict[str, Any]:

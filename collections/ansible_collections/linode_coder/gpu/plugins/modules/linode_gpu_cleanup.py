@@ -55,13 +55,13 @@ removed:
 import time
 from typing import Any
 
-from ..module_utils.dead_resources import dead_resources
-from ..module_utils.failure import Failure
-from ..module_utils.linode_client import LinodeApi
-from ..module_utils.linode_module import api_module
-from ..module_utils.local_module import Call
-from ..module_utils.retry import pause_s
-from ..module_utils.session_tags import MARKER
+from ..module_utils.core.failure import Failure
+from ..module_utils.core.local_module import Call
+from ..module_utils.core.retry import pause_s
+from ..module_utils.linode.client import LinodeApi
+from ..module_utils.linode.module import api_module
+from ..module_utils.session.dead_resources import dead_resources
+from ..module_utils.session.tags import MARKER
 
 # Seconds after which a deletion whose answer was lost, and that shows no effect, is asked for once more.
 DELETE_AGAIN_S = 5

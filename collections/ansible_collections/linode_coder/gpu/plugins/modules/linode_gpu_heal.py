@@ -126,19 +126,20 @@ import secrets
 import time
 from typing import Any
 
-from ..module_utils.expectation import expected_of
-from ..module_utils.failure import Failure
-from ..module_utils.heal_attempts import BREAKER_TAG, Attempt, Record, is_attempt_tag, key_of
-from ..module_utils.heal_ladder import API_RUNGS, CAPS, ORDER, Policy, Step, next_step
-from ..module_utils.heal_provider import SETTLE_S, Provider
-from ..module_utils.heal_world import outside_findings, world_of
-from ..module_utils.host_key import connection_vars, from_openssh
-from ..module_utils.linode_client import LinodeApi
-from ..module_utils.linode_module import api_module
-from ..module_utils.local_module import Call
-from ..module_utils.session_name import validate_session_name
-from ..module_utils.session_view import session_view
-from ..module_utils.spending_look import BUDGET_SPEC, budget_of
+from ..module_utils.core.failure import Failure
+from ..module_utils.core.local_module import Call
+from ..module_utils.heal.attempts import BREAKER_TAG, Attempt, Record, is_attempt_tag, key_of
+from ..module_utils.heal.ladder import API_RUNGS, CAPS, ORDER, Policy, Step, next_step
+from ..module_utils.heal.provider import SETTLE_S, Provider
+from ..module_utils.heal.situation import outside_findings, world_of
+from ..module_utils.linode.client import LinodeApi
+from ..module_utils.linode.module import api_module
+from ..module_utils.offer.budget_look import BUDGET_SPEC, budget_of
+from ..module_utils.session.expected import expected_of
+from ..module_utils.session.host_key import from_openssh
+from ..module_utils.session.name import validate_session_name
+from ..module_utils.session.ssh import connection_vars
+from ..module_utils.session.view import session_view
 
 
 class WallClock:

@@ -179,19 +179,20 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ..module_utils.cost import parse_time
-from ..module_utils.failure import Failure
-from ..module_utils.heal_attempts import bad_gpu_tags, is_healing_tag
-from ..module_utils.host_key import connection_vars, from_openssh, to_openssh
-from ..module_utils.interfaces import interface_generations, refuses_interfaces
-from ..module_utils.lease import new_lease, parse_idle
-from ..module_utils.linode_client import LinodeApi
-from ..module_utils.linode_module import api_module
-from ..module_utils.local_module import Call
-from ..module_utils.retry import pause_s
-from ..module_utils.session_name import instance_label, validate_session_name
-from ..module_utils.session_tags import MARKER, DecodedTags, SessionTags, decode, encode, owner_slug, with_changes
-from ..module_utils.session_view import session_view
+from ..module_utils.core.cost import parse_time
+from ..module_utils.core.failure import Failure
+from ..module_utils.core.local_module import Call
+from ..module_utils.core.retry import pause_s
+from ..module_utils.heal.attempts import bad_gpu_tags, is_healing_tag
+from ..module_utils.linode.client import LinodeApi
+from ..module_utils.linode.interfaces import interface_generations, refuses_interfaces
+from ..module_utils.linode.module import api_module
+from ..module_utils.session.host_key import from_openssh, to_openssh
+from ..module_utils.session.lease import new_lease, parse_idle
+from ..module_utils.session.name import instance_label, validate_session_name
+from ..module_utils.session.ssh import connection_vars
+from ..module_utils.session.tags import MARKER, DecodedTags, SessionTags, decode, encode, owner_slug, with_changes
+from ..module_utils.session.view import session_view
 
 NVIDIA_IMAGE = "linode/ubuntu24.04-nvidia"
 PLAIN_IMAGE = "linode/ubuntu24.04"

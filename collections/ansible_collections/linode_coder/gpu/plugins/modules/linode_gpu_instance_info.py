@@ -55,17 +55,18 @@ import difflib
 import time
 from typing import Any
 
-from ..module_utils.cost import parse_time
-from ..module_utils.expectation import expected_of
-from ..module_utils.failure import Failure
-from ..module_utils.health_outside import ON_ITS_WAY, STARTING_S
-from ..module_utils.host_key import connection_vars, from_openssh
-from ..module_utils.linode_client import LinodeApi
-from ..module_utils.linode_module import api_module
-from ..module_utils.local_module import Call
-from ..module_utils.session_name import is_host_name, validate_session_name
-from ..module_utils.session_tags import MARKER
-from ..module_utils.session_view import session_view
+from ..module_utils.core.cost import parse_time
+from ..module_utils.core.failure import Failure
+from ..module_utils.core.local_module import Call
+from ..module_utils.health.outside import ON_ITS_WAY, STARTING_S
+from ..module_utils.linode.client import LinodeApi
+from ..module_utils.linode.module import api_module
+from ..module_utils.session.expected import expected_of
+from ..module_utils.session.host_key import from_openssh
+from ..module_utils.session.name import is_host_name, validate_session_name
+from ..module_utils.session.ssh import connection_vars
+from ..module_utils.session.tags import MARKER
+from ..module_utils.session.view import session_view
 
 
 def not_found(name: str, known: list[str]) -> Failure:

@@ -100,15 +100,15 @@ plans:
 
 from typing import Any
 
-from ..module_utils.catalogue_view import plan_rows
-from ..module_utils.gpu_plans import plan_of
-from ..module_utils.hub import hub_lookup
-from ..module_utils.linode_client import LinodeApi
-from ..module_utils.linode_module import api_module
-from ..module_utils.local_module import Call
-from ..module_utils.measured_fits import with_measurements
-from ..module_utils.model_request import make_request
-from ..module_utils.offers import all_offers
+from ..module_utils.core.local_module import Call
+from ..module_utils.linode.client import LinodeApi
+from ..module_utils.linode.gpu_plans import plan_of
+from ..module_utils.linode.module import api_module
+from ..module_utils.model.hub import hub_lookup
+from ..module_utils.model.measured_fits import with_measurements
+from ..module_utils.model.request import make_request
+from ..module_utils.model.view import plan_rows
+from ..module_utils.offer.offers import all_offers
 
 
 def work(module: Call, api: LinodeApi, result: dict[str, Any]) -> None:

@@ -83,14 +83,14 @@ severity:
 import time
 from typing import Any
 
-from ..module_utils.finding import worst
-from ..module_utils.hub import hub_lookup
-from ..module_utils.hub_token import hub_token
-from ..module_utils.linode_module import API_SPEC
-from ..module_utils.linode_reader import LinodeReader
-from ..module_utils.local_module import Call, LocalModule
-from ..module_utils.preflight import gather, preflight, refusal, wanted_from
-from ..module_utils.spending_look import BUDGET_SPEC
+from ..module_utils.core.finding import worst
+from ..module_utils.core.local_module import Call, LocalModule
+from ..module_utils.linode.module import API_SPEC
+from ..module_utils.linode.reader import LinodeReader
+from ..module_utils.model.hub import hub_lookup
+from ..module_utils.model.hub_token import hub_token
+from ..module_utils.offer.budget_look import BUDGET_SPEC
+from ..module_utils.offer.preflight import gather, preflight, refusal, wanted_from
 
 
 def work(module: Call, result: dict[str, Any]) -> None:

@@ -190,13 +190,13 @@ quote:
 import time
 from typing import Any
 
-from ..module_utils.hub import hub_lookup
-from ..module_utils.hub_token import hub_token
-from ..module_utils.linode_client import LinodeApi
-from ..module_utils.linode_module import api_module
-from ..module_utils.local_module import Call
-from ..module_utils.quote import make_quote, quote_switch
-from ..module_utils.spending_look import BUDGET_SPEC, budget_of
+from ..module_utils.core.local_module import Call
+from ..module_utils.linode.client import LinodeApi
+from ..module_utils.linode.module import api_module
+from ..module_utils.model.hub import hub_lookup
+from ..module_utils.model.hub_token import hub_token
+from ..module_utils.offer.budget_look import BUDGET_SPEC, budget_of
+from ..module_utils.offer.quote import make_quote, quote_switch
 
 
 def work(module: Call, api: LinodeApi, result: dict[str, Any]) -> None:

@@ -78,19 +78,20 @@ connection:
 import time
 from typing import Any
 
-from ..module_utils.cost import format_time
-from ..module_utils.failure import Failure
-from ..module_utils.host_key import connection_vars, from_openssh
-from ..module_utils.lease import Lease, extended, parse_idle, paused_until
-from ..module_utils.linode_client import LinodeApi
-from ..module_utils.linode_module import api_module
-from ..module_utils.local_module import Call
-from ..module_utils.session_name import firewall_label, validate_session_name
-from ..module_utils.session_note import with_note
-from ..module_utils.session_tags import MARKER, SessionTags, decode, encode, is_ours, merge, with_changes
-from ..module_utils.session_view import session_view
-from ..module_utils.spending import against_budget, extension_adds
-from ..module_utils.spending_look import BUDGET_SPEC, budget_of, look
+from ..module_utils.core.cost import format_time
+from ..module_utils.core.failure import Failure
+from ..module_utils.core.local_module import Call
+from ..module_utils.linode.client import LinodeApi
+from ..module_utils.linode.module import api_module
+from ..module_utils.offer.budget import against_budget, extension_adds
+from ..module_utils.offer.budget_look import BUDGET_SPEC, budget_of, look
+from ..module_utils.session.host_key import from_openssh
+from ..module_utils.session.lease import Lease, extended, parse_idle, paused_until
+from ..module_utils.session.name import firewall_label, validate_session_name
+from ..module_utils.session.note import with_note
+from ..module_utils.session.ssh import connection_vars
+from ..module_utils.session.tags import MARKER, SessionTags, decode, encode, is_ours, merge, with_changes
+from ..module_utils.session.view import session_view
 
 # Seconds after which a changed lease is read back: whoever read the tags before has written them by then.
 VERIFY_S = 2

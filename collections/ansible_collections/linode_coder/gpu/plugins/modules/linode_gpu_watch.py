@@ -150,20 +150,20 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from ..module_utils.cost import parse_time
-from ..module_utils.failure import Failure
-from ..module_utils.idle_clock import IdleClock, settled, start_overdue
-from ..module_utils.linode_client import LinodeApi
-from ..module_utils.linode_module import api_module
-from ..module_utils.local_module import Call
-from ..module_utils.retry import pause_s
-from ..module_utils.session_name import firewall_label
-from ..module_utils.session_note import lost
-from ..module_utils.session_tags import MARKER, decode, is_ours, merge, with_changes, with_doom
-from ..module_utils.session_view import session_view
-from ..module_utils.spending import ACTIONS, DEFAULT_ACTION, watched
-from ..module_utils.spending_look import BUDGET_SPEC, budget_of, look
-from ..module_utils.watch_decision import Decision, budget, decide, superseded, why
+from ..module_utils.core.cost import parse_time
+from ..module_utils.core.failure import Failure
+from ..module_utils.core.local_module import Call
+from ..module_utils.core.retry import pause_s
+from ..module_utils.linode.client import LinodeApi
+from ..module_utils.linode.module import api_module
+from ..module_utils.offer.budget import ACTIONS, DEFAULT_ACTION, watched
+from ..module_utils.offer.budget_look import BUDGET_SPEC, budget_of, look
+from ..module_utils.session.name import firewall_label
+from ..module_utils.session.note import lost
+from ..module_utils.session.tags import MARKER, decode, is_ours, merge, with_changes, with_doom
+from ..module_utils.session.view import session_view
+from ..module_utils.watch.decision import Decision, budget, decide, superseded, why
+from ..module_utils.watch.idle_clock import IdleClock, settled, start_overdue
 
 POLL_S = 1.0
 # Seconds after which a deletion whose answer was lost, and that shows no effect, is asked for once more.

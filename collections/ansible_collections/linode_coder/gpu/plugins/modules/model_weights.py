@@ -90,13 +90,13 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import probe
-from ..module_utils.downloads import events_of, weights_failure, weights_phase
-from ..module_utils.env_file import env_line
-from ..module_utils.failure import Failure
-from ..module_utils.kept_weights import complete
-from ..module_utils.module_fail import fail
-from ..module_utils.vm_module import RUN_DIRECTORY, compose_services
+from ..module_utils.core import program
+from ..module_utils.core.failure import Failure
+from ..module_utils.core.module_fail import fail
+from ..module_utils.core.vm_module import RUN_DIRECTORY, compose_services
+from ..module_utils.engine.downloads import events_of, weights_failure, weights_phase
+from ..module_utils.engine.env_file import env_line
+from ..module_utils.model.kept_weights import complete
 
 _STARTS = 4
 _SERVICE = "weights"
@@ -127,7 +127,7 @@ class Download:
 
     def events(self) -> list[dict[str, Any]]:
         command = [*self.compose, "logs", "--no-color", "--no-log-prefix", "--tail", "2000", _SERVICE]
-        return events_of(probe.run(command, 30).text)
+        return events_of(program.run(command, 30).text)
 
     def running(self) -> bool:
         row = compose_services(self.module, self.compose).get(_SERVICE)

@@ -72,7 +72,7 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.activity_look import CLOCK_SPEC, look_at_clock
+from ..module_utils.watch.activity_look import CLOCK_SPEC, look_at_clock
 
 # Shown at every login by pam_motd; gone after a reboot.
 MOTD = Path("/run/motd.d/60-linode-coder")

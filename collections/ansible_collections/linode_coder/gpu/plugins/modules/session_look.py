@@ -80,10 +80,10 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.activity_look import CLOCK_SPEC, look_at_clock
-from ..module_utils.cost import parse_time
-from ..module_utils.idle_clock import IdleClock, settled
-from ..module_utils.vm_look import LOOK_SPEC, look
+from ..module_utils.core.cost import parse_time
+from ..module_utils.health.vm_look import LOOK_SPEC, look
+from ..module_utils.watch.activity_look import CLOCK_SPEC, look_at_clock
+from ..module_utils.watch.idle_clock import IdleClock, settled
 
 SPEC = {
     **CLOCK_SPEC,

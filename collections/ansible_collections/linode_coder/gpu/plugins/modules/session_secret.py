@@ -51,10 +51,10 @@ import os
 import stat
 from typing import Any
 
-from ..module_utils.failure import Failure
-from ..module_utils.local_module import Call, LocalModule
-from ..module_utils.paths import session_dir
-from ..module_utils.session_name import validate_session_name
+from ..module_utils.core.failure import Failure
+from ..module_utils.core.local_module import Call, LocalModule
+from ..module_utils.core.paths import session_dir
+from ..module_utils.session.name import validate_session_name
 
 
 def work(module: Call, result: dict[str, Any]) -> None:

@@ -63,7 +63,7 @@ from typing import NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.vm_module import HOST_KEY_MARKER
+from ..module_utils.core.vm_module import HOST_KEY_MARKER
 
 
 def public_of(path: str) -> str:

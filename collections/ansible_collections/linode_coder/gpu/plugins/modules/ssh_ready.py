@@ -65,10 +65,11 @@ import subprocess
 import time
 from typing import Any
 
-from ..module_utils.failure import Failure
-from ..module_utils.host_key import fingerprint, from_openssh, ssh_options, ssh_port
-from ..module_utils.local_module import Call, LocalModule
-from ..module_utils.paths import ssh_key_path
+from ..module_utils.core.failure import Failure
+from ..module_utils.core.local_module import Call, LocalModule
+from ..module_utils.core.paths import ssh_key_path
+from ..module_utils.session.host_key import fingerprint, from_openssh
+from ..module_utils.session.ssh import ssh_options, ssh_port
 
 # cloud-init may still be writing authorized_keys when sshd already answers.
 DENIED_PATIENCE_S = 30

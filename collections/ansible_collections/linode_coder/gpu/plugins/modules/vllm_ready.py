@@ -99,15 +99,15 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import probe
-from ..module_utils.bounded import newest, short_lines
-from ..module_utils.docker_time import parse_docker_time
-from ..module_utils.engine_client import EngineClient, EngineSilent, key_in
-from ..module_utils.engine_measures import measures
-from ..module_utils.failure import Failure
-from ..module_utils.module_fail import fail
-from ..module_utils.vllm_log import diagnose, progress_of
-from ..module_utils.vm_module import compose_services, inspect
+from ..module_utils.core import program
+from ..module_utils.core.bounded import newest, short_lines
+from ..module_utils.core.docker_time import parse_docker_time
+from ..module_utils.core.failure import Failure
+from ..module_utils.core.module_fail import fail
+from ..module_utils.core.vm_module import compose_services, inspect
+from ..module_utils.engine.client import EngineClient, EngineSilent, key_in
+from ..module_utils.engine.measures import measures
+from ..module_utils.engine.vllm_log import diagnose, progress_of
 
 
 def ask(quick: EngineClient, patient: EngineClient) -> dict[str, Any] | None:
@@ -156,7 +156,7 @@ class Engine:
     def log(self, since: str | None = None) -> str:
         command = [*self.compose, "logs", "--no-color", "--no-log-prefix", "--tail", "1000"]
         command += ["--since", since] if since else []
-        return short_lines(newest(probe.run([*command, self.service], _LOG_S).text, _LOG_LENGTH))
+        return short_lines(newest(program.run([*command, self.service], _LOG_S).text, _LOG_LENGTH))
 
 
 _PATIENCE = 2

@@ -131,12 +131,12 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import engine_state
-from ..module_utils.compose_project import ComposeProject
-from ..module_utils.engine_config import parse, render
-from ..module_utils.env_file import env_line
-from ..module_utils.failure import Failure
-from ..module_utils.module_fail import fail
+from ..module_utils.core.failure import Failure
+from ..module_utils.core.module_fail import fail
+from ..module_utils.engine import state as engine_state
+from ..module_utils.engine.compose_project import ComposeProject
+from ..module_utils.engine.config_file import parse, render
+from ..module_utils.engine.env_file import env_line
 
 _COMMENT = """Flags of the engine, read when it starts: see `vllm serve --help`.
 After a change: docker compose up --detach --force-recreate vllm"""

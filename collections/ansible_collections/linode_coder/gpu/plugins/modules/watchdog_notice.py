@@ -89,9 +89,9 @@ from typing import Any
 
 from ansible.module_utils.basic import env_fallback
 
-from ..module_utils.local_module import Call, LocalModule
-from ..module_utils.notices import Notice, Told, body_of, notices_of
-from ..module_utils.paths import state_dir
+from ..module_utils.core.local_module import Call, LocalModule
+from ..module_utils.core.paths import state_dir
+from ..module_utils.watch.notices import Notice, Told, body_of, notices_of
 
 
 def post(url: str, notices: list[Notice], timeout: int) -> str | None:

@@ -21,7 +21,7 @@ from ansible.module_utils.common.parameters import remove_values
 from ansible.module_utils.errors import UnsupportedError
 from ansible.utils.display import Display
 
-from ..module_utils.local_module import LocalModule
+from ..module_utils.core.local_module import LocalModule
 from .as_module import AsModule
 
 

@@ -1,0 +1,176 @@
+# Copyright: (c) 2026, linode_coder contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What one look at a host brought, read, and how a check turns it into a finding."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..core.bounded import newest
+from ..core.docker_time import parse_docker_time
+from ..engine.vllm_log import Diagnosis, diagnose, has_served
+from ..engine.vllm_metrics import activity
+from .kernel_log import KernelLine, OomKill, kernel_lines, oom_kills
+from .nvidia_smi import SmiReading, read_nvidia_smi
+from .xid import GpuFault, gpu_faults
+
+FILES = ("nvidia-smi.xml", "kernel.log", "engine.log", "metrics.txt", "container.json", "host.json", "models.json")
+# Two looks that are further apart say nothing about the time between them: three passes of a watcher.
+CONTINUED_S = 900.0
+# What is older than this many characters is left out of an engine's log, and that many faults of a kernel's.
+_LONGEST, _FAULTS = 1_000_000, 500
+# As `docker logs --timestamps` begins its lines.
+_STAMPED = re.compile(r"^(\S{20,35}) ", re.MULTILINE)
+
+
+def section(data: Any, *keys: str) -> Any:
+    """A value deep inside untrusted JSON; None where something else is in the way."""
+    for key in keys:
+        if not isinstance(data, dict):
+            return None
+        data = data.get(key)
+    return data
+
+
+def _table(value: Any) -> dict[str, Any]:
+    """Empty where something else is."""
+    return value if isinstance(value, dict) else {}
+
+
+def number(value: Any) -> float | None:
+    """A finite number and not a flag."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return float(value) if abs(value) < 1e18 else None
+
+
+def _json(text: str | None) -> Any:
+    if text is None:
+        return None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+@dataclass(frozen=True)
+class Look:
+    """One look at a host: the texts that were collected, and what they say.
+
+    :param expected: what the session should have: gpus, card, model, start_budget, control_time, pcie.
+    :param previous: the facts of an earlier look, or what ``look_memory`` kept of them.
+    :param log: what the engine said since its process began; all that it said where the lines have no times.
+    :param diagnoses: why it fails, or why the run before failed where the restart policy began this one.
+    :param restarted: whether the run before had served: then this start is another try and not another failure.
+    """
+
+    texts: dict[str, str]
+    expected: dict[str, Any]
+    previous: dict[str, Any]
+    host: dict[str, Any] = field(default_factory=dict)
+    smi: SmiReading | None = None
+    kernel: list[KernelLine] | None = None
+    faults: list[GpuFault] = field(default_factory=list)
+    kills: list[OomKill] = field(default_factory=list)
+    container: dict[str, Any] | None = None
+    models: Any = None
+    log: str = ""
+    diagnoses: list[Diagnosis] = field(default_factory=list)
+    restarted: bool = False
+    activity: dict[str, Any] = field(default_factory=dict)
+
+    def probe(self, name: str) -> dict[str, Any]:
+        """How the collecting of one text went: rc, timed_out, stuck."""
+        entry = section(self.host, "probes", name)
+        return entry if isinstance(entry, dict) else {}
+
+    @property
+    def now(self) -> float | None:
+        return number(self.host.get("clock"))
+
+    @property
+    def boot_time(self) -> float | None:
+        return number(self.host.get("boot_time"))
+
+    @property
+    def before(self) -> dict[str, Any]:
+        """The earlier look, where it was so short ago that this one goes on from it."""
+        then = number(self.previous.get("clock"))
+        if self.now is None or then is None:
+            return self.previous
+        return self.previous if 0 <= self.now - then <= CONTINUED_S else {}
+
+    def epoch(self, time: float | None) -> float | None:
+        """A log's time as seconds since the epoch; a time since boot needs the boot's."""
+        if time is None or time > 1e8:
+            return time
+        return None if self.boot_time is None else self.boot_time + time
+
+
+def _runs(log: str, container: Any) -> tuple[str, str]:
+    """What earlier processes of the container said, and what the present one did, by the times of the lines.
+
+    Docker keeps one log over all restarts, and an engine that was started again says nothing for a while.
+    """
+    started, stamped = parse_docker_time(section(container, "State", "StartedAt")), False
+    for line in _STAMPED.finditer(log):
+        said = parse_docker_time(line[1])
+        stamped = stamped or said is not None
+        if started is not None and said is not None and said >= started:
+            return log[: line.start()], log[line.start() :]
+    return (log, "") if started is not None and stamped else ("", log)
+
+
+def _containers(text: str) -> dict[str, Any] | None:
+    """``docker inspect`` as a list, an object, or one object a line; an empty list is a container that is not there."""
+    data = _json(text)
+    if isinstance(data, list):
+        data = data[0] if data else {}
+    return data if isinstance(data, dict) else None
+
+
+def _of_this_boot(lines: list[KernelLine], boot_id: Any) -> list[KernelLine]:
+    """A reboot clears what a log says about the time before it."""
+    boots = [line.boot_id for line in lines if line.boot_id]
+    if not boots:
+        return lines
+    wanted = str(boot_id or "").replace("-", "")
+    current = wanted if wanted in boots else boots[-1]
+    return [line for line in lines if line.boot_id in (None, current)]
+
+
+def read(texts: dict[str, str], expected: dict[str, Any] | None, previous: dict[str, Any] | None) -> Look:
+    """Read everything that was collected; what is missing stays None."""
+    host = _table(_json(texts.get("host.json")))
+    known, remembered = _table(host.get("expected")), _table(host.get("previous"))
+    smi = None
+    if "nvidia-smi.xml" in texts:
+        code = number(section(host, "probes", "nvidia_smi", "rc"))
+        smi = read_nvidia_smi(texts["nvidia-smi.xml"], None if code is None else int(code))
+    kernel = None
+    if texts.get("kernel.log") is not None:
+        kernel = _of_this_boot(list(kernel_lines(texts["kernel.log"])), host.get("boot_id"))
+    container = _containers(texts["container.json"]) if "container.json" in texts else None
+    before, log = _runs(newest(texts.get("engine.log") or "", _LONGEST), container)
+    diagnoses = diagnose(log)
+    again = not diagnoses and bool(number(section(container, "RestartCount"))) and not has_served(log)
+    return Look(
+        texts=texts,
+        expected={**known, **{key: value for key, value in (expected or {}).items() if value is not None}},
+        previous=previous or remembered,
+        host=host,
+        smi=smi,
+        kernel=kernel,
+        faults=gpu_faults(kernel or [])[-_FAULTS:],
+        kills=oom_kills(kernel or []),
+        container=container,
+        models=_json(texts.get("models.json")),
+        log=log,
+        diagnoses=diagnose(before) if again else diagnoses,
+        restarted=again and has_served(before),
+        activity=activity(texts.get("metrics.txt") or ""),
+    )

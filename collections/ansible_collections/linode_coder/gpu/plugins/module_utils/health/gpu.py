@@ -1,0 +1,680 @@
+# Copyright: (c) 2026, linode_coder contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Checks of the driver and of every card, from nvidia-smi and the kernel log."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Callable
+
+from ..core.finding import Finding
+from .catalogue import finding
+from .collected import Look, number, section
+from .nvidia_smi import Gpu, absent
+from .xid import GpuFault
+from .xid_catalogue import xid
+
+# A state that has to last counts over this long.
+WINDOW_S = 600.0
+# Fewer looks, or looks over a shorter time, do not say that it lasted.
+_SAMPLES, _SPAN_S = 3, 480.0
+_THROTTLE_SHARE = 0.6
+_BAD_REASONS = ("hw_slowdown", "hw_thermal_slowdown", "hw_power_brake_slowdown")
+_DAY_S = 86400.0
+
+_NOT_XML = "This is a table or a text of nvidia-smi; only its XML is read: nvidia-smi -q -x."
+_MISMATCH = "The driver's libraries do not match the loaded module."
+_DRIVER_FAILURES = {
+    "no_driver": ("The GPU driver is not loaded.", None),
+    "no_library": ("The driver's library is missing.", ("alert",)),
+    "not_installed": ("The GPU driver is not installed.", ("alert",)),
+}
+# Recovery actions of the driver, by its words in lower case.
+_RECOVERIES: dict[str, tuple[str, str, tuple[str, ...]]] = {
+    "none": ("pass", "no recovery", ()),
+    "drain p2p": ("warn", "an end of peer-to-peer traffic", ("alert",)),
+    "reset": ("fail", "a reset", ("reset_gpu", "reboot", "recreate_vm")),
+    "gpu reset required": ("fail", "a reset", ("reset_gpu", "reboot", "recreate_vm")),
+    "drain and reset": ("fail", "an end of all work and a reset", ("reset_gpu", "reboot", "recreate_vm")),
+    "bus reset": ("fail", "a bus reset", ("reset_gpu", "reboot", "recreate_vm")),
+    "reboot": ("fail", "a reboot", ("reboot", "recreate_vm")),
+    "node reboot required": ("fail", "a reboot", ("reboot", "recreate_vm")),
+    "system reboot": ("fail", "a reboot", ("reboot", "recreate_vm")),
+}
+_ECC_CODES = (48, 95, 140, 171, 172)
+_PER_GPU = (
+    "gpu.lost",
+    "gpu.recovery",
+    "gpu.ecc.unc",
+    "gpu.ecc.sram",
+    "gpu.remap",
+    "gpu.retired",
+    "gpu.temp",
+    "gpu.throttle",
+    "gpu.pcie",
+    "gpu.persist",
+)
+
+
+def _driver(look: Look) -> list[Finding]:
+    """Whether the driver answers, and in time."""
+    smi, probe = look.smi, look.probe("nvidia_smi")
+    mismatches = [fault for fault in look.faults if fault.kind == "mismatch"]
+    if smi is None and not probe:
+        if mismatches:
+            evidence = _versions(look, mismatches[-1].message, mismatches)
+            return [
+                finding("drv.module", "unknown", "vm", "nvidia-smi was not run."),
+                finding("drv.mismatch", "fail", "vm", _MISMATCH, evidence, cause="mismatch"),
+                finding("gpu.hang", "unknown", "vm", "nvidia-smi was not run."),
+            ]
+        return [
+            finding(name, "unknown", "vm", "nvidia-smi was not run.")
+            for name in ("drv.module", "drv.mismatch", "gpu.hang")
+        ]
+    if probe.get("timed_out") is True or (smi is not None and smi.state == "timeout"):
+        hangs = 1 + int(number(look.before.get("hangs")) or 0)
+        stuck = probe.get("stuck") is True
+        evidence = f"no answer in {probe.get('seconds', 'its')} s" + (
+            ", its process sits in the kernel" if stuck else ""
+        )
+        certain = hangs >= 2 or stuck
+        return [
+            finding("drv.module", "unknown", "vm", "nvidia-smi did not answer."),
+            finding("drv.mismatch", "unknown", "vm", "nvidia-smi did not answer."),
+            finding(
+                "gpu.hang",
+                "fail" if certain else "warn",
+                "vm",
+                "nvidia-smi hangs." if certain else "nvidia-smi did not answer once.",
+                evidence,
+                cause="hang",
+            ),
+        ]
+    if smi is None:
+        why = str(probe.get("error") or "nvidia-smi brought nothing")
+        return [finding(name, "unknown", "vm", why) for name in ("drv.module", "drv.mismatch", "gpu.hang")]
+    answered = finding("gpu.hang", "pass", "vm", "nvidia-smi answers.")
+    if smi.state == "mismatch":
+        versions = _versions(look, smi.text, mismatches)
+        return [
+            finding("drv.module", "pass", "vm", "A driver is loaded."),
+            finding(
+                "drv.mismatch",
+                "fail",
+                "vm",
+                _MISMATCH,
+                versions,
+                cause="mismatch",
+            ),
+            answered,
+        ]
+    if smi.state in _DRIVER_FAILURES:
+        summary, ladder = _DRIVER_FAILURES[smi.state]
+        return [
+            finding("drv.module", "fail", "vm", summary, smi.text, cause=smi.state, ladder=ladder),
+            finding("drv.mismatch", "unknown", "vm", "No driver answers."),
+            answered,
+        ]
+    if smi.readable or smi.state in ("lost", "requires_reset"):
+        version = f"driver {smi.driver}" if smi.driver else smi.text
+        return [
+            finding("drv.module", "pass", "vm", "The GPU driver is loaded.", version),
+            finding("drv.mismatch", "pass", "vm", "The driver's libraries match the module.", version),
+            answered,
+        ]
+    why = _NOT_XML if smi.state == "not_xml" else "nvidia-smi failed for another reason."
+    return [
+        finding("drv.module", "unknown", "vm", why, smi.text, cause=smi.state),
+        finding("drv.mismatch", "unknown", "vm", why),
+        answered,
+    ]
+
+
+def _versions(look: Look, text: str, reports: list[GpuFault]) -> str:
+    for report in reports:
+        if len(report.versions) >= 2:
+            return f"libraries {report.versions[0]}, module {report.versions[1]}"
+    module = look.host.get("driver_module")
+    return f"{text}; loaded module {module}" if module else text
+
+
+def _count(look: Look) -> Finding | None:
+    smi, expected = look.smi, number(look.expected.get("gpus"))
+    on_bus = number(look.host.get("pci_gpus"))
+    if smi is None or not smi.readable:
+        why = _NOT_XML if smi is not None and smi.state == "not_xml" else "The GPUs were not counted."
+        return finding("gpu.count", "unknown", "vm", why)
+    # An excerpt may hold fewer cards than it says are attached.
+    seen = max(len(smi.gpus), smi.attached or 0)
+    if expected is None:
+        if seen:
+            return None
+        expected = max(1.0, on_bus or 0)
+    evidence = f"{seen} of {expected:.0f}" + (f", {on_bus:.0f} on the PCI bus" if on_bus is not None else "")
+    if seen < expected:
+        absent_too = on_bus is not None and on_bus < expected
+        return finding(
+            "gpu.count",
+            "fail",
+            "vm",
+            "No GPU is there." if not seen else "GPUs are missing.",
+            evidence,
+            cause="not_on_bus" if absent_too else "not_in_driver",
+            ladder=("power_cycle", "recreate_vm") if absent_too else None,
+        )
+    if seen > expected:
+        return finding("gpu.count", "warn", "vm", "There are more GPUs than the plan has.", evidence)
+    return finding("gpu.count", "pass", "vm", "As many GPUs as the plan has.", evidence)
+
+
+def _bare(name: str) -> str:
+    """A card's name without the words that come and go: the vendor, "Generation", "Edition"."""
+    words = re.findall(r"[a-z0-9]+", name.lower())
+    return "".join(word for word in words if word not in ("nvidia", "generation", "edition", "workstation", "server"))
+
+
+def _model(look: Look, gpu: Gpu) -> Finding | None:
+    card = look.expected.get("card")
+    if not isinstance(card, str) or not card:
+        return None
+    if gpu.name is None:
+        return finding(
+            "gpu.model", "unknown", gpu.subject, "The card's name was not read.", gpu.reasons.get("name", "")
+        )
+    if _bare(card) in _bare(gpu.name) or _bare(gpu.name) in _bare(card):
+        return finding("gpu.model", "pass", gpu.subject, "The plan's card.", gpu.name)
+    return finding(
+        "gpu.model", "fail", gpu.subject, f"Another card than the plan's ({card}).", gpu.name, cause="other_card"
+    )
+
+
+def _unread(gpu: Gpu, name: str, field: str, what: str, *, pass_when_absent: bool = True) -> Finding:
+    """A reading that the card does not have is no failure; one that failed is not known."""
+    reason = gpu.reasons.get(field, "")
+    if pass_when_absent and (absent(reason) or reason == "not in this driver's output"):
+        return finding(name, "pass", gpu.subject, f"This card reports no {what}.", reason)
+    return finding(name, "unknown", gpu.subject, f"The {what} could not be read.", reason)
+
+
+def _lost(look: Look, gpu: Gpu) -> Finding:
+    for fault in _faults_of(look, gpu):
+        if fault.code == 79 or fault.kind == "off_bus":
+            return finding("gpu.lost", "fail", gpu.subject, "The GPU fell off the bus.", fault.message, cause="off_bus")
+    if gpu.lost:
+        return finding("gpu.lost", "fail", gpu.subject, "The driver has lost the GPU.", "GPU is lost", cause="lost")
+    return finding("gpu.lost", "pass", gpu.subject, "The GPU is there.")
+
+
+def _recovery_by_words(subject: str, words: str, evidence: str) -> Finding:
+    severity, asks, ladder = _RECOVERIES.get(words.strip().lower(), ("fail", f"something unknown: {words}", ("alert",)))
+    if severity == "pass":
+        return finding("gpu.recovery", "pass", subject, "The driver asks for no recovery.")
+    slug = re.sub(r"[^a-z0-9]+", "_", words.lower()).strip("_")[:40]
+    return finding(
+        "gpu.recovery", severity, subject, f"The driver asks for {asks}.", evidence, cause=slug, ladder=ladder
+    )
+
+
+def _recovery(look: Look, gpu: Gpu) -> Finding:
+    changes = [fault for fault in _faults_of(look, gpu) if fault.code == 154 and fault.recovery]
+    if gpu.recovery_action is not None and gpu.recovery_action.strip().lower() != "none":
+        return _recovery_by_words(gpu.subject, gpu.recovery_action, f"gpu_recovery_action {gpu.recovery_action}")
+    if gpu.requires_reset or gpu.reset_required:
+        return _recovery_by_words(gpu.subject, "Reset", "GPU requires reset")
+    if any(fault.kind == "reset_required" for fault in _faults_of(look, gpu)):
+        return _recovery_by_words(gpu.subject, "Reset", "NV_ERR_RESET_REQUIRED")
+    # The present state outranks what the log said earlier.
+    if gpu.recovery_action is None and changes and changes[-1].recovery:
+        return _recovery_by_words(gpu.subject, changes[-1].recovery[1], changes[-1].message)
+    if gpu.recovery_action is None and gpu.reset_required is None:
+        return _unread(gpu, "gpu.recovery", "recovery_action", "recovery action")
+    return finding("gpu.recovery", "pass", gpu.subject, "The driver asks for no recovery.")
+
+
+def _ecc(look: Look, gpu: Gpu) -> Finding:
+    codes = {fault.code: fault for fault in _faults_of(look, gpu) if fault.code in (*_ECC_CODES, 94)}
+    uncontained = [fault for code, fault in codes.items() if code != 94]
+    count = gpu.ecc_uncorrected_volatile
+    if uncontained or (count and 94 not in codes):
+        evidence = uncontained[-1].message if uncontained else f"{count} since boot"
+        return finding(
+            "gpu.ecc.unc",
+            "fail",
+            gpu.subject,
+            "The GPU's memory had uncorrectable errors.",
+            evidence,
+            cause="uncorrectable",
+            ladder=("reboot", "recreate_vm"),
+        )
+    if 94 in codes:
+        return finding(
+            "gpu.ecc.unc",
+            "warn",
+            gpu.subject,
+            "A memory error hit one process only.",
+            codes[94].message,
+            cause="contained",
+            ladder=("restart_container", "reboot_when_idle"),
+        )
+    if gpu.ecc is False:
+        return finding("gpu.ecc.unc", "pass", gpu.subject, "ECC is off on this card.")
+    if count is None:
+        return _unread(gpu, "gpu.ecc.unc", "ecc_uncorrected_volatile", "ECC errors")
+    return finding("gpu.ecc.unc", "pass", gpu.subject, "No uncorrectable memory error since boot.")
+
+
+def _sram(_look: Look, gpu: Gpu) -> Finding:
+    if gpu.sram_threshold_exceeded is None:
+        return _unread(gpu, "gpu.ecc.sram", "sram_threshold_exceeded", "SRAM error threshold")
+    if gpu.sram_threshold_exceeded:
+        return finding(
+            "gpu.ecc.sram", "fail", gpu.subject, "The GPU's SRAM errors exceed their threshold.", cause="sram"
+        )
+    return finding("gpu.ecc.sram", "pass", gpu.subject, "SRAM errors are below their threshold.")
+
+
+def _remap(look: Look, gpu: Gpu) -> Finding:
+    codes = {fault.code: fault for fault in _faults_of(look, gpu) if fault.code in (63, 64)}
+    if gpu.remap_failure or gpu.unrepairable_memory or 64 in codes:
+        evidence = codes[64].message if 64 in codes else "remapped_row_failure Yes"
+        return finding(
+            "gpu.remap",
+            "fail",
+            gpu.subject,
+            "A row of the GPU's memory could not be remapped.",
+            evidence,
+            cause="failure",
+        )
+    if gpu.remap_pending or gpu.repair_pending or (63 in codes and gpu.remap_pending is None):
+        evidence = codes[63].message if 63 in codes else "remapped_row_pending Yes"
+        return finding(
+            "gpu.remap",
+            "warn",
+            gpu.subject,
+            "A row of the GPU's memory is remapped at the next reboot.",
+            evidence,
+            cause="pending",
+            ladder=("reboot_when_idle",),
+        )
+    unread = [field for field in ("remap_failure", "remap_pending") if getattr(gpu, field) is None]
+    if unread:
+        return _unread(gpu, "gpu.remap", unread[0], "remapped rows")
+    return finding("gpu.remap", "pass", gpu.subject, "No row of the GPU's memory waits to be remapped.")
+
+
+def _retired(_look: Look, gpu: Gpu) -> Finding:
+    count = gpu.retired_double_bit
+    if count is not None and count >= 60:
+        return finding(
+            "gpu.retired", "fail", gpu.subject, "The GPU has retired too many pages.", f"{count} pages", cause="many"
+        )
+    if gpu.retirement_pending or (count is not None and count >= 15):
+        return finding(
+            "gpu.retired",
+            "warn",
+            gpu.subject,
+            "Pages of the GPU's memory are retired at the next reboot."
+            if gpu.retirement_pending
+            else "The GPU has retired many pages.",
+            f"{count} pages, pending {gpu.retirement_pending}",
+            cause="pending" if gpu.retirement_pending else "some",
+            ladder=("reboot_when_idle",) if gpu.retirement_pending else (),
+        )
+    if count is None:
+        return _unread(gpu, "gpu.retired", "retired_double_bit", "retired pages")
+    return finding("gpu.retired", "pass", gpu.subject, "Few pages of the GPU's memory are retired.", f"{count} pages")
+
+
+def margin(gpu: Gpu) -> float | None:
+    """Degrees left until the card slows down; cards tell it as a margin or as two temperatures."""
+    if gpu.temperature_margin is not None:
+        return gpu.temperature_margin - (gpu.margin_slowdown or 0.0)
+    if gpu.temperature is not None and gpu.temperature_slowdown is not None:
+        return gpu.temperature_slowdown - gpu.temperature
+    return None
+
+
+def _lasting(look: Look, gpu: Gpu, key: str, now_bad: bool) -> bool:
+    """Whether most samples of the last minutes were bad, this one included."""
+    samples = [*history(look.previous, look.now), {"time": look.now, "gpus": {gpu.subject: {key: now_bad}}}]
+    seen = [
+        (number(sample.get("time")) or 0.0, section(sample, "gpus", gpu.subject, key) is True)
+        for sample in samples
+        if section(sample, "gpus", gpu.subject) is not None
+    ]
+    if len(seen) < _SAMPLES or seen[-1][0] - seen[0][0] < _SPAN_S:
+        return False
+    return sum(bad for _time, bad in seen) / len(seen) >= _THROTTLE_SHARE
+
+
+def history(previous: dict[str, Any], now: float | None) -> list[dict[str, Any]]:
+    """Samples of earlier looks that still count."""
+    kept = previous.get("history")
+    if not isinstance(kept, list) or now is None:
+        return []
+    return [
+        sample
+        for sample in kept
+        if isinstance(sample, dict) and now - WINDOW_S - 60 <= (number(sample.get("time")) or 0.0) < now
+    ]
+
+
+def sample(gpu: Gpu) -> dict[str, Any]:
+    """What a later look wants to know about this one."""
+    left = margin(gpu)
+    thermal = gpu.throttle.get("hw_thermal_slowdown") is True
+    return {
+        "throttled": any(gpu.throttle.get(name) is True for name in _BAD_REASONS),
+        "no_margin": thermal or (left is not None and left <= 0),
+    }
+
+
+def _temperature(look: Look, gpu: Gpu) -> Finding:
+    left, thermal = margin(gpu), gpu.throttle.get("hw_thermal_slowdown") is True
+    if left is None and not thermal:
+        return _unread(gpu, "gpu.temp", "temperature_margin", "thermal margin", pass_when_absent=False)
+    evidence = (
+        "thermal slowdown" if left is None else f"{left:.0f} degrees left" + (", thermal slowdown" if thermal else "")
+    )
+    if gpu.temperature is not None:
+        evidence = f"{gpu.temperature:.0f} C, {evidence}"
+    if thermal or (left is not None and left <= 0):
+        if _lasting(look, gpu, "no_margin", True):
+            return finding("gpu.temp", "fail", gpu.subject, "The GPU is too hot for minutes.", evidence, cause="hot")
+        return finding("gpu.temp", "warn", gpu.subject, "The GPU is too hot at this moment.", evidence, cause="hot")
+    if left is not None and left <= 5:
+        return finding(
+            "gpu.temp", "warn", gpu.subject, "The GPU is close to its thermal limit.", evidence, cause="warm"
+        )
+    return finding("gpu.temp", "pass", gpu.subject, "The GPU is cool enough.", evidence)
+
+
+def _throttle(look: Look, gpu: Gpu) -> Finding:
+    active = [name for name in _BAD_REASONS if gpu.throttle.get(name) is True]
+    if active:
+        lasting = _lasting(look, gpu, "throttled", True)
+        return finding(
+            "gpu.throttle",
+            "fail" if lasting else "warn",
+            gpu.subject,
+            "The hardware slows the GPU down" + (" for minutes." if lasting else " at this moment."),
+            ", ".join(active),
+            cause=active[0],
+        )
+    if all(gpu.throttle.get(name) is None for name in _BAD_REASONS):
+        return _unread(gpu, "gpu.throttle", "throttle.hw_slowdown", "slowdown reasons", pass_when_absent=False)
+    return finding("gpu.throttle", "pass", gpu.subject, "The hardware does not slow the GPU down.")
+
+
+def _under_load(gpu: Gpu) -> bool:
+    return gpu.performance_state == "P0" and bool(gpu.utilization)
+
+
+def best_links(look: Look) -> dict[str, dict[str, float]]:
+    """The best link that each card has shown under load: what a VM's card can do is less than its ``max`` says."""
+    before = look.previous.get("pcie")
+    found = {}
+    for gpu in look.smi.gpus if look.smi else ():
+        links = [section(before, gpu.subject)]
+        if _under_load(gpu) and gpu.pcie_width is not None and gpu.pcie_gen is not None:
+            links.append({"gen": gpu.pcie_gen, "width": gpu.pcie_width})
+        seen = {
+            key: max(values)
+            for key in ("gen", "width")
+            if (values := [value for link in links if (value := number(section(link, key))) is not None])
+        }
+        if len(seen) == 2:
+            found[gpu.subject] = seen
+    return found
+
+
+def _pcie(look: Look, gpu: Gpu) -> Finding:
+    baseline = look.expected.get("pcie") or section(look.previous.get("pcie"), gpu.subject)
+    for name, value in (("performance_state", gpu.performance_state), ("utilization", gpu.utilization)):
+        if value is None:
+            return _unread(gpu, "gpu.pcie", name, "load, and so no state of its link")
+    if not _under_load(gpu):
+        return finding("gpu.pcie", "pass", gpu.subject, "The GPU idles, so its link may rest.")
+    if gpu.pcie_width is None or gpu.pcie_gen is None:
+        return _unread(gpu, "gpu.pcie", "pcie_width", "PCIe link")
+    evidence = f"generation {gpu.pcie_gen}, {gpu.pcie_width} lanes"
+    width, generation = number(section(baseline, "width")), number(section(baseline, "gen"))
+    if width is None or generation is None:
+        return finding("gpu.pcie", "pass", gpu.subject, "No baseline to compare the link with.", evidence)
+    evidence += f"; at its best {generation:.0f}, {width:.0f}"
+    if gpu.pcie_width < width:
+        return finding("gpu.pcie", "fail", gpu.subject, "The PCIe link lost lanes.", evidence, cause="width")
+    if gpu.pcie_gen < generation:
+        return finding(
+            "gpu.pcie", "warn", gpu.subject, "The PCIe link is slower than it was.", evidence, cause="generation"
+        )
+    return finding("gpu.pcie", "pass", gpu.subject, "The PCIe link is as good as it was.", evidence)
+
+
+def _persistence(_look: Look, gpu: Gpu) -> Finding:
+    if gpu.persistence is None:
+        return _unread(gpu, "gpu.persist", "persistence", "persistence mode")
+    if not gpu.persistence:
+        return finding("gpu.persist", "fail", gpu.subject, "Persistence mode is off.", cause="disabled")
+    return finding("gpu.persist", "pass", gpu.subject, "Persistence mode is on.")
+
+
+_CHECKS: tuple[Callable[[Look, Gpu], Finding | None], ...] = (
+    _model,
+    _lost,
+    _recovery,
+    _ecc,
+    _sram,
+    _remap,
+    _retired,
+    _temperature,
+    _throttle,
+    _pcie,
+    _persistence,
+)
+
+
+def _faults_of(look: Look, gpu: Gpu) -> list[GpuFault]:
+    """Reports about one card. With a single card also those that do not name one."""
+    alone = look.smi is not None and len(look.smi.gpus) == 1
+    return [
+        fault
+        for fault in look.faults
+        if (gpu.uuid and fault.uuid == gpu.uuid)
+        or (gpu.bus_id and fault.bus_id == gpu.bus_id)
+        or (alone and fault.uuid is None and fault.bus_id is None)
+    ]
+
+
+def _name_of(look: Look, fault: GpuFault) -> str:
+    """The same subject that the card has in the other findings."""
+    for gpu in look.smi.gpus if look.smi else ():
+        if fault in _faults_of(look, gpu):
+            return gpu.subject
+    return fault.subject
+
+
+def _without_card(look: Look) -> list[Finding]:
+    """Checks of cards that nvidia-smi does not show: what is said of them elsewhere, and unknown else."""
+    smi = look.smi
+    shown = smi.gpus if smi else ()
+    reports: list[Finding] = []
+    named = {gpu.uuid for gpu in shown} | {gpu.bus_id for gpu in shown}
+    strangers = [fault for fault in look.faults if not ({fault.uuid, fault.bus_id} - {None}) & named]
+    if len(shown) == 1:
+        strangers = [fault for fault in strangers if fault.bus_id or fault.uuid]
+    for fault in strangers:
+        if fault.code == 79 or fault.kind == "off_bus":
+            reports.append(
+                finding("gpu.lost", "fail", fault.subject, "The GPU fell off the bus.", fault.message, cause="off_bus")
+            )
+        if fault.code in _ECC_CODES:
+            reports.append(
+                finding(
+                    "gpu.ecc.unc",
+                    "fail",
+                    fault.subject,
+                    "The GPU's memory had uncorrectable errors.",
+                    fault.message,
+                    cause="uncorrectable",
+                    ladder=("reboot", "recreate_vm"),
+                )
+            )
+        if fault.code == 64:
+            reports.append(
+                finding(
+                    "gpu.remap",
+                    "fail",
+                    fault.subject,
+                    "A row of the GPU's memory could not be remapped.",
+                    fault.message,
+                    cause="failure",
+                )
+            )
+        if fault.code == 154 and fault.recovery:
+            reports.append(_recovery_by_words(fault.subject, fault.recovery[1], fault.message))
+        if fault.kind == "reset_required":
+            reports.append(_recovery_by_words(fault.subject, "Reset", fault.message))
+    if smi is not None and smi.state == "lost":
+        subject = f"gpu:{smi.bus_id}" if smi.bus_id else "vm"
+        reports.append(finding("gpu.lost", "fail", subject, "The driver has lost a GPU.", smi.text, cause="lost"))
+    if smi is not None and smi.state == "requires_reset":
+        reports.append(_recovery_by_words(f"gpu:{smi.bus_id}" if smi.bus_id else "vm", "Reset", smi.text))
+    if not shown:
+        why = "nvidia-smi was not run." if smi is None and not look.probe("nvidia_smi") else "nvidia-smi shows no card."
+        why = _NOT_XML if smi is not None and smi.state == "not_xml" else why
+        said = {report.id for report in reports}
+        names = (*_PER_GPU, *(("gpu.model",) if look.expected.get("card") else ()))
+        reports += [finding(name, "unknown", "vm", why) for name in names if name not in said]
+    unique = {(report.id, report.subject): report for report in reversed(reports)}
+    return [*reversed(unique.values())]
+
+
+def _xids(look: Look) -> list[Finding]:
+    if look.kernel is None:
+        return [finding("gpu.xid", "unknown", "vm", "The kernel log was not read.")]
+    started = number(look.host.get("container_started"))
+    newest = max((time for time in (look.epoch(fault.time) for fault in look.faults) if time is not None), default=None)
+    latest = look.now if look.now is not None else newest
+    recent = [
+        fault
+        for fault in look.faults
+        if (time := look.epoch(fault.last_time)) is None or latest is None or latest - time <= _DAY_S
+    ]
+    groups: dict[tuple[str, int | None, str], list[GpuFault]] = {}
+    for fault in recent:
+        # A mismatch is the driver's check, unless nvidia-smi works in spite of it.
+        if fault.kind != "mismatch" and fault.code != 154:
+            groups.setdefault((fault.kind, fault.code, _name_of(look, fault)), []).append(fault)
+    found = []
+    ladder: tuple[str, ...]
+    for (kind, code, subject), faults in groups.items():
+        last = faults[-1]
+        times = sum(fault.count for fault in faults)
+        evidence = last.message + (f" ({times} lines, {len(faults)} bursts)" if times > 1 else "")
+        if code is None:
+            cause, name = kind, _CODELESS[kind]
+            severity, ladder, note = "fail", ("reboot", "recreate_vm"), ""
+        else:
+            entry = xid(code)
+            cause, name, note = f"xid_{code}", f"Xid {code}: {entry.name}", entry.note
+            severity = "fail" if entry.severity in ("error", "critical", "fatal") else "warn"
+            ladder = entry.ladder
+            if code in (8, 109) and len(faults) >= 2:
+                ladder = ("reboot", "recreate_vm")
+            if code == 13 and _same_place(faults):
+                severity, ladder, cause = "fail", ("restart_container", "recreate_vm"), "xid_13_repeats"
+        happened = look.epoch(last.last_time)
+        if (
+            ladder[:1] == ("restart_container",)
+            and started is not None
+            and happened is not None
+            and started > happened
+            and cause != "xid_13_repeats"
+        ):
+            severity, ladder, note = (
+                "warn",
+                tuple(rung for rung in ladder if rung == "reboot_when_idle"),
+                "the engine was started again since",
+            )
+        found.append(
+            finding(
+                "gpu.xid",
+                severity,
+                subject,
+                name + (f" ({note})." if note else "."),
+                evidence,
+                cause=cause,
+                ladder=ladder,
+                remedy=_advice(ladder),
+            )
+        )
+    return found or [finding("gpu.xid", "pass", "vm", "The kernel log has no fault of a GPU.")]
+
+
+_CODELESS = {
+    "off_bus": "The GPU fell off the bus",
+    "reset_required": "The driver wants the GPU reset",
+    "init_failed": "The driver could not initialise the GPU",
+    "gsp_timeout": "The GPU's system processor does not answer",
+    "memory_subsystem": "Error of the GPU's memory subsystem",
+}
+
+
+def _same_place(faults: list[GpuFault]) -> bool:
+    places = [fault.place for fault in faults if fault.place is not None]
+    return any(places.count(place) >= 2 for place in places)
+
+
+def _advice(ladder: tuple[str, ...]) -> str:
+    words = {
+        "restart_container": "Restart the container",
+        "reboot": "Reboot the VM",
+        "recreate_vm": "replace the VM",
+        "reboot_when_idle": "reboot the VM when it is idle",
+        "recreate_when_idle": "replace the VM when it is idle",
+        "alert": "Tell the provider if it comes again",
+    }
+    steps = [words[rung] for rung in ladder]
+    if not steps:
+        return "Nothing to do about it by itself."
+    text = "; if that does not help, ".join([steps[0], *(step[0].lower() + step[1:] for step in steps[1:])])
+    return text[0].upper() + text[1:] + "."
+
+
+def _foreign(look: Look) -> Finding | None:
+    smi = look.smi
+    if smi is None or not smi.gpus:
+        return finding("gpu.foreign", "unknown", "vm", "The GPU's processes were not read.")
+    pids = look.host.get("engine_pids")
+    ours = set(pids) if isinstance(pids, list) else None
+    strangers = []
+    for gpu in smi.gpus:
+        for process in gpu.processes:
+            name = (process.name or "").lower()
+            known = (
+                process.pid in ours if ours else any(word in name for word in ("vllm", "python", "n/a", "not found"))
+            )
+            # A process of another PID namespace has no name.
+            if not known and process.name:
+                strangers.append(f"{process.name} ({process.pid})")
+    if strangers:
+        return finding(
+            "gpu.foreign", "warn", "vm", "Something else uses the GPU.", ", ".join(strangers[:5]), cause="stranger"
+        )
+    return finding("gpu.foreign", "pass", "vm", "Only the engine uses the GPU.")
+
+
+def check_gpus(look: Look) -> list[Finding]:
+    found = _driver(look)
+    count = _count(look)
+    if count is not None:
+        found.append(count)
+    for gpu in look.smi.gpus if look.smi else ():
+        found += [result for check in _CHECKS if (result := check(look, gpu)) is not None]
+    found += _without_card(look)
+    found += _xids(look)
+    foreign = _foreign(look)
+    return [*found, foreign] if foreign else found

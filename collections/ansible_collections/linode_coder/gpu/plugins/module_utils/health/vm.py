@@ -1,0 +1,122 @@
+# Copyright: (c) 2026, linode_coder contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Checks of the VM itself from inside: boot, disk, clock, memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..core.finding import Finding
+from .catalogue import finding
+from .collected import Look, number, section
+
+# Sending and starting a module takes time, so a clock that is ahead by less than this cannot be told from a slow network.
+TRANSFER_S = 30.0
+REBOOT_TOLD_S = 3600.0
+
+
+def rebooted(look: Look) -> dict[str, Any] | None:
+    """The last reboot that a look came upon: ``from`` which boot, and ``seen`` when."""
+    before, now = look.previous.get("boot_id"), look.host.get("boot_id")
+    if before and now and before != now:
+        return {"from": before, "seen": look.now}
+    earlier = look.previous.get("rebooted")
+    return earlier if isinstance(earlier, dict) else None
+
+
+def _boot(look: Look) -> Finding | None:
+    before, now = look.previous.get("boot_id"), look.host.get("boot_id")
+    if not before:
+        return None
+    if not now:
+        return finding("vm.boot", "unknown", "vm", "The boot id was not read.")
+    last = rebooted(look)
+    seen = number(section(last, "seen"))
+    if before != now:
+        return finding("vm.boot", "warn", "vm", "The VM was rebooted since the last look.", f"{before} -> {now}")
+    # Whoever looks every few minutes comes first; a person should hear of it as well.
+    if seen is not None and look.now is not None and 0 <= look.now - seen <= REBOOT_TOLD_S:
+        minutes = (look.now - seen) / 60
+        evidence = f"{section(last, 'from')} -> {now}, seen {minutes:.0f} min ago"
+        return finding("vm.boot", "warn", "vm", "The VM was rebooted a short while ago.", evidence)
+    return finding("vm.boot", "pass", "vm", "The same boot as at the last look.")
+
+
+def _disk(look: Look) -> Finding:
+    disk = look.host.get("disk")
+    size, used = number(section(disk, "size")), number(section(disk, "used"))
+    if not size or used is None:
+        return finding("vm.disk", "unknown", "vm", "The root file system was not read.")
+    shares = [used / size]
+    inodes, inodes_used = number(section(disk, "inodes")), number(section(disk, "inodes_used"))
+    if inodes and inodes_used is not None:
+        shares.append(inodes_used / inodes)
+    share = max(shares)
+    evidence = f"{shares[0]:.0%} of {size / 2**30:.0f} GiB" + (
+        f", {shares[1]:.0%} of inodes" if len(shares) > 1 else ""
+    )
+    if section(disk, "read_only") is True:
+        return finding("vm.disk", "fail", "vm", "The root file system is read-only.", evidence, cause="read_only")
+    if share >= 0.92:
+        return finding("vm.disk", "fail", "vm", "The root file system is full.", evidence, cause="full")
+    if share >= 0.80:
+        return finding("vm.disk", "warn", "vm", "The root file system is getting full.", evidence)
+    return finding("vm.disk", "pass", "vm", "The root file system has room.", evidence)
+
+
+def _clock(look: Look) -> Finding:
+    skew = number(look.host.get("clock_offset"))
+    source = "measured by the VM's time service"
+    control = number(look.expected.get("control_time"))
+    if look.now is not None and control is not None:
+        ahead = look.now - control
+        apart = -ahead if ahead < 0 else max(0.0, ahead - TRANSFER_S)
+        if skew is None or apart > abs(skew):
+            skew, source = apart, "against the control node"
+    if skew is None:
+        return finding("vm.clock", "unknown", "vm", "Nothing to compare the VM's clock with.")
+    evidence = f"{abs(skew):.1f} s, {source}"
+    if abs(skew) > 10:
+        return finding("vm.clock", "fail", "vm", "The VM's clock is wrong.", evidence)
+    if abs(skew) >= 1:
+        return finding("vm.clock", "warn", "vm", "The VM's clock is off.", evidence)
+    return finding("vm.clock", "pass", "vm", "The VM's clock is right.", evidence)
+
+
+def _memory(look: Look) -> Finding:
+    if section(look.container, "State", "OOMKilled") is True:
+        return finding(
+            "vm.mem",
+            "fail",
+            "vm",
+            "The kernel killed the engine for want of memory.",
+            "OOMKilled",
+            cause="engine_killed",
+        )
+    if look.kernel is None:
+        return finding("vm.mem", "unknown", "vm", "The kernel log was not read.")
+    if not look.kills:
+        return finding("vm.mem", "pass", "vm", "The kernel killed nothing for want of memory.")
+    engine = [kill for kill in look.kills if "vllm" in kill.name.lower() or kill.name.startswith("python")]
+    if not engine:
+        kill = look.kills[-1]
+        return finding("vm.mem", "warn", "vm", f"The kernel killed {kill.name} for want of memory.", kill.message)
+    kill = engine[-1]
+    started, killed = number(look.host.get("container_started")), look.epoch(kill.time)
+    if started is not None and killed is not None and started > killed:
+        return finding(
+            "vm.mem",
+            "warn",
+            "vm",
+            "The kernel killed the engine for want of memory, and it was started again since.",
+            kill.message,
+        )
+    return finding(
+        "vm.mem", "fail", "vm", "The kernel killed the engine for want of memory.", kill.message, cause="engine_killed"
+    )
+
+
+def check_vm(look: Look) -> list[Finding]:
+    boot = _boot(look)
+    return [*([boot] if boot else []), _disk(look), _clock(look), _memory(look)]

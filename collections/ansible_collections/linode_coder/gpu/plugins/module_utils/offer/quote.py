@@ -1,0 +1,457 @@
+# Copyright: (c) 2026, linode_coder contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What `up` would do and cost, decided from input and the API before anything is created."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from ..core.cost import cost, format_time, paid_until, parse_time
+from ..core.failure import Failure
+from ..linode.gpu_plans import Plan, is_gpu_plan, known_plan, plan_of
+from ..model.catalogue import Selection, catalogue, find
+from ..model.data import DEFAULT_MODEL
+from ..model.engine_choice import Engine, best_on_plan, default_model, on_plan
+from ..model.measured_fits import with_measurements
+from ..model.request import Lookup, Request, check_access, check_code, make_request, resolve, unlisted
+from ..session.changes import beyond, session_changes
+from ..session.lease import new_lease, parse_idle
+from ..session.name import instance_label, validate_session_name
+from ..session.tags import MARKER, owner_slug
+from ..session.view import session_view
+from .budget import against_budget, check_budget, check_dollars, extension_adds, left
+from .budget_look import look
+from .offers import DEFAULT_MIN_VRAM_GB, Offer, all_offers, build_offers, chosen_plans
+
+
+class Reader(Protocol):
+    """Reads of the API: a GET of one object, and a GET of all pages of a list."""
+
+    def get(self, path: str) -> dict[str, Any]: ...
+
+    def list(self, path: str, x_filter: dict[str, Any] | None = None) -> list[dict[str, Any]]: ...
+
+
+def as_list(value: str | list[str] | tuple[str, ...] | None) -> list[str]:
+    """A list from a list or from a comma-separated string."""
+    if not value:
+        return []
+    items = value.split(",") if isinstance(value, str) else value
+    return [str(item).strip() for item in items if str(item).strip()]
+
+
+def find_session(instances: list[dict[str, Any]], session: str, now: int) -> dict[str, Any] | None:
+    """The view of the session among ``instances``; the newest generation when there are several.
+
+    An instance that is being deleted is no session any more.
+    """
+    views = [session_view(instance, now) for instance in instances]
+    own = [view for view in views if view["name"] == session and view["status"] != "deleting"]
+    return max(own, key=lambda view: view["generation"] or 0) if own else None
+
+
+def affordable(offers: list[Offer], max_cost: float | None, now: int, lease_end: int) -> list[Offer]:
+    """The offers whose whole lease costs at most ``max_cost`` dollars; Failure(refused) when there is none."""
+    if max_cost is None:
+        return offers
+    within = [offer for offer in offers if (cost(now, lease_end, offer.hourly) or 0.0) <= max_cost]
+    if within:
+        return within
+    hourly = min(offer.hourly for offer in offers)
+    if max_cost < hourly:
+        raise Failure(
+            "refused",
+            f"max_cost ${max_cost:.2f} does not even pay one hour at ${hourly:.2f}.",
+            remedy=f"Allow at least ${hourly:.2f}, or choose a cheaper plan.",
+            field="max_cost",
+            value=max_cost,
+        )
+    raise Failure(
+        "refused",
+        f"The lease would cost ${cost(now, lease_end, hourly) or 0.0:.2f}, more than max_cost ${max_cost:.2f}.",
+        remedy=f"Ask for a lease of at most {int(max_cost / hourly)} h, or raise the limit.",
+        field="max_cost",
+        value=max_cost,
+    )
+
+
+def within_budget(offers: list[Offer], room: float, now: int, lease_end: int) -> list[Offer]:
+    """The offers whose whole lease costs at most ``room`` dollars; the cheapest one when there is none."""
+    within = [offer for offer in offers if (cost(now, lease_end, offer.hourly) or 0.0) <= room]
+    return within or [min(offers, key=lambda offer: offer.hourly)]
+
+
+def _default_for(plan_id: str) -> Selection:
+    selection = find(catalogue(), default_model(plan_id) or DEFAULT_MODEL)
+    if selection is None:  # a user's catalogue may have taken its place
+        model = unlisted(DEFAULT_MODEL)
+        return Selection(model, model.variants[0])
+    return selection
+
+
+def _engine(request: Request, plan: Plan, chosen: Selection | None = None) -> Engine:
+    selection = chosen or request.selection or _default_for(plan.id)
+    return best_on_plan(selection, plan, request.context, request.tensor_parallel)
+
+
+def _with_one_variant(request: Request, plans: list[Plan]) -> list[Engine]:
+    """The engines of the plans on which one and the same variant serves: that of the first plan where any does.
+
+    A VM says in its tags what it serves before it is known which of the plans has room for it.
+    """
+    chosen: Selection | None = None
+    engines = []
+    for plan in plans:
+        engine = _engine(request, plan, chosen)
+        if engine.problem is None:
+            chosen = chosen or Selection(engine.model, engine.variant)
+            engines.append(engine)
+    return engines
+
+
+class _Market:
+    """The account's plans, regions and stock, as read once."""
+
+    def __init__(self, reader: Reader, regions: list[str], min_vram_gb: int) -> None:
+        self.types = reader.list("linode/types")
+        self.regions = reader.list("regions")
+        self.availability = reader.list("regions/availability")
+        self.wanted_regions = regions
+        self.min_vram_gb = min_vram_gb
+        plans = with_measurements([plan_of(row) for row in self.types if is_gpu_plan(row)])
+        self.plans = {plan.id: plan for plan in plans}
+
+    def offers(self, plans: list[str], suits: set[str] | None = None) -> list[Offer]:
+        return build_offers(
+            self.types,
+            self.regions,
+            self.availability,
+            plans,
+            self.wanted_regions,
+            self.min_vram_gb,
+            None if suits is None else suits.__contains__,
+        )
+
+    def cheapest(self, suits: set[str]) -> Offer | None:
+        """The cheapest offer of these plans in the wanted regions."""
+        if not suits:
+            return None
+        try:
+            found = all_offers(
+                self.types, self.regions, self.availability, [], self.wanted_regions, 0, suits.__contains__
+            )
+        except Failure:  # none of them has a price there
+            return None
+        return min(found, key=lambda offer: offer.hourly)
+
+
+def _refusal(request: Request, engine: Engine, market: _Market) -> Failure:
+    """Why ``engine`` is not started, and what would fit at which price."""
+    selection = request.selection or Selection(engine.model, engine.variant)
+    fitting = {}
+    for plan in market.plans.values():
+        other = best_on_plan(selection, plan, request.context, request.tensor_parallel)
+        if other.problem is None and other.fit is not None:
+            fitting[plan.id] = other
+    hints = []
+    offer = market.cheapest(set(fitting))
+    if offer is not None:
+        other = fitting[offer.plan]
+        context = other.fit.max_context if other.fit else None
+        room = f" with a context of {context} tokens" if context else ""
+        hints.append(f"{other.variant.id} fits on {offer.plan} at ${offer.hourly:.2f}/h{room}.")
+    elif not fitting:
+        hints.append("It fits on no plan of this account.")
+    field = "model"
+    if request.context is not None:
+        without = on_plan(engine.model, engine.variant, engine.plan, None, engine.tensor_parallel)
+        longest = without.fit.max_context if without.fit and without.problem is None else None
+        if longest is not None:
+            field = "context"
+            hints.append(f"Here a context of {longest} tokens fits.")
+    if field == "model":
+        fallback = default_model(engine.plan.id)
+        if fallback and fallback != engine.variant.id:
+            hints.append(f"{engine.plan.id} serves for example {fallback}.")
+    wrong_spread = (
+        request.tensor_parallel is not None
+        and _engine(Request(request.selection, request.context), engine.plan).problem is None
+    )
+    return Failure(
+        "usage" if wrong_spread else "refused",
+        f"{selection.variant.id if selection.variant else selection.model.id} does not fit on {engine.plan.id}"
+        + (f" over {request.tensor_parallel} GPUs." if wrong_spread else "."),
+        cause=engine.problem,
+        remedy=" ".join(hints),
+        field="tensor_parallel" if wrong_spread else field,
+        value=request.tensor_parallel
+        if wrong_spread
+        else request.context
+        if field == "context"
+        else selection.model.id,
+    )
+
+
+def _place(request: Request, market: _Market, plans: list[str]) -> tuple[list[Offer], list[Engine]]:
+    """Where it could run, and what would run there; Failure(refused) when it fits nowhere."""
+    if plans:
+        chosen_plans(market.types, plans)
+        engines = _with_one_variant(request, [market.plans[name] for name in plans])
+        if not engines:
+            raise _refusal(request, _engine(request, market.plans[plans[0]]), market)
+        return market.offers([engine.plan.id for engine in engines]), engines
+    if request.selection is None:
+        request = Request(find(catalogue(), DEFAULT_MODEL), request.context, request.tensor_parallel)
+    known = [plan for plan in market.plans.values() if plan.card is not None]
+    fitting = [plan for plan in known if _engine(request, plan).problem is None]
+    suits = {plan.id for plan in fitting if plan.advised} or {plan.id for plan in fitting}
+    if known and not suits:
+        largest = max(known, key=lambda plan: plan.gpus * (plan.card.cuda_gib if plan.card else 0.0))
+        raise _refusal(request, _engine(request, largest), market)
+    offers = market.offers([], suits)
+    engines = _with_one_variant(request, [market.plans[name] for name in dict.fromkeys(offer.plan for offer in offers)])
+    return [offer for offer in offers if offer.plan in {engine.plan.id for engine in engines}], engines
+
+
+def _left_out(request: Request, engines: list[Engine], market: _Market, wanted: list[str]) -> list[dict[str, Any]]:
+    """The plans that were named and are not offered, and why."""
+    offered = {engine.plan.id for engine in engines}
+    served = Selection(engines[0].model, engines[0].variant)
+    return [
+        {"plan": name, "why": _engine(request, market.plans[name], served).problem}
+        for name in wanted
+        if name not in offered
+    ]
+
+
+def _existing_plan(reader: Reader, plan_id: str) -> Plan | None:
+    plan = known_plan(plan_id)
+    if plan is None:
+        plan = next((plan_of(row) for row in reader.list("linode/types") if row["id"] == plan_id), None)
+    return with_measurements([plan])[0] if plan else None
+
+
+def _existing_engine(reader: Reader, existing: dict[str, Any], request: Request, lookup: Lookup) -> Engine | None:
+    """What serves, or has to serve, on a VM that exists; Failure(refused) when another model is asked for."""
+    served = existing["model"]
+    plan = _existing_plan(reader, existing["plan"]) if existing["plan"] else None
+    if not served or plan is None:
+        return None
+    found = find(catalogue(), served)
+    asked = request.selection
+    if asked is not None:
+        names = [asked.variant.id] if asked.variant else [variant.id for variant in asked.model.variants]
+        if served not in names:
+            raise Failure(
+                "refused",
+                f"Session {existing['name']} serves {served}, not {names[0]}.",
+                remedy=f"Change it with: linode-coder switch-model {existing['name']} {names[0]}",
+                field="model",
+                value=names[0],
+            )
+    selection = found or resolve(served, lookup)
+    variant = selection.variant or selection.model.variants[0]
+    check_code(selection.model, variant)
+    return on_plan(selection.model, variant, plan, request.context, request.tensor_parallel)
+
+
+def _of_existing(view: dict[str, Any], changes: dict[str, str], engine: Engine | None) -> dict[str, Any]:
+    described = engine.as_dict() if engine else None
+    lease_end = changes.get("until") or view["lease_end"]
+    total = cost(parse_time(view["created"]), parse_time(lease_end), view["hourly"]) if lease_end else None
+    return {
+        "session": view["name"],
+        "label": view["label"],
+        "generation": view["generation"],
+        "model": engine.variant.id if engine else view["model"],
+        "engine": described,
+        "engines": {engine.plan.id: described} if engine else {},
+        "owner": view["owner"],
+        "lease_end": lease_end,
+        "lease_end_epoch": parse_time(lease_end) if lease_end else None,
+        "hard_cap": view["hard_cap"],
+        "hard_cap_epoch": parse_time(view["hard_cap"]) if view["hard_cap"] else None,
+        "idle_minutes": parse_idle(changes["idle"]) if "idle" in changes else view["idle_minutes"],
+        "existing": view,
+        "changes": changes,
+        "offers": [],
+        "hourly": view["hourly"],
+        "hourly_max": view["hourly"],
+        "cost_to_lease_end": total,
+        "cost_to_cap": None,
+        "paid_until": view["paid_until"],
+        "budget": None,
+    }
+
+
+def make_quote(
+    reader: Reader,
+    *,
+    now: int,
+    session: str,
+    model: str | None = None,
+    variant: str | None = None,
+    context: str | int | None = None,
+    tensor_parallel: int | None = None,
+    plans: str | list[str] | None = None,
+    regions: str | list[str] | None = None,
+    lease: str | None = None,
+    cap: str | None = None,
+    idle: str | None = None,
+    max_cost: float | None = None,
+    budget: float | None = None,
+    budget_records: list[dict[str, Any]] | None = None,
+    owner: str | None = None,
+    generation: int = 1,
+    min_vram_gb: int = DEFAULT_MIN_VRAM_GB,
+    lookup: Lookup = unlisted,
+    has_hub_token: bool = False,
+    access: bool = True,
+    instances: list[dict[str, Any]] | None = None,
+) -> dict[str, Any]:
+    """Validate everything and price it. Failure for the first thing that is wrong; nothing is changed.
+
+    ``existing`` in the answer is the session's view when its VM exists already: its price and clocks are then the ones
+    that hold, ``changes`` is what its tags have to take for what was asked, ``kept`` what it exceeds of that and keeps,
+    and no catalogue of the account is read.
+    ``budget`` are the dollars that all sessions of a month may cost: what is spent, promised and added is in the answer's
+    ``budget`` then, None without one. ``budget_records`` are what this control node remembers of sessions that are gone.
+    ``engine`` is what would serve on the first offer, or serves on that VM; ``engines`` the same for every plan among
+    the offers. ``instances`` are those with our marker, when the caller has read them. Without ``access`` it is left open
+    whether weights and program code may be had.
+    """
+    name = validate_session_name(session)
+    request = make_request(lookup, model, variant, context, tensor_parallel)
+    check_dollars(max_cost, "max_cost", "the lease may cost, for example 5")
+    check_budget(budget)
+    records = budget_records or []
+    idle_minutes = parse_idle(idle)
+    if instances is None:
+        instances = reader.list("linode/instances", {"tags": MARKER})
+    existing = find_session(instances, name, now)
+    if existing:
+        changes = session_changes(
+            existing,
+            plans=as_list(plans),
+            regions=as_list(regions),
+            lease=lease,
+            cap=cap,
+            idle=idle,
+            max_cost=max_cost,
+        )
+        engine = _existing_engine(reader, existing, request, lookup)
+        kept = [] if "until" in changes else beyond(existing, lease, max_cost)
+        answer = _of_existing(existing, changes, engine) | {"kept": kept}
+        if budget is not None and "until" in changes:
+            seen = look(reader, now, instances, records, existing["hourly"])
+            adds = extension_adds(existing, changes["until"])
+            answer["budget"] = against_budget(seen, budget, adds, existing["hourly"], f"a longer lease of {name}")
+        return answer
+    clocks = new_lease(now, lease, cap)
+    quote: dict[str, Any] = {
+        "session": name,
+        "label": instance_label(name, generation),
+        "generation": generation,
+        "owner": owner_slug(owner or "unknown"),
+        "lease_end": format_time(clocks.end),
+        "lease_end_epoch": clocks.end,
+        "hard_cap": format_time(clocks.cap),
+        "hard_cap_epoch": clocks.cap,
+        "idle_minutes": idle_minutes,
+        "existing": None,
+        "changes": {},
+        "kept": [],
+        "offers": [],
+        "left_out": [],
+    }
+    wanted = as_list(plans)
+    market = _Market(reader, as_list(regions), min_vram_gb)
+    offers, engines = _place(request, market, wanted)
+    for engine in engines if access else []:
+        check_access(engine.model, engine.variant, has_hub_token)
+        check_code(engine.model, engine.variant)
+    offers = affordable(offers, max_cost, now, clocks.end)
+    quote["budget"] = None
+    if budget is not None:
+        seen = look(reader, now, instances, records, max(offer.hourly for offer in offers))
+        offers = within_budget(offers, left(seen, budget), now, clocks.end)
+        hourly = max(offer.hourly for offer in offers)
+        adds = cost(now, clocks.end, hourly) or 0.0
+        quote["budget"] = against_budget(seen, budget, adds, hourly, f"the session {name}")
+    by_plan = {engine.plan.id: engine.as_dict() for engine in engines}
+    quote["engine"] = by_plan[offers[0].plan]
+    quote["engines"] = {offer.plan: by_plan[offer.plan] for offer in offers}
+    quote["model"] = quote["engine"]["variant"]
+    quote["left_out"] = _left_out(request, engines, market, wanted)
+    # The dearest offer is what may have to be paid.
+    dearest = max(offer.hourly for offer in offers)
+    worst = cost(now, clocks.end, dearest)
+    quote["offers"] = [offer._asdict() for offer in offers]
+    quote["hourly"] = offers[0].hourly
+    quote["hourly_max"] = dearest
+    quote["cost_to_lease_end"] = worst
+    quote["cost_to_cap"] = cost(now, clocks.cap, dearest)
+    quote["paid_until"] = format_time(paid_until(now, now))
+    return quote
+
+
+def quote_switch(
+    reader: Reader,
+    *,
+    now: int,
+    session: str,
+    model: str,
+    variant: str | None = None,
+    context: str | int | None = None,
+    tensor_parallel: int | None = None,
+    lookup: Lookup = unlisted,
+    has_hub_token: bool = False,
+    budget: float | None = None,
+    budget_records: list[dict[str, Any]] | None = None,
+    instances: list[dict[str, Any]] | None = None,
+) -> dict[str, Any]:
+    """What another model on the VM of a session would be. Failure when there is no such VM, or it does not fit.
+
+    It costs nothing more, so a ``budget`` stands against it only when all of it is spent.
+    """
+    name = validate_session_name(session)
+    check_budget(budget)
+    request = make_request(lookup, model, variant, context, tensor_parallel)
+    if instances is None:
+        instances = reader.list("linode/instances", {"tags": MARKER})
+    view = find_session(instances, name, now)
+    if view is None:
+        raise Failure(
+            "not_found",
+            f"There is no session {name!r} in this account.",
+            remedy="See them all: linode-coder list --all",
+            field="session",
+            value=name,
+        )
+    plan = _existing_plan(reader, view["plan"]) if view["plan"] else None
+    if plan is None:
+        raise Failure(
+            "conflict",
+            f"The plan of session {name!r} is not known, so whether a model fits is not either.",
+            remedy=f"Look at it: linode-coder status {name}",
+            field="session",
+            value=name,
+        )
+    engine = _engine(request, plan)
+    if engine.problem is not None:
+        raise _refusal(request, engine, _Market(reader, [], DEFAULT_MIN_VRAM_GB))
+    check_access(engine.model, engine.variant, has_hub_token)
+    check_code(engine.model, engine.variant)
+    said = None
+    if budget is not None:
+        seen = look(reader, now, instances, budget_records or [], view["hourly"])
+        said = against_budget(seen, budget, 0.0, view["hourly"], f"another model on {name}")
+    return {
+        "budget": said,
+        "session": name,
+        "existing": view,
+        "serves": view["model"],
+        "model": engine.variant.id,
+        "engine": engine.as_dict(),
+    }

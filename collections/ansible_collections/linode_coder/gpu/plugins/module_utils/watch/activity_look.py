@@ -1,0 +1,114 @@
+# Copyright: (c) 2026, linode_coder contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How the engine is used, on the VM: its counters as they are now, and the idle clock that all watchers share."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ..engine import vllm_metrics
+from ..engine.check_tokens import OwnTokens
+from ..engine.client import EngineClient, EngineSilent, api_key
+from .idle_clock import IdleClock, Sample, advance
+
+LOCK = Path("/run/linode-coder/activity.lock")
+# Options of the modules that advance the clock.
+CLOCK_SPEC: dict[str, Any] = {
+    "port": {"type": "int", "default": 8000},
+    "project_dir": {"type": "path", "default": "/opt/linode-coder/vllm"},
+    "watcher": {"type": "str"},
+    "interval": {"type": "int", "default": 300},
+    "state_dir": {"type": "path", "default": "/var/lib/linode-coder"},
+}
+
+
+def read_activity(port: int, state_dir: str, project_dir: str) -> dict[str, Any]:
+    """The engine's use without the tokens of our own checks, and whether it has produced any at all."""
+    key = api_key(project_dir)
+    with OwnTokens(state_dir) as own:
+        try:
+            status, text = EngineClient(port, key, timeout=10).ask("GET", "/metrics")
+        except (EngineSilent, ValueError):
+            status, text = 0, ""
+        # Something that is no engine may have its port, and answer with JSON.
+        activity = vllm_metrics.activity(text if status == 200 and isinstance(text, str) else "")
+        used = vllm_metrics.without(activity, **own.of(activity["process_start"]))
+    return {**used, "served": bool(activity["generation_tokens"])}
+
+
+def sample_of(activity: Mapping[str, Any]) -> Sample:
+    """``activity`` with the time of this boot."""
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        boot_id = file.read().strip()
+    with open("/proc/uptime", encoding="ascii") as file:
+        uptime = float(file.read().split()[0])
+    counters = ("prompt_tokens", "generation_tokens", "requests", "running", "waiting")
+    numbers = {name: int(activity[name] or 0) for name in counters}
+    start = activity["process_start"]
+    return Sample(
+        boot_id,
+        uptime,
+        int(time.time()),
+        readable=activity["readable"],
+        process_start=None if start is None else float(start),
+        served=activity["served"],
+        **numbers,
+    )
+
+
+@contextmanager
+def locked() -> Iterator[None]:
+    """One watcher at a time; the lock goes with the process and with the boot."""
+    LOCK.parent.mkdir(parents=True, exist_ok=True)
+    with LOCK.open("a", encoding="ascii") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def kept(path: Path, warn: Callable[[str], None]) -> tuple[IdleClock, dict[str, Any] | None]:
+    """The record on the VM. One that cannot be read begins anew: that can only make the VM live longer."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        return IdleClock.from_dict(record["clock"]), record.get("watched")
+    except FileNotFoundError:
+        return IdleClock(), None
+    except (ValueError, KeyError, TypeError) as error:
+        warn(f"{path} is not readable, so the idle clock begins anew: {error}")
+        return IdleClock(), None
+
+
+def write(path: Path, record: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(".new")
+    with draft.open("w", encoding="utf-8") as file:
+        json.dump(record, file)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+
+
+def look_at_clock(params: Mapping[str, Any], check_mode: bool, warn: Callable[[str], None]) -> dict[str, Any]:
+    """Read the counters and advance the clock: the result of the module session_activity, whose options ``params`` are."""
+    path = Path(params["state_dir"]) / "activity.json"
+    activity = read_activity(params["port"], params["state_dir"], params["project_dir"])
+    if check_mode:
+        clock, watched = kept(path, warn)
+        clock = advance(clock, sample_of(activity))
+    else:
+        with locked():
+            # The time is taken under the lock, so that a later sample is never counted before an earlier one.
+            clock, watched = kept(path, warn)
+            sample = sample_of(activity)
+            clock = advance(clock, sample)
+            if params["watcher"]:
+                watched = {"by": params["watcher"], "at": sample.at, "interval": params["interval"]}
+            write(path, {"clock": clock.as_dict(), "watched": watched})
+    return {"clock": clock.as_dict(), "hung": clock.hung, "activity": activity, "watched": watched}

@@ -1,0 +1,264 @@
+"""Session history of this control node: a record of what happened and what it cost, never the truth.
+
+So no command fails because of it: what cannot be recorded is said once, and a file that is no database any more is set aside.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import functools
+import os
+import sqlite3
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar, cast
+
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.cost import format_time
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.paths import state_dir
+from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.budget import month_start
+
+from .unrecorded import note_once, note_unwritable, recorded
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+MIGRATIONS = (
+    """
+    CREATE TABLE sessions (
+        id INTEGER PRIMARY KEY, name TEXT NOT NULL, linode_id INTEGER NOT NULL UNIQUE, account TEXT, plan TEXT, region TEXT,
+        model TEXT, owner TEXT, created TEXT, hourly REAL, ended TEXT, hours INTEGER, cost REAL
+    );
+    CREATE TABLE runs (
+        id INTEGER PRIMARY KEY, session TEXT NOT NULL, command TEXT NOT NULL, started REAL NOT NULL, seconds REAL NOT NULL,
+        exit_code INTEGER NOT NULL, changed INTEGER, message TEXT
+    );
+    """,
+    """
+    CREATE TABLE speeds (
+        id INTEGER PRIMARY KEY, spec TEXT NOT NULL, session TEXT NOT NULL, measured REAL NOT NULL, stream_tps REAL NOT NULL,
+        baseline INTEGER NOT NULL
+    );
+    """,
+)
+
+
+def path() -> Path:
+    return state_dir() / "history.sqlite3"
+
+
+# How long another process that writes is waited for: by whoever looks, and by whoever has done something worth a record.
+QUICK_S, PATIENCE_S = 1.5, 20.0
+
+
+def _private() -> None:
+    """The file and its directory are their owner's alone, also those that were made otherwise."""
+    directory = path().parent
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if not path().exists():
+        os.close(os.open(path(), os.O_RDWR | os.O_CREAT, 0o600))
+    for place, mode in ((directory, 0o700), (path(), 0o600)):
+        if place.stat().st_mode & 0o077 and place.stat().st_uid == os.getuid():
+            with recorded():
+                place.chmod(mode)
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    """Of its tables; OperationalError when only a newer program knows them."""
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    if version > len(MIGRATIONS):
+        raise sqlite3.OperationalError(
+            f"a newer linode-coder wrote it (version {version}, this one knows {len(MIGRATIONS)}), so nothing is recorded"
+        )
+    return version
+
+
+def connect(patience: float = QUICK_S) -> sqlite3.Connection:
+    """The database, migrated. Several processes may do this at the same moment."""
+    _private()
+    connection = sqlite3.connect(path(), timeout=0.0 if _locked else patience, isolation_level=None)
+    try:
+        connection.row_factory = sqlite3.Row
+        # Not in WAL mode: the last connection to close locks the others out for a moment, and they fail instead of waiting.
+        if _version(connection) < len(MIGRATIONS):
+            connection.execute("BEGIN IMMEDIATE")
+            version = _version(connection)
+            for script in MIGRATIONS[version:]:
+                for statement in script.split(";"):
+                    if statement.strip():
+                        connection.execute(statement)
+            connection.execute(f"PRAGMA user_version={len(MIGRATIONS)}")
+            connection.execute("COMMIT")
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
+
+
+# After one wait in vain the rest is tried at once: a command has more than one thing to record.
+_locked = False
+
+
+def _without(error: sqlite3.OperationalError | OSError) -> None:
+    """Say why this goes unrecorded."""
+    global _locked
+    if isinstance(error, OSError):
+        note_unwritable(error.strerror or type(error).__name__)
+    elif any(words in str(error) for words in ("readonly", "disk is full", "unable to open", "disk I/O")):
+        note_unwritable(str(error))
+    elif "locked" in str(error):
+        _locked = True
+        note_once("another process keeps the session history locked; what this command did may not be in it.")
+    else:
+        note_once(f"the session history cannot be used: {error}.")
+
+
+def _bad_file(error: sqlite3.Error) -> bool:
+    """Whether the file itself is bad, and not only locked, full or out of reach."""
+    if isinstance(error, sqlite3.OperationalError):
+        # Tables that are not as they were made.
+        return "no such" in str(error) or "already exists" in str(error)
+    return isinstance(error, sqlite3.InternalError) or type(error) is sqlite3.DatabaseError
+
+
+def _check() -> None:
+    """Read all of it, so that what is bad shows."""
+    with closing(connect()) as connection:
+        for table in ("sessions", "runs", "speeds"):
+            connection.execute(f"SELECT * FROM {table}").fetchall()  # noqa: S608 - names of ours
+        found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if found != "ok":
+            raise sqlite3.DatabaseError(found)
+
+
+def _set_aside() -> None:
+    """Move a bad file out of the way. Only one process does, and nobody moves the new one."""
+    with (state_dir() / "history.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            _check()
+        except sqlite3.Error as error:
+            if not _bad_file(error):
+                raise
+        else:
+            return
+        aside = path().with_name(f"history.broken-{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}.sqlite3")
+        # While the bad file is in its place the journal is its own; afterwards it may be that of a process that writes the new one.
+        path().with_name(path().name + "-journal").unlink(missing_ok=True)
+        path().rename(aside)
+    note_once(f"the session history could not be read; it is set aside as {aside}, and a new one begins.")
+
+
+def _storable(value: Any) -> Any:
+    """A text that SQLite can hold: what is half of a character, which JSON may hold, is written as its escape."""
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+
+
+def _never_in_the_way(fallback: Callable[[], Any]) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Begin a new file when the old one is bad; do without when that does not help either."""
+
+    def decorate(work: Callable[P, T]) -> Callable[P, T]:
+        @functools.wraps(work)
+        def guarded(*args: P.args, **kwargs: P.kwargs) -> T:
+            try:
+                try:
+                    return work(*args, **kwargs)
+                except sqlite3.DatabaseError as error:
+                    if not _bad_file(error):
+                        raise
+                    _set_aside()
+                    return work(*args, **kwargs)
+            except (sqlite3.OperationalError, OSError) as error:
+                _without(error)
+                return cast("T", fallback())
+
+        return guarded
+
+    return decorate
+
+
+@_never_in_the_way(lambda: None)
+def saw(views: list[dict[str, Any]], account: str | None = None, patience: float = PATIENCE_S) -> None:
+    """Sessions that exist, as their tags say."""
+    if not views:
+        return
+    with closing(connect(patience)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        for view in views:
+            connection.execute(
+                "INSERT INTO sessions (name, linode_id, account, plan, region, model, owner, created, hourly)"
+                " VALUES (:name, :linode_id, :account, :plan, :region, :model, :owner, :created, :hourly)"
+                " ON CONFLICT (linode_id) DO UPDATE SET account = coalesce(excluded.account, account), model = excluded.model,"
+                " ended = NULL",
+                {
+                    key: _storable(value)
+                    for key, value in {**view, "name": view["name"] or view["label"], "account": account}.items()
+                },
+            )
+        connection.execute("COMMIT")
+
+
+@_never_in_the_way(lambda: None)
+def ended(linode_id: int, hours: int | None, paid: float | None, at: str | None = None) -> None:
+    """It is gone, ``at`` a time like all of them here; now when it is not said."""
+    with closing(connect(PATIENCE_S)) as connection:
+        connection.execute(
+            "UPDATE sessions SET ended = coalesce(?, strftime('%Y-%m-%dT%H:%M:%SZ', 'now')), hours = ?, cost = ?"
+            " WHERE linode_id = ?",
+            (at, hours, paid, linode_id),
+        )
+
+
+@_never_in_the_way(lambda: None)
+def ran(session: str, command: str, started: float, exit_code: int, changed: bool | None, message: str | None) -> None:
+    with closing(connect(PATIENCE_S)) as connection:
+        connection.execute(
+            "INSERT INTO runs (session, command, started, seconds, exit_code, changed, message) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (_storable(session), command, started, time.time() - started, exit_code, changed, _storable(message)),
+        )
+
+
+@_never_in_the_way(list)
+def known(name: str | None = None) -> list[dict[str, Any]]:
+    """Recorded sessions, newest first."""
+    with closing(connect()) as connection:
+        rows = connection.execute(
+            "SELECT * FROM sessions WHERE ?1 IS NULL OR name = ?1 ORDER BY id DESC", (_storable(name),)
+        ).fetchall()
+    return [dict(row) for row in rows]
+
+
+@_never_in_the_way(list)
+def this_month() -> list[dict[str, Any]]:
+    """What the account does not tell of sessions that existed this month (UTC): above all what those that are gone cost."""
+    start = format_time(month_start(int(time.time())))
+    with closing(connect()) as connection:
+        rows = connection.execute(
+            "SELECT linode_id, account, created, ended, hourly FROM sessions WHERE ended IS NULL OR ended >= ?",
+            (start,),
+        ).fetchall()
+    return [dict(row) for row in rows]
+
+
+@_never_in_the_way(lambda: None)
+def speed_baseline(spec: str) -> float | None:
+    """Tokens per second of one stream that later measurements of the same plan and model are compared with."""
+    with closing(connect()) as connection:
+        row = connection.execute(
+            "SELECT stream_tps FROM speeds WHERE spec = ? AND baseline ORDER BY id DESC LIMIT 1", (spec,)
+        ).fetchone()
+    return float(row["stream_tps"]) if row else None
+
+
+@_never_in_the_way(lambda: None)
+def measured(spec: str, session: str, stream_tps: float, as_baseline: bool) -> None:
+    """A measurement; the first one of a spec is its baseline."""
+    with closing(connect(PATIENCE_S)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        known = connection.execute("SELECT 1 FROM speeds WHERE spec = ? AND baseline", (spec,)).fetchone()
+        connection.execute(
+            "INSERT INTO speeds (spec, session, measured, stream_tps, baseline) VALUES (?, ?, ?, ?, ?)",
+            (spec, session, time.time(), stream_tps, as_baseline or known is None),
+        )
+        connection.execute("COMMIT")

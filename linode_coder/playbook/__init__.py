@@ -1,0 +1,1 @@
+"""Where the playbooks are, and how ansible-runner runs them."""

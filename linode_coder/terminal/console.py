@@ -1,0 +1,182 @@
+"""stdout is the result, stderr is progress and diagnostics. What they hold may come from anywhere: see `shown`."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import time
+from typing import Any
+
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
+
+from . import escapes
+from .streams import control
+
+SCHEMA = 1
+HEARTBEAT_S = 8.0  # the promise is a line at least every ten seconds
+
+# -q is -1, -v is 1 (API calls), -vv is 2 (Ansible's own output); set once, from the command line.
+verbosity = 0
+
+
+class Console:
+    def __init__(self, as_json: bool) -> None:
+        self.as_json = as_json
+        self.live = sys.stderr.isatty() and not as_json and os.environ.get("TERM") != "dumb"
+        self.colour = self.live and not os.environ.get("NO_COLOR")
+        self.started = time.monotonic()
+        self._step = ""
+        self._step_started = 0.0
+        self._announced = False
+        self._said = 0.0
+
+    # -- results ---------------------------------------------------------------------------------------------------
+
+    def result(self, data: dict[str, Any]) -> None:
+        """The one document of a reading command."""
+        print(json.dumps({"schema": SCHEMA, **data}))
+
+    def event(self, event: str, /, **data: Any) -> None:
+        """One line of a long command's JSON."""
+        if self.as_json:
+            print(json.dumps({"schema": SCHEMA, "event": event, **data}), flush=True)
+
+    def text(self, line: str = "") -> None:
+        """One line of the result for people."""
+        if not self.as_json:
+            print(escapes.full_line(line))
+
+    # -- progress --------------------------------------------------------------------------------------------------
+
+    def trace(self, text: str, level: int) -> None:
+        """Detail for who asked for it with -v or -vv."""
+        if verbosity >= level:
+            self._clear()
+            print(text, file=sys.stderr, flush=True)
+            self._said = time.monotonic()
+
+    def note(self, line: str) -> None:
+        if verbosity < 0:
+            return
+        self._clear()
+        stamp = "" if self.live else time.strftime("%H:%M:%S ")
+        print(stamp + escapes.full_line(line), file=sys.stderr, flush=True)
+        self._said = time.monotonic()
+
+    def step(self, name: str) -> None:
+        """A new step begins; the one before is done."""
+        self.step_done()
+        self._step, self._step_started = name, time.monotonic()
+        self._announced = False
+
+    def _announce(self) -> None:
+        if not self._announced:
+            self._announced = True
+            self.event("step_started", step=self._step, elapsed=round(self._step_started - self.started, 1))
+
+    def step_skipped(self) -> None:
+        """There was nothing to do: not worth a line."""
+        self._step = ""
+
+    def step_done(self, outcome: str = "ok") -> None:
+        if not self._step:
+            return
+        took = time.monotonic() - self._step_started
+        self._announce()
+        self.event("step_finished", step=self._step, outcome=outcome, seconds=round(took, 1))
+        if verbosity < 0:
+            pass
+        elif self.live:
+            self._clear()
+            self._paint("✓" if outcome == "ok" else "x", "32" if outcome == "ok" else "31")
+            print(f" {escapes.full_line(self._step)} ({took:.1f} s)", file=sys.stderr, flush=True)
+        else:
+            self.note(f"{outcome:6} {self._step} ({took:.1f} s)")
+        self._step = ""
+
+    def tick(self, detail: str = "") -> None:
+        """Call often while something is waited for."""
+        if not self._step:
+            return
+        self._announce()
+        now = time.monotonic()
+        took = f"{now - self._step_started:.0f} s"
+        what = f"{self._step}: {detail}" if detail else self._step
+        if self.live and verbosity >= 0:
+            frame = "|/-\\"[int(now * 8) % 4]
+            self._clear()
+            # A line that wraps could not be drawn over.
+            print(
+                escapes.cut(escapes.one_line(f"{frame} {what} ({took})"), shutil.get_terminal_size().columns - 1),
+                end="",
+                file=sys.stderr,
+                flush=True,
+            )
+        elif now - max(self._said, self._step_started) > HEARTBEAT_S:
+            self._said = now
+            self.event("waiting", step=self._step, detail=detail, seconds=round(now - self._step_started, 1))
+            self.note(f"still: {what} ({took})")
+
+    def _clear(self) -> None:
+        if self.live:
+            control(sys.stderr, "\r\x1b[2K")
+
+    def _paint(self, text: str, code: str) -> None:
+        """Our own word on stderr, in colour where that is wanted."""
+        if self.colour:
+            control(sys.stderr, f"\x1b[{code}m")
+        print(text, end="", file=sys.stderr)
+        if self.colour:
+            control(sys.stderr, "\x1b[0m")
+
+    # -- errors ----------------------------------------------------------------------------------------------------
+
+    def failure(self, failure: Failure) -> None:
+        self._clear()
+        if self.as_json:
+            print(json.dumps({"schema": SCHEMA, "event": "error", "error": failure.as_dict()}), flush=True)
+        self._paint("error:", "31")
+        print(f" {escapes.paragraph(failure.message)}", file=sys.stderr)
+        if failure.cause:
+            print(f"cause: {escapes.paragraph(failure.cause)}", file=sys.stderr)
+        for line in failure.billing:
+            print(f"billing: {escapes.full_line(line)}", file=sys.stderr)
+        if failure.remedy:
+            print(f"next: {escapes.paragraph(failure.remedy)}", file=sys.stderr)
+        print(f"docs: {failure.anchor}, exit code {failure.exit_code}", file=sys.stderr)
+
+
+def money(amount: float | None) -> str:
+    return "unknown" if amount is None else f"${amount:.2f}"
+
+
+def table(rows: list[list[str]]) -> list[str]:
+    """Left-aligned columns, two spaces apart; one line for each row, whatever its cells hold."""
+    written = [escapes.cells(row) for row in rows]
+    widths = [max(escapes.width(row[column]) for row in written) for column in range(len(written[0]))]
+    return [
+        "  ".join(cell + " " * (room - escapes.width(cell)) for cell, room in zip(row, widths, strict=True)).rstrip()
+        for row in written
+    ]
+
+
+def can_ask() -> bool:
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def confirm(question: str, command: str) -> None:
+    """Return on yes. Failure(usage) without a terminal, Failure(refused) on anything else."""
+    if not can_ask():
+        raise Failure(
+            "usage",
+            f"There is no terminal to ask on: {question}",
+            remedy=f"Say yes beforehand: {command} --yes",
+            field="yes",
+        )
+    print(f"{escapes.full_line(question)} [y/N] ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise Failure(
+            "refused", "Not confirmed, so nothing was changed.", remedy=f"Answer y, or give --yes: {command} --yes"
+        )

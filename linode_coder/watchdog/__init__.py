@@ -1,0 +1,1 @@
+"""The timer that runs the watchdog, and who watches."""

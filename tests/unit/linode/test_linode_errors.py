@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import EXIT_CODES, Failure
+from ansible_collections.linode_coder.gpu.plugins.module_utils.linode.errors import (
+    classify,
+    from_transport,
+    not_the_api,
+)
+
+NO_STOCK = "The Linode plan you chose is not currently available in the selected region"
+RESTRICTED = (
+    "Resource creation in this region is currently restricted due to limited deployment. Please refer to the docs."
+)
+NOT_AUTHORIZED = "Your OAuth token is not authorized to use this endpoint."
+LIMIT = "Account Limit reached. Please open a support ticket."
+UNIQUE = "Label must be unique among your linodes"
+NARROW = {"X-OAuth-Scopes": "linodes:read_only", "X-Accepted-OAuth-Scopes": "linodes:read_write"}
+UNKNOWN = {"X-OAuth-Scopes": "unknown", "X-Accepted-OAuth-Scopes": "linodes:read_write"}
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "reason", "headers", "kind"),
+    [
+        ("POST", 403, NO_STOCK, {}, "capacity"),
+        ("POST", 400, NO_STOCK, {}, "capacity"),
+        ("POST", 400, "there is no availability for the selected plan in the selected region", {}, "capacity"),
+        ("POST", 400, RESTRICTED, {}, "capacity"),
+        ("POST", 403, "Unauthorized", {}, "auth"),
+        ("GET", 401, "Invalid Token", UNKNOWN, "auth"),
+        ("GET", 401, "Invalid Token", {}, "auth"),
+        ("POST", 401, NOT_AUTHORIZED, NARROW, "scope"),
+        ("GET", 401, NOT_AUTHORIZED, {}, "scope"),
+        ("POST", 400, "Linode busy.", {}, "busy"),
+        ("POST", 400, LIMIT, {}, "limit"),
+        ("POST", 400, UNIQUE, {}, "conflict"),
+        ("POST", 400, "region is not valid", {}, "cloud"),
+        ("DELETE", 400, "This Linode has a cannot_delete lock.", {}, "conflict"),
+        ("DELETE", 403, "The resource is locked", {}, "conflict"),
+        ("POST", 400, "block storage is not allowed here", {}, "cloud"),
+        ("GET", 404, "Not found", {}, "not_found"),
+        ("POST", 429, "Too many requests", {"Retry-After": "7"}, "rate_limited"),
+        ("GET", 408, "Request Timeout", {}, "transient"),
+        ("POST", 408, "Request Timeout", {}, "ambiguous"),
+        ("GET", 502, "Bad Gateway", {}, "transient"),
+        ("POST", 500, "Internal Server Error", {}, "ambiguous"),
+        ("DELETE", 503, "Unavailable", {}, "ambiguous"),
+        ("PUT", 504, "Gateway Timeout", {}, "ambiguous"),
+    ],
+)
+def test_kinds(method: str, status: int, reason: str, headers: dict[str, str], kind: str) -> None:
+    failure = classify(method, "/linode/instances", status, headers, {"errors": [{"reason": reason}]})
+    assert failure.kind == kind
+    assert reason in (failure.cause or "")
+    assert failure.message.endswith(".")
+
+
+def test_the_missing_scope_is_named() -> None:
+    failure = classify("POST", "/linode/instances", 401, NARROW, {"errors": [{"reason": NOT_AUTHORIZED}]})
+    assert "linodes:read_write" in failure.message
+
+
+def test_the_wait_that_the_api_asks_for_is_kept() -> None:
+    assert classify("GET", "/x", 429, {"Retry-After": "7"}, {}).retry_after == 7
+    assert classify("GET", "/x", 429, {"Retry-After": "soon"}, {}).retry_after is None
+
+
+@pytest.mark.parametrize("body", [None, "", [], {}, {"errors": None}, {"errors": ["x"]}])
+def test_any_body_can_be_read(body: Any) -> None:
+    assert classify("GET", "/x", 400, {}, body).kind == "transient"
+    assert classify("POST", "/x", 400, {}, body).kind == "ambiguous"
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 408, 409, 429, 500])
+@pytest.mark.parametrize("reason", ["region is not valid", NO_STOCK, LIMIT, UNIQUE, "Linode busy.", "locked"])
+@pytest.mark.parametrize("field", ["region", "interfaces[0].public", "", None])
+def test_every_refusal_says_what_to_do_next(method: str, status: int, reason: str, field: str | None) -> None:
+    failure = classify(method, "/x", status, {}, {"errors": [{"reason": reason, "field": field}]})
+    assert failure.remedy and not failure.message.endswith("..")
+
+
+@pytest.mark.parametrize("kind", ["text/html; charset=x", "TEXT/HTML", "\x1b[2J", "a" * 500, "", None])
+def test_the_type_of_a_foreign_answer_is_no_terminal_control(kind: str | None) -> None:
+    said = not_the_api("GET", "https://api.linode.com", 200, kind).message
+    assert "\x1b" not in said and len(said) < 200
+    assert ("text/html" in said) == ((kind or "").lower().startswith("text/html"))
+
+
+def test_no_answer() -> None:
+    assert from_transport("GET", TimeoutError("timed out")).kind == "transient"
+    assert from_transport("POST", ConnectionResetError("reset")).kind == "ambiguous"
+
+
+@pytest.mark.parametrize("kind", EXIT_CODES)
+def test_failures_survive_their_journey_as_data(kind: str) -> None:
+    failure = Failure(kind, "m.", cause="c", remedy="r", field="f", value=1, billing=["b"])
+    assert Failure.from_dict(failure.as_dict()).as_dict() == failure.as_dict()

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
+from ansible_collections.linode_coder.gpu.plugins.module_utils.linode.gpu_plans import card_of, hourly_price
+from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.offers import MAX_OFFERS, build_offers
+
+
+def plan(name: str, gpus: int, hourly: float | None, **regions: float | None) -> dict[str, Any]:
+    prices = [{"id": region.replace("_", "-"), "hourly": price, "monthly": None} for region, price in regions.items()]
+    kind = "gpu" if gpus else "standard"
+    return {"id": name, "class": kind, "gpus": gpus, "price": {"hourly": hourly}, "region_prices": prices}
+
+
+def region(name: str, gpu: bool = True) -> dict[str, Any]:
+    return {"id": name, "capabilities": ["Linodes", "GPU Linodes"] if gpu else ["Linodes"]}
+
+
+TYPES = [
+    plan("g6-nanode-1", 0, 0.0075),
+    plan("g1-gpu-rtx6000-1", 1, 1.5),
+    plan("g2-gpu-rtx4000a1-s", 1, 0.52, id_cgk=0.624),
+    plan("g2-gpu-rtx4000a2-s", 2, 1.05),
+    plan("g3-gpu-rtxpro6000-blackwell-1", 1, None, us_ord=3.0),
+    plan("g9-gpu-unheard-of-1", 1, 0.01),
+]
+REGIONS = [region("us-ord"), region("us-sea"), region("id-cgk"), region("nl-ams", gpu=False)]
+
+
+def places(**wishes: Any) -> list[tuple[str, str, float]]:
+    plans, regions, stock = wishes.get("plans", []), wishes.get("regions", []), wishes.get("stock", [])
+    offers = build_offers(TYPES, REGIONS, stock, plans, regions, wishes.get("min_vram_gb", 16))
+    return [(offer.plan, offer.region, offer.hourly) for offer in offers]
+
+
+def test_the_price_is_that_of_the_region() -> None:
+    assert hourly_price(TYPES[2], "us-ord") == 0.52
+    assert hourly_price(TYPES[2], "id-cgk") == 0.624
+    assert hourly_price(TYPES[4], "us-sea") is None
+    assert hourly_price(plan("p", 1, 0), "us-ord") is None
+
+
+def test_without_wishes_the_cheapest_known_card_at_one_price() -> None:
+    assert places() == [("g2-gpu-rtx4000a1-s", "us-ord", 0.52), ("g2-gpu-rtx4000a1-s", "us-sea", 0.52)]
+
+
+def test_more_memory_means_a_plan_that_has_it() -> None:
+    assert {name for name, _region, _price in places(min_vram_gb=40)} == {"g2-gpu-rtx4000a2-s"}
+    assert places(min_vram_gb=90) == [("g3-gpu-rtxpro6000-blackwell-1", "us-ord", 3.0)]
+
+
+def test_named_plans_and_regions_keep_their_order() -> None:
+    found = places(plans=["g1-gpu-rtx6000-1", "g2-gpu-rtx4000a1-s"], regions=["us-sea", "us-ord"])
+    assert [row[:2] for row in found] == [
+        ("g1-gpu-rtx6000-1", "us-sea"),
+        ("g1-gpu-rtx6000-1", "us-ord"),
+        ("g2-gpu-rtx4000a1-s", "us-sea"),
+        ("g2-gpu-rtx4000a1-s", "us-ord"),
+    ]
+
+
+def test_stock_is_advice_only() -> None:
+    rows = [
+        {"plan": "g2-gpu-rtx4000a1-s", "region": name, "available": name == "us-sea"} for name in ("us-ord", "us-sea")
+    ]
+    assert [row[1] for row in places(stock=rows)] == ["us-sea", "us-ord"]
+
+
+def test_the_list_stays_short() -> None:
+    regions = [region(f"r-{number}") for number in range(40)]
+    assert len(build_offers(TYPES, regions, [], [], [])) == MAX_OFFERS
+
+
+@pytest.mark.parametrize(
+    ("wishes", "kind", "value"),
+    [
+        ({"plans": ["g2-gpu-rtx4000a1-x"]}, "usage", "g2-gpu-rtx4000a1-x"),
+        ({"plans": ["g6-nanode-1"]}, "usage", "g6-nanode-1"),
+        ({"regions": ["nl-ams"]}, "usage", "nl-ams"),
+        ({"regions": ["mars"]}, "usage", "mars"),
+        ({"plans": ["g3-gpu-rtxpro6000-blackwell-1"], "regions": ["us-sea"]}, "capacity", None),
+    ],
+)
+def test_refusals(wishes: dict[str, Any], kind: str, value: str | None) -> None:
+    with pytest.raises(Failure) as caught:
+        places(**wishes)
+    assert (caught.value.kind, caught.value.value) == (kind, value)
+
+
+@pytest.mark.parametrize(
+    ("name", "vram", "capability"),
+    [
+        ("g1-gpu-rtx6000-1", 24, "7.5"),
+        ("g2-gpu-rtx4000a4-m", 20, "8.9"),
+        ("g3-gpu-rtxpro6000-blackwell-2", 96, "12.0"),
+    ],
+)
+def test_cards(name: str, vram: int, capability: str) -> None:
+    card = card_of(name)
+    assert card is not None
+    assert (card.vram_gb, card.compute_capability) == (vram, capability)
+    assert card_of("g6-nanode-1") is None

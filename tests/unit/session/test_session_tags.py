@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session.dead_resources import dead_resources
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session.tags import (
+    MARKER,
+    SessionTags,
+    decode,
+    encode,
+    escape,
+    is_ours,
+    merge,
+    moved,
+    owner_slug,
+    unescape,
+    with_doom,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+NAMES = st.from_regex(r"[a-z](-?[a-z0-9]){1,11}", fullmatch=True)
+KEYS = st.binary(min_size=32, max_size=32)
+TIMES = st.integers(min_value=1, max_value=253402300799)
+SESSIONS = st.builds(
+    SessionTags,
+    session=NAMES,
+    generation=st.integers(min_value=1, max_value=10**6),
+    owner=st.text().map(owner_slug),
+    lease_end=TIMES,
+    hard_cap=TIMES,
+    idle_minutes=st.none() | st.integers(min_value=10, max_value=10**5),
+    hourly_micros=st.integers(min_value=1, max_value=10**9),
+    model=st.text(min_size=1, max_size=32),
+    host_key=KEYS,
+    next_host_key=st.none() | KEYS,
+    doom=st.none() | TIMES,
+    pause=st.none() | TIMES,
+)
+FOREIGN = st.lists(st.sampled_from(["team-red", "Prod", "lke123", "x y z"]), unique=True)
+
+
+@given(SESSIONS)
+def test_what_is_written_is_read_back(tags: SessionTags) -> None:
+    assert decode(encode(tags)).whole() == tags
+
+
+@given(SESSIONS)
+def test_tags_keep_to_the_alphabet_and_length_that_are_safe(tags: SessionTags) -> None:
+    written = encode(tags)
+    assert len(set(written)) == len(written)
+    assert all(re.fullmatch(r"[a-z0-9:_-]{3,50}", tag) for tag in written)
+
+
+@given(SESSIONS, st.randoms())
+def test_order_case_and_foreign_tags_do_not_matter(tags: SessionTags, random: object) -> None:
+    changed = [tag.upper() for tag in encode(tags)] + ["other", "lc:unknown:1"]
+    random.shuffle(changed)  # type: ignore[attr-defined]
+    assert decode(changed).whole() == tags
+
+
+@given(SESSIONS, SESSIONS, FOREIGN)
+def test_merging_replaces_ours_and_keeps_theirs(old: SessionTags, new: SessionTags, foreign: list[str]) -> None:
+    merged = merge(foreign + encode(old), new)
+    assert decode(merged).whole() == new
+    assert merged[len(encode(new)) :] == foreign
+
+
+@given(SESSIONS, st.data())
+def test_every_tag_that_is_lost_is_noticed(tags: SessionTags, data: st.DataObject) -> None:
+    written = encode(SessionTags(**{**tags.__dict__, "next_host_key": None, "doom": None, "pause": None}))
+    pieces = [tag for tag in written if tag.startswith("lc:model:")]
+    # That the last piece of a long id is lost cannot be noticed by counting.
+    lost = data.draw(st.sampled_from([tag for tag in written if tag not in pieces[1:] or tag != pieces[-1]]))
+    found = decode([tag for tag in written if tag != lost])
+    # Without its lease a session still has its hard cap; all else is missing then.
+    assert found.complete is lost.startswith("lc:lease:") and (not found.complete or len(found.doubts) == 1)
+    assert found.ours is (lost != MARKER)
+
+
+@given(st.lists(st.text(max_size=50)))
+def test_no_tag_of_anybody_breaks_reading(tags: list[str]) -> None:
+    assert decode([*tags, *("lc:" + tag for tag in tags)]).complete is False
+
+
+@given(st.text())
+def test_escaping_is_reversible(text: str) -> None:
+    assert unescape(escape(text)) == text
+
+
+@given(SESSIONS, FOREIGN, st.none() | TIMES)
+def test_a_mark_changes_nothing_else(tags: SessionTags, foreign: list[str], doom: int | None) -> None:
+    before = foreign + encode(tags) + ["lc:of-a-later-version:1"]
+    marked = with_doom(before, doom)
+    assert decode(marked).whole() == SessionTags(**{**tags.__dict__, "doom": doom})
+    assert [tag for tag in marked if not tag.startswith("lc:doom:")] == [
+        tag for tag in before if not tag.startswith("lc:doom:")
+    ]
+
+
+@given(SESSIONS, st.sampled_from([str.upper, str.title, str.swapcase]))
+def test_tags_are_ours_in_every_case(tags: SessionTags, spelling: Callable[[str], str]) -> None:
+    spelled = [spelling(tag) for tag in encode(tags)]
+    assert is_ours(spelled) and decode(spelled).whole() == tags
+    assert not is_ours([tag for tag in spelled if tag.lower() != MARKER])
+    assert [tag.lower() for tag in moved(spelled, 60)] == moved(encode(tags), 60)
+    wall = [{"id": 1, "label": "lc-gone", "tags": spelled, "created": "2026-01-01T00:00:00", "entities": []}]
+    assert [row["label"] for row in dead_resources([], wall, 1_900_000_000)] == ["lc-gone"]
+
+
+WRITTEN = SessionTags("demo", 1, "ada", 1000, 2000, 60, 520_000, "org/M", bytes(32))
+
+
+@pytest.mark.parametrize(
+    ("lost", "added", "field", "value", "said"),
+    [
+        ("lc:lease", [], "lease_end", 2000, "the hard cap counts"),
+        ("lc:lease", ["lc:lease:0"], "lease_end", 2000, "the hard cap counts"),
+        ("lc:lease", ["lc:lease:tomorrow"], "lease_end", 2000, "the hard cap counts"),
+        ("lc:lease", ["LC:LEASE:1500"], "lease_end", 1500, None),
+        ("", ["lc:lease:1500"], "lease_end", 1500, "the later one within the hard cap"),
+        ("", ["lc:lease:500"], "lease_end", 1000, "the later one within the hard cap"),
+        ("", ["lc:lease:9000"], "lease_end", 1000, "the later one within the hard cap"),
+        ("", ["lc:lease:soon"], "lease_end", 1000, "the later one within the hard cap"),
+        ("", ["lc:cap:9000"], "hard_cap", 2000, "the earlier one"),
+        (
+            "lc:idle",
+            ["lc:idle:0"],
+            "idle_minutes",
+            45,
+            "lc:idle:0 is less than 10 minutes, so the default of 45 counts",
+        ),
+        ("lc:idle", ["lc:idle:9"], "idle_minutes", 45, "the default of 45 counts"),
+        ("lc:idle", ["lc:idle:10"], "idle_minutes", 10, None),
+        ("", ["lc:idle:0"], "idle_minutes", 60, "the longer one"),
+        ("", ["lc:idle:off"], "idle_minutes", None, "the longer one"),
+        ("", ["lc:rate:9"], "hourly_micros", 520_000, "the dearer one"),
+    ],
+)
+@pytest.mark.parametrize("first", [False, True])
+def test_what_people_made_of_the_tags(
+    lost: str, added: list[str], field: str, value: int | None, said: str | None, first: bool
+) -> None:
+    kept = [tag for tag in encode(WRITTEN) if not lost or not tag.startswith(lost)]
+    found = decode([*added, *kept] if first else [*kept, *added])
+    assert found.complete and getattr(found, field) == value
+    assert len(found.doubts) == (said is not None) and (said or "") in " ".join(found.doubts)
