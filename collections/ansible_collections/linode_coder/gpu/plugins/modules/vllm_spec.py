@@ -168,11 +168,11 @@ def differences(
         if old != new
     ]
     if env_before != env_after:
-        names = [variables(text) for text in (env_before, env_after)]
-        values = ("(values)", "(other values)") if names[0] == names[1] else ("(values)", "(values)")
-        before, after = ({"path": env_path, "variables": row, "content": word} for row, word in zip(names, values))
-        found.append({"before": before, "after": after})
-    if was != now:
+        names, wanted = variables(env_before), variables(env_after)
+        values = "(other values)" if names == wanted else "(values)"
+        before = {"path": env_path, "variables": names, "content": "(values)"}
+        found.append({"before": before, "after": {"path": env_path, "variables": wanted, "content": values}})
+    if standing(was) != standing(now):
         found.append({"before": standing(was), "after": standing(now)})
     return found
 
