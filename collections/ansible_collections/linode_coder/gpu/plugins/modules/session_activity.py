@@ -93,7 +93,7 @@ def tell(module: AnsibleModule, text: str) -> bool:
     if wall is None:
         return False
     code, _out, _err = module.run_command([wall], data=f"linode-coder: {text}")
-    return code == 0
+    return bool(code == 0)
 
 
 def main() -> None:
