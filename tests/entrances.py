@@ -207,7 +207,7 @@ ENTRANCES = (
     ),
     Entrance(
         _C + "modules/model_weights.py",
-        ("Download.count", "write_request"),
+        ("Download.count", "asked_before"),
         _VM_STATE + "; what is written to it is one line for each variable",
         ("tests/unit/engine/test_env_file.py::test_a_value_is_one_line_or_refused",),
     ),
@@ -229,7 +229,7 @@ ENTRANCES = (
         "the VM's host keys",
         ("tests/unit/session/test_host_key.py",),
     ),
-    Entrance(_C + "modules/session_activity.py", ("tell",), OURS + "whether wall could be run"),
+    Entrance(_C + "modules/session_activity.py", ("shown", "tell"), OURS + "our notice, and whether wall could be run"),
     Entrance(
         _C + "module_utils/heal/machine.py",
         ("Machine.read_config", "Machine.read_record", "Machine.swap_lock"),

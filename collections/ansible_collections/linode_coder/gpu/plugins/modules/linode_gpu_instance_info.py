@@ -13,7 +13,7 @@ description:
   - For a VM that has been on its way (booting, rebooting, ...) for longer than a start takes, its events are read as well.
 extends_documentation_fragment:
   - linode_coder.gpu.linode
-  - linode_coder.gpu.linode.attributes
+  - linode_coder.gpu.linode.reading
 options:
   session:
     description: Only this session.

@@ -189,6 +189,8 @@ class Watch:
         )
         self.budget, self.records = budget_of(self.params)
         self.unpaid: Mapping[str, int] = {}
+        # Labels whose deletion was asked for or, in check mode, would be.
+        self.deleting: list[str] = []
         result["budget"] = None
         self.looks: dict[str, dict[str, Any]] = {
             label: look for label, look in module.params["observations"].items() if isinstance(look, dict)
@@ -365,8 +367,14 @@ class Watch:
             if failure.kind not in ("ambiguous", "not_found"):
                 raise
             asked = True
-        self.result["changed"] = self.result["changed"] or asked
+        if asked:
+            self.deletes(row)
         return asked
+
+    def deletes(self, row: dict[str, Any]) -> None:
+        self.result["changed"] = True
+        if row["label"] not in self.deleting:
+            self.deleting.append(row["label"])
 
     def wait_gone(self, row: dict[str, Any], deadline: float) -> int:
         """When the API answered 404; Failure when it does not in time. A lost request is sent again."""
@@ -442,7 +450,10 @@ class Watch:
                     self.result["deferred"].append(row["label"])
                 else:
                     self.left -= 1
-                    return decision.cause if not self.check and self.delete(row) else None
+                    if self.check:
+                        self.deletes(row)
+                    else:
+                        return decision.cause if self.delete(row) else None
         return None
 
     def sweep(self) -> None:
@@ -469,7 +480,9 @@ class Watch:
         result["again"] = look_again(result["due"], result["marked"], result["unmarked"], self.looks)
         result["ailing"] = ailing(result["sessions"], self.looks)
         result["skew"] = self.api.skew
-        result["diff"] = {"before": {}, "after": {"marked": result["marked"], "due": result["due"]}}
+        changes = {name: result[name] for name in ("marked", "unmarked", "restored") if result[name]}
+        deleted = {"deleted": self.deleting} if self.deleting else {}
+        result["diff"] = {"before": {}, "after": {**changes, **deleted}}
 
 
 def work(module: Call, api: LinodeApi, result: dict[str, Any]) -> None:

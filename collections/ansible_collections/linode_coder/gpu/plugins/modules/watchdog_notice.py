@@ -19,8 +19,8 @@ attributes:
     description: Says what would be told, and tells nobody.
     support: full
   diff_mode:
-    description: There is nothing to show.
-    support: none
+    description: Shows what people are told, by each way.
+    support: full
 options:
   decided:
     description: What M(linode_coder.gpu.linode_gpu_watch) decided. Empty when the account could not be looked at.
@@ -200,8 +200,8 @@ def remembered(module: Call, path: Path) -> dict[str, Told]:
     return {"webhook": Told(), "desktop": Told()}
 
 
-def tell(module: Call, notices: list[Notice]) -> dict[str, dict[str, Any]]:
-    """Use every way there is; what came of each."""
+def tell(module: Call, notices: list[Notice]) -> tuple[dict[str, dict[str, Any]], dict[str, list[str]]]:
+    """Use every way there is; what came of each, and the texts that went there or, in check mode, would go."""
     url = module.params["url"]
     program, address = shutil.which("notify-send"), desktop_address()
     ways: dict[str, Callable[[list[Notice]], str | None] | None] = {
@@ -211,7 +211,7 @@ def tell(module: Call, notices: list[Notice]) -> dict[str, dict[str, Any]]:
         else None,
     }
     path = state_dir() / "told.json"
-    outcome = {}
+    outcome, texts = {}, {}
     with locked(module, path.parent):
         told = remembered(module, path)
         now = int(time.time())
@@ -221,6 +221,8 @@ def tell(module: Call, notices: list[Notice]) -> dict[str, dict[str, Any]]:
             said = bool(way) and not module.check_mode and why is None
             if way and not module.check_mode:
                 told[name] = told[name].after(notices, said, now)
+            if due and (said or module.check_mode):
+                texts[name] = [one.text for one in due]
             outcome[name] = {
                 "configured": bool(way),
                 "sent": len(due) if said else 0,
@@ -232,15 +234,16 @@ def tell(module: Call, notices: list[Notice]) -> dict[str, dict[str, Any]]:
                 replace_file(path, json.dumps({name: one.as_dict() for name, one in told.items()}))
             except OSError as error:
                 module.warn(f"{path} cannot be written, so the next pass may tell the same again: {error.strerror}")
-    return outcome
+    return outcome, texts
 
 
 def work(module: Call, result: dict[str, Any]) -> None:
     given = module.params
     report = report_of(given["decided"], given["deleted"], given["observations"], given["healing"], given["failures"])
     notices = notices_of(report)
-    outcome = tell(module, notices)
-    result["changed"] = any(row["sent"] for row in outcome.values())
+    outcome, texts = tell(module, notices)
+    result["changed"] = bool(texts)
+    result["diff"] = {"before": {}, "after": texts}
     result.update(report={**report, "told": outcome}, notices=[one.as_dict() for one in notices], **outcome)
 
 
