@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from tests.imports import imports, modules, rooms
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -23,6 +24,14 @@ PAGES = [
 PLACES = (ROOT, COLLECTION)
 FOLDERS = {path.name for place in PLACES for path in place.iterdir() if path.is_dir()}
 NAMED_TEST = re.compile(r"(tests/[\w/]+\.py)::(\w+)")
+# By the heading of its table: where the rooms are, and the package that they are in.
+ROOMS = {
+    "Rooms of module_utils": (
+        COLLECTION / "plugins/module_utils",
+        "ansible_collections.linode_coder.gpu.plugins.module_utils",
+    ),
+    "Rooms of linode_coder": (ROOT / "linode_coder", "linode_coder"),
+}
 IDS = {"ids": lambda path: str(path.relative_to(ROOT))}
 
 
@@ -44,6 +53,10 @@ def quoted(text: str) -> list[str]:
     return re.findall(r"`([^`\n]+)`", text)
 
 
+def listed_imports(heading: str) -> dict[str, set[str]]:
+    return {cells[0].strip("`"): set(quoted(cells[2])) for cells in rows("ARCHITECTURE.md", heading)}
+
+
 @cache
 def functions(path: str) -> set[str]:
     """Those of a file of tests; none where there is no such file."""
@@ -51,27 +64,19 @@ def functions(path: str) -> set[str]:
     return {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
 
 
-@pytest.mark.parametrize(
-    ("heading", "place", "package"),
-    [
-        (
-            "Rooms of module_utils",
-            COLLECTION / "plugins/module_utils",
-            "ansible_collections.linode_coder.gpu.plugins.module_utils",
-        ),
-        ("Rooms of linode_coder", ROOT / "linode_coder", "linode_coder"),
-    ],
-    ids=["module_utils", "linode_coder"],
-)
-def test_rooms_and_what_they_import(heading: str, place: Path, package: str) -> None:
-    listed = {cells[0].strip("`"): set(quoted(cells[2])) for cells in rows("ARCHITECTURE.md", heading)}
+@pytest.mark.parametrize("heading", ROOMS)
+def test_rooms_and_what_they_import(heading: str) -> None:
+    place, package = ROOMS[heading]
     there = {path.name for path in place.iterdir() if path.suffix == ".py" or any(path.glob("*.py"))} - {"__init__.py"}
-    assert set(listed) == there
     found = rooms(imports(modules(place, package)))[package]
     shown = {name: name if name in there else f"{name}.py" for name in found}
-    assert listed == {name: set() for name in listed} | {
-        shown[name]: {shown[other] for other in others} for name, others in found.items()
-    }
+    actual = {shown[name]: {shown[other] for other in others} for name, others in found.items()}
+    assert listed_imports(heading) == {name: actual.get(name, set()) for name in there}
+
+
+@pytest.mark.parametrize("heading", ["Rooms of module_utils"])
+def test_a_room_imports_only_rooms_above_it(heading: str) -> None:
+    listed = listed_imports(heading)
     order = list(listed)
     assert [(one, other) for one in order for other in listed[one] if order.index(other) >= order.index(one)] == []
 
