@@ -209,7 +209,7 @@ ENTRANCES = (
     ),
     Entrance(
         _C + "modules/model_weights.py",
-        ("Download.count", "write_request"),
+        ("Download.count", "asked_before"),
         _VM_STATE + "; what is written to it is one line for each variable",
         ("tests/unit/engine/test_env_file.py::test_a_value_is_one_line_or_refused",),
     ),
@@ -231,7 +231,7 @@ ENTRANCES = (
         "the VM's host keys",
         ("tests/unit/session/test_host_key.py",),
     ),
-    Entrance(_C + "modules/session_activity.py", ("tell",), OURS + "whether wall could be run"),
+    Entrance(_C + "modules/session_activity.py", ("shown", "tell"), OURS + "our notice, and whether wall could be run"),
     Entrance(
         _C + "module_utils/heal/machine.py",
         ("Machine.read_config", "Machine.read_record", "Machine.swap_lock"),
@@ -316,7 +316,7 @@ ENTRANCES = (
     Entrance(_C + "modules/client_key.py", ("work",), OURS + "this machine's key, which ssh-keygen made"),
     Entrance(_C + "modules/linode_gpu_instance.py", ("new_host_key",), OURS + "a key that ssh-keygen just made"),
     Entrance(_C + "modules/session_secret.py", ("work",), _STATE),
-    Entrance(_CLI + "settings/proposals.py", ("changed_text",), OURS + "the configuration that is rewritten"),
+    Entrance(_CLI + "settings/edit.py", ("changed_text",), OURS + "the configuration that is rewritten"),
     Entrance(_CLI + "cli/wizard.py", ("Interview.answer",), OURS + "what the user types"),
     Entrance(_CLI + "terminal/console.py", ("confirm",), OURS + "what the user types"),
     Entrance(

@@ -14,10 +14,11 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.model.hub import 
 from ansible_collections.linode_coder.gpu.plugins.module_utils.model.request import make_request
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session.lease import new_lease, parse_idle
 
+from ..pricing.plans_and_prices import Market, read_market
+from ..pricing.proposals import GOALS, Proposal, proposals
 from ..settings import config
+from ..settings.edit import changed_text, difference, write_atomically
 from ..settings.files import toml_path
-from ..settings.plans_and_prices import Market, read_market
-from ..settings.proposals import GOALS, Proposal, changed_text, difference, proposals, write_atomically
 from ..terminal.console import Console, can_ask, confirm, money, table
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)

@@ -34,8 +34,9 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("linode_gpu_instance_info", {}, {"delegate_to": "localhost"}),
     ("linode_gpu_quote", {"session": "demo", "switch": True}, {}),
     ("linode_gpu_quote", {"session": f"It's {TOKEN}!", "api_token": TOKEN}, {}),
-    ("linode_gpu_watch", {"observations": [{"label": "lc-demo-1", "clock": {"schema": 9}}]}, {}),
-    ("linode_gpu_watch", {"observations": [{"clock": {}}]}, {}),
+    ("linode_gpu_watch", {"session": "", "interval": "", "budget": "", "account": None}, {}),
+    ("linode_gpu_watch", {"observations": {"lc-demo-1": {"clock": {"schema": 9}}}}, {}),
+    ("linode_gpu_watch", {"observations": "nothing"}, {}),
     (
         "linode_firewall",
         {"session": "demo", "ssh_from": "10.0.0.0/8,::1/128"},
@@ -46,7 +47,7 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("gpu_health_report", {"sessions": [{"name": HOSTILE, "label": "lc-demo-1", "status": "running"}]}, {}),
     ("gpu_health_bundle", {"path": "not/there.tar.gz", "bundle": {"a": "b"}}, {"check_mode": True}),
     ("gpu_health_bundle", {"path": "not/there.tar.gz", "bundle": {"a": "b"}}, {}),
-    ("watchdog_notice", {"report": {"blocked": {"lc-demo-1": HOSTILE}}, "desktop": False}, {"check_mode": True}),
+    ("watchdog_notice", {"decided": {"blocked": {"lc-demo-1": HOSTILE}}, "desktop": False}, {"check_mode": True}),
 ]
 OTHERWISE: dict[str, dict[str, Any]] = {
     "environment": {"environment": {"LINODE_CODER_UNUSED": "1"}},

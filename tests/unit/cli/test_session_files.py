@@ -109,8 +109,8 @@ def test_what_was_told_is_told_where_it_cannot_be_remembered(tmp_path: Path, mon
     module = SimpleNamespace(
         params={"url": "https://example.com", "desktop": False, "timeout": 1}, check_mode=False, warn=warnings.append
     )
-    outcome = watchdog_notice.tell(module, [])
-    assert outcome["webhook"]["configured"]
+    outcome, texts = watchdog_notice.tell(module, [])
+    assert outcome["webhook"]["configured"] and texts == {}
     assert len(warnings) == 2
     assert all("cannot be written" in text for text in warnings)
 

@@ -16,8 +16,8 @@ attributes:
     description: Says whether it would pull.
     support: full
   diff_mode:
-    description: There is nothing to show.
-    support: none
+    description: Shows the references of images whose pull is begun.
+    support: full
 options:
   images:
     description: The images. Their pulls begin in this order and go on side by side.
@@ -241,12 +241,18 @@ class Image:
 
 
 def result(images: list[Image], changed: bool) -> dict[str, Any]:
+    """``changed``: whether check mode says that what is missing would be pulled."""
     missing = [image for image in images if not image.present]
+    begun = [image for image in images if image.started_now or (changed and not image.present)]
     return {
-        "changed": changed or any(image.started_now for image in images),
+        "changed": bool(begun),
         "present": not missing,
         "phase": missing[0].phase if missing else "there",
         "images": {image.name: image.view() for image in images},
+        "diff": {
+            "before": {image.name: "absent" for image in begun},
+            "after": {image.name: f"pulling {image.reference}" for image in begun},
+        },
     }
 
 

@@ -11,8 +11,13 @@ version_added: 0.1.0
 description:
   - Health, the listed model, that the API key guards it, a chat, streaming with usage, a tool call and the context length.
   - Runs on the VM. It generates a few hundred tokens at most.
-extends_documentation_fragment:
-  - linode_coder.gpu.linode.attributes
+attributes:
+  check_mode:
+    description: Only asks, so it does the same in check mode.
+    support: full
+  diff_mode:
+    description: Changes nothing, so there is nothing to show.
+    support: none
 options:
   session:
     description: Name of the session, for the remedies.

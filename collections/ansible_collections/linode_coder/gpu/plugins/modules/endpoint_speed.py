@@ -12,8 +12,13 @@ description:
   - Streams with usage at several levels of concurrency, each twice after a warm-up, and compares one stream's speed with
     what is expected. Runs on the VM, so the network does not count.
   - The users of the session feel it while it runs.
-extends_documentation_fragment:
-  - linode_coder.gpu.linode.attributes
+attributes:
+  check_mode:
+    description: Says which model is served, and measures nothing.
+    support: full
+  diff_mode:
+    description: Changes nothing, so there is nothing to show.
+    support: none
 options:
   session:
     description: Name of the session, for the remedies.

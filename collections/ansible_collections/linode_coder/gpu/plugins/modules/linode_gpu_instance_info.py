@@ -13,7 +13,7 @@ description:
   - For a VM that has been on its way (booting, rebooting, ...) for longer than a start takes, its events are read as well.
 extends_documentation_fragment:
   - linode_coder.gpu.linode
-  - linode_coder.gpu.linode.attributes
+  - linode_coder.gpu.linode.reading
 options:
   session:
     description: Only this session.
@@ -43,8 +43,8 @@ sessions:
   elements: dict
   sample: [{"name": "demo", "status": "running", "hourly": 0.52}]
 hosts:
-  description: The VMs that can be connected to, with what they should have and the connection variables that pin the
-    host keys in their tags. Not those whose label cannot be a host's name, or means another host, such as localhost.
+  description: The VMs that can be connected to, each with its view as C(session), with what it should have and the connection
+    variables that pin the host keys in its tags. Not those whose label cannot be a host's name, or means another host, such as localhost.
   returned: success
   type: list
   elements: dict
@@ -102,7 +102,7 @@ def work(module: Call, api: LinodeApi, result: dict[str, Any]) -> None:
     views = [session_view(instance, now) for instance in api.list("linode/instances", {"tags": MARKER})]
     wanted = module.params["session"]
     if module.params["must_exist"]:
-        validate_session_name(wanted)
+        validate_session_name(wanted or "")
     if wanted:
         found = [view for view in views if view["name"] == wanted]
         if module.params["must_exist"] and not found:
@@ -119,6 +119,7 @@ def work(module: Call, api: LinodeApi, result: dict[str, Any]) -> None:
             "name": view["name"],
             "linode_id": view["linode_id"],
             "status": view["status"],
+            "session": view,
             "expected": expected_of(view),
             "connection": connection_vars(view["address"], [from_openssh(key) for key in view["host_keys"]]),
         }

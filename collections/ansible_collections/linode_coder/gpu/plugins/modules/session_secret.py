@@ -15,8 +15,8 @@ attributes:
     description: Says whether the file would change.
     support: full
   diff_mode:
-    description: A secret has nothing to show.
-    support: none
+    description: Shows the mode of the file before and after, and never what is in it.
+    support: full
 options:
   session:
     description: Name of the session.
@@ -48,6 +48,7 @@ path:
 """
 
 import os
+import stat
 from typing import Any
 
 from ..module_utils.core.failure import Failure
@@ -66,8 +67,15 @@ def work(module: Call, result: dict[str, Any]) -> None:
             remedy="Delete /opt/linode-coder/vllm/secrets.env on the VM and bring the session up again: a new one is made.",
             field="content",
         )
-    result["changed"] = not path.exists() or path.read_text() != wanted or path.stat().st_mode & 0o077 != 0
+    there = path.exists()
+    same = there and path.read_text() == wanted
+    result["changed"] = not same or path.stat().st_mode & 0o077 != 0
     result["path"] = str(path)
+    if result["changed"]:
+        mode = f"{stat.S_IMODE(path.stat().st_mode):04o}" if there else None
+        shown = {"mode": mode, "content": "(secret)"} if there else {"state": "absent"}
+        after = {"mode": "0600", "content": "(secret)" if same or not there else "(another secret)"}
+        result["diff"] = {"before": {"path": str(path), **shown}, "after": {"path": str(path), **after}}
     if result["changed"] and not module.check_mode:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         draft = path.with_name("api_key.new")

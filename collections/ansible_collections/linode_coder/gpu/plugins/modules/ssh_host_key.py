@@ -17,8 +17,8 @@ attributes:
     description: Says what it would do.
     support: full
   diff_mode:
-    description: A key has nothing to show.
-    support: none
+    description: Shows the public halves of the keys. In check mode that of a new one is not known yet.
+    support: full
 options:
   state:
     description:
@@ -160,10 +160,16 @@ def main() -> None:
         module.exit_json(changed=False, replaced=True, public_key=public_of(live))
     if module.params["state"] == "prepared":
         changed, public = prepare(module, live, new)
-        module.exit_json(changed=changed, replaced=False, public_key=public)
+        shown = {"before": {}, "after": {"next_host_key": public or "(a new one)"}} if changed else {}
+        module.exit_json(changed=changed, replaced=False, public_key=public, **({"diff": shown} if shown else {}))
+    before = public_of(live) if os.path.exists(live + ".pub") else None
     if module.check_mode:
-        module.exit_json(changed=True, replaced=False, public_key=None)
-    module.exit_json(changed=True, replaced=True, public_key=activate(module, live, new, marker))
+        after = public_of(new) if os.path.exists(new + ".pub") else "(the next one)"
+        diff = {"before": {"host_key": before}, "after": {"host_key": after}}
+        module.exit_json(changed=True, replaced=False, public_key=None, diff=diff)
+    public = activate(module, live, new, marker)
+    diff = {"before": {"host_key": before, "replaced": False}, "after": {"host_key": public, "replaced": True}}
+    module.exit_json(changed=True, replaced=True, public_key=public, diff=diff)
 
 
 if __name__ == "__main__":

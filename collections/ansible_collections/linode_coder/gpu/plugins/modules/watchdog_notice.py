@@ -19,13 +19,29 @@ attributes:
     description: Says what would be told, and tells nobody.
     support: full
   diff_mode:
-    description: There is nothing to show.
-    support: none
+    description: Shows what people are told, by each way.
+    support: full
 options:
-  report:
-    description: The report of the pass.
+  decided:
+    description: What M(linode_coder.gpu.linode_gpu_watch) decided. Empty when the account could not be looked at.
     type: dict
-    required: true
+    default: {}
+  deleted:
+    description: What it answered when it deleted what was due. Empty when nothing was.
+    type: dict
+    default: {}
+  observations:
+    description: What was last seen on the VMs, by label, as M(linode_coder.gpu.linode_gpu_watch) takes it.
+    type: dict
+    default: {}
+  healing:
+    description: What came of healing, by label.
+    type: dict
+    default: {}
+  failures:
+    description: Failures beside those of O(decided) and O(deleted), each with C(kind) and C(message).
+    type: dict
+    default: {}
   url:
     description:
       - Address of the webhook, which gets a JSON document with the keys C(text), C(content), C(source) and C(notices).
@@ -46,12 +62,13 @@ author:
 EXAMPLES = r"""
 - name: Tell people
   linode_coder.gpu.watchdog_notice:
-    report: "{{ watchdog_report }}"
+    decided: "{{ pass }}"
+    observations: "{{ observed }}"
 """
 
 RETURN = r"""
 report:
-  description: The report, with what came of RV(webhook) and RV(desktop) under C(told).
+  description: The report of the pass, with what came of RV(webhook) and RV(desktop) under C(told).
   returned: success
   type: dict
   sample: {"sessions": [], "told": {"webhook": {"configured": true, "sent": 1, "waiting": 0, "why": null}}}
@@ -92,6 +109,7 @@ from ansible.module_utils.basic import env_fallback
 from ..module_utils.core.local_module import Call, LocalModule
 from ..module_utils.core.paths import state_dir
 from ..module_utils.watch.notices import Notice, Told, body_of, notices_of
+from ..module_utils.watch.one_pass import report_of
 
 
 def post(url: str, notices: list[Notice], timeout: int) -> str | None:
@@ -190,8 +208,8 @@ def write(path: Path, told: dict[str, Told]) -> None:
     draft.replace(path)
 
 
-def tell(module: Call, notices: list[Notice]) -> dict[str, dict[str, Any]]:
-    """Use every way there is; what came of each."""
+def tell(module: Call, notices: list[Notice]) -> tuple[dict[str, dict[str, Any]], dict[str, list[str]]]:
+    """Use every way there is; what came of each, and the texts that went there or, in check mode, would go."""
     url = module.params["url"]
     program, address = shutil.which("notify-send"), desktop_address()
     ways: dict[str, Callable[[list[Notice]], str | None] | None] = {
@@ -201,7 +219,7 @@ def tell(module: Call, notices: list[Notice]) -> dict[str, dict[str, Any]]:
         else None,
     }
     path = state_dir() / "told.json"
-    outcome = {}
+    outcome, texts = {}, {}
     with locked(module, path.parent):
         told = remembered(module, path)
         now = int(time.time())
@@ -211,6 +229,8 @@ def tell(module: Call, notices: list[Notice]) -> dict[str, dict[str, Any]]:
             said = bool(way) and not module.check_mode and why is None
             if way and not module.check_mode:
                 told[name] = told[name].after(notices, said, now)
+            if due and (said or module.check_mode):
+                texts[name] = [one.text for one in due]
             outcome[name] = {
                 "configured": bool(way),
                 "sent": len(due) if said else 0,
@@ -222,20 +242,26 @@ def tell(module: Call, notices: list[Notice]) -> dict[str, dict[str, Any]]:
                 write(path, told)
             except OSError as error:
                 module.warn(f"{path} cannot be written, so the next pass may tell the same again: {error.strerror}")
-    return outcome
+    return outcome, texts
 
 
 def work(module: Call, result: dict[str, Any]) -> None:
-    report = module.params["report"]
+    given = module.params
+    report = report_of(given["decided"], given["deleted"], given["observations"], given["healing"], given["failures"])
     notices = notices_of(report)
-    outcome = tell(module, notices)
-    result["changed"] = any(row["sent"] for row in outcome.values())
+    outcome, texts = tell(module, notices)
+    result["changed"] = bool(texts)
+    result["diff"] = {"before": {}, "after": texts}
     result.update(report={**report, "told": outcome}, notices=[one.as_dict() for one in notices], **outcome)
 
 
 MODULE = LocalModule(
     {
-        "report": {"type": "dict", "required": True},
+        "decided": {"type": "dict", "default": {}},
+        "deleted": {"type": "dict", "default": {}},
+        "observations": {"type": "dict", "default": {}},
+        "healing": {"type": "dict", "default": {}},
+        "failures": {"type": "dict", "default": {}},
         "url": {"type": "str", "no_log": True, "fallback": (env_fallback, ["LINODE_CODER_NOTIFY_URL"])},
         "desktop": {"type": "bool", "default": True},
         "timeout": {"type": "int", "default": 15},
