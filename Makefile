@@ -70,8 +70,8 @@ lint: $(BIN)/.complete
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	PATH="$(abspath $(BIN)):$$PATH" ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED=false $(BIN)/ansible-lint --offline --profile production
-	$(BIN)/python -m tests.lint_collection
-	$(BIN)/python -m tests.shell_scripts
+	$(BIN)/python -m tools.lint_collection
+	$(BIN)/python -m tools.shell_scripts
 
 types: $(BIN)/.complete
 	$(BIN)/mypy
@@ -91,7 +91,7 @@ collection: dist/.built
 	@ls dist/*.tar.gz
 
 changelog: dist/.built
-	$(BIN)/python -m tests.changelog
+	$(BIN)/python -m tools.changelog
 
 test-installed: $(BIN)/.complete
 	$(PYTEST) tests/installed

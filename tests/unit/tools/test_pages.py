@@ -74,7 +74,7 @@ def test_rooms_and_what_they_import(heading: str) -> None:
     assert listed_imports(heading) == {name: actual.get(name, set()) for name in there}
 
 
-@pytest.mark.parametrize("heading", ["Rooms of module_utils"])
+@pytest.mark.parametrize("heading", ROOMS)
 def test_a_room_imports_only_rooms_above_it(heading: str) -> None:
     listed = listed_imports(heading)
     order = list(listed)
