@@ -24,7 +24,7 @@ HOSTILE = "{{ lookup('ansible.builtin.pipe', 'id') }}"
 # Arguments of each module, and what of the task is beside them. What changes something is only asked for in check mode.
 CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("client_key", {}, {"check_mode": True}),
-    ("session_secret", {"session": "demo", "content": TOKEN}, {"check_mode": True}),
+    ("session_secret", {"session": "demo", "secrets": f"VLLM_API_KEY={TOKEN}"}, {"check_mode": True}),
     ("session_secret", {"session": "demo"}, {}),
     ("linode_gpu_instance_info", {}, {}),
     ("linode_gpu_instance_info", {"running_only": "no", "api_timeout": "20"}, {}),

@@ -30,7 +30,7 @@ Call = Callable[..., dict[str, Any]]
         ("gpu_health_bundle", "bundle, path"),
         ("gpu_health_report", "sessions"),
         ("model_weights", "model"),
-        ("session_secret", "content, session"),
+        ("session_secret", "secrets, session"),
         ("ssh_ready", "address, host_keys, session"),
     ],
 )
@@ -59,7 +59,7 @@ def test_without_ssh_keygen_the_remedy_is_named(call: Call, program: Callable[[s
 
 
 def test_the_secret_of_a_session_is_kept_readable_by_its_owner_only(call: Call) -> None:
-    wanted = {"session": "demo", "content": "planted-secret"}
+    wanted = {"session": "demo", "secrets": "VLLM_API_KEY=planted-secret\n"}
     planned = call("session_secret", check=True, **wanted)
     assert planned["changed"] and not Path(planned["path"]).exists()
     kept = call("session_secret", **wanted)
@@ -69,11 +69,13 @@ def test_the_secret_of_a_session_is_kept_readable_by_its_owner_only(call: Call) 
     path.chmod(0o644)
     opened = call("session_secret", **wanted)
     assert opened["changed"] is True and opened["diff"]["before"]["mode"] == "0644"
+    path.write_bytes(b"\xff\xfe damaged")
+    assert call("session_secret", **wanted)["changed"] is True and path.read_text() == "planted-secret\n"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    other = call("session_secret", session="demo", content="planted-other")
+    other = call("session_secret", session="demo", secrets="VLLM_API_KEY=planted-other")
     assert other["changed"] is True
     assert "planted" not in json.dumps([planned, kept, opened, other])
-    assert call("session_secret", session="../demo", content="x")["failure"]["field"] == "session"
+    assert call("session_secret", session="../demo", secrets="VLLM_API_KEY=x")["failure"]["field"] == "session"
 
 
 def test_a_bundle_is_written_as_one_archive(call: Call, tmp_path: Path) -> None:

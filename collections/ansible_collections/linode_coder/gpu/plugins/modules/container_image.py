@@ -112,6 +112,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils.core.atomic_file import replace_file
 from ..module_utils.core.failure import Failure
 from ..module_utils.core.module_fail import fail
 from ..module_utils.core.vm_module import RUN_DIRECTORY, start_in_background, start_ticks
@@ -140,10 +141,7 @@ class Pull:
             return {}
 
     def save(self, **facts: Any) -> None:
-        os.makedirs(os.path.dirname(self.record), mode=0o755, exist_ok=True)
-        with open(self.record + ".new", "w", encoding="utf-8") as file:
-            json.dump({**self.load(), **facts}, file)
-        os.replace(self.record + ".new", self.record)
+        replace_file(self.record, json.dumps({**self.load(), **facts}), 0o644, parents=True)
 
     def text(self) -> str:
         try:

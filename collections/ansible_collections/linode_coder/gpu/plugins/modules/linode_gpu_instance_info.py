@@ -51,13 +51,13 @@ hosts:
   sample: [{"label": "lc-demo-1", "name": "demo", "linode_id": 123, "expected": {"gpus": 1}, "connection": {"ansible_host": "203.0.113.7"}}]
 """
 
-import difflib
 import time
 from typing import Any
 
 from ..module_utils.core.cost import parse_time
 from ..module_utils.core.failure import Failure
 from ..module_utils.core.local_module import Call
+from ..module_utils.core.near import did_you_mean, nearest
 from ..module_utils.health.outside import ON_ITS_WAY, STARTING_S
 from ..module_utils.linode.client import LinodeApi
 from ..module_utils.linode.module import api_module
@@ -70,11 +70,10 @@ from ..module_utils.session.view import session_view
 
 
 def not_found(name: str, known: list[str]) -> Failure:
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
     return Failure(
         "not_found",
         f"There is no session {name!r} in this account.",
-        remedy=f"Did you mean {' or '.join(near)}?" if near else "See them all: linode-coder list",
+        remedy=did_you_mean(nearest(name, known, cutoff=0.4), "See them all: linode-coder list"),
         field="session",
         value=name,
     )

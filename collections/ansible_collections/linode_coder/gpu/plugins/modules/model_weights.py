@@ -91,9 +91,11 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.core import program
+from ..module_utils.core.atomic_file import replace_file
+from ..module_utils.core.docker_compose import compose_command, compose_services
 from ..module_utils.core.failure import Failure
 from ..module_utils.core.module_fail import fail
-from ..module_utils.core.vm_module import RUN_DIRECTORY, compose_services
+from ..module_utils.core.vm_module import RUN_DIRECTORY
 from ..module_utils.engine.downloads import events_of, weights_failure, weights_phase
 from ..module_utils.engine.env_file import env_line
 from ..module_utils.model.kept_weights import complete
@@ -111,26 +113,19 @@ def asked_before(path: str) -> str:
         return ""
 
 
-def write_request(path: str, text: str) -> None:
-    """What to fetch, read by the Compose file."""
-    with open(path + ".new", "w", encoding="utf-8") as file:
-        file.write(text)
-    os.replace(path + ".new", path)
-
-
 class Download:
     def __init__(self, module: AnsibleModule) -> None:
         self.module = module
         self.project = module.params["project_dir"]
         docker = module.get_bin_path("docker", required=True)
-        self.compose = [docker, "compose", "--project-directory", self.project]
+        self.compose = compose_command(self.project, docker=docker)
 
     def events(self) -> list[dict[str, Any]]:
         command = [*self.compose, "logs", "--no-color", "--no-log-prefix", "--tail", "2000", _SERVICE]
         return events_of(program.run(command, 30).text)
 
     def running(self) -> bool:
-        row = compose_services(self.module, self.compose).get(_SERVICE)
+        row = compose_services(self.module, self.project).get(_SERVICE)
         return row is not None and row["State"] in ("running", "restarting")
 
     def count(self, first: bool) -> int:
@@ -210,7 +205,7 @@ def main() -> None:
     download = Download(module)
     changed = before != wanted
     if changed:
-        write_request(request, wanted)
+        replace_file(request, wanted, 0o644)  # the Compose file reads it
     if changed or (params["state"] == "fetching" and not download.running()):
         download.start(first=True)
         changed = True

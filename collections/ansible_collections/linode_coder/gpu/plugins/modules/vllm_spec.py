@@ -131,6 +131,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils.core.atomic_file import replace_file
 from ..module_utils.core.failure import Failure
 from ..module_utils.core.module_fail import fail
 from ..module_utils.engine import state as engine_state
@@ -148,13 +149,6 @@ def read(path: str) -> str | None:
             return file.read()
     except FileNotFoundError:
         return None
-
-
-def write(path: str, text: str) -> None:
-    with open(path + ".new", "w", encoding="utf-8") as file:
-        file.write(text)
-    os.chmod(path + ".new", 0o644)
-    os.replace(path + ".new", path)
 
 
 def differences(
@@ -276,7 +270,7 @@ def main() -> None:
     if not module.check_mode:
         for place, old, new in texts:
             if new is not None and new != old:
-                write(place, new)
+                replace_file(place, new, 0o644)
     asked = (wanted or {}).get("flags") or {}
     missing = object()
     healed = {

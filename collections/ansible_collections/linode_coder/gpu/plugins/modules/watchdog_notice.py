@@ -90,7 +90,6 @@ desktop:
   sample: {"configured": false, "sent": 0, "waiting": 0, "why": null}
 """
 
-import fcntl
 import http.client
 import json
 import os
@@ -106,6 +105,8 @@ from typing import Any
 
 from ansible.module_utils.basic import env_fallback
 
+from ..module_utils.core.atomic_file import replace_file
+from ..module_utils.core.file_lock import file_lock
 from ..module_utils.core.local_module import Call, LocalModule
 from ..module_utils.core.paths import state_dir
 from ..module_utils.watch.notices import Notice, Told, body_of, notices_of
@@ -181,9 +182,7 @@ def locked(module: Call, directory: Path) -> Iterator[None]:
     """One pass of this machine at a time; where no lock can be made, what is told matters more than that it is told once."""
     with ExitStack() as stack:
         try:
-            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-            file = stack.enter_context((directory / "told.lock").open("w", encoding="ascii"))
-            fcntl.flock(file, fcntl.LOCK_EX)
+            stack.enter_context(file_lock(directory / "told.lock"))
         except OSError as error:
             module.warn(f"{directory} cannot be written, so two passes may tell the same: {error.strerror}")
         yield
@@ -199,13 +198,6 @@ def remembered(module: Call, path: Path) -> dict[str, Told]:
     except (ValueError, KeyError, TypeError) as error:
         module.warn(f"{path} is not readable, so what was told is not known: {error}")
     return {"webhook": Told(), "desktop": Told()}
-
-
-def write(path: Path, told: dict[str, Told]) -> None:
-    draft = path.with_suffix(".new")
-    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-        json.dump({name: one.as_dict() for name, one in told.items()}, file)
-    draft.replace(path)
 
 
 def tell(module: Call, notices: list[Notice]) -> tuple[dict[str, dict[str, Any]], dict[str, list[str]]]:
@@ -239,7 +231,7 @@ def tell(module: Call, notices: list[Notice]) -> tuple[dict[str, dict[str, Any]]
             }
         if not module.check_mode:
             try:
-                write(path, told)
+                replace_file(path, json.dumps({name: one.as_dict() for name, one in told.items()}))
             except OSError as error:
                 module.warn(f"{path} cannot be written, so the next pass may tell the same again: {error.strerror}")
     return outcome, texts
