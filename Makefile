@@ -59,19 +59,19 @@ $(BIN)/.complete: dist/.built
 install: $(BIN)/.complete
 
 demo: $(BIN)/.complete
-	@$(BIN)/python tests/demo.py --engine $(ENGINE)
+	@$(BIN)/python tools/demo.py --engine $(ENGINE)
 
 # What takes both cores longest beside all else.
 test: $(BIN)/.complete
-	@$(BIN)/python tests/tiers.py integration + lint types sanity unit
+	@$(BIN)/python tools/tiers.py integration + lint types sanity unit
 
 # The inventory of the checkout needs an account, which checking the syntax of a playbook does not.
 lint: $(BIN)/.complete
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	PATH="$(abspath $(BIN)):$$PATH" ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED=false $(BIN)/ansible-lint --offline --profile production
-	$(BIN)/python -m tests.lint_collection
-	$(BIN)/python -m tests.shell_scripts
+	$(BIN)/python -m tools.lint_collection
+	$(BIN)/python -m tools.shell_scripts
 
 types: $(BIN)/.complete
 	$(BIN)/mypy
@@ -83,7 +83,7 @@ integration: $(BIN)/.complete
 	$(PYTEST) tests/integration
 
 sanity: $(BIN)/.complete
-	$(BIN)/python tests/sanity.py
+	$(BIN)/python tools/sanity.py
 
 dist: dist/.built
 
@@ -91,7 +91,7 @@ collection: dist/.built
 	@ls dist/*.tar.gz
 
 changelog: dist/.built
-	$(BIN)/python -m tests.changelog
+	$(BIN)/python -m tools.changelog
 
 test-installed: $(BIN)/.complete
 	$(PYTEST) tests/installed
@@ -100,29 +100,29 @@ test-slow: $(BIN)/.complete
 	$(PYTEST) --no-loadscope-reorder tests/slow
 
 test-docker: $(BIN)/.complete
-	$(BIN)/python tests/with_docker.py $(BIN)/pytest tests/docker_hosts
+	$(BIN)/python tools/with_docker.py $(BIN)/pytest tests/docker_hosts
 
 vllm: $(BIN)/.complete
 	$(BIN)/linode-coder sandbox prepare
 
 test-engine: vllm
-	$(BIN)/python tests/with_docker.py $(PYTEST) tests/engine --timeout 3600
+	$(BIN)/python tools/with_docker.py $(PYTEST) tests/engine --timeout 3600
 
 test-foreign: $(BIN)/.complete
-	$(BIN)/python tests/foreign_sdk.py
+	$(BIN)/python tools/foreign_sdk.py
 
 test-molecule: $(BIN)/.complete
-	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python tests/with_docker.py $(BIN)/python tests/molecule_in_sandbox.py $(SCENARIO)
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python tools/with_docker.py $(BIN)/python tools/molecule_in_sandbox.py $(SCENARIO)
 
 test-newest: $(BIN)/.complete
-	@$(BIN)/python tests/newest.py
+	@$(BIN)/python tools/newest.py
 
 bench: $(BIN)/.complete
-	@$(BIN)/python tests/bench.py
+	@$(BIN)/python tools/bench.py
 
 # MUTANTS: modules to break, and options; all of every decision take an hour.
 mutants: $(BIN)/.complete
-	@$(BIN)/python tests/mutants.py $(MUTANTS)
+	@$(BIN)/python tools/mutants.py $(MUTANTS)
 
 constraints:
 	@rm -rf .venv-constraints

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests import smoke
 from tests.installed.environments import environment, wheel
+from tools import smoke
 
 # So that an ordinary user can read the interpreter that root has.
 NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from tests import bench
+from tools import bench
 
 
 def test_ended_early_it_leaves_no_sandbox(tmp_path: Path) -> None:

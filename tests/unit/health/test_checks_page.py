@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from tests.checks_page import PAGE, render
+from tools.checks_page import PAGE, render
 
 
 def test_the_page_is_current() -> None:
-    assert PAGE.read_text() == render(), "write it again: python -m tests.checks_page"
+    assert PAGE.read_text() == render(), "write it again: python -m tools.checks_page"

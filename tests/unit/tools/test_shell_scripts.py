@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from tests.shell_scripts import ROOT, check, literals, scripts
+from tools.shell_scripts import ROOT, check, literals, scripts
 
 
 def test_scripts_are_found_in_files_and_in_programs() -> None:

@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-TIERS = Path(__file__).resolve().parents[2] / "tiers.py"
+TIERS = Path(__file__).resolve().parents[3] / "tools/tiers.py"
 TOOL = """\
 import os, subprocess, sys, time
 from pathlib import Path

@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 import sys
 
-from tests.composed_collection import ROOT, composed, run
+from tools.composed_collection import ROOT, composed, run
 
 PLACE = ROOT / "collections/ansible_collections/linode_coder/gpu/changelogs"
 

@@ -56,7 +56,7 @@ def pip_version() -> str:
     source = Path(spec.submodule_search_locations[0], "_internal/python_requirements.py").read_text()
     found = re.search(r"\bpip='([\d.]+)'", source)
     if found is None:
-        raise SystemExit("ansible-test no longer says which pip it bootstraps: tests/sanity.py has to look elsewhere")
+        raise SystemExit("ansible-test no longer says which pip it bootstraps: tools/sanity.py has to look elsewhere")
     return found[1]
 
 

@@ -28,8 +28,8 @@ from urllib.parse import urlsplit
 sys.path.append(str(Path(__file__).parents[1]))
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session.tags import SessionTags, encode
 
-from tests.bench_watchdog import WATCHED, watching
 from tests.sandbox_fixture import RunningSandbox, start_sandbox
+from tools.bench_watchdog import WATCHED, watching
 
 BIN = Path(sys.executable).parent
 SEEDED = 2000

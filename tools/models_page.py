@@ -1,4 +1,4 @@
-"""The tables of docs/models.md, made from the catalogue: `python tests/models_page.py` writes them into the page."""
+"""The tables of docs/models.md, made from the catalogue: `python tools/models_page.py` writes them into the page."""
 
 from __future__ import annotations
 

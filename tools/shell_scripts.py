@@ -14,7 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 SHIPPED = ("linode_coder", "collections", "roles", "playbooks", "inventory_plugins")
-PLACES = (*SHIPPED, ".ci", "molecule", "tests")
+PLACES = (*SHIPPED, ".ci", "molecule", "tests", "tools")
 _SHELL = re.compile(r"#!\s*/\S*?(?:/env\s+)?(?:ba|da)?sh\b")
 
 

@@ -116,7 +116,7 @@ def main() -> int:
         print("on PATH or from pyenv). What only the newest core breaks would go unnoticed.")
     with tempfile.TemporaryDirectory(prefix="lc-newest-") as directory:
         place = Path(directory)
-        smoke = [sys.executable, str(ROOT / "tests/smoke.py")]
+        smoke = [sys.executable, str(ROOT / "tools/smoke.py")]
         variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
         print("lowest versions:", flush=True)
         lowest = ("--resolution", "lowest-direct", "-r", "pyproject.toml", "--extra", "sandbox")

@@ -1,4 +1,4 @@
-"""The page docs/checks.md, made from the catalogue of checks and the table of Xids: python -m tests.checks_page"""
+"""The page docs/checks.md, made from the catalogue of checks and the table of Xids: python -m tools.checks_page"""
 
 from __future__ import annotations
 

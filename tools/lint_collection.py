@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import sys
 
-from tests.composed_collection import ROOT, composed, run
+from tools.composed_collection import ROOT, composed, run
 
 REFERENCES = ("--validate-collection-refs", "all", "--disallow-unknown-collection-refs")
 
