@@ -161,7 +161,7 @@ class Python:
         """The machine's /usr/bin/python3 when it is recent enough and lives under /usr."""
         candidate = Path("/usr/bin/python3")
         if candidate.exists() and str(candidate.resolve()).startswith("/usr/bin/"):
-            check = "import sys, ctypes, ssl, xml.etree.ElementTree; sys.exit(sys.version_info < (3, 9))"
+            check = "import sys, ctypes, ssl, xml.etree.ElementTree; sys.exit(sys.version_info < (3, 11))"
             if subprocess.run([str(candidate), "-I", "-S", "-c", check], check=False, timeout=30).returncode == 0:
                 return cls(None)
         return cls(sys.base_prefix)
