@@ -118,10 +118,8 @@ def advance(clock: IdleClock, sample: Sample) -> IdleClock:
         if not sample.served:
             return seen
         return replace(seen, started=True, idle_s=0.0, stuck_s=0.0, last_active=sample.at)
-    restarted = (
-        not same_boot
-        or (None not in (sample.process_start, clock.process_start) and sample.process_start != clock.process_start)
-        or any(new < old for new, old in zip(sample.counters, clock.counters, strict=True))
+    restarted = not same_boot or (
+        None not in (sample.process_start, clock.process_start) and sample.process_start != clock.process_start
     )
     if restarted or sample.counters != clock.counters:
         return replace(seen, idle_s=0.0, stuck_s=0.0, last_active=sample.at)
