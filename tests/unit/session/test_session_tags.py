@@ -93,6 +93,15 @@ def test_escaping_is_reversible(text: str) -> None:
     assert unescape(escape(text)) == text
 
 
+@pytest.mark.parametrize("text", ["a/b", "A", "_61", "_2F", "_", "_ff"])
+def test_what_escaping_never_makes_is_refused(text: str) -> None:
+    with pytest.raises(ValueError):
+        unescape(text)
+    written = [tag for tag in encode(WRITTEN) if not tag.startswith("lc:model:")]
+    if text == text.lower():  # tags have no case
+        assert decode([*written, f"lc:model:0:{text}"]).missing == ("model",)
+
+
 @given(SESSIONS, FOREIGN, st.none() | TIMES)
 def test_a_mark_changes_nothing_else(tags: SessionTags, foreign: list[str], doom: int | None) -> None:
     before = foreign + encode(tags) + ["lc:of-a-later-version:1"]
@@ -230,7 +239,7 @@ def test_a_model_has_up_to_ten_tags() -> None:
         assert decode([tag for tag in encode(longest) if not tag.startswith(f"lc:model:{lost}:")]).model is None
 
 
-@pytest.mark.parametrize("key", ["0", "!", "a" * 26, "a" * 25 + "="])
+@pytest.mark.parametrize("key", ["0", "!", "a" * 18, "a" * 25 + "=", "a" * 26, "a" * 34])
 def test_what_is_no_key_is_missing(key: str) -> None:
     kept = [tag for tag in encode(WRITTEN) if not tag.startswith("lc:hk1:")]
     assert decode([*kept, f"lc:hk1:{key}"]).missing == (() if key == "a" * 26 else ("host_key",))
@@ -244,3 +253,7 @@ def test_what_carries_no_tags_is_not_ours() -> None:
 
 def test_merging_knows_our_tags_in_every_case() -> None:
     assert merge([MARKER.upper(), "LC:GEN:9", "Team", "lcd"], WRITTEN) == [*encode(WRITTEN), "Team", "lcd"]
+
+
+def test_tags_of_others_are_not_read() -> None:
+    assert decode([*encode(WRITTEN), "my:session:other", "lc-session:other", "lc:session"]) == decode(encode(WRITTEN))
