@@ -9,6 +9,8 @@ import pytest
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.cost import format_time, parse_time
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
 from ansible_collections.linode_coder.gpu.plugins.module_utils.linode.gpu_plans import known_plan
+from ansible_collections.linode_coder.gpu.plugins.module_utils.model.data import DEFAULT_MODEL
+from ansible_collections.linode_coder.gpu.plugins.module_utils.offer import quote as quote_module
 from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.offers import Offer
 from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.quote import (
     affordable,
@@ -21,6 +23,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.quote impor
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session.tags import SessionTags, encode
 
 ADA_S, ADA_M, ADA_2, ADA_4 = "g2-gpu-rtx4000a1-s", "g2-gpu-rtx4000a1-m", "g2-gpu-rtx4000a2-s", "g2-gpu-rtx4000a4-s"
+TURING_3 = "g1-gpu-rtx6000-3"
 PRICES = {ADA_S: 0.52, ADA_M: 0.67, ADA_2: 1.05, ADA_4: 2.96}
 NOW = parse_time("2026-11-29T12:00:00")
 HOUR = 3600
@@ -183,6 +186,21 @@ def test_plans_that_were_named_and_are_not_offered_are_told() -> None:
     (out,) = found["left_out"]
     assert out["plan"] == ADA_M and "GiB" in out["why"]
     assert quoted(Account(), model="qwen3.8-27b")["left_out"] == []
+
+
+def test_one_variant_is_chosen_for_all_plans() -> None:
+    account = Account()
+    account.rows["linode/types"] = [plan_row(ADA_M, 0.67), plan_row(TURING_3, 4.5)]
+    best = {plan: quoted(account, model="qwen3.5-4b", plans=[plan])["model"] for plan in (ADA_M, TURING_3)}
+    assert best[ADA_M] != best[TURING_3]
+    for plans in ([ADA_M, TURING_3], [TURING_3, ADA_M]):
+        found = quoted(account, model="qwen3.5-4b", plans=plans)
+        assert {engine["variant"] for engine in found["engines"].values()} == {found["model"]} == {best[plans[0]]}
+
+
+def test_a_default_that_a_users_catalogue_took_the_place_of_is_served_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quote_module, "catalogue", tuple)
+    assert quoted(Account(), plans=[ADA_M], access=False)["model"] == DEFAULT_MODEL
 
 
 # -- what does not fit -------------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.session.tags impo
     moved,
     owner_slug,
     unescape,
+    with_changes,
     with_doom,
 )
 from hypothesis import given
@@ -161,6 +162,7 @@ WRITTEN = SessionTags("demo", 1, "ada", 1000, 2000, 60, 520_000, "org/M", bytes(
         ("lc:lease", ["lc:lease:" + "9" * 5000], "lease_end", 2000, "the hard cap counts"),
         ("lc:lease", ["lc:lease:\uff11\uff15\uff10\uff10"], "lease_end", 2000, "the hard cap counts"),
         ("", ["lc:doom:700", "lc:doom:900"], "doom", 900, None),
+        ("", ["lc:doom:soon", "lc:doom:900"], "doom", 900, None),
         ("", ["lc:pause:700", "lc:pause:900"], "pause", 900, None),
     ],
 )
@@ -257,3 +259,34 @@ def test_merging_knows_our_tags_in_every_case() -> None:
 
 def test_tags_of_others_are_not_read() -> None:
     assert decode([*encode(WRITTEN), "my:session:other", "lc-session:other", "lc:session"]) == decode(encode(WRITTEN))
+
+
+def test_a_mark_comes_and_goes() -> None:
+    plain, marked = ["lc:gen:1", "Team"], ["lc:doom:9", "lc:gen:1", "LC:DOOM:8", "Team"]
+    assert with_doom(marked, None) == plain
+    assert with_doom(marked, 7) == [*plain, "lc:doom:7"]
+
+
+def test_all_clocks_move_and_nothing_else() -> None:
+    clocks = ["lc:lease:100", "LC:Cap:200", "lc:doom:300", "lc:pause:400", "lc:lease-note:5:70", "lc:pause-note:6:80"]
+    others = [
+        "lc:rate:520000",
+        "lc:gen:1",
+        "lc:idle:45",
+        "lc:lease:soon",
+        "lc-heal:reboot:aaaaaaaa:1000:",
+        "lc:lease:1x",
+    ]
+    later = [
+        "lc:lease:160",
+        "LC:Cap:260",
+        "lc:doom:360",
+        "lc:pause:460",
+        "lc:lease-note:65:130",
+        "lc:pause-note:66:140",
+    ]
+    assert moved([*clocks, *others], 60) == [*later, *others]
+
+
+def test_a_session_with_changes() -> None:
+    assert with_changes(WRITTEN, doom=7) == replace(WRITTEN, doom=7)

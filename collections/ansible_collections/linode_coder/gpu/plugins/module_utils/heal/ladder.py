@@ -248,7 +248,7 @@ def root_of(fails: Sequence[Finding]) -> Finding | None:
 
 
 def _happened(attempt: Attempt, world: World) -> bool:
-    """Whether what the attempt announced was done, as far as the world shows it. What cannot be read may have been."""
+    """Whether what the attempt announced was done, as far as the world shows it."""
     if attempt.acted:
         return True
     if attempt.rung not in API_RUNGS:
@@ -256,13 +256,11 @@ def _happened(attempt: Attempt, world: World) -> bool:
     if attempt.rung == "recreate_vm":
         # On the VM that is to go nothing shows it, whatever boots in the meantime; the new one is younger than it.
         return world.created is not None and world.created >= attempt.at
-    if world.events is None:
-        return True
-    if attempt.rung in BOOT_RUNGS and world.boot_time is not None and world.boot_time > attempt.at:
+    if world.boot_time is not None and world.boot_time > attempt.at:
         return True
     # A power cycle that was cut short has shut down and not booted.
     done = POWER_EVENTS if attempt.rung != "power_cycle" else tuple(set(POWER_EVENTS) - {"linode_shutdown"})
-    return any(event.action in done and event.at >= attempt.at - 1 for event in world.events)
+    return any(event.action in done and event.at >= attempt.at - 1 for event in world.events or ())
 
 
 def foreign_events(record: Record, events: Iterable[Event], since: float) -> list[Event]:

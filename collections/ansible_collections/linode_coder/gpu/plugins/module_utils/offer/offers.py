@@ -87,7 +87,7 @@ def all_offers(
     region_ids = _chosen_regions(regions, wanted_regions)
     stock = {(row["plan"], row["region"]): bool(row["available"]) for row in availability}
     offers = []
-    for plan in named_plans or [plan for plan in types if is_gpu_plan(plan)]:
+    for plan in named_plans or types:
         card = card_of(plan["id"])
         vram = card.vram_gb * plan["gpus"] if card else None
         if not named_plans and (vram is None or vram < min_vram_gb or not (suits is None or suits(plan["id"]))):
@@ -107,14 +107,13 @@ def all_offers(
         )
     plan_rank = {name: index for index, name in enumerate(plans)}
     region_rank = {name: index for index, name in enumerate(wanted_regions)}
-    stock_rank = {True: 0, None: 1, False: 2}
 
     def order(offer: Offer) -> tuple[Any, ...]:
         return (
-            plan_rank.get(offer.plan, 0),
-            region_rank.get(offer.region, 0),
+            plan_rank.get(offer.plan),
+            region_rank.get(offer.region),
             offer.hourly,
-            stock_rank[offer.advertised],
+            (True, None, False).index(offer.advertised),
             offer.plan,
             offer.region,
         )

@@ -51,11 +51,16 @@ def find_session(instances: list[dict[str, Any]], session: str, now: int) -> dic
     return max(own, key=lambda view: view["generation"] or 0) if own else None
 
 
+def _lease_cost(hourly: float, now: int, lease_end: int) -> float:
+    """Dollars at the price of an offer, which is known."""
+    return cost(now, lease_end, hourly) or 0.0
+
+
 def affordable(offers: list[Offer], max_cost: float | None, now: int, lease_end: int) -> list[Offer]:
     """The offers whose whole lease costs at most ``max_cost`` dollars; Failure(refused) when there is none."""
     if max_cost is None:
         return offers
-    within = [offer for offer in offers if (cost(now, lease_end, offer.hourly) or 0.0) <= max_cost]
+    within = [offer for offer in offers if _lease_cost(offer.hourly, now, lease_end) <= max_cost]
     if within:
         return within
     hourly = min(offer.hourly for offer in offers)
@@ -69,7 +74,7 @@ def affordable(offers: list[Offer], max_cost: float | None, now: int, lease_end:
         )
     raise Failure(
         "refused",
-        f"The lease would cost ${cost(now, lease_end, hourly) or 0.0:.2f}, more than max_cost ${max_cost:.2f}.",
+        f"The lease would cost ${_lease_cost(hourly, now, lease_end):.2f}, more than max_cost ${max_cost:.2f}.",
         remedy=f"Ask for a lease of at most {int(max_cost / hourly)} h, or raise the limit.",
         field="max_cost",
         value=max_cost,
@@ -78,7 +83,7 @@ def affordable(offers: list[Offer], max_cost: float | None, now: int, lease_end:
 
 def within_budget(offers: list[Offer], room: float, now: int, lease_end: int) -> list[Offer]:
     """The offers whose whole lease costs at most ``room`` dollars; the cheapest one when there is none."""
-    within = [offer for offer in offers if (cost(now, lease_end, offer.hourly) or 0.0) <= room]
+    within = [offer for offer in offers if _lease_cost(offer.hourly, now, lease_end) <= room]
     return within or [min(offers, key=lambda offer: offer.hourly)]
 
 
@@ -377,7 +382,7 @@ def make_quote(
         seen = look(reader, now, instances, records, max(offer.hourly for offer in offers))
         offers = within_budget(offers, left(seen, budget), now, clocks.end)
         hourly = max(offer.hourly for offer in offers)
-        adds = cost(now, clocks.end, hourly) or 0.0
+        adds = _lease_cost(hourly, now, clocks.end)
         quote["budget"] = against_budget(seen, budget, adds, hourly, f"the session {name}")
     by_plan = {engine.plan.id: engine.as_dict() for engine in engines}
     quote["engine"] = by_plan[offers[0].plan]
@@ -386,11 +391,10 @@ def make_quote(
     quote["left_out"] = _left_out(request, engines, market, wanted)
     # The dearest offer is what may have to be paid.
     dearest = max(offer.hourly for offer in offers)
-    worst = cost(now, clocks.end, dearest)
     quote["offers"] = [offer._asdict() for offer in offers]
     quote["hourly"] = offers[0].hourly
     quote["hourly_max"] = dearest
-    quote["cost_to_lease_end"] = worst
+    quote["cost_to_lease_end"] = cost(now, clocks.end, dearest)
     quote["cost_to_cap"] = cost(now, clocks.cap, dearest)
     quote["paid_until"] = format_time(paid_until(now, now))
     return quote
