@@ -498,6 +498,12 @@ MOMENTS: tuple[tuple[str, tuple[Finding, ...], dict[str, Any], str | tuple[str, 
     ("a request waits", (LOST, SERVES), {"waiting": 1}, ("busy", 60)),
     ("no request", (LOST, SERVES), {}, "reboot"),
     ("driver just loaded", (NO_DRIVER,), {"attempts": (tried(DEAD, "reload_driver", 1799),)}, ("cooldown", 1)),
+    (
+        "driver just loaded, patient",
+        (NO_DRIVER,),
+        {"attempts": (tried(DEAD, "reload_driver", 3599),), "policy": PATIENT},
+        ("cooldown", 1),
+    ),
     ("driver loaded", (NO_DRIVER,), {"attempts": (tried(DEAD, "reload_driver", 1800),)}, "reload_driver"),
     (
         "driver, never done",
@@ -613,6 +619,17 @@ def test_how_often_and_how_long_a_failure_is_seen_before_it_counts(
         assert rung_of(next_step([seen], Record(), world(earlier=earlier), policy, NOW)) == "confirm"
 
 
+def test_a_check_that_is_not_known_here_is_seen_twice() -> None:
+    assert told(next_step([UNHEARD], Record(), world(), STANDARD, NOW)) == ("confirm", 30)
+    assert rung_of(ask(UNHEARD)) == "restart_container"
+
+
+@pytest.mark.parametrize(("user", "said"), [("bob", "linode_reboot by bob."), (None, "linode_reboot.")])
+def test_who_else_acted_is_said(user: str | None, said: str) -> None:
+    answer = ask(LOST, events=(event("linode_reboot", 300, user=user),))
+    assert isinstance(answer, Stop) and answer.message.endswith(f": {said}")
+
+
 def test_a_witness_that_only_warns_confirms_nothing() -> None:
     quiet = replace(MUTE, severity="warn")
     assert rung_of(next_step([DEAD, quiet], Record(), world(), Policy(), NOW)) == "confirm"
@@ -684,6 +701,9 @@ def test_what_an_interrupted_attempt_was_to_do_is_done() -> None:
         == "change_parameters"
     )
     assert rung_of(ask(OOM, attempts=(reserved,), suggested=CONTEXT, reachable=False)) == "blind"
+    # A boot in the meantime shows nothing of what was to be done inside.
+    booted = ask(OOM, attempts=(reserved,), suggested={"max-num-seqs": 32}, boot_time=NOW - 500)
+    assert isinstance(booted, Step) and booted.resume == reserved.id
     # Of another trouble it is none of this one's.
     others = tried(LOST, "restart_container", 600, outcome="pending", acted=False)
     answer = ask(DEAD, MUTE, attempts=(others,))

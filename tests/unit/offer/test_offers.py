@@ -102,6 +102,13 @@ def test_of_plans_that_nobody_named_only_those_that_suit() -> None:
     assert {row.plan for row in named} == {"g2-gpu-rtx4000a2-s"}
 
 
+@pytest.mark.parametrize("name", ["g6-nanode-1", "g6-nanode-2"])
+def test_no_plan_without_a_gpu_is_proposed(name: str) -> None:
+    with pytest.raises(Failure) as caught:
+        places(plans=[name])
+    assert "g2-gpu-rtx4000a1-s" in str(caught.value.remedy) and "nanode" not in str(caught.value.remedy)
+
+
 def test_what_a_name_may_have_been_meant_to_be() -> None:
     close = [f"us-or{letter}" for letter in "abcdef"]
     assert near("us-ord", close).count("us-or") == 3

@@ -23,7 +23,8 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.quote impor
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session.tags import SessionTags, encode
 
 ADA_S, ADA_M, ADA_2, ADA_4 = "g2-gpu-rtx4000a1-s", "g2-gpu-rtx4000a1-m", "g2-gpu-rtx4000a2-s", "g2-gpu-rtx4000a4-s"
-TURING_3 = "g1-gpu-rtx6000-3"
+PRO_4 = "g3-gpu-rtxpro6000-blackwell-4"
+TURING_3, NEW = "g1-gpu-rtx6000-3", "g9-gpu-new-1"
 PRICES = {ADA_S: 0.52, ADA_M: 0.67, ADA_2: 1.05, ADA_4: 2.96}
 NOW = parse_time("2026-11-29T12:00:00")
 HOUR = 3600
@@ -32,9 +33,10 @@ SMALL = "Qwen/Qwen2.5-Coder-7B-Instruct-AWQ"
 
 def plan_row(name: str, hourly: float | None, **changes: Any) -> dict[str, Any]:
     plan = known_plan(name)
-    assert plan is not None
-    row = {"id": name, "class": "gpu", "gpus": plan.gpus, "vcpus": plan.vcpus, "memory": plan.memory_mb}
-    return {**row, "disk": plan.disk_mb, "price": {"hourly": hourly}, "region_prices": [], **changes}
+    row = {"id": name, "class": "gpu", "price": {"hourly": hourly}, "region_prices": []}
+    if plan is not None:
+        row |= {"gpus": plan.gpus, "vcpus": plan.vcpus, "memory": plan.memory_mb, "disk": plan.disk_mb}
+    return row | changes
 
 
 class Account:
@@ -59,9 +61,11 @@ class Account:
         return self.rows[path]
 
 
-def vm(generation: int = 1, *, age: int = 90 * 60, left: int = 2 * HOUR, **changes: Any) -> dict[str, Any]:
+def vm(
+    generation: int = 1, *, age: int = 90 * 60, left: int = 2 * HOUR, model: str = SMALL, **changes: Any
+) -> dict[str, Any]:
     tags = SessionTags(
-        "demo", generation, "ada", NOW + left, NOW - age + 24 * HOUR, 45, 520_000, SMALL, bytes(range(32))
+        "demo", generation, "ada", NOW + left, NOW - age + 24 * HOUR, 45, 520_000, model, bytes(range(32))
     )
     row = {"id": generation, "label": f"lc-demo-{generation}", "status": "running", "type": ADA_S, "region": "us-ord"}
     return {**row, "ipv4": ["192.0.2.9"], "created": format_time(NOW - age), "tags": encode(tags), **changes}
@@ -157,9 +161,15 @@ def test_what_is_left_open_has_its_defaults() -> None:
     assert (found["lease_end_epoch"], found["hard_cap_epoch"]) == (NOW + 8 * HOUR, NOW + 24 * HOUR)
     # ADA_S has fewer processors than the engine asks for.
     assert ([row["plan"] for row in found["offers"]], found["model"]) == ([ADA_M], "openai/gpt-oss-20b")
+    assert found["engine"]["fit"]["fits"] is True
+    # A plan that was named has its own default, and where no other is left it does too.
+    assert quoted(Account(), plans=[ADA_S])["model"] == SMALL
     slow = Account()
-    slow.rows["linode/types"] = [plan_row(ADA_S, 0.52)]
-    assert [row["plan"] for row in quoted(slow, model=SMALL)["offers"]] == [ADA_S]
+    slow.rows["linode/types"] = [plan_row(ADA_S, 0.52), plan_row(NEW, 0.1, gpus=1)]
+    found = quoted(slow)
+    assert ([row["plan"] for row in found["offers"]], found["model"]) == ([ADA_S], DEFAULT_MODEL)
+    found = quoted(slow, plans=[NEW])
+    assert ([row["plan"] for row in found["offers"]], found["model"]) == ([NEW], DEFAULT_MODEL)
 
 
 def test_a_new_session_within_a_budget() -> None:
@@ -218,8 +228,29 @@ def test_a_refusal_names_what_would_fit_where_and_for_how_much() -> None:
     assert "fits on" not in remedy and "serves for example" in remedy
     unpriced.rows["linode/types"].pop()
     assert "It fits on no plan of this account." in str(refused(unpriced, model="gpt-oss-120b", plans=[ADA_M]).remedy)
-    # Nothing was named: the largest plan says why.
+    # Nothing was named: the largest plan says why, of those whose card is known.
+    unpriced.rows["linode/types"].insert(0, plan_row(NEW, 0.1, gpus=1))
+    unpriced.rows["linode/types"].insert(0, plan_row("g1-gpu-rtx6000-1", 1.5))
     assert refused(unpriced, model="gpt-oss-120b").message.endswith(f"does not fit on {ADA_2}.")
+
+
+def test_a_refusal_says_nothing_that_is_not_known() -> None:
+    unlisted = str(refused(Account(), model="org/unlisted-1b", tensor_parallel=2, plans=[ADA_M]).remedy)
+    assert "org/unlisted-1b fits on" in unlisted and "None" not in unlisted
+    full = Account()
+    full.rows["linode/types"].append(plan_row(NEW, 0.1, gpus=1, disk=1000))
+    assert "serves for example" not in str(refused(full, model="gpt-oss-120b", plans=[NEW]).remedy)
+    # Nor the model itself.
+    assert "serves for example" not in str(refused(full, model=SMALL, tensor_parallel=2, plans=[ADA_S]).remedy)
+
+
+def test_access_is_asked_for_unless_it_is_left_open() -> None:
+    asked = {"model": "meta-llama/Llama-3.3-70B-Instruct", "plans": [PRO_4]}
+    account = Account()
+    account.rows["linode/types"].append(plan_row(PRO_4, 12.0))
+    assert refused(account, **asked).field == "hf_token"
+    for more in ({"access": False}, {"has_hub_token": True}):
+        assert quoted(account, **asked, **more)["model"] == "meta-llama/Llama-3.3-70B-Instruct"
 
 
 def test_a_refusal_names_a_context_that_fits() -> None:
@@ -304,11 +335,12 @@ def test_without_tags_for_it_a_session_has_no_end_and_no_price() -> None:
 
 
 def test_a_plan_that_only_the_account_knows_is_asked_for() -> None:
-    named = Account(vm(type="g9-gpu-new-1"))
-    named.rows["linode/types"] = [{"id": "g9-gpu-new-1", "class": "gpu", "gpus": 1, "price": {"hourly": 1.0}}]
-    assert quoted(named)["engine"]["plan"] == "g9-gpu-new-1"
+    named = Account(vm(type=NEW))
+    named.rows["linode/types"].append(plan_row(NEW, 1.0, gpus=1))
+    assert quoted(named)["engine"]["plan"] == NEW
     assert named.asked == ["linode/instances", "linode/types"]
-    assert quoted(Account(vm(type="g9-gpu-gone-1")))["engine"] is None
+    gone = quoted(Account(vm(type="g9-gpu-gone-1")))
+    assert (gone["engine"], gone["model"]) == (None, SMALL)
 
 
 def test_a_session_that_exists_keeps_its_model() -> None:
@@ -316,6 +348,20 @@ def test_a_session_that_exists_keeps_its_model() -> None:
     assert quoted(Account(vm()), model="qwen2.5-coder-7b")["model"] == SMALL
     failure = refused(Account(vm()), model="openai/gpt-oss-20b")
     assert (failure.kind, failure.field, failure.value) == ("refused", "model", "openai/gpt-oss-20b")
+    # Another variant is another model.
+    first, other = "nvidia/Qwen3.6-35B-A3B-NVFP4", "Qwen/Qwen3.6-35B-A3B-FP8"
+    large = Account(vm(model=other, type=ADA_4))
+    assert quoted(large)["model"] == quoted(large, model="qwen3.6-35b-a3b")["model"] == other
+    failure = refused(large, model=first)
+    assert (failure.kind, failure.field, failure.value) == ("refused", "model", first)
+
+
+@pytest.mark.parametrize(
+    ("served", "model"), [("org/unlisted-1b", "org/unlisted-1b"), ("qwen2.5-coder-7b", SMALL), (SMALL.lower(), SMALL)]
+)
+def test_what_the_tags_say_is_served(served: str, model: str) -> None:
+    found = quoted(Account(vm(model=served)))
+    assert (found["model"], found["engine"]["variant"]) == (model, model)
 
 
 def test_the_newest_vm_that_is_not_going_is_the_session() -> None:

@@ -75,7 +75,7 @@ def all_offers(
     availability: list[dict[str, Any]],
     plans: list[str],
     wanted_regions: list[str],
-    min_vram_gb: int = DEFAULT_MIN_VRAM_GB,
+    min_vram_gb: int = 0,
     suits: Callable[[str], bool] | None = None,
 ) -> list[Offer]:
     """Every offer that matches, best first. ``suits`` says of a plan nobody named whether it may be offered.
