@@ -64,11 +64,12 @@ def cleanup(
         confirm(question + "?", "linode-coder cleanup")
     removed: list[str] = []
     if dead:
+        from ..playbook import variables
         from ..playbook.runner import run_playbook
 
         started = time.time()
         try:
-            outcome = run_playbook("cleanup", {"remove": [row["label"] for row in dead]}, console)
+            outcome = run_playbook(variables.Cleanup(remove=[row["label"] for row in dead]), console)
         except Failure as failure:
             history.ran("all", "cleanup", started, failure.exit_code, None, failure.message)
             raise

@@ -80,6 +80,7 @@ def _tunnel(console: Console, view: dict[str, Any]) -> int:
         if wall is None or not access_of(wall["rules"]).seen:
             raise
     from ..local.lock import session_lock
+    from ..playbook import variables
     from ..playbook.runner import run_playbook
 
     name = view["name"]
@@ -88,7 +89,7 @@ def _tunnel(console: Console, view: dict[str, Any]) -> int:
     )
     try:
         with session_lock(name):
-            run_playbook("let_in", {"session": name}, console)
+            run_playbook(variables.LetIn(session=name), console)
     except Failure as other:
         if other.kind == "host_key":
             raise

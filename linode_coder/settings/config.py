@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.duration import parse_duration
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
@@ -235,7 +235,7 @@ class Config:
     model: str | None
     plan: tuple[str, ...]
     region: tuple[str, ...]
-    context: int | None
+    context: int | str | None
     lease: str
     cap: str
     idle: str
@@ -440,16 +440,29 @@ def _contradictions(reading: Reading) -> None:
         )
 
 
-def read(options: dict[str, Any] | None = None) -> Reading:
-    """Every layer, the lowest first. ``options`` are those that were given; None and empty ones were not."""
+class Options(TypedDict, total=False):
+    """Options of a command that stand for settings. None and empty ones were not given."""
+
+    model: str | None
+    plan: list[str] | None
+    region: list[str] | None
+    context: str | None
+    lease: str | None
+    cap: str | None
+    idle: str | None
+    max_cost: float | None
+
+
+def read(**options: Unpack[Options]) -> Reading:
+    """Every layer, the lowest first."""
     reading = Reading({setting.key: setting.default for setting in SETTINGS})
     _read_toml(reading)
     _read_dotenv(reading)
     _read_environment(reading)
-    for key, value in (options or {}).items():
-        if value not in (None, "", (), []):
+    for key, value in options.items():
+        if value not in (None, "", []):
             # Wrong values of options are refused where they are used, with the command's own words.
-            reading.values[key] = _names(value) if key in ("plan", "region") else value
+            reading.values[key] = _names(",".join(value)) if isinstance(value, list) else value
             reading.origins[key] = f"option --{key.replace('_', '-')}"
     _find_secrets(reading)
     _contradictions(reading)
@@ -467,9 +480,9 @@ def _warn(problems: list[Problem]) -> None:
             print(full_line(f"warning: {problem.where}: {problem.message} {problem.remedy}"), file=sys.stderr)
 
 
-def load(**options: Any) -> Config:
+def load(**options: Unpack[Options]) -> Config:
     """The configuration that holds for a command that spends money. Failure(config) for anything wrong in it."""
-    reading = read(options)
+    reading = read(**options)
     config = reading.config()
     _warn(reading.problems)
     return config
@@ -498,9 +511,8 @@ def export_credentials() -> None:
             os.environ[BY_KEY[key].env] = reading.values[key]
 
 
-def only(*keys: str) -> dict[str, Any]:
-    """The values of ``keys``. Failure(config) for what is wrong with one of them; the rest is not asked about."""
+def only(*keys: str) -> Config:
+    """For who asks for these settings and no other. Failure(config) for what is wrong with one of them, whatever the rest is."""
     reading = read()
     reading.problems = [problem for problem in reading.errors if problem.key in keys]
-    reading.config()
-    return {key: reading.values[key] for key in keys}
+    return reading.config()

@@ -33,7 +33,7 @@ def away(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> list[str]:
     monkeypatch.setenv("LINODE_CODER_HOME", str(tmp_path))
     monkeypatch.setattr(use, "open_tunnel", open_tunnel)
     monkeypatch.setattr(
-        runner, "run_playbook", lambda name, variables, _console: happened.append(f"{name} {variables}")
+        runner, "run_playbook", lambda variables, _console: happened.append(f"{variables.playbook} {variables.given()}")
     )
     return happened
 

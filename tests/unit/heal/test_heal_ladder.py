@@ -763,6 +763,8 @@ UNHEARD = Finding("new.check", "fail", "vm", "A later version's check fails.", l
         ((finding("gpu.persist"), LOST), LOST),
         ((LOST, finding("drv.mismatch")), finding("drv.mismatch")),
         ((finding("gpu.xid"), finding("gpu.ecc.unc")), finding("gpu.ecc.unc")),
+        # Of two levels the lower one, even if it asks for less.
+        ((finding("gpu.xid"), finding("ctr.gpu")), finding("gpu.xid")),
         # A cause that only a person can remove explains the engine's trouble, not that of the card.
         ((finding("gpu.temp", cause="fan"), LOST), LOST),
         (

@@ -252,11 +252,11 @@ def budget_replacement(world: World) -> None:
     view, told = session_view(world.api.instances[1001], int(time.time())), Console(as_json=False)
     for budget, refused in ((1.0, True), (9.0, False)):
         with pytest.raises(Failure, match="in place of lc-demo-1") if refused else nullcontext():
-            heal.stand_before(told, view, {"budget": budget, "budget_records": []})
+            heal.stand_before(told, view, budget, ())
     assert world.replace(budget=9.0).outcome == world.replace().outcome == "acted"
     # Both exist already: what was begun goes on, so that one of them can go.
     world.api.add("lc-demo-2", world.api.instances[1001]["tags"])
-    heal.stand_before(told, view, {"budget": 1.0, "budget_records": []})
+    heal.stand_before(told, view, 1.0, ())
     assert world.provider(budget=1.0).beyond_budget(world.provider().look(), {"tags": []}, 0.52) is None
 
 

@@ -13,6 +13,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.offers impo
     build_offers,
     near,
 )
+from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.wanted import as_list
 
 
 def plan(name: str, gpus: int, hourly: float | None, **regions: float | None) -> dict[str, Any]:
@@ -151,3 +152,11 @@ def test_cards(name: str, vram: int, capability: str) -> None:
     assert card is not None
     assert (card.vram_gb, card.compute_capability) == (vram, capability)
     assert card_of("g6-nanode-1") is None
+
+
+@pytest.mark.parametrize(
+    ("value", "items"),
+    [(None, []), ("", []), ("a, b,,", ["a", "b"]), (["a ", " ", "b"], ["a", "b"]), (("a",), ["a"])],
+)
+def test_lists_as_people_write_them(value: Any, items: list[str]) -> None:
+    assert as_list(value) == items

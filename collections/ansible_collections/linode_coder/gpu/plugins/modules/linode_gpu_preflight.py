@@ -90,7 +90,8 @@ from ..module_utils.linode.reader import LinodeReader
 from ..module_utils.model.hub import hub_lookup
 from ..module_utils.model.hub_token import hub_token
 from ..module_utils.offer.budget_look import BUDGET_SPEC
-from ..module_utils.offer.preflight import gather, preflight, refusal, wanted_from
+from ..module_utils.offer.preflight import gather, preflight, refusal
+from ..module_utils.offer.wanted import wanted_from
 
 
 def work(module: Call, result: dict[str, Any]) -> None:
