@@ -472,6 +472,12 @@ MOMENTS: tuple[tuple[str, tuple[Finding, ...], dict[str, Any], str | tuple[str, 
     ),
     ("just booted", (LOST,), {"boot_time": NOW - 1199}, ("cooldown", 1)),
     ("booted", (LOST,), {"boot_time": NOW - 1200}, "reboot"),
+    (
+        "booted, after something inside was tried",
+        (finding("gpu.xid"),),
+        {"boot_time": NOW - 300, "attempts": (tried(finding("gpu.xid"), "restart_container", 3600),)},
+        ("cooldown", 900),
+    ),
     ("boot not known", (LOST,), {"boot_time": None}, "reboot"),
     ("booted, patient", (LOST,), {"boot_time": NOW - 2399, "policy": PATIENT}, ("cooldown", 1)),
     ("new VM", (SRAM,), {"created": NOW - 1799}, ("cooldown", 1)),
@@ -715,9 +721,10 @@ def test_what_an_interrupted_attempt_was_to_do_is_done() -> None:
 
 
 def test_a_step_says_what_was_tried_before() -> None:
-    first = ask(LOST)
+    first = ask(LOST, suggested=CONTEXT)
     assert isinstance(first, Step)
     assert (first.reason, first.number, first.when, first.fingerprint) == (LOST.summary, 1, NOW, LOST.fingerprint)
+    assert first.change is None  # which belongs to a rung of its own
     assert first.scope == "api" and first.as_dict()["rung"] == "reboot" and first.as_dict()["scope"] == "api"
     again = ask(LOST, attempts=(tried(LOST, "reboot", 3600),))
     assert isinstance(again, Step)
