@@ -15,10 +15,10 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.session.dead_reso
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session.tags import MARKER, owner_slug
 
 from ..api import LinodeReader
+from ..endpoint.session_files import forget_vm
 from ..local import history
 from ..local.deleted_elsewhere import kept_here, unended
 from ..local.lock import session_lock
-from ..local.session_files import forget_vm
 from ..local.sessions import all_sessions
 from ..terminal.console import Console, confirm, money, table
 

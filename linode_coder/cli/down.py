@@ -12,9 +12,9 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.core.retry import
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session.name import validate_session_name
 
 from ..api import LinodeReader
+from ..endpoint.session_files import forget_vm
 from ..local import history
 from ..local.lock import PATIENCE_S, session_lock, unfinished
-from ..local.session_files import forget_vm
 from ..local.sessions import all_sessions, firewall_of, pick
 from ..terminal.console import Console, confirm, money
 

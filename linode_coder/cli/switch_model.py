@@ -72,7 +72,8 @@ def switch_model(
             f"Session {name!r} is {view['status']}{'' if view['complete'] else ' and its tags are incomplete'}.",
             remedy=f"Verify and repair it: linode-coder up {name}",
         )
-    from ..endpoint.tunnel import api_key_file, open_tunnel
+    from ..endpoint.api_key import api_key_file
+    from ..endpoint.tunnel import open_tunnel
     from ..endpoint.up_to_date import remember
     from ..playbook import variables
     from ..playbook.runner import run_playbook

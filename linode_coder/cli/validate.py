@@ -76,7 +76,7 @@ def before_spending(
 
 def what_is_served(name: str, context: str | None) -> list[Finding]:
     """Through the tunnel, as the clients of this machine reach it."""
-    from ..endpoint.tunnel import client
+    from ..endpoint.engine import client
 
     view = pick(all_sessions(LinodeReader()), name)
     return check_endpoint(client(view), view["model"], parse_context(context))

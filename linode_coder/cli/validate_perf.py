@@ -82,7 +82,7 @@ def validate_perf(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
 ) -> None:
     """Measure TTFT, ITL, end to end and tokens per second through the tunnel. Exit code 6 when it is too slow."""
-    from ..endpoint.tunnel import client as client_of
+    from ..endpoint.engine import client as client_of
 
     console = Console(as_json)
     levels = _levels(concurrency)

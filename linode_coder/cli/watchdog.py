@@ -13,8 +13,8 @@ import typer
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.duration import format_duration, parse_duration
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
 
+from ..endpoint.session_files import forget_vm
 from ..local import history
-from ..local.session_files import forget_vm
 from ..local.unrecorded import recorded
 from ..playbook.variables import Watchdog
 from ..settings.config import export_credentials, only

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import sys
@@ -14,6 +13,7 @@ from typing import Any, TypedDict, Unpack
 
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.duration import parse_duration
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.near import did_you_mean, nearest
 from ansible_collections.linode_coder.gpu.plugins.module_utils.model.hub_token import hub_token_source
 from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.budget import ACTIONS, DEFAULT_ACTION
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session.lease import (
@@ -292,8 +292,7 @@ class Reading:
 
 
 def _near(name: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=2, cutoff=0.6)
-    return f"Did you mean {' or '.join(close)}?" if close else f"Known are: {', '.join(known)}."
+    return did_you_mean(nearest(name, known), f"Known are: {', '.join(known)}.")
 
 
 def _warn_if_loose(reading: Reading, path: Path, secrets: list[str]) -> None:
@@ -339,10 +338,10 @@ def _read_dotenv(reading: Reading) -> None:
             else:
                 remedy = _near(name, known)
                 reading.problems.append(Problem(raw.where, f"There is no setting {name!r}.", remedy, key=name))
-        elif close := difflib.get_close_matches(name, known, n=1, cutoff=0.9):
+        elif close := nearest(name, known, at_most=1, cutoff=0.9):
             # The file may be shared with other programs, whose variables are none of our business.
             reading.problems.append(
-                Problem(raw.where, f"{name} is not known.", f"Did you mean {close[0]}?", "warning", key=name)
+                Problem(raw.where, f"{name} is not known.", did_you_mean(close), "warning", key=name)
             )
     secrets = [name for name in values if name in BY_VARIABLE and BY_VARIABLE[name].secret]
     _warn_if_loose(reading, files.dotenv_path(), secrets)

@@ -199,7 +199,7 @@ def account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Account:
     monkeypatch.chdir(tmp_path)
     found = Account()
     monkeypatch.setattr(linode_reader.LinodeReader, "_get_once", found.get)
-    monkeypatch.setattr(linode_reader, "read_pause", lambda *_: 0.0)
+    monkeypatch.setattr(linode_reader, "PAUSES_S", (0.0,))
     return found
 
 

@@ -239,7 +239,7 @@ def budget_watcher(world: World) -> None:
     row["created"] = ago(90 * 60 + 20 * 60)  # ten minutes before its next hour
     ended = world.run("linode_gpu_watch", budget=1.0, budget_action="end")
     assert "this month's budget does not pay its next hour" in ended["marked"]["lc-demo-1"]
-    seen = [{"label": "lc-demo-1", "clock": BUSY.as_dict()}]
+    seen = {"lc-demo-1": {"clock": BUSY.as_dict()}}
     kept = world.run("linode_gpu_watch", budget=9.0, budget_action="end", observations=seen)
     assert "lc-demo-1" in kept["unmarked"]
 

@@ -14,7 +14,7 @@ description:
   - A question that could not be asked is V(unknown), not a failure.
 extends_documentation_fragment:
   - linode_coder.gpu.linode
-  - linode_coder.gpu.linode.attributes
+  - linode_coder.gpu.linode.reading
   - linode_coder.gpu.budget
 options:
   model:

@@ -14,7 +14,7 @@ description:
 extends_documentation_fragment:
   - linode_coder.gpu.linode
   - linode_coder.gpu.budget
-  - linode_coder.gpu.linode.attributes
+  - linode_coder.gpu.linode.reading
 options:
   session:
     description: Name of the session.
