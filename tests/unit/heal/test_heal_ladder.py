@@ -636,6 +636,13 @@ def test_who_else_acted_is_said(user: str | None, said: str) -> None:
     assert isinstance(answer, Stop) and answer.message.endswith(f": {said}")
 
 
+@pytest.mark.parametrize("cap", ["off", "alert"])
+def test_what_is_never_healed_need_not_be_seen_twice(cap: str) -> None:
+    answer = next_step([MUTE], Record(), world(), Policy(cap=cap), NOW)
+    assert isinstance(answer, Stop) and (answer.reason, answer.trips) == ("policy", False)
+    assert f"switched off ({cap})" in answer.message
+
+
 def test_a_witness_that_only_warns_confirms_nothing() -> None:
     quiet = replace(MUTE, severity="warn")
     assert rung_of(next_step([DEAD, quiet], Record(), world(), Policy(), NOW)) == "confirm"

@@ -80,6 +80,8 @@ def test_who_samples_late_changes_nothing() -> None:
     clock = after(at(0), at(100))
     assert advance(clock, at(100)) == clock
     assert advance(clock, at(50, 0, readable=False)) == clock
+    assert advance(clock, at(100, 0, readable=False)) == clock
+    assert advance(clock, at(100.5)).idle_s == 100.5
 
 
 def test_it_survives_its_file() -> None:

@@ -216,6 +216,14 @@ CAP = CREATED + 24 * HOUR
         # How long a mark counts.
         (asking(OVER, BUSY, doom=OVER - 7200), "delete", ALMOST, None),
         (asking(OVER, BUSY, doom=OVER - 7201), "mark", OVER + GRACE_S, OVER + GRACE_S),
+        # Its grace begins anew, and would end in another paid hour.
+        (asking(CREATED + 3 * HOUR - 300, idle(9e9), doom=CREATED), "unmark", None, None),
+        (
+            asking(CREATED + 3 * HOUR - 300, idle(9e9), doom=CREATED + 2 * HOUR),
+            "delete",
+            CREATED + 3 * HOUR - 300,
+            None,
+        ),
         (asking(CAP - 1, BUSY, doom=OVER), "mark", CAP + GRACE_S, CAP + GRACE_S),
         (asking(CAP, BUSY, doom=OVER), "delete", OVER, None),
         (asking(OVER, BUSY, skew=300, doom=OVER - 30), "delete", OVER - 30, None),
@@ -224,7 +232,7 @@ CAP = CREATED + 24 * HOUR
         (asking(OVER, BUSY, locks=["cannot_delete"]), "blocked", ALMOST, None),
     ],
 )
-def test_the_exact_moments(asked: Callable[[], Decision], action: str, at: int, doom: int | None) -> None:
+def test_the_exact_moments(asked: Callable[[], Decision], action: str, at: int | None, doom: int | None) -> None:
     decision = asked()
     assert (decision.action, decision.at, decision.doom) == (action, at, doom), decision
 

@@ -484,7 +484,7 @@ def _is_idle(world: World, policy: Policy) -> bool:
 
 
 def _nothing_fails(findings: Sequence[Finding], now: int) -> Stop:
-    if not findings or all(finding.severity == "unknown" for finding in findings):
+    if all(finding.severity == "unknown" for finding in findings):
         return Stop("blind", "Nothing could be read.", until=now + 60)
     unread = [finding.id for finding in findings if finding.severity == "unknown"]
     if not unread:

@@ -202,7 +202,7 @@ def decide(
             first.at,
         )
     if marked is None or stale:
-        doom = _whole_minute(max(now + (ORPHAN_GRACE_S if first.cause in _NOBODYS else GRACE_S), first.at))
+        doom = _whole_minute(max(now + GRACE_S, first.at))
         cost = f"paid until {format_time(paid_until(created, now))}"
         return Decision(
             "mark",

@@ -101,7 +101,7 @@ class IdleClock:
 def advance(clock: IdleClock, sample: Sample) -> IdleClock:
     """The clock after ``sample``."""
     same_boot = clock.boot_id == sample.boot_id
-    passed = sample.uptime - clock.uptime if same_boot else 0.0
+    passed = sample.uptime - clock.uptime  # which means something within one boot only
     if same_boot and passed <= 0:
         return clock  # taken before what is already counted: another watcher was faster
     seen = replace(clock, boot_id=sample.boot_id, uptime=sample.uptime, at=sample.at, readable=sample.readable)
