@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import Phase, settings
 
 PACKAGE = "ansible_collections.linode_coder.gpu.plugins.module_utils"
 MODULES = (
@@ -211,6 +212,11 @@ class Runner:
         self.met: dict[str, list[int]] = defaultdict(lambda: [0, 0])
         self.clean = True
 
+    def pytest_collection(self) -> None:
+        """Any example that fails is enough, nobody reads the smallest one."""
+        settings.register_profile("mutants", settings.get_profile("project"), phases=(Phase.explicit, Phase.generate))
+        settings.load_profile("mutants")
+
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         everything = [one for module in self.options.modules for one in mutants(module)]
         listed = (
@@ -278,6 +284,7 @@ class Runner:
             count[0] += 1
             if os.waitstatus_to_exitcode(status) == 0:
                 self.lived.append(one)
+                print(f"{one.module}:{one.line} lives: {one.key}", file=sys.stderr)
             else:
                 count[1] += 1
 
@@ -303,14 +310,14 @@ def main() -> int:
     parser.add_argument("--sample", type=int, help="only so many of all, chosen by chance")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--tests", action="append", help="a file or folder of tests, instead of all of tests/unit")
     options = parser.parse_args()
     runner = Runner(options)
     # The folder of this file would give its modules second names.
     sys.path.pop(0)
-    root = Path(__file__).resolve().parents[1]
+    tests = options.tests or [str(Path(__file__).with_name("unit"))]
     pytest.main(
-        ["-q", "-p", "no:xdist", "-p", "no:cacheprovider", "--timeout", "0", "--no-header", str(root / "tests/unit")],
-        plugins=[runner],
+        ["-q", "-p", "no:xdist", "-p", "no:cacheprovider", "--timeout", "0", "--no-header", *tests], plugins=[runner]
     )
     for one in sorted(runner.lived, key=lambda found: (found.module, found.line)):
         print(f"{one.module}:{one.line} lives: {one.key}")

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
@@ -12,6 +13,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.heal.attempts imp
     bad_gpu_tags,
     bad_gpus,
     from_tags,
+    is_attempt_tag,
     is_healing_tag,
     key_of,
     line,
@@ -109,3 +111,81 @@ def test_tags_remember_what_the_vm_may_not_survive() -> None:
     assert parse(attempt_line(FIRST)).with_tags(tags).attempts == (FIRST, REBOOT)
     assert parse(line("ack", 4000)).with_tags(tags).attempts == ()
     assert parse("").with_tags(["lc-breaker:open"]).breaker
+    assert parse("").with_tags(["LC-Breaker:Open"]).breaker
+    assert parse("").with_tags(tags).breaker is None
+    assert parse(line("breaker", 5, reason="budget")).with_tags(["lc-breaker:open"]).breaker == "budget"
+
+
+def test_the_short_form_of_a_fingerprint_stays_what_it_is() -> None:
+    """It lies in tags and files of sessions that other versions made."""
+    assert key_of("vllm.health|engine|") == "2f64ba5a"
+    assert REBOOT.id == "reboot:2f64ba5a:3000:a1b2"
+    assert REBOOT.as_dict()["id"] == REBOOT.id and REBOOT.as_dict()["rung"] == "reboot"
+
+
+@pytest.mark.parametrize(
+    "tag",
+    [
+        "linode-coder",
+        REBOOT.id,  # without what makes it ours
+        "xx-heal:" + REBOOT.id,
+        "lc-heal:reboot",
+        "lc-heal:reboot:0:3000:",
+        "lc-heal:" + REBOOT.id + ":more",
+    ],
+)
+def test_other_tags_are_no_attempts(tag: str) -> None:
+    assert from_tags([tag]) == ()
+
+
+@pytest.mark.parametrize(
+    ("tag", "attempt", "healing"),
+    [
+        (to_tag(REBOOT), True, True),
+        ("LC-HEAL:anything", True, True),
+        ("lc-breaker:open", True, True),
+        ("lc-bad:gpu-1", False, True),
+        ("LC-Bad:gpu-1", False, True),
+        ("lc:gen:1", False, False),
+        ("linode-coder", False, False),
+    ],
+)
+def test_what_an_acknowledgement_forgets(tag: str, attempt: bool, healing: bool) -> None:
+    assert (is_attempt_tag(tag), is_healing_tag(tag)) == (attempt, healing)
+
+
+def test_cards_that_were_given_up_for_survive_a_second_replacement() -> None:
+    assert bad_gpu_tags(["GPU-B", "gpu-a"]) == ["lc-bad:gpu-b", "lc-bad:gpu-a"]
+    assert bad_gpus(["LC-BAD:GPU-b", "lc-bad:gpu-a", "lc-heal:x", "gpu-c"]) == {"gpu-a", "gpu-b"}
+
+
+def test_what_counts_and_since_when() -> None:
+    record = Record((FIRST, CHANGED, REBOOT))
+    assert record.since(1000) == (FIRST, CHANGED, REBOOT)
+    assert record.since(1001) == (CHANGED, REBOOT)
+    for changes in ({"outcome": "cancelled"}, {"acknowledged": True}):
+        assert Record((replace(FIRST, **changes), REBOOT)).since(0) == (REBOOT,)  # type: ignore[arg-type]
+        assert Record((replace(FIRST, **changes), REBOOT)).pending() == (REBOOT,)  # type: ignore[arg-type]
+    assert (
+        Record((replace(FIRST, outcome="failed"),)).since(0)
+        and not Record((replace(FIRST, outcome="failed"),)).pending()
+    )
+
+
+def test_what_was_acknowledged_in_the_same_second_is_forgotten() -> None:
+    tags = [to_tag(REBOOT)]
+    assert [len(parse(line("ack", at)).with_tags(tags).attempts) for at in (2999, 3000, 3001)] == [1, 0, 0]
+
+
+def test_when_an_attempt_was_begun_is_when_somebody_last_set_about_it() -> None:
+    assert (FIRST.began, replace(FIRST, resumed_at=1500).began, replace(FIRST, resumed_at=0).began) == (1000, 1500, 0)
+    text = attempt_line(FIRST) + line("resumed", 1500, id=FIRST.id) + line("resumed", 1600, id=FIRST.id)
+    (twice,) = parse(text + line("acted", 1650, id=FIRST.id)).attempts
+    assert (twice.resumed, twice.resumed_at, twice.acted_at, twice.began) == (2, 1600, 1650, 1600)
+
+
+def test_the_line_that_cannot_be_read_is_named() -> None:
+    with pytest.raises(Failure, match="Line 2 of"):
+        parse(attempt_line(FIRST) + "nonsense\n")
+    with pytest.raises(Failure, match="a newer version wrote it"):
+        parse(json.dumps({"schema": 2, "event": "ack", "at": 1}) + "\n")

@@ -441,3 +441,380 @@ def test_what_was_seen_before_something_was_done_is_looked_at_again() -> None:
     assert rung_of(ask(DEAD, MUTE, attempts=(healed,), seen_at=NOW - 280)) == "recreate_container"
     cancelled = replace(healed, outcome="cancelled")
     assert rung_of(ask(DEAD, MUTE, attempts=(cancelled,), seen_at=NOW - 295)) == "restart_container"
+
+
+# -- exactly when ------------------------------------------------------------------------------------------------------
+
+
+def told(answer: Step | Stop) -> str | tuple[str, int | None]:
+    """The rung, or why not and how many seconds from now to look again."""
+    if isinstance(answer, Step):
+        return answer.rung
+    return (answer.reason, None if answer.until is None else answer.until - NOW)
+
+
+PATIENT = Policy(patience=2.0)
+REMAP = finding("gpu.remap", "warn", ladder=("reboot_when_idle",))
+REMAP_FAILS = finding("gpu.remap", ladder=("reboot_when_idle",))
+SERVES = finding("vllm.gen", "pass")
+NO_DRIVER = finding("drv.module")
+NO_DOCKER = finding("ctr.engine")
+
+MOMENTS: tuple[tuple[str, tuple[Finding, ...], dict[str, Any], str | tuple[str, int | None]], ...] = (
+    ("container just started", (DEAD, MUTE), {"container_started": NOW - 119}, ("cooldown", 1)),
+    ("container started", (DEAD, MUTE), {"container_started": NOW - 120}, "restart_container"),
+    ("container, patient", (DEAD, MUTE), {"container_started": NOW - 239, "policy": PATIENT}, ("cooldown", 1)),
+    (
+        "container, patience over",
+        (DEAD, MUTE),
+        {"container_started": NOW - 240, "policy": PATIENT},
+        "restart_container",
+    ),
+    ("just booted", (LOST,), {"boot_time": NOW - 1199}, ("cooldown", 1)),
+    ("booted", (LOST,), {"boot_time": NOW - 1200}, "reboot"),
+    (
+        "booted, after something inside was tried",
+        (finding("gpu.xid"),),
+        {"boot_time": NOW - 300, "attempts": (tried(finding("gpu.xid"), "restart_container", 3600),)},
+        ("cooldown", 900),
+    ),
+    ("boot not known", (LOST,), {"boot_time": None}, "reboot"),
+    ("booted, patient", (LOST,), {"boot_time": NOW - 2399, "policy": PATIENT}, ("cooldown", 1)),
+    ("new VM", (SRAM,), {"created": NOW - 1799}, ("cooldown", 1)),
+    ("VM old enough", (SRAM,), {"created": NOW - 1800}, "recreate_vm"),
+    ("age not known", (SRAM,), {"created": None}, "recreate_vm"),
+    ("new VM, patient", (SRAM,), {"created": NOW - 3599, "policy": PATIENT}, ("cooldown", 1)),
+    ("somebody just rebooted", (LOST,), {"events": (event("linode_reboot", 1199),)}, ("cooldown", 1)),
+    ("somebody rebooted", (LOST,), {"events": (event("linode_reboot", 1200),)}, "reboot"),
+    (
+        "the newest counts",
+        (LOST,),
+        {"events": (event("linode_reboot", 900), event("linode_boot", 300), event("linode_boot", 600))},
+        ("cooldown", 900),
+    ),
+    ("just migrated", (LOST,), {"events": (event("linode_migrate", 1199),)}, ("cooldown", 1)),
+    ("migrated", (LOST,), {"events": (event("linode_migrate", 1200),)}, "reboot"),
+    ("migrated, patient", (LOST,), {"events": (event("linode_migrate", 2399),), "policy": PATIENT}, ("cooldown", 1)),
+    ("a job waits", (LOST,), {"events": (event("linode_snapshot", 5, status="scheduled"),)}, ("busy", 15)),
+    ("a job failed", (LOST,), {"events": (event("linode_snapshot", 5, status="failed"),)}, "reboot"),
+    ("events unreadable", (LOST,), {"events": None}, ("blind", 300)),
+    ("unreachable", (DEAD, MUTE), {"reachable": False}, ("blind", 60)),
+    ("unreachable, from outside", (LOST,), {"reachable": False}, "reboot"),
+    ("a request runs", (LOST, SERVES), {"running": 1}, ("busy", 60)),
+    ("a request waits", (LOST, SERVES), {"waiting": 1}, ("busy", 60)),
+    ("no request", (LOST, SERVES), {}, "reboot"),
+    ("driver just loaded", (NO_DRIVER,), {"attempts": (tried(DEAD, "reload_driver", 1799),)}, ("cooldown", 1)),
+    (
+        "driver just loaded, patient",
+        (NO_DRIVER,),
+        {"attempts": (tried(DEAD, "reload_driver", 3599),), "policy": PATIENT},
+        ("cooldown", 1),
+    ),
+    ("driver loaded", (NO_DRIVER,), {"attempts": (tried(DEAD, "reload_driver", 1800),)}, "reload_driver"),
+    (
+        "driver, never done",
+        (NO_DRIVER,),
+        {"attempts": (tried(DEAD, "reload_driver", 9, outcome="cancelled"),)},
+        "reload_driver",
+    ),
+    ("driver, another rung", (NO_DRIVER,), {"attempts": (tried(DEAD, "restart_services", 9),)}, "reload_driver"),
+    ("GPU just reset", (finding("gpu.recovery"),), {"attempts": (tried(DEAD, "reset_gpu", 1799),)}, ("cooldown", 1)),
+    ("GPU reset once", (finding("gpu.recovery"),), {"attempts": (tried(DEAD, "reset_gpu", 1800),)}, ("budget", None)),
+    ("Docker just restarted", (NO_DOCKER,), {"attempts": (tried(DEAD, "restart_services", 299),)}, ("cooldown", 1)),
+    ("Docker restarted", (NO_DOCKER,), {"attempts": (tried(DEAD, "restart_services", 300),)}, "restart_services"),
+    (
+        "Docker restarted, CDI generated",
+        (NO_DOCKER,),
+        {"attempts": (tried(DEAD, "restart_services", 900), tried(DEAD, "regenerate_cdi", 300))},
+        ("budget", None),
+    ),
+    ("just used", (REMAP,), {"idle_seconds": 299}, ("nothing", None)),
+    ("unused", (REMAP,), {"idle_seconds": 300}, "reboot"),
+    ("unused, patient", (REMAP,), {"idle_seconds": 599, "policy": PATIENT}, ("nothing", None)),
+    ("use not known, nothing runs", (REMAP,), {"idle_seconds": None}, "reboot"),
+    ("something waits", (REMAP,), {"waiting": 1}, ("nothing", None)),
+    ("what waits is not known", (REMAP,), {"waiting": None}, ("nothing", None)),
+    ("fails and is in use", (REMAP_FAILS,), {"running": 1}, ("busy", 60)),
+    ("fails and is unused", (REMAP_FAILS,), {}, "reboot"),
+    ("paused", (DEAD, MUTE), {"paused_until": NOW + 1}, ("paused", 1)),
+    ("pause over", (DEAD, MUTE), {"paused_until": NOW}, "restart_container"),
+    ("paused, nothing fails", (SERVES,), {"paused_until": NOW + 1}, ("nothing", None)),
+    ("begun", (DEAD, MUTE), {"attempts": (tried(DEAD, "restart_container", 179, outcome="pending"),)}, ("pending", 1)),
+    (
+        "not judged",
+        (DEAD, MUTE),
+        {"attempts": (tried(DEAD, "restart_container", 180, outcome="pending"),)},
+        "recreate_container",
+    ),
+    (
+        "begun, patient",
+        (DEAD, MUTE),
+        {"attempts": (tried(DEAD, "restart_container", 359, outcome="pending"),), "policy": PATIENT},
+        ("pending", 1),
+    ),
+    ("begun a boot", (LOST,), {"attempts": (tried(LOST, "reboot", 599, outcome="pending"),)}, ("pending", 1)),
+    (
+        "the newest that is pending counts",
+        (DEAD, MUTE),
+        {
+            "attempts": (
+                tried(MUTE, "restart_container", 100, outcome="pending"),
+                tried(LOST, "restart_services", 900, outcome="pending"),
+            )
+        },
+        ("pending", 80),
+    ),
+    ("a day ago", (MUTE,), {"attempts": (tried(MUTE, "restart_container", 86400),)}, "recreate_container"),
+    ("more than a day ago", (MUTE,), {"attempts": (tried(MUTE, "restart_container", 86401),)}, "restart_container"),
+    (
+        "done since",
+        (DEAD,),
+        {"attempts": (tried(MUTE, "restart_container", 300),), "seen_at": NOW - 301},
+        ("pending", 1),
+    ),
+    (
+        "seen since",
+        (DEAD,),
+        {"attempts": (tried(MUTE, "restart_container", 300),), "seen_at": NOW - 300},
+        "restart_container",
+    ),
+    ("account recreated once", (SRAM,), {"account_recreations": 1}, "recreate_vm"),
+    ("account recreated twice", (SRAM,), {"account_recreations": 2}, ("budget", None)),
+    ("account, another rung", (LOST,), {"account_recreations": 2}, "reboot"),
+    ("another card", (SRAM,), {"gpus": frozenset("x"), "bad_gpus": frozenset("y")}, "recreate_vm"),
+    ("bad card, another rung", (LOST,), {"gpus": frozenset("x"), "bad_gpus": frozenset("x")}, "reboot"),
+    ("nothing could be read", (finding("vllm.gen", "unknown"),), {}, ("blind", 60)),
+    ("not all could be read", (finding("gpu.count", "unknown"), finding("vm.ssh", "pass")), {}, ("blind", 60)),
+    ("starting", (finding("vllm.health", "warn", cause="starting"), finding("vllm.gen", "unknown")), {}, ("busy", 60)),
+    ("warned, not starting", (finding("vllm.health", "warn"), finding("vllm.gen", "unknown")), {}, ("blind", 60)),
+)
+
+
+@pytest.mark.parametrize(("name", "findings", "changes", "expected"), MOMENTS, ids=[row[0] for row in MOMENTS])
+def test_the_exact_moments(
+    name: str, findings: tuple[Finding, ...], changes: dict[str, Any], expected: str | tuple[str, int | None]
+) -> None:
+    assert told(ask(*findings, **changes)) == expected
+
+
+@pytest.mark.parametrize(
+    ("what", "looks", "policy", "expected"),
+    [
+        ("vm.ssh", (90, 180), STANDARD, "reboot"),
+        ("vm.ssh", (90, 179), STANDARD, ("confirm", 90)),
+        ("vm.ssh", (180,), STANDARD, ("confirm", 90)),
+        ("vm.ssh", (90, 180), PATIENT, ("confirm", 180)),
+        ("vm.ssh", (180, 360), PATIENT, "reboot"),
+        ("vllm.gen", (30,), STANDARD, "restart_container"),
+        ("vllm.gen", (29,), STANDARD, ("confirm", 30)),
+        ("gpu.lost", (), STANDARD, ("confirm", 1)),
+        ("gpu.lost", (900,), STANDARD, "reboot"),
+        ("gpu.lost", (901,), STANDARD, ("confirm", 1)),
+    ],
+)
+def test_how_often_and_how_long_a_failure_is_seen_before_it_counts(
+    what: str, looks: tuple[int, ...], policy: Policy, expected: str | tuple[str, int]
+) -> None:
+    seen = finding(what)
+    for order in (looks, looks[::-1]):
+        earlier = tuple(Observation(NOW - ago, (seen,)) for ago in order)
+        assert told(next_step([seen], Record(), world(earlier=earlier), policy, NOW)) == expected
+    # Only as a failure, and only this one.
+    for other in (replace(seen, severity="warn"), replace(seen, subject="gpu:other")):
+        earlier = tuple(Observation(NOW - ago, (other,)) for ago in looks)
+        assert rung_of(next_step([seen], Record(), world(earlier=earlier), policy, NOW)) == "confirm"
+
+
+def test_a_check_that_is_not_known_here_is_seen_twice() -> None:
+    assert told(next_step([UNHEARD], Record(), world(), STANDARD, NOW)) == ("confirm", 30)
+    assert rung_of(ask(UNHEARD)) == "restart_container"
+
+
+@pytest.mark.parametrize(("user", "said"), [("bob", "linode_reboot by bob."), (None, "linode_reboot.")])
+def test_who_else_acted_is_said(user: str | None, said: str) -> None:
+    answer = ask(LOST, events=(event("linode_reboot", 300, user=user),))
+    assert isinstance(answer, Stop) and answer.message.endswith(f": {said}")
+
+
+@pytest.mark.parametrize("cap", ["off", "alert"])
+def test_what_is_never_healed_need_not_be_seen_twice(cap: str) -> None:
+    answer = next_step([MUTE], Record(), world(), Policy(cap=cap), NOW)
+    assert isinstance(answer, Stop) and (answer.reason, answer.trips) == ("policy", False)
+    assert f"switched off ({cap})" in answer.message
+
+
+def test_a_witness_that_only_warns_confirms_nothing() -> None:
+    quiet = replace(MUTE, severity="warn")
+    assert rung_of(next_step([DEAD, quiet], Record(), world(), Policy(), NOW)) == "confirm"
+    assert rung_of(next_step([DEAD, finding("gpu.temp")], Record(), world(), Policy(), NOW)) == "confirm"
+
+
+@pytest.mark.parametrize(
+    ("ago", "expected"), [(706, "cooldown"), (705, "recreate_vm"), (100, "recreate_vm"), (99, "cooldown")]
+)
+def test_which_events_our_own_reboot_explains(ago: int, expected: str) -> None:
+    ours = tried(LOST, "reboot", 700)
+    assert rung_of(ask(LOST, attempts=(ours,), events=(event("linode_reboot", ago),))) == expected
+    # What is done inside the VM explains none.
+    inside = tried(LOST, "restart_container", 700)
+    assert rung_of(ask(LOST, attempts=(inside,), events=(event("linode_reboot", 700),))) == "cooldown"
+
+
+@pytest.mark.parametrize(
+    ("changes", "done"),
+    [
+        ({}, False),
+        ({"boot_time": NOW - 1300}, False),
+        ({"boot_time": NOW - 1299}, True),
+        ({"events": (event("linode_reboot", 1301),)}, True),
+        ({"events": (event("linode_reboot", 1302),)}, False),
+        ({"events": (event("linode_shutdown", 1290),)}, False),
+        ({"events": (event("linode_boot", 1290),)}, True),
+        ({"events": (event("linode_snapshot", 1290),)}, False),
+    ],
+)
+def test_whether_a_power_cycle_that_was_reserved_was_made(changes: dict[str, Any], done: bool) -> None:
+    gone = finding("vm.ssh")
+    before = tried(gone, "reboot", 9000)
+    reserved = tried(gone, "power_cycle", 1300, outcome="pending", acted=False, number=2)
+    seen = (Observation(NOW - 90, (gone,)), Observation(NOW - 200, (gone,)))
+    answer = next_step([gone], Record((before, reserved)), world(earlier=seen, **changes), STANDARD, NOW)
+    assert isinstance(answer, Step)
+    assert (answer.rung, answer.resume) == (("recreate_vm", None) if done else ("power_cycle", reserved.id))
+
+
+def test_a_reboot_that_shut_down_was_made() -> None:
+    reserved = tried(LOST, "reboot", 1300, outcome="pending", acted=False)
+    assert rung_of(ask(LOST, attempts=(reserved,), events=(event("linode_shutdown", 1290),))) == "recreate_vm"
+
+
+@pytest.mark.parametrize(("created", "expected"), [(2000, "needs_human"), (2001, "recreate_vm"), (None, "recreate_vm")])
+def test_whether_a_replacement_that_was_reserved_was_made(created: int | None, expected: str) -> None:
+    at = None if created is None else NOW - created
+    assert rung_of(ask(SRAM, attempts=(begun(2000),), created=at, boot_time=NOW - 1900)) == expected
+
+
+def test_events_that_cannot_be_read_are_no_reason_to_give_up() -> None:
+    before = (tried(MUTE, "restart_container", 9000), tried(MUTE, "recreate_container", 6000))
+    last = tried(MUTE, "reboot", 1300, outcome="pending", acted=False)
+    assert told(ask(MUTE, attempts=(*before, last), events=None)) == ("blind", 300)
+    booted = ask(MUTE, attempts=(*before, last), events=None, boot_time=NOW - 1250)
+    assert isinstance(booted, Stop) and booted.reason == "needs_human"
+
+
+def test_what_an_interrupted_attempt_was_to_do_is_done() -> None:
+    change = {"flag": "max-num-seqs", "old": None, "new": 32}
+    reserved = tried(OOM, "change_parameters", 600, outcome="pending", acted=False, change=change, number=3)
+    answer = ask(OOM, attempts=(reserved,), suggested={"max-num-seqs": 32})
+    assert isinstance(answer, Step) and answer.change is not None
+    assert (answer.change.as_dict(), answer.number, answer.resume) == (change, 3, reserved.id)
+    assert answer.scope == "guest" and answer.as_dict()["scope"] == "guest"
+    assert (
+        rung_of(ask(OOM, attempts=(replace(reserved, resumed=1),), suggested={"max-num-seqs": 32}))
+        == "change_parameters"
+    )
+    assert rung_of(ask(OOM, attempts=(reserved,), suggested=CONTEXT, reachable=False)) == "blind"
+    # A boot in the meantime shows nothing of what was to be done inside.
+    booted = ask(OOM, attempts=(reserved,), suggested={"max-num-seqs": 32}, boot_time=NOW - 500)
+    assert isinstance(booted, Step) and booted.resume == reserved.id
+    # Of another trouble it is none of this one's.
+    others = tried(LOST, "restart_container", 600, outcome="pending", acted=False)
+    answer = ask(DEAD, MUTE, attempts=(others,))
+    assert isinstance(answer, Step) and answer.resume is None
+    # What the policy no longer allows is not resumed either.
+    reboot = tried(LOST, "reboot", 1300, outcome="pending", acted=False)
+    assert rung_of(ask(LOST, attempts=(reboot,), policy=Policy(cap="container"))) == "policy"
+    assert rung_of(ask(LOST, attempts=(reboot,), events=None)) == "blind"
+
+
+def test_a_step_says_what_was_tried_before() -> None:
+    first = ask(LOST, suggested=CONTEXT)
+    assert isinstance(first, Step)
+    assert (first.reason, first.number, first.when, first.fingerprint) == (LOST.summary, 1, NOW, LOST.fingerprint)
+    assert first.change is None  # which belongs to a rung of its own
+    assert first.scope == "api" and first.as_dict()["rung"] == "reboot" and first.as_dict()["scope"] == "api"
+    again = ask(LOST, attempts=(tried(LOST, "reboot", 3600),))
+    assert isinstance(again, Step)
+    assert (again.reason, again.number) == (f"{LOST.summary} reboot did not last.", 2)
+
+
+def test_a_stop_as_data() -> None:
+    stopped = ask(LOST, boot_time=NOW - 300)
+    assert isinstance(stopped, Stop)
+    data = stopped.as_dict()
+    assert (data["reason"], data["until"], data["needs_person"]) == ("cooldown", NOW + 900, False)
+    assert data["fingerprint"] == LOST.fingerprint
+    assert ask(LOST, policy=Policy(cap="off")).as_dict()["needs_person"] is True
+
+
+@pytest.mark.parametrize(
+    ("cap", "expected"),
+    [
+        ("restart_container", ["restart_container", "policy", "policy"]),
+        ("recreate_container", ["restart_container", "recreate_container", "policy"]),
+        ("reset_gpu", ["restart_container", "recreate_container", "policy"]),
+        ("reboot", ["restart_container", "recreate_container", "reboot"]),
+    ],
+)
+def test_a_policy_may_name_the_highest_rung(cap: str, expected: list[str]) -> None:
+    attempts: list[Attempt] = []
+    found = []
+    for rung in ("restart_container", "recreate_container", "reboot"):
+        found.append(rung_of(ask(MUTE, attempts=tuple(attempts), policy=Policy(cap=cap))))
+        attempts.append(tried(MUTE, rung, 7200 - 600 * len(attempts)))
+    assert found == expected
+
+
+UNHEARD = Finding("new.check", "fail", "vm", "A later version's check fails.", ladder=("restart_container",))
+
+
+@pytest.mark.parametrize(
+    ("fails", "root"),
+    [
+        ((), None),
+        ((finding("gpu.temp"),), None),
+        # Of one level what asks for most, then the catalogue's order.
+        ((finding("gpu.persist"), LOST), LOST),
+        ((LOST, finding("drv.mismatch")), finding("drv.mismatch")),
+        ((finding("gpu.xid"), finding("gpu.ecc.unc")), finding("gpu.ecc.unc")),
+        # Of two levels the lower one, even if it asks for less.
+        ((finding("gpu.xid"), finding("ctr.gpu")), finding("gpu.xid")),
+        # A cause that only a person can remove explains the engine's trouble, not that of the card.
+        ((finding("gpu.temp", cause="fan"), LOST), LOST),
+        (
+            (finding("vm.mem", cause="leak", ladder=("alert",)), DEAD),
+            finding("vm.mem", cause="leak", ladder=("alert",)),
+        ),
+        ((finding("vm.mem", ladder=("alert",)), DEAD), DEAD),
+        # What no level knows comes last.
+        ((UNHEARD,), UNHEARD),
+        ((UNHEARD, finding("vllm.model")), finding("vllm.model")),
+    ],
+)
+def test_the_failure_that_explains_the_others(fails: tuple[Finding, ...], root: Finding | None) -> None:
+    assert root_of(fails) == root_of(fails[::-1]) == root
+
+
+def test_what_nobody_can_heal_is_told_in_the_catalogues_order() -> None:
+    for fails in ((finding("gpu.temp"), finding("vm.disk")), (finding("vm.disk"), finding("gpu.temp"))):
+        answer = ask(*fails)
+        assert isinstance(answer, Stop)
+        assert (answer.reason, answer.message, answer.fingerprint) == (
+            "needs_human",
+            finding("vm.disk").summary,
+            finding("vm.disk").fingerprint,
+        )
+
+
+def test_of_several_warnings_what_asks_for_most_goes_first() -> None:
+    persist = finding("gpu.persist", "warn", ladder=("restart_services",))
+    assert rung_of(ask(persist)) == "restart_services"
+    assert rung_of(ask(persist, REMAP)) == rung_of(ask(REMAP, persist)) == "reboot"
+
+
+def test_only_a_replacement_whose_vm_exists_is_finished_first() -> None:
+    assert rung_of(ask(DEAD, MUTE, attempts=(begun(2000),))) == "restart_container"
+    reboot = tried(LOST, "reboot", 1300, outcome="pending", acted=False)
+    assert rung_of(ask(SERVES, attempts=(reboot,), successor="lc-demo-2")) == "nothing"
+    once = ask(SERVES, attempts=(begun(9000, resumed=1),), successor="lc-demo-2")
+    assert isinstance(once, Step) and once.resume

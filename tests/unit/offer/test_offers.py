@@ -6,7 +6,14 @@ from typing import Any
 import pytest
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
 from ansible_collections.linode_coder.gpu.plugins.module_utils.linode.gpu_plans import card_of, hourly_price
-from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.offers import MAX_OFFERS, build_offers
+from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.offers import (
+    MAX_OFFERS,
+    Offer,
+    all_offers,
+    build_offers,
+    near,
+)
+from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.wanted import as_list
 
 
 def plan(name: str, gpus: int, hourly: float | None, **regions: float | None) -> dict[str, Any]:
@@ -67,6 +74,47 @@ def test_stock_is_advice_only() -> None:
         {"plan": "g2-gpu-rtx4000a1-s", "region": name, "available": name == "us-sea"} for name in ("us-ord", "us-sea")
     ]
     assert [row[1] for row in places(stock=rows)] == ["us-sea", "us-ord"]
+    # What nobody advertises comes before what is said to be sold out.
+    assert [row[1] for row in places(stock=rows[:1])] == ["us-sea", "us-ord"]
+    assert [row[1] for row in places(stock=rows, regions=["us-ord", "us-sea"])] == ["us-ord", "us-sea"]
+    assert [row[2] for row in places(stock=rows, plans=["g2-gpu-rtx4000a2-s", "g2-gpu-rtx4000a1-s"])][:3] == [1.05] * 3
+
+
+def test_an_offer_in_full() -> None:
+    stock = [{"plan": "g2-gpu-rtx4000a2-s", "region": "us-ord", "available": False}]
+    (two,) = all_offers(TYPES, REGIONS, stock, ["g2-gpu-rtx4000a2-s"], ["us-ord"])
+    assert two == Offer("g2-gpu-rtx4000a2-s", "us-ord", 1.05, 2, "NVIDIA RTX 4000 Ada Generation", 40, False)
+    (unknown,) = all_offers(TYPES, REGIONS, [], ["g9-gpu-unheard-of-1"], ["us-ord"])
+    assert unknown == Offer("g9-gpu-unheard-of-1", "us-ord", 0.01, 1, None, None, None)
+
+
+def test_of_plans_that_nobody_named_only_those_that_suit() -> None:
+    assert {row.plan for row in all_offers(TYPES, REGIONS, [], [], [], 20)} == {
+        "g1-gpu-rtx6000-1",
+        "g2-gpu-rtx4000a1-s",
+        "g2-gpu-rtx4000a2-s",
+        "g3-gpu-rtxpro6000-blackwell-1",
+    }
+    larger = {row.plan for row in all_offers(TYPES, REGIONS, [], [], [], 21)}
+    assert "g2-gpu-rtx4000a1-s" not in larger and len(larger) == 3
+    suits = {"g1-gpu-rtx6000-1", "g2-gpu-rtx4000a1-s"}.__contains__
+    assert {row.plan for row in all_offers(TYPES, REGIONS, [], [], [], 21, suits)} == {"g1-gpu-rtx6000-1"}
+    named = all_offers(TYPES, REGIONS, [], ["g2-gpu-rtx4000a2-s"], [], 99, suits)
+    assert {row.plan for row in named} == {"g2-gpu-rtx4000a2-s"}
+
+
+@pytest.mark.parametrize("name", ["g6-nanode-1", "g6-nanode-2"])
+def test_no_plan_without_a_gpu_is_proposed(name: str) -> None:
+    with pytest.raises(Failure) as caught:
+        places(plans=[name])
+    assert "g2-gpu-rtx4000a1-s" in str(caught.value.remedy) and "nanode" not in str(caught.value.remedy)
+
+
+def test_what_a_name_may_have_been_meant_to_be() -> None:
+    close = [f"us-or{letter}" for letter in "abcdef"]
+    assert near("us-ord", close).count("us-or") == 3
+    assert near("us-rod", ["us-ord", "nl-ams"]) == "Did you mean us-ord?"
+    assert near("zzz", ["us-ord", "nl-ams"]) == "Known are nl-ams, us-ord."
 
 
 def test_the_list_stays_short() -> None:
@@ -88,6 +136,7 @@ def test_refusals(wishes: dict[str, Any], kind: str, value: str | None) -> None:
     with pytest.raises(Failure) as caught:
         places(**wishes)
     assert (caught.value.kind, caught.value.value) == (kind, value)
+    assert ("is not known" in caught.value.message) is (value in ("g2-gpu-rtx4000a1-x", "mars"))
 
 
 @pytest.mark.parametrize(
@@ -103,3 +152,11 @@ def test_cards(name: str, vram: int, capability: str) -> None:
     assert card is not None
     assert (card.vram_gb, card.compute_capability) == (vram, capability)
     assert card_of("g6-nanode-1") is None
+
+
+@pytest.mark.parametrize(
+    ("value", "items"),
+    [(None, []), ("", []), ("a, b,,", ["a", "b"]), (["a ", " ", "b"], ["a", "b"]), (("a",), ["a"])],
+)
+def test_lists_as_people_write_them(value: Any, items: list[str]) -> None:
+    assert as_list(value) == items

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import math
+import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -22,6 +24,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.session.lease imp
     new_lease,
     parse_idle,
     parse_until,
+    paused_until,
 )
 from hypothesis import given
 from hypothesis import strategies as st
@@ -73,6 +76,13 @@ def test_cost_is_hours_times_price(created: int, lived: int, hourly: float) -> N
     assert cost(created, created + lived, hourly) == pytest.approx(math.ceil(lived / 3600) * hourly, abs=1e-3)
 
 
+@pytest.mark.parametrize(("lived", "hours"), [(-5, 1), (0, 1), (1, 1), (3600, 1), (3601, 2), (7200, 2)])
+def test_which_hours_have_started(lived: int, hours: int) -> None:
+    assert started_hours(1000, 1000 + lived) == hours
+    assert paid_until(1000, 1000 + lived) == 1000 + hours * 3600
+    assert cost(1000, 1000 + lived, 0.123456) == round(hours * 0.123456, 4)
+
+
 @pytest.mark.parametrize("hourly", [None, 0, 0.0])
 def test_an_unknown_price_is_not_free(hourly: float | None) -> None:
     assert cost(0, 3600, hourly) is None
@@ -85,6 +95,15 @@ def test_leases_have_bounds() -> None:
         with pytest.raises(Failure) as caught:
             new_lease(0, lease, "24h")
         assert caught.value.exit_code == 2
+
+
+def test_the_shortest_lease_and_idle_limit() -> None:
+    assert new_lease(0, "10m", None).end == 600
+    assert parse_idle("10m") == parse_idle("600s") == parse_idle("659s") == 10
+    with pytest.raises(Failure, match="too short"):
+        new_lease(0, "599s", None)
+    with pytest.raises(Failure, match="too short"):
+        parse_idle("599s")
 
 
 def test_idle_off_zero_and_unset_are_three_things() -> None:
@@ -129,6 +148,38 @@ def test_times_as_people_write_them(text: str, expected: str) -> None:
     assert format_time(parse_until(text, NOON, CET)) == expected
 
 
+def test_a_clock_time_is_the_next_one_of_its_minute() -> None:
+    day = 24 * 3600
+    assert parse_until("13:01", NOON + 59, CET) == NOON + 60
+    assert parse_until("13:01", NOON + 60, CET) == NOON + 60 + day
+    assert parse_until("13:00", NOON + 1, CET) == NOON + day
+
+
+@pytest.fixture
+def in_berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with monkeypatch.context() as changed:
+        changed.setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.parametrize(
+    ("text", "now", "expected"),
+    [
+        ("18:30", "2026-10-24T15:00:00Z", "2026-10-24T16:30:00Z"),
+        ("18:30", "2026-10-24T18:00:00Z", "2026-10-25T17:30:00Z"),  # summer time ends in the night between
+        ("18:30", "2026-10-24T23:30:00Z", "2026-10-25T17:30:00Z"),
+        ("18:30", "2027-03-27T18:00:00Z", "2027-03-28T16:30:00Z"),
+        ("2026-12-24T18:30", "2026-10-24T18:00:00Z", "2026-12-24T17:30:00Z"),
+        ("2026-12-24T18:30Z", "2026-10-24T18:00:00Z", "2026-12-24T18:30:00Z"),
+    ],
+)
+@pytest.mark.usefixtures("in_berlin")
+def test_a_time_is_what_the_clock_on_this_machines_wall_will_show(text: str, now: str, expected: str) -> None:
+    assert format_time(parse_until(text, parse_time(now))) == expected
+
+
 def test_times_of_this_machine() -> None:
     local = datetime.fromtimestamp(NOON + 7200).astimezone()
     assert (
@@ -171,3 +222,35 @@ def test_what_a_lease_cannot_be(by: str | None, until: str | None, kind: str, fi
         extended(LEASE, NOON, by, until, UTC)
     assert (caught.value.kind, caught.value.field) == (kind, field)
     assert caught.value.remedy
+
+
+def test_the_exact_limits_of_an_extension() -> None:
+    assert extended(LEASE, NOON, "5h", None) == LEASE.cap
+    assert extended(LEASE, NOON, None, "2027-01-15T18:00Z") == LEASE.cap
+    with pytest.raises(Failure, match="beyond its hard cap"):
+        extended(LEASE, NOON, "5h1s", None)
+    with pytest.raises(Failure, match="is over"):
+        extended(LEASE, NOON, None, "2027-01-15T12:00:00Z")
+    assert extended(LEASE, NOON, None, "2027-01-15T12:00:01Z") == LEASE.end
+
+
+@pytest.mark.parametrize(
+    ("now", "said"),
+    [
+        (NOON, "by at most 5 h,"),
+        (NOON + 2 * 3600, "by at most 4 h,"),
+        (NOON + 6 * 3600 - 1, "by at most 1 s,"),
+        (NOON + 6 * 3600, "cannot be extended any more"),
+    ],
+)
+def test_how_much_longer_a_lease_can_be_is_said(now: int, said: str) -> None:
+    with pytest.raises(Failure) as caught:
+        extended(LEASE, now, "9h", None)
+    assert said in str(caught.value.remedy)
+
+
+def test_a_pause_ends_with_the_session_at_the_latest() -> None:
+    assert paused_until(NOON, "60s", NOON + 600) == NOON + 60
+    assert paused_until(NOON, "2h", NOON + 600) == NOON + 600
+    with pytest.raises(Failure, match="over before anybody looks"):
+        paused_until(NOON, "59s", NOON + 600)

@@ -3,11 +3,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session.dead_resources import dead_resources
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session.tags import (
     MARKER,
+    DecodedTags,
     SessionTags,
     decode,
     encode,
@@ -17,6 +19,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.session.tags impo
     moved,
     owner_slug,
     unescape,
+    with_changes,
     with_doom,
 )
 from hypothesis import given
@@ -91,6 +94,15 @@ def test_escaping_is_reversible(text: str) -> None:
     assert unescape(escape(text)) == text
 
 
+@pytest.mark.parametrize("text", ["a/b", "A", "_61", "_2F", "_", "_ff"])
+def test_what_escaping_never_makes_is_refused(text: str) -> None:
+    with pytest.raises(ValueError):
+        unescape(text)
+    written = [tag for tag in encode(WRITTEN) if not tag.startswith("lc:model:")]
+    if text == text.lower():  # tags have no case
+        assert decode([*written, f"lc:model:0:{text}"]).missing == ("model",)
+
+
 @given(SESSIONS, FOREIGN, st.none() | TIMES)
 def test_a_mark_changes_nothing_else(tags: SessionTags, foreign: list[str], doom: int | None) -> None:
     before = foreign + encode(tags) + ["lc:of-a-later-version:1"]
@@ -138,6 +150,20 @@ WRITTEN = SessionTags("demo", 1, "ada", 1000, 2000, 60, 520_000, "org/M", bytes(
         ("", ["lc:idle:0"], "idle_minutes", 60, "the longer one"),
         ("", ["lc:idle:off"], "idle_minutes", None, "the longer one"),
         ("", ["lc:rate:9"], "hourly_micros", 520_000, "the dearer one"),
+        ("", ["lc:gen:7"], "generation", 7, "the higher one"),
+        ("", ["lc:lease:2000"], "lease_end", 2000, "the later one within the hard cap"),
+        ("lc:lease", ["lc:lease:9000", "lc:lease:3000"], "lease_end", 3000, "the later one within the hard cap"),
+        ("", ["lc:cap:0"], "hard_cap", 2000, "the earlier one"),
+        # What is a number: ASCII digits, not too many, at most the end of the year 9999.
+        ("lc:lease", ["lc:lease:253402300799"], "lease_end", 253402300799, None),
+        ("lc:lease", ["lc:lease:253402300800"], "lease_end", 2000, "the hard cap counts"),
+        ("lc:lease", ["lc:lease:" + "1500".zfill(19)], "lease_end", 1500, None),
+        ("lc:lease", ["lc:lease:" + "1500".zfill(20)], "lease_end", 2000, "the hard cap counts"),
+        ("lc:lease", ["lc:lease:" + "9" * 5000], "lease_end", 2000, "the hard cap counts"),
+        ("lc:lease", ["lc:lease:\uff11\uff15\uff10\uff10"], "lease_end", 2000, "the hard cap counts"),
+        ("", ["lc:doom:700", "lc:doom:900"], "doom", 900, None),
+        ("", ["lc:doom:soon", "lc:doom:900"], "doom", 900, None),
+        ("", ["lc:pause:700", "lc:pause:900"], "pause", 900, None),
     ],
 )
 @pytest.mark.parametrize("first", [False, True])
@@ -148,3 +174,119 @@ def test_what_people_made_of_the_tags(
     found = decode([*added, *kept] if first else [*kept, *added])
     assert found.complete and getattr(found, field) == value
     assert len(found.doubts) == (said is not None) and (said or "") in " ".join(found.doubts)
+
+
+def test_without_lease_and_cap_nothing_counts_instead() -> None:
+    rest = [tag for tag in encode(WRITTEN) if not tag.startswith(("lc:lease:", "lc:cap:"))]
+    found = decode(rest)
+    assert (found.lease_end, found.hard_cap, found.doubts) == (None, None, ())
+    assert set(found.missing) == {"lease_end", "hard_cap"}
+    without_cap = decode([*rest, "lc:lease:1000", "lc:lease:1500"])
+    assert (without_cap.lease_end, without_cap.missing) == (1500, ("hard_cap",))
+
+
+WHOLE = decode(encode(WRITTEN))
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"ours": False},
+        {"missing": ("model",)},
+        *(
+            {name: None}
+            for name in (
+                "session",
+                "generation",
+                "owner",
+                "lease_end",
+                "hard_cap",
+                "hourly_micros",
+                "model",
+                "host_key",
+            )
+        ),
+    ],
+    ids=lambda broken: next(iter(broken)),
+)
+def test_a_session_is_whole_or_nothing(broken: dict[str, object]) -> None:
+    assert WHOLE.whole() == WRITTEN
+    found: DecodedTags = replace(WHOLE, **broken)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="incomplete tags"):
+        found.whole()
+
+
+@pytest.mark.parametrize(
+    ("name", "slug"),
+    [
+        ("Ada Lovelace", "ada-lovelace"),
+        ("--", "unknown"),
+        ("", "unknown"),
+        ("a" * 60, "a" * 41),
+        ("a" * 40 + " b", "a" * 40),
+    ],
+)
+def test_an_owner_is_what_fits_into_a_tag(name: str, slug: str) -> None:
+    assert owner_slug(name) == slug
+
+
+def test_a_model_has_up_to_ten_tags() -> None:
+    longest = replace(WRITTEN, model="m" * 390)
+    assert decode([*encode(longest), "lc:model:10:x"]).whole() == longest
+    for wrong in ("", "m" * 391):
+        with pytest.raises(ValueError, match="ten tags"):
+            encode(replace(WRITTEN, model=wrong))
+    # A piece of it may not be missing, whichever is left.
+    for lost in range(9):
+        assert decode([tag for tag in encode(longest) if not tag.startswith(f"lc:model:{lost}:")]).model is None
+
+
+@pytest.mark.parametrize("key", ["0", "!", "a" * 18, "a" * 25 + "=", "a" * 26, "a" * 34])
+def test_what_is_no_key_is_missing(key: str) -> None:
+    kept = [tag for tag in encode(WRITTEN) if not tag.startswith("lc:hk1:")]
+    assert decode([*kept, f"lc:hk1:{key}"]).missing == (() if key == "a" * 26 else ("host_key",))
+
+
+def test_what_carries_no_tags_is_not_ours() -> None:
+    assert not is_ours(None)
+    assert not is_ours([])
+    assert not is_ours(["linode-coder-2"])
+
+
+def test_merging_knows_our_tags_in_every_case() -> None:
+    assert merge([MARKER.upper(), "LC:GEN:9", "Team", "lcd"], WRITTEN) == [*encode(WRITTEN), "Team", "lcd"]
+
+
+def test_tags_of_others_are_not_read() -> None:
+    assert decode([*encode(WRITTEN), "my:session:other", "lc-session:other", "lc:session"]) == decode(encode(WRITTEN))
+
+
+def test_a_mark_comes_and_goes() -> None:
+    plain, marked = ["lc:gen:1", "Team"], ["lc:doom:9", "lc:gen:1", "LC:DOOM:8", "Team"]
+    assert with_doom(marked, None) == plain
+    assert with_doom(marked, 7) == [*plain, "lc:doom:7"]
+
+
+def test_all_clocks_move_and_nothing_else() -> None:
+    clocks = ["lc:lease:100", "LC:Cap:200", "lc:doom:300", "lc:pause:400", "lc:lease-note:5:70", "lc:pause-note:6:80"]
+    others = [
+        "lc:rate:520000",
+        "lc:gen:1",
+        "lc:idle:45",
+        "lc:lease:soon",
+        "lc-heal:reboot:aaaaaaaa:1000:",
+        "lc:lease:1x",
+    ]
+    later = [
+        "lc:lease:160",
+        "LC:Cap:260",
+        "lc:doom:360",
+        "lc:pause:460",
+        "lc:lease-note:65:130",
+        "lc:pause-note:66:140",
+    ]
+    assert moved([*clocks, *others], 60) == [*later, *others]
+
+
+def test_a_session_with_changes() -> None:
+    assert with_changes(WRITTEN, doom=7) == replace(WRITTEN, doom=7)

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
+from typing import Any
 
 import pytest
 from ansible_collections.linode_coder.gpu.plugins.module_utils.watch.idle_clock import (
@@ -12,6 +13,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.watch.idle_clock 
     IdleClock,
     Sample,
     advance,
+    settled,
     start_overdue,
 )
 from hypothesis import given
@@ -78,6 +80,8 @@ def test_who_samples_late_changes_nothing() -> None:
     clock = after(at(0), at(100))
     assert advance(clock, at(100)) == clock
     assert advance(clock, at(50, 0, readable=False)) == clock
+    assert advance(clock, at(100, 0, readable=False)) == clock
+    assert advance(clock, at(100.5)).idle_s == 100.5
 
 
 def test_it_survives_its_file() -> None:
@@ -86,6 +90,98 @@ def test_it_survives_its_file() -> None:
     for broken in (None, [], {}, {"schema": 2}, {**clock.as_dict(), "idle_s": -1}, {**clock.as_dict(), "at": "x"}):
         with pytest.raises(ValueError, match="idle clock"):
             IdleClock.from_dict(broken)
+
+
+NUMBERED: dict[str, Any] = {
+    one.name: at for at, one in enumerate(fields(IdleClock), start=1) if "int" in one.type or "float" in one.type
+}
+FULL = IdleClock(started=True, readable=True, boot_id="b", **NUMBERED)
+
+
+@pytest.mark.parametrize("clock", [IdleClock(), FULL, replace(FULL, started=False), replace(FULL, readable=False)])
+def test_every_field_survives_the_file(clock: IdleClock) -> None:
+    assert IdleClock.from_dict(clock.as_dict()) == clock
+
+
+@pytest.mark.parametrize(
+    "name", ["idle_s", "stuck_s", "uptime", "at", "prompt_tokens", "generation_tokens", "requests"]
+)
+@pytest.mark.parametrize("value", [-1, -0.5, "1", None, True, []])
+def test_what_is_no_number_is_no_clock(name: str, value: object) -> None:
+    with pytest.raises(ValueError, match=name):
+        IdleClock.from_dict({**FULL.as_dict(), name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "read"),
+    [
+        ("last_active", "x", None),
+        ("process_start", "x", None),
+        ("process_start", 7.5, 7.5),
+        ("boot_id", None, ""),
+        ("started", "yes", False),
+        ("readable", 1, False),
+    ],
+)
+def test_what_else_is_not_what_it_should_be_is_not_known(name: str, value: object, read: object) -> None:
+    assert IdleClock.from_dict({**FULL.as_dict(), name: value}) == replace(FULL, **{name: read})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("more", "idle_s"),
+    [
+        ({}, 160),
+        ({"generation_tokens": 2}, 0),
+        ({"prompt_tokens": 1}, 0),
+        ({"requests": 1}, 0),
+        ({"process_start": None}, 160),  # not known, which is no restart
+        ({"process_start": 6.0}, 0),
+        ({"readable": False}, 100),
+        ({"running": 1}, 100),
+        ({"waiting": 1}, 100),
+    ],
+)
+def test_what_is_activity(more: dict[str, object], idle_s: float) -> None:
+    assert advance(after(at(0), at(100)), at(160, **{"tokens": 1, **more})).idle_s == idle_s  # type: ignore[arg-type]
+
+
+def test_a_start_that_was_not_known_stays_comparable() -> None:
+    seen = after(at(0), at(100, process_start=None))
+    assert seen.process_start == 5.0
+    assert advance(seen, at(160)).idle_s == 160
+    assert advance(seen, at(160, process_start=6.0)).idle_s == 0
+    unknown = after(at(0, process_start=None), at(100, process_start=6.0))
+    assert (unknown.idle_s, unknown.process_start) == (100, 6.0)
+
+
+def test_every_second_of_a_hang_counts_once() -> None:
+    clock = after(at(0), at(HANG_S, running=1))
+    assert (clock.idle_s, clock.stuck_s, clock.hung) == (0, HANG_S, False)
+    clock = advance(clock, at(HANG_S + 50, running=1))
+    assert (clock.idle_s, clock.stuck_s, clock.hung) == (50, HANG_S + 50, True)
+    clock = advance(clock, at(HANG_S + 70, waiting=1))
+    assert (clock.idle_s, clock.stuck_s) == (70, HANG_S + 70)
+    unread = advance(clock, at(HANG_S + 100, 0, readable=False))
+    assert advance(unread, at(HANG_S + 130, running=1)).stuck_s == HANG_S + 70
+    over = advance(clock, at(HANG_S + 80))
+    assert (over.idle_s, over.stuck_s, over.hung) == (80, 0, False)
+    assert advance(clock, at(HANG_S + 80, 2, running=1)).stuck_s == 0
+
+
+@pytest.mark.parametrize(
+    ("passed", "clock", "healed"),
+    [
+        (0, IdleClock(started=True), True),
+        (START_BUDGET_S, IdleClock(), False),
+        (START_BUDGET_S, None, False),
+        (START_BUDGET_S + 1, IdleClock(), True),
+        (START_BUDGET_S + 1, None, True),
+    ],
+)
+def test_what_fails_is_healed_once_it_has_served_or_should_have(
+    passed: int, clock: IdleClock | None, healed: bool
+) -> None:
+    assert settled(BASE, BASE + passed, clock) is healed
 
 
 STEPS = st.lists(

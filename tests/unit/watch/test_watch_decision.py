@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,19 +16,25 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.watch.decision im
     HOUR_MARGIN_S,
     MIN_WINDOW_S,
     ORPHAN_GRACE_S,
+    YOUNG_S,
     Decision,
+    Plan,
     budget,
     decide,
     fresh_for,
+    in_paid_hour,
+    lease_deletion,
     notice,
+    plans,
     superseded,
+    why,
     window,
 )
 from ansible_collections.linode_coder.gpu.plugins.module_utils.watch.idle_clock import IdleClock, Sample, advance
 from hypothesis import given
 from hypothesis import strategies as st
 
-CREATED = 1_799_999_940  # not on a whole minute, let alone an hour
+CREATED = 1_799_999_940  # not on a whole hour
 HOUR = 3600
 
 
@@ -56,6 +63,11 @@ def look(now: int, clock: IdleClock | None = None, skew: float | None = 0, **mor
     return decide(view_at(now, **more), clock, now, skew)
 
 
+def asking(now: int, clock: IdleClock | None = None, skew: float | None = 0, **more: Any) -> Callable[[], Decision]:
+    """A look for a table, made only in the test: tables are made before any mutant."""
+    return lambda: look(now, clock, skew, **more)
+
+
 BUSY = idle(0)
 FAR = CREATED + 2 * HOUR + 1800  # in the middle of a paid hour
 LAST = CREATED + 3 * HOUR - 400  # within the last minutes of a paid hour
@@ -63,52 +75,192 @@ OVER = CREATED + 9 * HOUR + 1800
 
 
 @pytest.mark.parametrize(
-    ("decision", "action", "cause"),
+    ("asked", "action", "cause"),
     [
-        (look(FAR, BUSY), "keep", "lease"),
-        (look(FAR, None), "keep", "lease"),
+        (asking(FAR, BUSY), "keep", "lease"),
+        (asking(FAR, None), "keep", "lease"),
         # Idle: foreseen, marked in time, deleted only in the last minutes of the paid hour and only when it is readable.
-        (look(FAR, idle(40 * 60)), "keep", "idle"),
-        (look(CREATED + 3 * HOUR - 1400, idle(45 * 60)), "mark", "idle"),
-        (look(FAR, idle(50 * 60), doom=FAR - 60), "unmark", None),
-        (look(LAST, idle(46 * 60), doom=LAST - 60), "delete", "idle"),
-        (look(LAST, idle(46 * 60), doom=LAST + 60), "wait", "idle"),
-        (look(LAST, idle(44 * 60), doom=LAST - 60), "wait", "idle"),
-        (look(LAST, BUSY, doom=LAST - 60), "unmark", None),
-        (look(LAST, None, doom=LAST - 60), "wait", "idle"),
-        (look(LAST, IdleClock(started=True, idle_s=9e9), doom=LAST - 60), "wait", "idle"),
-        (look(LAST, IdleClock(readable=True, idle_s=9e9), doom=LAST - 60), "unmark", None),
-        (look(LAST, idle(9e9), idle_minutes=None, doom=LAST - 60), "unmark", None),
-        (look(LAST, idle(9e9), pause=LAST + 900, doom=LAST - 60), "unmark", None),
-        (look(LAST, idle(9e9), pause=LAST - 1, doom=LAST - 60), "delete", "idle"),
-        (look(CREATED + 3 * HOUR - 20, idle(46 * 60), doom=LAST - 60), "unmark", None),  # too late for this hour
+        (asking(FAR, idle(40 * 60)), "keep", "idle"),
+        (asking(CREATED + 3 * HOUR - 1400, idle(45 * 60)), "mark", "idle"),
+        (asking(FAR, idle(50 * 60), doom=FAR - 60), "unmark", None),
+        (asking(LAST, idle(46 * 60), doom=LAST - 60), "delete", "idle"),
+        (asking(LAST, idle(46 * 60), doom=LAST + 60), "wait", "idle"),
+        (asking(LAST, idle(44 * 60), doom=LAST - 60), "wait", "idle"),
+        (asking(LAST, BUSY, doom=LAST - 60), "unmark", None),
+        (asking(LAST, None, doom=LAST - 60), "wait", "idle"),
+        (asking(LAST, IdleClock(started=True, idle_s=9e9), doom=LAST - 60), "wait", "idle"),
+        (asking(LAST, IdleClock(readable=True, idle_s=9e9), doom=LAST - 60), "unmark", None),
+        (asking(LAST, idle(9e9), idle_minutes=None, doom=LAST - 60), "unmark", None),
+        (asking(LAST, idle(9e9), pause=LAST + 900, doom=LAST - 60), "unmark", None),
+        (asking(LAST, idle(9e9), pause=LAST - 1, doom=LAST - 60), "delete", "idle"),
+        (asking(CREATED + 3 * HOUR - 20, idle(46 * 60), doom=LAST - 60), "unmark", None),  # too late for this hour
         # Lease: marked before its end, deleted whoever can reach it.
-        (look(CREATED + 8 * HOUR - 1200, BUSY), "mark", "lease"),
-        (look(CREATED + 8 * HOUR - 1700, BUSY), "keep", "lease"),
-        (look(OVER, BUSY), "mark", "lease"),
-        (look(OVER, None), "mark", "lease"),
-        (look(OVER, BUSY, doom=OVER + 30), "wait", "lease"),
-        (look(OVER, BUSY, doom=OVER - 30), "delete", "lease"),
-        (look(OVER, None, doom=OVER - 30), "delete", "lease"),
-        (look(OVER, BUSY, doom=OVER - 30, pause=OVER + 900), "delete", "lease"),
-        (look(OVER, BUSY, doom=OVER - 30, lease_end=OVER + 2 * HOUR), "unmark", None),
-        (look(OVER, BUSY, doom=OVER - 30, status="offline"), "delete", "lease"),
-        (look(OVER, BUSY, doom=OVER - 30, status="deleting"), "keep", None),
+        (asking(CREATED + 8 * HOUR - 1200, BUSY), "mark", "lease"),
+        (asking(CREATED + 8 * HOUR - 1700, BUSY), "keep", "lease"),
+        (asking(OVER, BUSY), "mark", "lease"),
+        (asking(OVER, None), "mark", "lease"),
+        (asking(OVER, BUSY, doom=OVER + 30), "wait", "lease"),
+        (asking(OVER, BUSY, doom=OVER - 30), "delete", "lease"),
+        (asking(OVER, None, doom=OVER - 30), "delete", "lease"),
+        (asking(OVER, BUSY, doom=OVER - 30, pause=OVER + 900), "delete", "lease"),
+        (asking(OVER, BUSY, doom=OVER - 30, lease_end=OVER + 2 * HOUR), "unmark", None),
+        (asking(OVER, BUSY, doom=OVER - 30, status="offline"), "delete", "lease"),
+        (asking(OVER, BUSY, doom=OVER - 30, status="deleting"), "keep", None),
         # A mark of before a sleep is made anew, unless the hard cap is over as well.
-        (look(OVER, BUSY, doom=OVER - 7300), "mark", "lease"),
-        (look(CREATED + 25 * HOUR, BUSY, doom=OVER), "delete", "lease"),
+        (asking(OVER, BUSY, doom=OVER - 7300), "mark", "lease"),
+        (asking(CREATED + 25 * HOUR, BUSY, doom=OVER), "delete", "lease"),
         # Locks and clocks.
-        (look(OVER, BUSY, doom=OVER - 30, locks=["cannot_delete"]), "blocked", "lease"),
-        (look(OVER, BUSY, locks=["cannot_delete"]), "blocked", "lease"),
-        (look(FAR, BUSY, locks=["cannot_delete"]), "keep", "lease"),
-        (look(OVER, BUSY, skew=301, doom=OVER - 30), "refused", "lease"),
-        (look(OVER, BUSY, skew=-301), "refused", "lease"),
-        (look(OVER, BUSY, skew=299, doom=OVER - 30), "delete", "lease"),
-        (look(OVER, BUSY, skew=None, doom=OVER - 30), "delete", "lease"),
+        (asking(OVER, BUSY, doom=OVER - 30, locks=["cannot_delete"]), "blocked", "lease"),
+        (asking(OVER, BUSY, locks=["cannot_delete"]), "blocked", "lease"),
+        (asking(FAR, BUSY, locks=["cannot_delete"]), "keep", "lease"),
+        (asking(OVER, BUSY, skew=301, doom=OVER - 30), "refused", "lease"),
+        (asking(OVER, BUSY, skew=-301), "refused", "lease"),
+        (asking(OVER, BUSY, skew=299, doom=OVER - 30), "delete", "lease"),
+        (asking(OVER, BUSY, skew=None, doom=OVER - 30), "delete", "lease"),
     ],
 )
-def test_single_looks(decision: Decision, action: str, cause: str | None) -> None:
+def test_single_looks(asked: Callable[[], Decision], action: str, cause: str | None) -> None:
+    decision = asked()
     assert (decision.action, decision.cause) == (action, cause), decision
+
+
+@pytest.mark.parametrize(
+    ("earliest", "at"),
+    [
+        (0, 3000),
+        (2999, 3000),
+        (3000, 3000),
+        (3001, 3001),
+        (3540, 3540),  # a minute before the hour's end it may still be asked for
+        (3541, 6600),
+        (3600, 6600),
+        (7141, 10200),
+        (-50, 3000),  # by a clock that is behind the API's
+    ],
+)
+def test_an_idle_vm_goes_in_the_last_minutes_of_a_paid_hour(earliest: int, at: int) -> None:
+    assert in_paid_hour(CREATED, CREATED + earliest, 600) == CREATED + at
+
+
+@pytest.mark.parametrize(
+    ("lease_end", "at"), [(5000, 5000), (6600, 6600), (6601, 6600), (7200, 6600), (7201, 7201), (-100, -100)]
+)
+def test_a_lease_ends_in_time_for_no_further_hour_to_begin(lease_end: int, at: int) -> None:
+    assert lease_deletion(CREATED, CREATED + lease_end) == CREATED + at
+
+
+IN_WINDOW = CREATED + 3 * HOUR - 598
+
+
+@pytest.mark.parametrize(
+    ("now", "idle_s", "doom", "at"),
+    [
+        # Below half of the limit nothing is foreseen.
+        (FAR, 1349.9, None, None),
+        (CREATED + 2 * HOUR, 1350, None, CREATED + 3 * HOUR - 600),
+        # Its limit, a grace, and not before a whole minute.
+        (CREATED + 2 * HOUR + 2002, 1350, None, CREATED + 3 * HOUR - 240),
+        (CREATED + 2 * HOUR + 2557, 2700, None, CREATED + 3 * HOUR - 420),
+        (CREATED + 2 * HOUR + 2557, 9e9, None, CREATED + 3 * HOUR - 420),
+        # Once it is marked: the mark, or its limit when that comes later.
+        (IN_WINDOW, 2700, IN_WINDOW - 60, IN_WINDOW),
+        (IN_WINDOW, 9e9, IN_WINDOW - 60, IN_WINDOW),
+        (IN_WINDOW, 2699.5, IN_WINDOW - 60, IN_WINDOW + 1),
+        (IN_WINDOW, 2600, IN_WINDOW - 60, IN_WINDOW + 100),
+        (IN_WINDOW, 2700, IN_WINDOW + 90, IN_WINDOW + 90),
+    ],
+)
+def test_when_an_idle_vm_goes(now: int, idle_s: float, doom: int | None, at: int | None) -> None:
+    found = plans(view_at(now, doom=doom), idle(idle_s), now)
+    assert [plan.at for plan in found if plan.cause == "idle"] == ([] if at is None else [at])
+
+
+def test_deletions_are_foreseen_in_their_order() -> None:
+    now = CREATED + 7 * HOUR
+    end, cap = CREATED + 8 * HOUR - MIN_WINDOW_S, CREATED + 24 * HOUR - MIN_WINDOW_S
+    assert plans(view_at(now), None, now) == [Plan("lease", end), Plan("cap", cap)]
+    hour = CREATED + 7 * HOUR + 1800
+    assert plans(view_at(now), None, now, unpaid=hour)[0] == Plan("budget", hour - MIN_WINDOW_S)
+    assert plans(view_at(now), None, now, superseded=True)[0] == Plan("superseded", now + ORPHAN_GRACE_S)
+    odd = now + 1
+    assert plans(view_at(odd), None, odd, superseded=True)[0].at == now + ORPHAN_GRACE_S + 60  # a whole minute
+    assert plans(view_at(now, doom=now - 5), None, now, superseded=True)[0] == Plan("superseded", now - 5)
+
+
+def test_the_causes_of_a_deletion_have_their_sentences() -> None:
+    assert why("idle", idle(7200)) == "nobody has used it for 2 h"
+    assert why("idle", None) == "nobody has used it for some time"
+
+
+@pytest.mark.parametrize(("at", "shown"), [(None, None), (CREATED, format_time(CREATED))])
+def test_a_decision_as_data(at: int | None, shown: str | None) -> None:
+    decision = Decision("mark", "It goes.", "lease", at, at)
+    assert decision.as_dict() == {"action": "mark", "sentence": "It goes.", "cause": "lease", "at": shown, "doom": at}
+
+
+ALMOST = CREATED + 8 * HOUR - MIN_WINDOW_S  # when the lease of `view_at` is acted upon
+CAP = CREATED + 24 * HOUR
+
+
+@pytest.mark.parametrize(
+    ("asked", "action", "at", "doom"),
+    [
+        # Marked a notice before, with a grace.
+        (asking(ALMOST - 901, BUSY), "keep", ALMOST, None),
+        (asking(ALMOST - 900, BUSY), "mark", ALMOST, ALMOST),
+        (asking(ALMOST - 500, BUSY), "mark", ALMOST + 120, ALMOST + 120),
+        (asking(ALMOST - 900, BUSY, doom=ALMOST - 901), "wait", ALMOST, None),
+        (asking(ALMOST - 1, BUSY, doom=ALMOST), "wait", ALMOST, None),
+        (asking(ALMOST, BUSY, doom=ALMOST), "delete", ALMOST, None),
+        (asking(ALMOST + 90, BUSY, doom=ALMOST + 90), "delete", ALMOST + 90, None),
+        # How long a mark counts.
+        (asking(OVER, BUSY, doom=OVER - 7200), "delete", ALMOST, None),
+        (asking(OVER, BUSY, doom=OVER - 7201), "mark", OVER + GRACE_S, OVER + GRACE_S),
+        # Its grace begins anew, and would end in another paid hour.
+        (asking(CREATED + 3 * HOUR - 300, idle(9e9), doom=CREATED), "unmark", None, None),
+        (
+            asking(CREATED + 3 * HOUR - 300, idle(9e9), doom=CREATED + 2 * HOUR),
+            "delete",
+            CREATED + 3 * HOUR - 300,
+            None,
+        ),
+        (asking(CAP - 1, BUSY, doom=OVER), "mark", CAP + GRACE_S, CAP + GRACE_S),
+        (asking(CAP, BUSY, doom=OVER), "delete", OVER, None),
+        (asking(OVER, BUSY, skew=300, doom=OVER - 30), "delete", OVER - 30, None),
+        (asking(OVER, BUSY, skew=-300, doom=OVER - 30), "delete", OVER - 30, None),
+        (asking(OVER, BUSY, skew=301, doom=OVER - 30), "refused", ALMOST, None),
+        (asking(OVER, BUSY, locks=["cannot_delete"]), "blocked", ALMOST, None),
+    ],
+)
+def test_the_exact_moments(asked: Callable[[], Decision], action: str, at: int | None, doom: int | None) -> None:
+    decision = asked()
+    assert (decision.action, decision.at, decision.doom) == (action, at, doom), decision
+
+
+@pytest.mark.parametrize(("skew", "said"), [(301, "ahead of"), (-301, "behind")])
+def test_which_clock_is_wrong_is_said(skew: int, said: str) -> None:
+    assert f"is 5 min 1 s {said} the API's" in look(OVER, BUSY, skew).sentence
+
+
+@pytest.mark.parametrize(
+    ("more", "ours"),
+    [
+        ({"label": "renamed", "tags": None}, True),  # its tags still name its session
+        (
+            {"label": "lc-demo-1", "tags": ["linode-coder", f"lc:lease:{CREATED + HOUR}", f"lc:cap:{CREATED + HOUR}"]},
+            True,
+        ),
+        (
+            {"label": "my-server", "tags": ["linode-coder", f"lc:lease:{CREATED + HOUR}", f"lc:cap:{CREATED + HOUR}"]},
+            False,
+        ),
+    ],
+)
+def test_a_vm_of_ours_has_a_session_or_our_label(more: dict[str, Any], ours: bool) -> None:
+    view = view_at(OVER, **more)
+    assert decide(view, BUSY, OVER, 0).action == ("mark" if ours else "keep")
+    found = plans(view, None, OVER, superseded=True, unpaid=OVER)
+    assert {plan.cause for plan in found} == ({"superseded", "lease", "cap", "budget"} if ours else set())
 
 
 def test_what_nobody_looks_after_goes_after_two_looks_and_what_is_not_ours_stays() -> None:
@@ -120,8 +272,9 @@ def test_what_nobody_looks_after_goes_after_two_looks_and_what_is_not_ours_stays
     marked = with_doom(halves, first.doom)
     assert decide(view_at(now, tags=marked), None, now, 0).action == "wait"
     assert decide(view_at(first.doom, tags=marked), None, first.doom, 0).action == "delete"
-    young = CREATED + 500
+    young = CREATED + YOUNG_S - 1
     assert decide(view_at(young, tags=halves), None, young, 0).action == "keep"
+    assert decide(view_at(young + 1, tags=halves), None, young + 1, 0).action == "mark"
     assert decide(view_at(now, tags=["linode-coder"], label="my-server"), None, now, 0).action == "keep"
     assert decide(view_at(now, tags=["linode-coder"]), None, now, 0).action == "mark"  # our label
     assert decide(view_at(now), None, now, 0, superseded=True).cause == "superseded"
@@ -152,6 +305,18 @@ def test_an_old_vm_stays_until_its_replacement_is_seen_to_serve(
     # However long it goes on, its lease ends all the same.
     late = decide(view_at(OVER), old, OVER, 0, superseded=bool(gone))
     assert (late.action, late.cause) == ("mark", "lease")
+
+
+def test_only_the_newest_vm_that_serves_has_predecessors() -> None:
+    def vm(label: str, name: str | None, generation: int | None) -> dict[str, Any]:
+        return {"label": label, "name": name, "generation": generation}
+
+    views = [vm("a", "demo", 1), vm("b", "demo", 3), vm("c", "demo", 2), vm("d", None, 1), vm("e", "demo", None)]
+    serving = {view["label"]: BUSY for view in views}
+    assert superseded(views, serving) == {"a", "c"}
+    assert superseded(views[::-1], serving) == {"a", "c"}
+    assert superseded(views, {**serving, "b": None}) == {"a"}
+    assert superseded([vm("a", "demo", 0)], {}) == superseded([vm("a", "demo", 0)], {"a": BUSY}) == set()
 
 
 def test_one_pass_cannot_take_everything() -> None:
@@ -291,4 +456,5 @@ def test_who_slept_looks_twice_before_anything_goes(slept: int) -> None:
 
 def test_longer_intervals_have_wider_windows() -> None:
     assert [window(seconds) for seconds in (60, 300, 900, 3600)] == [MIN_WINDOW_S, 600, 1800, 3600]
-    assert notice(3600) == 3600 + GRACE_S
+    assert [notice(seconds) for seconds in (60, 300, 301, 3600)] == [900, 900, 901, 3600 + GRACE_S]
+    assert [fresh_for(seconds) for seconds in (300, 2400, 3600)] == [7200, 7200, 10800]

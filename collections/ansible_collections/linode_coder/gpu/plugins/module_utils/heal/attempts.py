@@ -117,7 +117,7 @@ def whole_lines(text: str) -> str:
 
 
 def line(event: str, at: int, **data: Any) -> str:
-    return json.dumps({"schema": SCHEMA, "event": event, "at": at, **data}, sort_keys=True) + "\n"
+    return json.dumps({"schema": SCHEMA, "event": event, "at": at, **data}) + "\n"
 
 
 def attempt_line(attempt: Attempt) -> str:

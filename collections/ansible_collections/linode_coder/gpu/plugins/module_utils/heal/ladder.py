@@ -77,6 +77,8 @@ MAX_RESUMES = 2
 # Observations older than this say nothing about now.
 OBSERVATION_S = 900
 _BUSY_S = 60
+# When what nobody knows of happened: no reason to wait.
+_LONG_AGO = 0
 
 POWER_EVENTS = ("linode_reboot", "linode_boot", "linode_shutdown", "lassie_reboot", "host_reboot")
 MAINTENANCE_EVENTS = (
@@ -232,7 +234,7 @@ def _actionable(finding: Finding) -> bool:
 
 def root_of(fails: Sequence[Finding]) -> Finding | None:
     """The failure that explains the others; None when none of them can be acted on."""
-    for level in range(len(_LEVELS) + 1):
+    for level in sorted({_level(finding) for finding in fails}):
         here = [finding for finding in fails if _level(finding) == level]
         if level >= _ENGINE_LEVEL:
             explained = [finding for finding in here if finding.cause and not _actionable(finding)]
@@ -248,7 +250,7 @@ def root_of(fails: Sequence[Finding]) -> Finding | None:
 
 
 def _happened(attempt: Attempt, world: World) -> bool:
-    """Whether what the attempt announced was done, as far as the world shows it. What cannot be read may have been."""
+    """Whether what the attempt announced was done, as far as the world shows it."""
     if attempt.acted:
         return True
     if attempt.rung not in API_RUNGS:
@@ -256,13 +258,11 @@ def _happened(attempt: Attempt, world: World) -> bool:
     if attempt.rung == "recreate_vm":
         # On the VM that is to go nothing shows it, whatever boots in the meantime; the new one is younger than it.
         return world.created is not None and world.created >= attempt.at
-    if world.events is None:
-        return True
-    if attempt.rung in BOOT_RUNGS and world.boot_time is not None and world.boot_time > attempt.at:
+    if world.boot_time is not None and world.boot_time > attempt.at:
         return True
     # A power cycle that was cut short has shut down and not booted.
     done = POWER_EVENTS if attempt.rung != "power_cycle" else tuple(set(POWER_EVENTS) - {"linode_shutdown"})
-    return any(event.action in done and event.at >= attempt.at - 1 for event in world.events)
+    return any(event.action in done and event.at >= attempt.at - 1 for event in world.events or ())
 
 
 def foreign_events(record: Record, events: Iterable[Event], since: float) -> list[Event]:
@@ -318,7 +318,7 @@ class _Incident:
         """Why ``rung`` has to wait; None when it may be taken now."""
         patience = self.policy.patience
         if rung in CONTAINER_RUNGS:
-            until = (self.world.container_started or 0) + CONTAINER_COOLDOWN_S * patience
+            until = (self.world.container_started or _LONG_AGO) + CONTAINER_COOLDOWN_S * patience
             return (
                 self.later("cooldown", "The container was started a moment ago.", until) if self.now < until else None
             )
@@ -327,7 +327,7 @@ class _Incident:
         if rung in HOST_RUNGS:
             before = [one.at for one in self.record.attempts if one.rung == rung and one.outcome != "cancelled"]
             cooldown = DRIVER_COOLDOWN_S if rung in ("reload_driver", "reset_gpu") else HOST_COOLDOWN_S
-            until = max(before, default=0) + cooldown * patience
+            until = max(before, default=_LONG_AGO) + cooldown * patience
             return self.later("cooldown", f"{rung} was tried a moment ago.", until) if self.now < until else None
         return self.wait_for_provider(rung)
 
@@ -348,10 +348,10 @@ class _Incident:
             who = f" by {newest.user}" if newest.user else ""
             return self.later("cooldown", f"Somebody else acted: {newest.action}{who}.", newest.at + window)
         if rung == "recreate_vm":
-            until = (world.created or 0) + VM_AGE_S * self.policy.patience
+            until = (world.created or _LONG_AGO) + VM_AGE_S * self.policy.patience
             return self.later("cooldown", "The VM is new.", until) if now < until else None
         climbing = any(one.rung in BOOT_RUNGS and one.rung != rung for one in self.tried())
-        until = (world.boot_time or 0) + window
+        until = (world.boot_time or _LONG_AGO) + window
         if now < until and not climbing:
             return self.later("cooldown", "The VM booted a moment ago.", until)
         return None
@@ -360,7 +360,7 @@ class _Incident:
         """Look again, since something was done after the findings were made: a watcher may have slept in between."""
         since = self.world.seen_at
         counted = self.record.since(self.now - DAY_S)
-        done = [one.rung for one in counted if since is not None and max(one.began, one.acted_at or 0) > since]
+        done = [one.rung for one in counted if since is not None and max(one.began, one.acted_at or _LONG_AGO) > since]
         if not done:
             return None
         return self.later("pending", f"{done[-1]} was done after this was seen.", self.now + 1)
@@ -484,7 +484,7 @@ def _is_idle(world: World, policy: Policy) -> bool:
 
 
 def _nothing_fails(findings: Sequence[Finding], now: int) -> Stop:
-    if not findings or all(finding.severity == "unknown" for finding in findings):
+    if all(finding.severity == "unknown" for finding in findings):
         return Stop("blind", "Nothing could be read.", until=now + 60)
     unread = [finding.id for finding in findings if finding.severity == "unknown"]
     if not unread:

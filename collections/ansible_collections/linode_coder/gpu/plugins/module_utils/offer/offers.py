@@ -74,7 +74,7 @@ def all_offers(
     availability: list[dict[str, Any]],
     plans: list[str],
     wanted_regions: list[str],
-    min_vram_gb: int = DEFAULT_MIN_VRAM_GB,
+    min_vram_gb: int = 0,
     suits: Callable[[str], bool] | None = None,
 ) -> list[Offer]:
     """Every offer that matches, best first. ``suits`` says of a plan nobody named whether it may be offered.
@@ -86,7 +86,7 @@ def all_offers(
     region_ids = _chosen_regions(regions, wanted_regions)
     stock = {(row["plan"], row["region"]): bool(row["available"]) for row in availability}
     offers = []
-    for plan in named_plans or [plan for plan in types if is_gpu_plan(plan)]:
+    for plan in named_plans or types:
         card = card_of(plan["id"])
         vram = card.vram_gb * plan["gpus"] if card else None
         if not named_plans and (vram is None or vram < min_vram_gb or not (suits is None or suits(plan["id"]))):
@@ -106,14 +106,13 @@ def all_offers(
         )
     plan_rank = {name: index for index, name in enumerate(plans)}
     region_rank = {name: index for index, name in enumerate(wanted_regions)}
-    stock_rank = {True: 0, None: 1, False: 2}
 
     def order(offer: Offer) -> tuple[Any, ...]:
         return (
-            plan_rank.get(offer.plan, 0),
-            region_rank.get(offer.region, 0),
+            plan_rank.get(offer.plan),
+            region_rank.get(offer.region),
             offer.hourly,
-            stock_rank[offer.advertised],
+            (True, None, False).index(offer.advertised),
             offer.plan,
             offer.region,
         )

@@ -194,11 +194,7 @@ def _plan(answers: Answers, wanted: Wanted) -> Finding:
 
 
 def _region(answers: Answers, wanted: Wanted) -> Finding:
-    found = _ask(
-        lambda: all_offers(
-            answers.get("linode/types"), answers.get("regions"), [], [], list(wanted.regions), min_vram_gb=0
-        )
-    )
+    found = _ask(lambda: all_offers(answers.get("linode/types"), answers.get("regions"), [], [], list(wanted.regions)))
     if isinstance(found, Failure):
         return _of(found, "preflight.region", "session", "fail" if found.kind in ("usage", "capacity") else "unknown")
     regions = sorted({offer.region for offer in found})

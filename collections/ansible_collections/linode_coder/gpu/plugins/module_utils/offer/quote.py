@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from ..core.cost import cost, format_time, paid_until, parse_time
 from ..core.failure import Failure
-from ..linode.gpu_plans import Plan, is_gpu_plan, known_plan, plan_of
+from ..linode.gpu_plans import Plan, known_plan, plan_of
 from ..model.catalogue import Selection, catalogue, find
 from ..model.data import DEFAULT_MODEL
 from ..model.engine_choice import Engine, best_on_plan, default_model, on_plan
@@ -44,11 +44,16 @@ def find_session(instances: list[dict[str, Any]], session: str, now: int) -> dic
     return max(own, key=lambda view: view["generation"] or 0) if own else None
 
 
+def _lease_cost(hourly: float, now: int, lease_end: int) -> float:
+    """Dollars at the price of an offer, which is known."""
+    return cost(now, lease_end, hourly) or 0.0
+
+
 def affordable(offers: list[Offer], max_cost: float | None, now: int, lease_end: int) -> list[Offer]:
     """The offers whose whole lease costs at most ``max_cost`` dollars; Failure(refused) when there is none."""
     if max_cost is None:
         return offers
-    within = [offer for offer in offers if (cost(now, lease_end, offer.hourly) or 0.0) <= max_cost]
+    within = [offer for offer in offers if _lease_cost(offer.hourly, now, lease_end) <= max_cost]
     if within:
         return within
     hourly = min(offer.hourly for offer in offers)
@@ -62,7 +67,7 @@ def affordable(offers: list[Offer], max_cost: float | None, now: int, lease_end:
         )
     raise Failure(
         "refused",
-        f"The lease would cost ${cost(now, lease_end, hourly) or 0.0:.2f}, more than max_cost ${max_cost:.2f}.",
+        f"The lease would cost ${_lease_cost(hourly, now, lease_end):.2f}, more than max_cost ${max_cost:.2f}.",
         remedy=f"Ask for a lease of at most {int(max_cost / hourly)} h, or raise the limit.",
         field="max_cost",
         value=max_cost,
@@ -71,7 +76,7 @@ def affordable(offers: list[Offer], max_cost: float | None, now: int, lease_end:
 
 def within_budget(offers: list[Offer], room: float, now: int, lease_end: int) -> list[Offer]:
     """The offers whose whole lease costs at most ``room`` dollars; the cheapest one when there is none."""
-    within = [offer for offer in offers if (cost(now, lease_end, offer.hourly) or 0.0) <= room]
+    within = [offer for offer in offers if _lease_cost(offer.hourly, now, lease_end) <= room]
     return within or [min(offers, key=lambda offer: offer.hourly)]
 
 
@@ -112,7 +117,7 @@ class _Market:
         self.availability = reader.list("regions/availability")
         self.wanted_regions = regions
         self.min_vram_gb = min_vram_gb
-        plans = with_measurements([plan_of(row) for row in self.types if is_gpu_plan(row)])
+        plans = with_measurements([plan_of(row) for row in self.types])
         self.plans = {plan.id: plan for plan in plans}
 
     def offers(self, plans: list[str], suits: set[str] | None = None) -> list[Offer]:
@@ -128,13 +133,11 @@ class _Market:
 
     def cheapest(self, suits: set[str]) -> Offer | None:
         """The cheapest offer of these plans in the wanted regions."""
-        if not suits:
-            return None
         try:
             found = all_offers(
-                self.types, self.regions, self.availability, [], self.wanted_regions, 0, suits.__contains__
+                self.types, self.regions, self.availability, [], self.wanted_regions, suits=suits.__contains__
             )
-        except Failure:  # none of them has a price there
+        except Failure:  # there are none, or none of them has a price there
             return None
         return min(found, key=lambda offer: offer.hourly)
 
@@ -146,23 +149,20 @@ def _refusal(request: Request, engine: Engine, market: _Market) -> Failure:
     for plan in market.plans.values():
         other = best_on_plan(selection, plan, request.context, request.tensor_parallel)
         if other.problem is None and other.fit is not None:
-            fitting[plan.id] = other
+            fitting[plan.id] = (other.variant.id, other.fit.max_context)
     hints = []
     offer = market.cheapest(set(fitting))
     if offer is not None:
-        other = fitting[offer.plan]
-        context = other.fit.max_context if other.fit else None
+        variant, context = fitting[offer.plan]
         room = f" with a context of {context} tokens" if context else ""
-        hints.append(f"{other.variant.id} fits on {offer.plan} at ${offer.hourly:.2f}/h{room}.")
+        hints.append(f"{variant} fits on {offer.plan} at ${offer.hourly:.2f}/h{room}.")
     elif not fitting:
         hints.append("It fits on no plan of this account.")
     field = "model"
-    if request.context is not None:
-        without = on_plan(engine.model, engine.variant, engine.plan, None, engine.tensor_parallel)
-        longest = without.fit.max_context if without.fit and without.problem is None else None
-        if longest is not None:
-            field = "context"
-            hints.append(f"Here a context of {longest} tokens fits.")
+    without = on_plan(engine.model, engine.variant, engine.plan, None, engine.tensor_parallel)
+    if without.problem is None and without.fit is not None:
+        field = "context"
+        hints.append(f"Here a context of {without.fit.max_context} tokens fits.")
     if field == "model":
         fallback = default_model(engine.plan.id)
         if fallback and fallback != engine.variant.id:
@@ -196,11 +196,11 @@ def _place(request: Request, market: _Market, plans: list[str]) -> tuple[list[Of
         return market.offers([engine.plan.id for engine in engines]), engines
     if request.selection is None:
         request = Request(find(catalogue(), DEFAULT_MODEL), request.context, request.tensor_parallel)
-    known = [plan for plan in market.plans.values() if plan.card is not None]
-    fitting = [plan for plan in known if _engine(request, plan).problem is None]
+    memory = {name: plan.gpus * plan.card.cuda_gib for name, plan in market.plans.items() if plan.card is not None}
+    fitting = [plan for plan in map(market.plans.__getitem__, memory) if _engine(request, plan).problem is None]
     suits = {plan.id for plan in fitting if plan.advised} or {plan.id for plan in fitting}
-    if known and not suits:
-        largest = max(known, key=lambda plan: plan.gpus * (plan.card.cuda_gib if plan.card else 0.0))
+    if memory and not suits:
+        largest = market.plans[max(memory, key=memory.__getitem__)]
         raise _refusal(request, _engine(request, largest), market)
     offers = market.offers([], suits)
     engines = _with_one_variant(request, [market.plans[name] for name in dict.fromkeys(offer.plan for offer in offers)])
@@ -228,10 +228,9 @@ def _existing_plan(reader: Reader, plan_id: str) -> Plan | None:
 def _existing_engine(reader: Reader, existing: dict[str, Any], request: Request, lookup: Lookup) -> Engine | None:
     """What serves, or has to serve, on a VM that exists; Failure(refused) when another model is asked for."""
     served = existing["model"]
-    plan = _existing_plan(reader, existing["plan"]) if existing["plan"] else None
+    plan = _existing_plan(reader, existing["plan"])
     if not served or plan is None:
         return None
-    found = find(catalogue(), served)
     asked = request.selection
     if asked is not None:
         names = [asked.variant.id] if asked.variant else [variant.id for variant in asked.model.variants]
@@ -243,7 +242,7 @@ def _existing_engine(reader: Reader, existing: dict[str, Any], request: Request,
                 field="model",
                 value=names[0],
             )
-    selection = found or resolve(served, lookup)
+    selection = resolve(served, lookup)
     variant = selection.variant or selection.model.variants[0]
     check_code(selection.model, variant)
     return on_plan(selection.model, variant, plan, request.context, request.tensor_parallel)
@@ -325,7 +324,7 @@ def make_quote(
             max_cost=wanted.max_cost,
         )
         engine = _existing_engine(reader, existing, request, lookup)
-        kept = [] if "until" in changes else beyond(existing, wanted.lease, wanted.max_cost)
+        kept = beyond(existing, wanted.lease, wanted.max_cost)
         answer = _of_existing(existing, changes, engine) | {"kept": kept}
         if wanted.budget is not None and "until" in changes:
             seen = look(reader, now, instances, wanted.records, existing["hourly"])
@@ -362,7 +361,7 @@ def make_quote(
         seen = look(reader, now, instances, wanted.records, max(offer.hourly for offer in offers))
         offers = within_budget(offers, left(seen, wanted.budget), now, clocks.end)
         hourly = max(offer.hourly for offer in offers)
-        adds = cost(now, clocks.end, hourly) or 0.0
+        adds = _lease_cost(hourly, now, clocks.end)
         quote["budget"] = against_budget(seen, wanted.budget, adds, hourly, f"the session {name}")
     by_plan = {engine.plan.id: engine.as_dict() for engine in engines}
     quote["engine"] = by_plan[offers[0].plan]
@@ -371,11 +370,10 @@ def make_quote(
     quote["left_out"] = _left_out(request, engines, market, list(wanted.plans))
     # The dearest offer is what may have to be paid.
     dearest = max(offer.hourly for offer in offers)
-    worst = cost(now, clocks.end, dearest)
     quote["offers"] = [offer._asdict() for offer in offers]
     quote["hourly"] = offers[0].hourly
     quote["hourly_max"] = dearest
-    quote["cost_to_lease_end"] = worst
+    quote["cost_to_lease_end"] = cost(now, clocks.end, dearest)
     quote["cost_to_cap"] = cost(now, clocks.cap, dearest)
     quote["paid_until"] = format_time(paid_until(now, now))
     return quote
@@ -409,7 +407,7 @@ def quote_switch(
             field="session",
             value=name,
         )
-    plan = _existing_plan(reader, view["plan"]) if view["plan"] else None
+    plan = _existing_plan(reader, view["plan"])
     if plan is None:
         raise Failure(
             "conflict",

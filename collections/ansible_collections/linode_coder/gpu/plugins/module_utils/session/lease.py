@@ -94,19 +94,20 @@ def parse_until(text: str, now: int, zone: tzinfo | None = None) -> int:
 
     Without a zone of its own it is of ``zone``; None is this machine's.
     """
-    local = datetime.fromtimestamp(now, zone) if zone else datetime.fromtimestamp(now).astimezone()
+    local = datetime.fromtimestamp(now, zone)
     compact = str(text).strip()
     try:
         if _CLOCK.fullmatch(compact):
             hour, minute = (int(part) for part in compact.split(":"))
             at = local.replace(hour=hour, minute=minute, second=0, microsecond=0)
             if at <= local:
-                at = (at + timedelta(days=1)).replace(hour=hour, minute=minute)
+                at += timedelta(days=1)
         else:
             at = datetime.fromisoformat(compact)
             if _DATE.fullmatch(compact):
                 raise ValueError("a date alone")
-            at = at if at.tzinfo else at.replace(tzinfo=zone) if zone else at.astimezone()
+            at = at if at.tzinfo else at.replace(tzinfo=zone)
+        # Only now it becomes a time of this machine's: its offset may be another one on that day.
         return int(at.timestamp())
     except (ValueError, OverflowError, OSError) as error:
         raise Failure(

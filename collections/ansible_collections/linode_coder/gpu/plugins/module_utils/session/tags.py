@@ -167,9 +167,9 @@ _OF_SEVERAL = {
 _MAX_NUMBER = 253_402_300_799
 
 
-def _number(text: str | None) -> int | None:
+def _number(text: str) -> int | None:
     # Python refuses to read thousands of digits.
-    number = int(text) if text is not None and text.isascii() and text.isdigit() and len(text) < 20 else None
+    number = int(text) if text.isascii() and text.isdigit() and len(text) < 20 else None
     return number if number is None or number <= _MAX_NUMBER else None
 
 

@@ -79,7 +79,7 @@ def fresh_for(interval_s: int) -> int:
 
 def in_paid_hour(created: int, earliest: int, window_s: int) -> int:
     """The first moment from ``earliest`` on that lies in the last ``window_s`` seconds of a paid hour."""
-    end = paid_until(created, max(earliest, created))
+    end = paid_until(created, earliest)
     if earliest > end - HOUR_MARGIN_S:
         end += 3600
     return max(earliest, end - window_s)
@@ -96,7 +96,7 @@ def lease_deletion(created: int, lease_end: int) -> int:
     The price to the lease's end was shown, so a lease that ends just before another hour would begin is ended in time
     for that hour not to begin: at most ``MIN_WINDOW_S`` earlier.
     """
-    return min(lease_end, paid_until(created, max(lease_end, created)) - MIN_WINDOW_S)
+    return min(lease_end, paid_until(created, lease_end) - MIN_WINDOW_S)
 
 
 def _idle_plan(view: dict[str, Any], clock: IdleClock | None, now: int, doom: int | None, window_s: int) -> Plan | None:
@@ -202,7 +202,7 @@ def decide(
             first.at,
         )
     if marked is None or stale:
-        doom = _whole_minute(max(now + (ORPHAN_GRACE_S if first.cause in _NOBODYS else GRACE_S), first.at))
+        doom = _whole_minute(max(now + GRACE_S, first.at))
         cost = f"paid until {format_time(paid_until(created, now))}"
         return Decision(
             "mark",

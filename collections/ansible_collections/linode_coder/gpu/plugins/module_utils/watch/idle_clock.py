@@ -101,7 +101,7 @@ class IdleClock:
 def advance(clock: IdleClock, sample: Sample) -> IdleClock:
     """The clock after ``sample``."""
     same_boot = clock.boot_id == sample.boot_id
-    passed = sample.uptime - clock.uptime if same_boot else 0.0
+    passed = sample.uptime - clock.uptime  # which means something within one boot only
     if same_boot and passed <= 0:
         return clock  # taken before what is already counted: another watcher was faster
     seen = replace(clock, boot_id=sample.boot_id, uptime=sample.uptime, at=sample.at, readable=sample.readable)
@@ -118,10 +118,8 @@ def advance(clock: IdleClock, sample: Sample) -> IdleClock:
         if not sample.served:
             return seen
         return replace(seen, started=True, idle_s=0.0, stuck_s=0.0, last_active=sample.at)
-    restarted = (
-        not same_boot
-        or (None not in (sample.process_start, clock.process_start) and sample.process_start != clock.process_start)
-        or any(new < old for new, old in zip(sample.counters, clock.counters, strict=True))
+    restarted = not same_boot or (
+        None not in (sample.process_start, clock.process_start) and sample.process_start != clock.process_start
     )
     if restarted or sample.counters != clock.counters:
         return replace(seen, idle_s=0.0, stuck_s=0.0, last_active=sample.at)
