@@ -46,7 +46,12 @@ def test_a_reboot_shows_by_the_boots_id(
 
 @pytest.mark.parametrize(
     ("ago", "severity", "evidence"),
-    [(0, "warn", "a -> b, seen 0 min ago"), (3600, "warn", "a -> b, seen 60 min ago"), (3601, "pass", ""), (-1, "pass", "")],
+    [
+        (0, "warn", "a -> b, seen 0 min ago"),
+        (3600, "warn", "a -> b, seen 60 min ago"),
+        (3601, "pass", ""),
+        (-1, "pass", ""),
+    ],
 )
 def test_a_reboot_is_told_for_an_hour(ago: float, severity: str, evidence: str) -> None:
     previous = {"boot_id": "b", "rebooted": {"from": "a", "seen": NOW - ago}}
@@ -97,6 +102,7 @@ SERVICE, CONTROL = "measured by the VM's time service", "against the control nod
         (10, None, "warn", f"10.0 s, {SERVICE}"),
         (-10.1, None, "fail", f"10.1 s, {SERVICE}"),
         # Ahead by less than a look takes is no error.
+        (None, 0.5, "pass", f"0.0 s, {CONTROL}"),
         (None, 30, "pass", f"0.0 s, {CONTROL}"),
         (None, 31, "warn", f"1.0 s, {CONTROL}"),
         (None, 40, "warn", f"10.0 s, {CONTROL}"),
@@ -180,6 +186,7 @@ def test_the_providers_word_and_since_when(
 ) -> None:
     found = status_finding(status, since)
     assert (found.severity, found.cause, found.evidence) == (severity, cause, evidence)
+    assert ("could not be asked" in found.summary) == (status is None)
 
 
 @pytest.mark.parametrize(
