@@ -159,7 +159,7 @@ def test_the_cards_are_counted(seen: Look, severity: str, cause: str | None, evi
     found = one(seen, "gpu.count")
     assert (found.severity, found.cause, found.evidence) == (severity, cause, evidence)
     if severity == "fail":
-        assert ("power_cycle" == found.ladder[0]) == (cause == "not_on_bus")
+        assert (found.ladder[0] == "power_cycle") == (cause == "not_on_bus")
         assert (found.summary == "No GPU is there.") == (not seen.smi or not seen.smi.gpus)
 
 
