@@ -181,11 +181,6 @@ def test_the_container(seen: Look, severity: str, cause: str | None, evidence: s
             ladder_of(DIED),
         ),
         (look(diagnoses=(DIED,)), "The engine's log ends in a failure: engine_died happened.", ladder_of(DIED)),
-        (
-            look(container("exited"), diagnoses=(replace(DIED, line=""),)),
-            "The engine's container is exited (exit code None). engine_died happened.",
-            ladder_of(DIED),
-        ),
     ],
 )  # fmt: skip
 def test_what_is_said_of_the_container(seen: Look, summary: str, ladder: tuple[str, ...]) -> None:

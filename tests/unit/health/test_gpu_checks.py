@@ -120,6 +120,11 @@ def test_what_shows_it(seen: Look, name: str, evidence: str) -> None:
     assert one(seen, name).evidence == evidence
 
 
+def test_a_hang_is_told_apart_from_a_single_miss() -> None:
+    assert one(look(host=HUNG), "gpu.hang").summary == "nvidia-smi did not answer once."
+    assert one(look(host=STUCK), "gpu.hang").summary == "nvidia-smi hangs."
+
+
 def test_what_the_driver_did_not_say_is_named() -> None:
     assert one(look(), "drv.module").summary == "nvidia-smi was not run."
     assert one(look(host=PROBED), "drv.module").summary == "nvidia-smi brought nothing"
@@ -175,6 +180,8 @@ def test_cards_of_a_plan_that_is_not_known_are_not_counted() -> None:
         (5, CARD.name, None),
         ("NVIDIA RTX PRO 6000 Blackwell Server Edition", CARD.name, "pass"),
         ("RTX PRO 6000 Blackwell", CARD.name, "pass"),
+        ("NVIDIA RTX 4000 Ada Generation", "RTX 4000 Ada", "pass"),
+        ("RTX 4000 Ada", "NVIDIA RTX 4000 Workstation Ada Generation", "pass"),
         ("NVIDIA RTX PRO 6000 Blackwell Server Edition", "RTX PRO 6000", "pass"),
         ("Quadro RTX 6000", CARD.name, "fail"),
         ("Quadro RTX 6000", None, "unknown"),
@@ -253,6 +260,14 @@ LADDER_OF_ECC = ("reboot", "recreate_vm")
             "xid 154",
         ),
         ({"recovery_action": None, "reset_required": False}, (fault(code=154),), "gpu.recovery", "pass", None, ""),
+        (
+            {"recovery_action": None},
+            (fault(code=154, recovery=("None", "Reset")), fault(code=154), fault(code=31)),
+            "gpu.recovery",
+            "fail",
+            "reset",
+            "xid 154",
+        ),
         ({"recovery_action": "Do (what)?"}, (), "gpu.recovery", "fail", "do_what", "gpu_recovery_action Do (what)?"),
         # Memory.
         ({}, (), "gpu.ecc.unc", "pass", None, ""),
@@ -495,6 +510,7 @@ STRANGE: dict[str, Any] = {"bus_id": "0000:00:0f"}
         ((CARD,), STRANGE, ["gpu:0000:00:0f"]),
         ((CARD, OTHER), STRANGE, ["gpu:0000:00:0f"]),
         ((), STRANGE, ["gpu:0000:00:0f"]),
+        ((), {"bus_id": None, "uuid": "GPU-x"}, ["gpu:GPU-x"]),
         ((card(uuid=None, bus_id=None),), {"bus_id": None, "uuid": "GPU-x"}, ["gpu:GPU-x"]),
     ],
 )
@@ -525,6 +541,16 @@ def test_a_fault_is_told_of_its_card(
         assert failed[0].ladder == LADDER_OF_ECC
 
 
+@pytest.mark.parametrize(
+    ("code", "names"), [(31, set()), (79, {"gpu.lost"}), (48, {"gpu.ecc.unc"}), (64, {"gpu.remap"})]
+)
+def test_a_fault_of_a_card_that_is_not_shown_is_one_finding(code: int, names: set[str]) -> None:
+    failed = {
+        found.id for found in check_gpus(look(CARD, faults=(fault(code=code, **STRANGE),))) if found.severity == "fail"
+    }
+    assert failed - {"gpu.xid"} == names
+
+
 def test_what_is_asked_for_a_card_that_is_not_shown() -> None:
     change = fault(code=154, recovery=("None", "Reboot"), **STRANGE)
     assert [(found.subject, found.cause) for found in of(look(CARD, faults=(change,)), "gpu.recovery")][1:] == [
@@ -534,6 +560,8 @@ def test_what_is_asked_for_a_card_that_is_not_shown() -> None:
     found = one(look(faults=(change, again)), "gpu.recovery")
     assert (found.subject, found.cause) == ("gpu:0000:00:0f", "reboot")
     assert of(look(CARD, faults=(fault(code=154, **STRANGE),)), "gpu.recovery")[1:] == []
+    calm = fault(code=154, recovery=("Reboot", "None"), **STRANGE)
+    assert [found.severity for found in of(look(faults=(calm,)), "gpu.recovery")] == ["pass"]
 
 
 @pytest.mark.parametrize(
@@ -594,6 +622,8 @@ DAY = 86400
             [("fail", "xid_79", "xid 79")],
         ),
         ((fault(code=79, time=None),), {"clock": None}, [("fail", "xid_79", "xid 79")]),
+        # By the clock, where there is one, however old the newest report is.
+        ((fault(code=79, time=NOW - 3 * DAY, last_time=NOW - 3 * DAY),), {}, [("pass", None, "")]),
         # Several reports.
         ((fault(code=79, count=2),), {}, [("fail", "xid_79", "xid 79 (2 lines, 1 bursts)")]),
         ((fault(code=79), fault(code=79, count=2)), {}, [("fail", "xid_79", "xid 79 (3 lines, 2 bursts)")]),

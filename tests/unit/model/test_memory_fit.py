@@ -423,9 +423,7 @@ def test_the_most_gpus_that_share_a_model(gpus: int, heads: int | None, spread: 
     assert largest_tensor_parallel(gpus, heads) == spread
 
 
-@pytest.mark.parametrize(
-    ("cuda_gib", "gib"), [(8.0, 2.0), (23.0, 2.0), (58.985, 4.0), (94.97, 6.0), (180.0, 6.0)]
-)
+@pytest.mark.parametrize(("cuda_gib", "gib"), [(8.0, 2.0), (23.0, 2.0), (58.985, 4.0), (94.97, 6.0), (180.0, 6.0)])
 def test_the_engine_takes_more_on_a_larger_card(cuda_gib: float, gib: float) -> None:
     assert overhead_gib(Card("c", 0, "8.9", "any", cuda_gib, 500), 1, False) == pytest.approx(gib)
 
