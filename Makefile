@@ -11,9 +11,9 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONDONTWRITEBYTECODE
 # Sessions that tests go on with are made once for each build, whatever tiers run.
 export TEST_SNAPSHOTS ?= $(abspath .cache/snapshots)
-PRODUCT := $(shell find linode_coder collections roles playbooks inventory_plugins -type f -not -name '*.pyc' 2>/dev/null)
+PRODUCT := $(shell find linode_coder collections roles playbooks inventory_plugins -type f -not -name '*.pyc' 2>/dev/null) CHANGELOG.md
 
-.PHONY: help install demo test lint types unit integration sanity test-installed test-slow test-docker test-engine test-foreign test-molecule test-newest vllm bench mutants clean constraints dist
+.PHONY: help install demo test lint types unit integration sanity test-installed test-slow test-docker test-engine test-foreign test-molecule test-newest vllm bench mutants clean constraints dist collection changelog
 
 help:
 	@echo 'make demo           bring a session up in the local sandbox, ask it something, show the cost, take it down'
@@ -21,6 +21,8 @@ help:
 	@echo 'make vllm           install the real vLLM for the sandbox, once for all checkouts (3.5 GB)'
 	@echo 'make test           lint, types, unit, integration and sanity tests'
 	@echo 'make dist           the wheel and the Galaxy archive, in dist/'
+	@echo 'make collection     the Galaxy archive: collections/ with the roles, playbooks and inventory plugin beside it'
+	@echo 'make changelog      what changelogs/fragments says into the one change log'
 	@echo 'make test-installed the wheel and the Galaxy archive in the environments that people make'
 	@echo 'make test-molecule  molecule scenarios on sandbox hosts, those of the roles on docker hosts'
 	@echo 'make test-slow      what takes longer on simulated hosts: playbooks, leases, serving, watching, every rung of healing'
@@ -68,6 +70,8 @@ lint: $(BIN)/.complete
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	PATH="$(abspath $(BIN)):$$PATH" ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED=false $(BIN)/ansible-lint --offline --profile production
+	$(BIN)/python -m tests.lint_collection
+	$(BIN)/python -m tests.shell_scripts
 
 types: $(BIN)/.complete
 	$(BIN)/mypy
@@ -82,6 +86,12 @@ sanity: $(BIN)/.complete
 	$(BIN)/python tests/sanity.py
 
 dist: dist/.built
+
+collection: dist/.built
+	@ls dist/*.tar.gz
+
+changelog: dist/.built
+	$(BIN)/python -m tests.changelog
 
 test-installed: $(BIN)/.complete
 	$(PYTEST) tests/installed

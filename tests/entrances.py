@@ -69,21 +69,15 @@ ENTRANCES = (
     ),
     # -- the engine, through the tunnel or on the VM
     Entrance(
-        _CLI + "endpoint/tunnel.py",
-        ("served_model",),
-        "the engine's list of models",
-        ("tests/unit/cli/test_clients.py::test_a_name_is_no_word_of_a_shell",),
-    ),
-    Entrance(_CLI + "endpoint/tunnel.py", ("healthy",), OURS + "only the status of the engine's answer is asked"),
-    Entrance(
-        _CLI + "endpoint/up_to_date.py", ("_engine_accepts",), OURS + "only the status of the engine's answer is asked"
-    ),
-    Entrance(_CLI + "endpoint/activity.py", ("_metrics",), "the engine's metrics", (_VM_TEXT,)),
-    Entrance(
         _C + "module_utils/engine/client.py",
-        ("EngineClient.ask", "EngineClient._send", "EngineClient._line"),
-        "answers of the engine",
-        ("tests/unit/engine/test_endpoint_check.py::test_each_way_to_go_wrong",),
+        ("Answer.json", "EngineClient._line", "EngineClient._send"),
+        "answers of the engine, its list of models and its metrics among them",
+        (
+            "tests/unit/engine/test_engine_client.py::test_what_is_no_list_of_models_is_none",
+            "tests/unit/engine/test_endpoint_check.py::test_each_way_to_go_wrong",
+            "tests/unit/cli/test_clients.py::test_a_name_is_no_word_of_a_shell",
+            _VM_TEXT,
+        ),
     ),
     Entrance(
         _C + "module_utils/engine/endpoint_check.py",
@@ -96,12 +90,10 @@ ENTRANCES = (
         _C + "module_utils/health/vm_look.py",
         (
             *(
-                "Engine.ask",
                 "collect",
                 "descendants",
                 "disk",
                 "generate",
-                "look_at_container",
                 "memory",
                 "pci_gpus",
             ),
@@ -150,8 +142,8 @@ ENTRANCES = (
         _CLI + "endpoint/up_to_date.py", ("_on_vm",), OURS + "what the VM says is only compared with what it said"
     ),
     Entrance(
-        _CLI + "endpoint/tunnel.py",
-        ("api_key_file",),
+        _CLI + "endpoint/api_key.py",
+        ("kept_key",),
         "the API key on the VM, over SSH: written to a file, and to no command",
         (_END_TO_END + "test_a_tag",),
     ),
@@ -176,9 +168,15 @@ ENTRANCES = (
         ("tests/unit/modules/test_host_state.py::test_an_image_is_only_there_with_the_digest_that_is_held",),
     ),
     Entrance(
+        _C + "module_utils/core/docker_compose.py",
+        ("compose_ps",),
+        "docker compose ps",
+        ("tests/unit/core/test_docker_compose.py::test_each_service_has_its_container",),
+    ),
+    Entrance(
         _C + "module_utils/core/vm_module.py",
-        ("compose_services", "inspect"),
-        "docker compose ps and docker inspect",
+        ("inspect",),
+        "docker inspect",
         (
             "tests/unit/modules/test_compose_project.py::test_one_that_restarts_by_itself_is_made_anew_when_a_file_changed_since_it_was_made",
         ),
@@ -209,7 +207,7 @@ ENTRANCES = (
     ),
     Entrance(
         _C + "modules/model_weights.py",
-        ("Download.count", "write_request"),
+        ("Download.count", "asked_before"),
         _VM_STATE + "; what is written to it is one line for each variable",
         ("tests/unit/engine/test_env_file.py::test_a_value_is_one_line_or_refused",),
     ),
@@ -231,7 +229,7 @@ ENTRANCES = (
         "the VM's host keys",
         ("tests/unit/session/test_host_key.py",),
     ),
-    Entrance(_C + "modules/session_activity.py", ("tell",), OURS + "whether wall could be run"),
+    Entrance(_C + "modules/session_activity.py", ("shown", "tell"), OURS + "our notice, and whether wall could be run"),
     Entrance(
         _C + "module_utils/heal/machine.py",
         ("Machine.read_config", "Machine.read_record", "Machine.swap_lock"),
@@ -253,7 +251,7 @@ ENTRANCES = (
     Entrance(_C + "module_utils/engine/state.py", ("load",), _VM_STATE),
     Entrance(_C + "module_utils/model/kept_weights.py", ("complete",), _VM_STATE),
     Entrance(_C + "module_utils/health/last_look.py", ("recall",), _VM_STATE),
-    Entrance(_C + "module_utils/engine/client.py", ("key_in",), _VM_STATE),
+    Entrance(_C + "module_utils/engine/api_key.py", ("key_in",), _VM_STATE),
     Entrance(
         "roles/vllm/files/fetch_weights.py",
         ("Check.digest", "library"),
@@ -316,7 +314,7 @@ ENTRANCES = (
     Entrance(_C + "modules/client_key.py", ("work",), OURS + "this machine's key, which ssh-keygen made"),
     Entrance(_C + "modules/linode_gpu_instance.py", ("new_host_key",), OURS + "a key that ssh-keygen just made"),
     Entrance(_C + "modules/session_secret.py", ("work",), _STATE),
-    Entrance(_CLI + "settings/proposals.py", ("changed_text",), OURS + "the configuration that is rewritten"),
+    Entrance(_CLI + "settings/edit.py", ("changed_text",), OURS + "the configuration that is rewritten"),
     Entrance(_CLI + "cli/wizard.py", ("Interview.answer",), OURS + "what the user types"),
     Entrance(_CLI + "terminal/console.py", ("confirm",), OURS + "what the user types"),
     Entrance(
@@ -328,9 +326,7 @@ ENTRANCES = (
     # -- what we keep here
     Entrance(_CLI + "local/history.py", ("connect",), _STATE),
     Entrance(_CLI + "local/sessions.py", ("pick",), _STATE),
-    Entrance(_CLI + "endpoint/tunnel.py", ("client",), _STATE),
     Entrance(_CLI + "endpoint/tunnel_files.py", ("_read", "keeper"), _STATE),
-    Entrance(_CLI + "endpoint/activity.py", ("engine",), _STATE),
     Entrance(_CLI + "watchdog/watchers.py", ("_read",), _STATE),
     Entrance(_CLI + "endpoint/up_to_date.py", ("_content", "unchanged"), _STATE),
     Entrance(_C + "module_utils/model/measured_fits.py", ("_read",), _STATE),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import os
 import signal
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.near import did_you_mean, nearest
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.paths import runs_dir
 from typer.core import TyperGroup
 
@@ -71,8 +71,7 @@ class LazyGroup(TyperGroup):
 
     def resolve_command(self, ctx: Context, args: list[str]) -> tuple[str | None, Command | None, list[str]]:
         if args and args[0] not in COMMANDS:
-            near = difflib.get_close_matches(args[0], COMMANDS, n=2)
-            hint = f"Did you mean {' or '.join(near)}?" if near else f"Commands: {', '.join(COMMANDS)}."
+            hint = did_you_mean(nearest(args[0], COMMANDS), f"Commands: {', '.join(COMMANDS)}.")
             raise Failure("usage", f"There is no command {args[0]!r}.", remedy=hint, field="command", value=args[0])
         return super().resolve_command(ctx, args)
 

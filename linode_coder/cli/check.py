@@ -89,11 +89,12 @@ def _bundle(path: Path, console: Console, everything: bool) -> int:
 
 def _look(name: str | None, console: Console) -> dict[str, Any]:
     """Run the playbook, for one session or for all."""
+    from ..playbook import variables
     from ..playbook.runner import run_playbook
 
     # An event of this command would not be part of the one JSON document.
     quiet = Console(as_json=False) if console.as_json else console
-    return run_playbook("check", {"session": name}, quiet).data
+    return run_playbook(variables.Check(session=name), quiet).data
 
 
 @app.command()

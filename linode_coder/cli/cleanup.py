@@ -15,10 +15,10 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.session.dead_reso
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session.tags import MARKER, owner_slug
 
 from ..api import LinodeReader
+from ..endpoint.session_files import forget_vm
 from ..local import history
 from ..local.deleted_elsewhere import kept_here, unended
 from ..local.lock import session_lock
-from ..local.session_files import forget_vm
 from ..local.sessions import all_sessions
 from ..terminal.console import Console, confirm, money, table
 
@@ -64,11 +64,12 @@ def cleanup(
         confirm(question + "?", "linode-coder cleanup")
     removed: list[str] = []
     if dead:
+        from ..playbook import variables
         from ..playbook.runner import run_playbook
 
         started = time.time()
         try:
-            outcome = run_playbook("cleanup", {"remove": [row["label"] for row in dead]}, console)
+            outcome = run_playbook(variables.Cleanup(remove=[row["label"] for row in dead]), console)
         except Failure as failure:
             history.ran("all", "cleanup", started, failure.exit_code, None, failure.message)
             raise

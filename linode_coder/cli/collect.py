@@ -38,9 +38,10 @@ def collect(
         raise Failure(
             "usage", f"{path} cannot be written.", remedy="Name a file in a directory that exists.", field="output"
         )
+    from ..playbook import variables
     from ..playbook.runner import run_playbook
 
-    outcome = run_playbook("collect", {"session": view["name"], "output": str(path)}, console)
+    outcome = run_playbook(variables.Collect(session=view["name"], output=str(path)), console)
     console.event("result", command="collect", **{key: outcome.data[key] for key in ("path", "files", "severity")})
     console.text(f"Saved {', '.join(outcome.data['files'])} in {outcome.data['path']}, without secrets.")
     console.text(f"Evaluate it anywhere: linode-coder check --bundle {shlex.quote(outcome.data['path'])}")

@@ -12,9 +12,9 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.core.retry import
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session.name import validate_session_name
 
 from ..api import LinodeReader
+from ..endpoint.session_files import forget_vm
 from ..local import history
 from ..local.lock import PATIENCE_S, session_lock, unfinished
-from ..local.session_files import forget_vm
 from ..local.sessions import all_sessions, firewall_of, pick
 from ..terminal.console import Console, confirm, money
 
@@ -92,13 +92,14 @@ def down(
             f"{money(view['cost_so_far'])} so far?",
             f"linode-coder down {session}",
         )
+    from ..playbook import variables
     from ..playbook.runner import run_playbook
 
     started = time.time()
     with session_lock(session, PATIENCE_S):
         try:
             account = open_records[0]["account"] if open_records else None
-            outcome = run_playbook("down", {"session": session, "account": account}, console)
+            outcome = run_playbook(variables.Down(session=session, account=account), console)
         except Failure as failure:
             history.ran(session, "down", started, failure.exit_code, None, failure.message)
             raise

@@ -41,23 +41,26 @@ def extend(
         console.event("result", command="extend", session=view, changed=0)
         console.text(f"Nothing to change: the lease of {name} lasts until {view['lease_end']}.")
         return
-    limit = budget.budget()
+    limit = budget.this_month()
     said = None
-    if limit and end > lease.end:
-        seen = look(reader, int(time.time()), instances, limit["budget_records"], view["hourly"])
+    if limit.dollars is not None and end > lease.end:
+        seen = look(reader, int(time.time()), instances, limit.records, view["hourly"])
         adds = extension_adds(view, format_time(end))
-        said = against_budget(seen, limit["budget"], adds, view["hourly"], f"a longer lease of {name}")
+        said = against_budget(seen, limit.dollars, adds, view["hourly"], f"a longer lease of {name}")
     console.event("plan", command="extend", lease_end=format_time(end), cost_to_lease_end=total, budget=said)
     console.note(f"The lease ends {format_time(end)} then, {money(total)} in all to its end.")
     for line in budget.describe(said):
         console.note(line)
+    from ..playbook import variables
     from ..playbook.runner import run_playbook
 
     started = time.time()
     with session_lock(name):
         try:
-            # An absolute time, so that an attempt whose answer was lost can be repeated.
-            outcome = run_playbook("extend", {"session": name, "until": format_time(end), **limit}, console)
+            longer = variables.Extend(
+                session=name, until=format_time(end), budget=limit.dollars, budget_records=limit.records
+            )
+            outcome = run_playbook(longer, console)
         except Failure as failure:
             history.ran(name, "extend", started, failure.exit_code, None, failure.message)
             raise

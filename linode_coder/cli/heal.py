@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
@@ -19,6 +20,7 @@ from ..api import LinodeReader
 from ..local import budget, history
 from ..local.lock import session_lock
 from ..local.sessions import all_sessions, pick
+from ..playbook.variables import Heal
 from ..settings.config import read
 from ..terminal.console import Console, confirm, money, table
 from ..terminal.escapes import last_line
@@ -61,14 +63,17 @@ def heal(
         tags = LinodeReader().get(f"linode/instances/{view['linode_id']}")["tags"]
         show_history(console, session, read_record(view).with_tags(tags))
         return
-    variables: dict[str, Any] = {
-        "session": session,
-        "heal_policy": max_rung,
-        "heal_patience": patience,
-        "watcher": identity(),
-    } | budget.budget()
+    limit = budget.this_month()
+    variables = Heal(
+        session=session,
+        heal_policy=max_rung,
+        heal_patience=patience,
+        watcher=identity(),
+        budget=limit.dollars,
+        budget_records=limit.records,
+    )
     if ack:
-        told = play(console, session, {**variables, "heal_ack": True})["acknowledged_on_vm"]
+        told = play(console, replace(variables, heal_ack=True))["acknowledged_on_vm"]
         console.event("result", command="heal", session=view, acknowledged=True, acknowledged_on_vm=told)
         console.text(f"Healing of {session} starts anew: budgets are full, and the breaker is closed.")
         if not told:
@@ -76,52 +81,52 @@ def heal(
         return
     with session_lock(session):
         # Also a look alone writes down that no rung is left: whoever looks next has to know it.
-        report = play(console, session, {**variables, "heal_dry_run": True, "heal_give_up": not dry_run})
+        report = play(console, replace(variables, heal_dry_run=True, heal_give_up=not dry_run))["report"]
         step = report["step"]
         console.event(
             "plan", command="heal", step=step, stop=report["stop"], effect=EFFECTS[step["rung"]] if step else None
         )
         if step:
             describe(console, step, report["hourly"])
-            if step["rung"] == "recreate_vm" and "budget" in variables:
-                stand_before(console, view, variables)
+            if step["rung"] == "recreate_vm" and limit.dollars is not None:
+                stand_before(console, view, limit.dollars, limit.records)
         if step and not dry_run:
             if step["rung"] in DISRUPTIVE and not yes:
                 confirm(f"{step['rung']}: {EFFECTS[step['rung']]}. Go on?", f"linode-coder heal {session}")
             # Nothing that would have been asked about, whatever has happened since.
             quiet = "container" if max_rung == "container" else ORDER[ORDER.index(DISRUPTIVE[0]) - 1]
             highest = step["rung"] if step["rung"] in DISRUPTIVE else quiet
-            real = {**variables, "heal_policy": highest, "heal_observations": report["observations"]}
-            report = play(console, session, real)
+            real = replace(variables, heal_policy=highest, heal_observations=report["observations"])
+            report = play(console, real)["report"]
     conclude(console, view, report)
 
 
-def play(console: Console, session: str, variables: dict[str, Any]) -> dict[str, Any]:
-    """Run the playbook; its report."""
+def play(console: Console, variables: Heal) -> dict[str, Any]:
+    """Run the playbook; what it reports."""
     from ..playbook.runner import run_playbook
 
     started = time.time()
     try:
-        outcome = run_playbook("heal", variables, console)
+        outcome = run_playbook(variables, console)
     except Failure as failure:
-        history.ran(session, "heal", started, failure.exit_code, None, failure.message)
+        history.ran(variables.session, "heal", started, failure.exit_code, None, failure.message)
         raise
-    if variables.get("heal_dry_run") is None:
-        history.ran(session, "heal", started, 0, bool(outcome.changed), None)
-    return outcome.data if variables.get("heal_ack") else dict(outcome.data["report"])
+    if not variables.heal_dry_run:
+        history.ran(variables.session, "heal", started, 0, bool(outcome.changed), None)
+    return outcome.data
 
 
-def stand_before(console: Console, view: dict[str, Any], variables: dict[str, Any]) -> None:
+def stand_before(console: Console, view: dict[str, Any], dollars: float, records: tuple[dict[str, Any], ...]) -> None:
     """Failure(refused) when the month's budget does not pay a second VM for a while. The playbook looks again."""
     reader, now = LinodeReader(), int(time.time())
     rows = reader.list("linode/instances", {"tags": MARKER})
     if sum(decode(row["tags"]).session == view["name"] for row in rows) > 1:
         return  # both exist already: a replacement that was cut short goes on, so that one of them can go
-    seen = look(reader, now, rows, variables["budget_records"], view["hourly"])
+    seen = look(reader, now, rows, records, view["hourly"])
     end = parse_time(view["lease_end"]) if view["lease_end"] else now
     hourly = view["hourly"] or 0.0
     adds = replacement_adds(now, parse_time(view["created"]), end, hourly, hourly)
-    said = against_budget(seen, variables["budget"], adds, view["hourly"], f"a VM in place of {view['label']}")
+    said = against_budget(seen, dollars, adds, view["hourly"], f"a VM in place of {view['label']}")
     for line in budget.describe(said):
         console.text(line)
 

@@ -18,7 +18,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.model.view import
     model_view,
 )
 
-from ..settings.plans_and_prices import Market, read_market
+from ..pricing.plans_and_prices import Market, read_market
 from ..terminal.console import Console, money, table
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)

@@ -44,12 +44,13 @@ def pause(
     wanted = duration or DEFAULT
     until = None if off else format_time(paused_until(int(time.time()), wanted, parse_time(view["hard_cap"])))
     console.event("plan", command="pause", paused_until=until)
+    from ..playbook import variables
     from ..playbook.runner import run_playbook
 
     started = time.time()
     with session_lock(name):
         try:
-            outcome = run_playbook("pause", {"session": name, "pause": "clear" if off else wanted}, console)
+            outcome = run_playbook(variables.Pause(session=name, pause="clear" if off else wanted), console)
         except Failure as failure:
             history.ran(name, "pause", started, failure.exit_code, None, failure.message)
             raise

@@ -11,7 +11,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.model.hub import 
 from ansible_collections.linode_coder.gpu.plugins.module_utils.model.request import resolve
 from ansible_collections.linode_coder.gpu.plugins.module_utils.model.view import plan_rows
 
-from ..settings.plans_and_prices import read_market
+from ..pricing.plans_and_prices import read_market
 from ..terminal.console import Console, money, table
 from .models import fit_cells, refusals
 

@@ -26,7 +26,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 def endpoint_state(name: str) -> dict[str, Any]:
     """What can be said of the endpoint without a new connection: unknown is not unhealthy."""
     from ..endpoint import tunnel
-    from ..endpoint.port_owner import our_port
+    from ..endpoint.port_owner import TunnelClient, our_port
     from ..endpoint.tunnel_files import read_state
 
     port = tunnel.local_port(name)
@@ -40,7 +40,7 @@ def endpoint_state(name: str) -> dict[str, Any]:
         "tunnel_since": format_time(int(state["since"])) if state else None,
         "tunnel_why": state["why"] if state else None,
         "tunnel_down_s": round(state["down_s"], 1) if state and state["down_s"] is not None else None,
-        "engine": ("healthy" if tunnel.healthy(name) else "not answering") if is_open else "unknown",
+        "engine": ("healthy" if TunnelClient(name).healthy() else "not answering") if is_open else "unknown",
     }
 
 

@@ -10,6 +10,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure impo
 from ansible_collections.linode_coder.gpu.plugins.module_utils.model.hub import hub_lookup
 from ansible_collections.linode_coder.gpu.plugins.module_utils.model.hub_token import hub_token
 from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.quote import quote_switch
+from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.wanted import Wanted
 
 from ..api import LinodeReader
 from ..local import budget, history
@@ -37,15 +38,22 @@ def switch_model(
 ) -> None:
     """Serve another model; the old one comes back when the new one does not come up."""
     console = Console(as_json)
-    asked = {"model": model, "variant": variant, "context": context, "tensor_parallel": tensor_parallel}
-    asked |= budget.budget()
+    limit = budget.this_month()
+    wanted = Wanted(
+        model=model,
+        variant=variant,
+        context=context,
+        tensor_parallel=tensor_parallel,
+        budget=limit.dollars,
+        records=limit.records,
+    )
     quote = quote_switch(
         LinodeReader(),
+        name,
+        wanted,
         now=int(time.time()),
-        session=name,
         lookup=hub_lookup,
         has_hub_token=hub_token() is not None,
-        **asked,  # type: ignore[arg-type]
     )
     view, new = quote["existing"], quote["model"]
     console.event("plan", command="switch-model", quote=quote)
@@ -64,14 +72,25 @@ def switch_model(
             f"Session {name!r} is {view['status']}{'' if view['complete'] else ' and its tags are incomplete'}.",
             remedy=f"Verify and repair it: linode-coder up {name}",
         )
-    from ..endpoint.tunnel import api_key_file, open_tunnel
+    from ..endpoint.api_key import api_key_file
+    from ..endpoint.tunnel import open_tunnel
     from ..endpoint.up_to_date import remember
+    from ..playbook import variables
     from ..playbook.runner import run_playbook
 
     started = time.time()
     with session_lock(name):
         try:
-            outcome = run_playbook("switch_model", {"session": name, **asked}, console)
+            switch = variables.SwitchModel(
+                session=name,
+                model=model,
+                variant=variant,
+                context=context,
+                tensor_parallel=tensor_parallel,
+                budget=limit.dollars,
+                budget_records=limit.records,
+            )
+            outcome = run_playbook(switch, console)
             after, data = outcome.data["session"], outcome.data
             port = open_tunnel(after)
             key_file = str(api_key_file(after))

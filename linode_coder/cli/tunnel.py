@@ -9,6 +9,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.session.name impo
 
 from ..api import LinodeReader
 from ..endpoint import tunnel as tunnels
+from ..endpoint.port_owner import TunnelClient
 from ..local.sessions import all_sessions, pick
 from ..terminal.console import Console
 
@@ -39,7 +40,7 @@ def tunnel(
     before = tunnels.is_open(session)
     port = tunnels.open_tunnel(view)
     url = f"http://127.0.0.1:{port}/v1"
-    answering = tunnels.healthy(session)
+    answering = TunnelClient(session).healthy()
     if as_json:
         console.result(
             {

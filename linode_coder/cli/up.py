@@ -6,6 +6,7 @@ import getpass
 import json
 import os
 import time
+from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
@@ -15,6 +16,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.model.hub import 
 from ansible_collections.linode_coder.gpu.plugins.module_utils.model.hub_token import hub_token
 from ansible_collections.linode_coder.gpu.plugins.module_utils.model.measured_fits import record
 from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.quote import find_session, make_quote
+from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.wanted import Wanted, as_list
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session.name import validate_session_name
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session.ssh_access import parse_ssh_from
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session.tags import MARKER
@@ -23,6 +25,7 @@ from ..api import LinodeReader
 from ..local import budget, history
 from ..local.lock import session_lock
 from ..local.unrecorded import recorded
+from ..playbook.variables import Up
 from ..settings.config import BY_KEY, WrongValue, load, only, public_keys
 from ..terminal.console import Console, confirm, money
 from ..terminal.signals import Terminated
@@ -191,18 +194,6 @@ def up(
     if dead_man:
         _take_dead_man_token()
     instances = reader.list("linode/instances", {"tags": MARKER})
-    given: dict[str, Any] = {
-        "model": model,
-        "variant": variant,
-        "context": context,
-        "tensor_parallel": tensor_parallel,
-        "plan": ",".join(plan or []) or None,
-        "region": ",".join(region or []) or None,
-        "lease": lease,
-        "cap": cap,
-        "idle": idle,
-        "max_cost": max_cost,
-    }
     now = int(time.time())
     # The configuration is about new sessions: what one that exists is told to become has to be said.
     existing_view = find_session(instances, name, now)
@@ -218,19 +209,34 @@ def up(
     let_in = parse_ssh_from(",".join(ssh_from).split(",")) if ssh_from else None
     if let_in is None and not existing_view:
         let_in = load().ssh_from.split(",")
-    asked = given if existing_view else _configured(given)
-    asked["owner"] = getpass.getuser()
-    asked |= budget.budget()  # is of the account, so also for a session that exists
+    # Of the account, so also for a session that exists.
+    limit = budget.this_month()
+    wanted = Wanted(
+        model=model,
+        variant=variant,
+        context=context,
+        tensor_parallel=tensor_parallel,
+        plans=tuple(as_list(",".join(plan or ()))),
+        regions=tuple(as_list(",".join(region or ()))),
+        lease=lease,
+        cap=cap,
+        idle=idle,
+        max_cost=max_cost,
+        budget=limit.dollars,
+        records=limit.records,
+    )
+    if not existing_view:
+        wanted = _configured(wanted)
+    owner = getpass.getuser()
     quote = make_quote(
         reader,
+        name,
+        wanted,
         now=now,
-        session=name,
+        owner=owner,
         instances=instances,
-        plans=asked["plan"],
-        regions=asked["region"],
         lookup=hub_lookup,
         has_hub_token=hub_token() is not None,
-        **{key: value for key, value in asked.items() if key not in ("plan", "region")},
     )
     console.event("plan", quote=quote)
     if not quote["existing"]:
@@ -271,17 +277,31 @@ def up(
                 report(console, existing, same[0], same[1], 0)
                 return
             console.step_skipped()
-        given_keys = list(keys) or None
-        _run(
-            console,
-            name,
-            {"session": name, "authorized_keys": given_keys, "ssh_from": let_in, "dead_man": dead_man, **asked},
+        variables = Up(
+            session=name,
+            owner=owner,
+            model=wanted.model,
+            variant=wanted.variant,
+            context=wanted.context,
+            tensor_parallel=wanted.tensor_parallel,
+            plan=wanted.plans or None,
+            region=wanted.regions or None,
+            lease=wanted.lease,
+            cap=wanted.cap,
+            idle=wanted.idle,
+            max_cost=wanted.max_cost,
+            budget=wanted.budget,
+            budget_records=wanted.records,
+            authorized_keys=keys or None,
+            ssh_from=let_in,
+            dead_man=dead_man,
         )
+        _run(console, variables)
 
 
 def _take_dead_man_token() -> None:
     """Into the environment, where the playbook reads it. Failure(config) when it is missing or can do too much."""
-    token = only("dead_man_token")["dead_man_token"]
+    token = only("dead_man_token").dead_man_token
     if not token or token == os.environ.get("LINODE_TOKEN"):
         raise Failure(
             "config",
@@ -310,32 +330,40 @@ def _authorized_keys(files: list[str] | None) -> tuple[str, ...]:
         ) from wrong
 
 
-def _configured(given: dict[str, Any]) -> dict[str, Any]:
-    """The options, and what the configuration says where there is none."""
-    config = load(**{key: value for key, value in given.items() if key not in ("variant", "tensor_parallel")})
-    return {
+def _configured(wanted: Wanted) -> Wanted:
+    """With what the configuration says where there is no option."""
+    config = load(
+        model=wanted.model,
+        plan=list(wanted.plans),
+        region=list(wanted.regions),
+        context=None if wanted.context is None else str(wanted.context),
+        lease=wanted.lease,
+        cap=wanted.cap,
+        idle=wanted.idle,
+        max_cost=wanted.max_cost,
+    )
+    return replace(
+        wanted,
         # A variant that was named names its model as well.
-        "model": config.model if given["variant"] is None else given["model"],
-        "variant": given["variant"],
-        "context": config.context,
-        "tensor_parallel": given["tensor_parallel"],
-        "plan": ",".join(config.plan) or None,
-        "region": ",".join(config.region) or None,
-        "lease": config.lease,
-        "cap": config.cap,
-        "idle": config.idle,
-        "max_cost": config.max_cost,
-    }
+        model=config.model if wanted.variant is None else wanted.model,
+        context=config.context,
+        plans=config.plan,
+        regions=config.region,
+        lease=config.lease,
+        cap=config.cap,
+        idle=config.idle,
+        max_cost=config.max_cost,
+    )
 
 
-def _run(console: Console, name: str, variables: dict[str, Any]) -> None:
+def _run(console: Console, variables: Up) -> None:
     from ..endpoint.tunnel import open_tunnel
     from ..endpoint.up_to_date import remember
     from ..playbook.runner import run_playbook
 
-    started = time.time()
+    name, started = variables.session, time.time()
     try:
-        outcome = run_playbook("up", variables, console)
+        outcome = run_playbook(variables, console)
         view = outcome.data["session"]
         history.saw([view], outcome.data.get("account"))
         console.step("Open the tunnel")

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import difflib
 import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.near import did_you_mean, nearest
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session.ssh_access import access_of
 
 from ..api import LinodeReader
-from ..endpoint.tunnel import api_key_file, healthy, open_tunnel, served_model
+from ..endpoint.api_key import api_key_file
+from ..endpoint.engine import served_model
+from ..endpoint.port_owner import TunnelClient
+from ..endpoint.tunnel import open_tunnel
 from ..local.sessions import all_sessions, current_file, firewall_of, pick
 from ..local.unrecorded import recorded
 from ..terminal.console import Console
@@ -52,7 +55,7 @@ def use(
     if client is not None:
         _print(console, client, view, port, key_file)
         return
-    answering = healthy(view["name"])
+    answering = TunnelClient(view["name"]).healthy()
     if as_json:
         engine = "healthy" if answering else "not answering"
         console.result(
@@ -80,6 +83,7 @@ def _tunnel(console: Console, view: dict[str, Any]) -> int:
         if wall is None or not access_of(wall["rules"]).seen:
             raise
     from ..local.lock import session_lock
+    from ..playbook import variables
     from ..playbook.runner import run_playbook
 
     name = view["name"]
@@ -88,7 +92,7 @@ def _tunnel(console: Console, view: dict[str, Any]) -> int:
     )
     try:
         with session_lock(name):
-            run_playbook("let_in", {"session": name}, console)
+            run_playbook(variables.LetIn(session=name), console)
     except Failure as other:
         if other.kind == "host_key":
             raise
@@ -101,12 +105,11 @@ def _known(client: str) -> None:
     from ..endpoint.clients import CLIENTS
 
     if client not in CLIENTS:
-        near = difflib.get_close_matches(client, CLIENTS, n=1)
-        hint = f"Did you mean {near[0]}? " if near else ""
+        hint = did_you_mean(nearest(client, CLIENTS, at_most=1))
         raise Failure(
             "usage",
             f"There is no configuration for a client {client!r}.",
-            remedy=f"{hint}The clients are {', '.join(CLIENTS)}; others take what `use` without --print prints.",
+            remedy=f"{hint} The clients are {', '.join(CLIENTS)}; others take what `use` without --print prints.".strip(),
             field="print",
             value=client,
         )
@@ -118,7 +121,7 @@ def _print(console: Console, client: str, view: dict[str, Any], port: int, key_f
 
     from ..endpoint.clients import CLIENTS, Endpoint, notes
 
-    card = served_model(view, key_file)
+    card = served_model(view)
     found = find(catalogue(), view["model"])
     at = Endpoint(
         session=view["name"],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
@@ -16,8 +16,8 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.preflight i
     gather,
     preflight,
     refusal,
-    wanted_from,
 )
+from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.wanted import Wanted
 
 from ..api import LinodeReader
 from ..local import history
@@ -43,21 +43,27 @@ def _configuration(reading: config.Reading) -> list[Finding]:
     return findings or [Finding("preflight.configuration", "pass", "configuration", "The configuration is valid.")]
 
 
-def before_spending(given: dict[str, Any]) -> list[Finding]:
+def before_spending(
+    options: config.Options, variant: str | None = None, tensor_parallel: int | None = None
+) -> list[Finding]:
     """The configuration, and with it and the options all that the account can be asked."""
-    reading = config.read({key: value for key, value in given.items() if key not in ("variant", "tensor_parallel")})
+    reading = config.read(**options)
     findings = _configuration(reading)
     values = reading.values
-    wanted = wanted_from(
-        {
-            **{key: values[key] for key in ("model", "context", "lease", "cap", "idle", "max_cost", "budget")},
-            "budget_records": history.this_month() if values["budget"] else [],
-            "model": values["model"] if given["variant"] is None else given["model"],
-            "variant": given["variant"],
-            "tensor_parallel": given["tensor_parallel"],
-            "plans": list(values["plan"]),
-            "regions": list(values["region"]),
-        }
+    wanted = Wanted(
+        # A variant that was named names its model as well.
+        model=values["model"] if variant is None else options.get("model"),
+        variant=variant,
+        context=values["context"],
+        tensor_parallel=tensor_parallel,
+        plans=values["plan"],
+        regions=values["region"],
+        lease=values["lease"],
+        cap=values["cap"],
+        idle=values["idle"],
+        max_cost=values["max_cost"],
+        budget=values["budget"],
+        records=tuple(history.this_month()) if values["budget"] else (),
     )
     try:
         now = int(time.time())
@@ -70,7 +76,7 @@ def before_spending(given: dict[str, Any]) -> list[Finding]:
 
 def what_is_served(name: str, context: str | None) -> list[Finding]:
     """Through the tunnel, as the clients of this machine reach it."""
-    from ..endpoint.tunnel import client
+    from ..endpoint.engine import client
 
     view = pick(all_sessions(LinodeReader()), name)
     return check_endpoint(client(view), view["model"], parse_context(context))
@@ -106,18 +112,16 @@ def validate(
     Exit code 3 when a session would be refused, 6 when a served endpoint fails a check.
     """
     console = Console(as_json)
-    given = {
+    options: config.Options = {
         "model": model,
-        "variant": variant,
-        "tensor_parallel": tensor_parallel,
-        "plan": ",".join(plan or []) or None,
-        "region": ",".join(region or []) or None,
+        "plan": plan,
+        "region": region,
         "lease": lease,
         "cap": cap,
         "idle": idle,
         "max_cost": max_cost,
     }
-    if name and any(value is not None for value in given.values()):
+    if name and any(value is not None for value in (*options.values(), variant, tensor_parallel)):
         raise Failure(
             "usage",
             "Options of a new session say nothing of one that is served.",
@@ -125,7 +129,10 @@ def validate(
             field="session",
             value=name,
         )
-    findings = what_is_served(name, context) if name else before_spending({**given, "context": context})
+    if name:
+        findings = what_is_served(name, context)
+    else:
+        findings = before_spending({**options, "context": context}, variant, tensor_parallel)
     failure = unhealthy(findings, name) if name else refusal(findings)
     if as_json:
         checks = [finding.as_dict() for finding in findings]

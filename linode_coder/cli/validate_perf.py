@@ -21,6 +21,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.speed_test
     too_slow,
 )
 from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.quote import make_quote
+from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.wanted import Wanted
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session.tags import MARKER
 
 from ..api import LinodeReader
@@ -50,7 +51,7 @@ def _levels(text: str | None) -> tuple[int, ...]:
 def expected_speed(reader: LinodeReader, name: str) -> float | None:
     """Tokens per second of one stream that the catalogue expects of what is served on this plan."""
     instances = reader.list("linode/instances", {"tags": MARKER})
-    engine = make_quote(reader, now=int(time.time()), session=name, instances=instances)["engine"] or {}
+    engine = make_quote(reader, name, Wanted(), now=int(time.time()), instances=instances)["engine"] or {}
     value = (engine.get("fit") or {}).get("decode_tps")
     return float(value) if value else None
 
@@ -81,7 +82,7 @@ def validate_perf(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
 ) -> None:
     """Measure TTFT, ITL, end to end and tokens per second through the tunnel. Exit code 6 when it is too slow."""
-    from ..endpoint.tunnel import client as client_of
+    from ..endpoint.engine import client as client_of
 
     console = Console(as_json)
     levels = _levels(concurrency)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,9 +13,10 @@ import typer
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.duration import format_duration, parse_duration
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
 
+from ..endpoint.session_files import forget_vm
 from ..local import history
-from ..local.session_files import forget_vm
 from ..local.unrecorded import recorded
+from ..playbook.variables import Watchdog
 from ..settings.config import export_credentials, only
 from ..terminal import console as output
 from ..terminal.console import Console, money
@@ -28,7 +30,7 @@ HEAL = ("off", "alert", "container", "host")
 
 def interval_seconds(given: str | None) -> int:
     """Of the option, else of the configuration."""
-    text = given or str(only("watchdog_interval")["watchdog_interval"])
+    text = given or only("watchdog_interval").watchdog_interval
     seconds = parse_duration(text, "interval")
     if not MIN_INTERVAL_S <= seconds <= MAX_INTERVAL_S:
         raise Failure(
@@ -44,7 +46,7 @@ def interval_seconds(given: str | None) -> int:
 def highest_rung(given: str | None) -> str:
     """Of the option, else of the configuration, which may allow `heal` more than a watcher does by itself."""
     if given is None:
-        configured = str(only("heal")["heal"])
+        configured = only("heal").heal
         return HEAL[-1] if configured == "vm" else configured
     if given not in HEAL:
         raise Failure(
@@ -90,23 +92,26 @@ def watchdog(
     only("notify_url")
     export_credentials()
     console = Console(as_json)
-    variables = {
-        "interval": seconds,
-        "heal": policy,
-        "max_deletions": max_deletions,
-        "watcher": watchers.identity(),
-        "heal_patience": patience,
-    }
     # A pass by hand promises no other one; a timer says how often it comes.
     one_off = once and interval is None
     limits = only("budget", "budget_action")
-    variables |= {"one_off": one_off, **limits}
+    variables = Watchdog(
+        interval=seconds,
+        one_off=one_off,
+        heal=policy,
+        heal_patience=patience,
+        max_deletions=max_deletions,
+        watcher=watchers.identity(),
+        budget=limits.budget,
+        budget_action=limits.budget_action,
+    )
     while True:
         started = time.time()
         pid = None if once else os.getpid()
         # What this machine knows of what is gone changes from pass to pass.
-        records = {} if limits["budget"] is None else {"budget_records": history.this_month()}
-        failure = one_pass(console, {**variables, **records}, started, None if one_off else seconds, pid)
+        if limits.budget is not None:
+            variables = replace(variables, budget_records=history.this_month())
+        failure = one_pass(console, variables, started, None if one_off else seconds, pid)
         if once:
             if failure:
                 raise failure
@@ -120,12 +125,12 @@ def watchdog(
 
 
 def one_pass(
-    console: Console, variables: dict[str, Any], started: float, again: int | None, pid: int | None
+    console: Console, variables: Watchdog, started: float, again: int | None, pid: int | None
 ) -> Failure | None:
     """Run the playbook, record and show what it did; its failure, if it had one. ``again``: seconds to the next pass."""
     from ..playbook.runner import Run
 
-    run = Run("watchdog", {key: value for key, value in variables.items() if value is not None}, console)
+    run = Run(variables, console)
     failure = None
     try:
         run.execute()

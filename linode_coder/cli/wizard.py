@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 
 import typer
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.atomic_file import replace_file
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.duration import format_duration, parse_duration
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
 from ansible_collections.linode_coder.gpu.plugins.module_utils.model.context_length import parse_context
@@ -14,10 +15,11 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.model.hub import 
 from ansible_collections.linode_coder.gpu.plugins.module_utils.model.request import make_request
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session.lease import new_lease, parse_idle
 
+from ..pricing.plans_and_prices import Market, read_market
+from ..pricing.proposals import GOALS, Proposal, proposals
 from ..settings import config
+from ..settings.edit import changed_text, difference
 from ..settings.files import toml_path
-from ..settings.plans_and_prices import Market, read_market
-from ..settings.proposals import GOALS, Proposal, changed_text, difference, proposals, write_atomically
 from ..terminal.console import Console, can_ask, confirm, money, table
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -204,7 +206,7 @@ def _write(console: Console, answers: dict[str, Any], asking: bool) -> None:
     if lines and asking:
         confirm("Write it?", "linode-coder wizard")
     if lines:
-        write_atomically(path, after)
+        replace_file(path, after, parents=True)
     console.text(f"Written to {path}." if lines else f"{path} says this already.")
     console.text("Check it: linode-coder validate. Begin: linode-coder up NAME")
     if console.as_json:

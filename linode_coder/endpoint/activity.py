@@ -2,43 +2,29 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import subprocess
 import time
 from typing import Any
 
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.cost import format_time, parse_time
-from ansible_collections.linode_coder.gpu.plugins.module_utils.core.paths import session_dir
-from ansible_collections.linode_coder.gpu.plugins.module_utils.engine import vllm_metrics
 from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.vllm_metrics import activity, gauges
 from ansible_collections.linode_coder.gpu.plugins.module_utils.watch.decision import plans
 from ansible_collections.linode_coder.gpu.plugins.module_utils.watch.idle_clock import IdleClock, start_overdue
 
 from . import tunnel
-from .port_owner import OwnConnection
+from .api_key import kept_key
+from .port_owner import TunnelClient
 
 ACTIVITY = "/var/lib/linode-coder/activity.json"
 
 
-def _metrics(name: str, key: str) -> str:
-    connection = OwnConnection(name, timeout=5)
-    try:
-        connection.request("GET", "/metrics", headers={"Authorization": f"Bearer {key}"})
-        # One more than is read of a page, so that a longer one is seen to be too long.
-        return connection.getresponse().read(vllm_metrics.LONGEST + 1).decode(errors="replace")
-    except (OSError, http.client.HTTPException):
-        return ""
-    finally:
-        connection.close()
-
-
 def engine(name: str, before: dict[str, Any] | None = None) -> dict[str, Any] | None:
     """Use of the engine; ``before`` is an earlier answer, against which the speed is measured. None: not readable."""
-    key_file = session_dir(name) / "api_key"
-    if not key_file.exists():
+    key = kept_key(name)
+    if key is None:
         return None
-    text, at = _metrics(name, key_file.read_text().strip()), time.monotonic()
+    text, at = TunnelClient(name, key).metrics(), time.monotonic()
     use = activity(text)
     if not use["readable"]:
         return None

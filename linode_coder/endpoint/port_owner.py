@@ -6,6 +6,8 @@ import http.client
 import socket
 from pathlib import Path
 
+from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.client import EngineClient
+
 from .tunnel_files import keeper, read_target
 
 _LISTEN = "0A"
@@ -70,3 +72,14 @@ class OwnConnection(http.client.HTTPConnection):
             raise NotOurs("the tunnel was closed meanwhile")
         # Small requests go out at once.
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+class TunnelClient(EngineClient):
+    """Asks the engine of a session through the tunnel that is open. Its API key goes to our own keeper or nowhere."""
+
+    def __init__(self, name: str, key: str | None = None, timeout: float = 5) -> None:
+        super().__init__(0, key, timeout)
+        self.name = name
+
+    def connection(self, timeout: float) -> OwnConnection:
+        return OwnConnection(self.name, timeout)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
-import json
 import os
 import signal
 import socket
@@ -16,13 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
-from ansible_collections.linode_coder.gpu.plugins.module_utils.core.paths import session_dir, ssh_key_path
-from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.client import EngineClient
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.paths import ssh_key_path
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session.host_key import from_openssh
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session.ssh import ssh_options, ssh_port
 
-from ..terminal.escapes import last_line
-from .port_owner import OwnConnection, our_port
+from .port_owner import TunnelClient, our_port
 from .tunnel_files import (
     CLAIM_S,
     LOG_LIMIT,
@@ -91,47 +87,6 @@ def _choose(name: str) -> int:
         if _free(port):
             return port
     raise Failure("config", "No local port from 18000 to 18999 is free.", remedy="Close what listens there.")
-
-
-def healthy(name: str) -> bool:
-    """Whether the engine answers through the tunnel."""
-    connection = OwnConnection(name, timeout=5)
-    try:
-        connection.request("GET", "/health")
-        return connection.getresponse().status == 200
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
-
-
-def client(view: dict[str, Any], timeout: float = 120) -> EngineClient:
-    """Asks the engine through the tunnel, which is opened first; the API key goes to our own keeper or nowhere."""
-    name = view["name"]
-    port, key = open_tunnel(view), api_key_file(view).read_text().strip()
-    return EngineClient(port, key, timeout=timeout, connect=lambda: OwnConnection(name, timeout))
-
-
-def served_model(view: dict[str, Any], key_file: Path) -> dict[str, Any]:
-    """The first of the models that the engine names, as it describes it."""
-    connection = OwnConnection(view["name"], timeout=15)
-    try:
-        connection.request("GET", "/v1/models", headers={"Authorization": f"Bearer {key_file.read_text().strip()}"})
-        answer = connection.getresponse()
-        body = answer.read()
-        if answer.status == 200:
-            return dict(json.loads(body)["data"][0])
-        cause = f"status {answer.status}"
-    except (OSError, http.client.HTTPException, ValueError, LookupError) as error:
-        cause = str(error) or type(error).__name__
-    finally:
-        connection.close()
-    raise Failure(
-        "unhealthy",
-        f"The engine of session {view['name']!r} does not say what it serves.",
-        cause=cause,
-        remedy=f"Look at it: linode-coder logs {view['name']}. Verify it: linode-coder up {view['name']}",
-    )
 
 
 # Seconds that opening a tunnel, or reading a line, may take.
@@ -226,7 +181,7 @@ def open_tunnel(view: dict[str, Any]) -> int:
         )
         if held is None or state is None or found != wanted:
             return _start(name, wanted)
-        if state["up"] and healthy(name):
+        if state["up"] and TunnelClient(name).healthy():
             return held[0]
         return _repair(name, held)
 
@@ -289,40 +244,3 @@ def _not_open(name: str, state: State | None, otherwise: str) -> Failure:
         cause=(state and state["why"]) or otherwise,
         remedy=f"Verify and repair it: linode-coder up {name}" if wrong_key else NOT_LET_IN.format(name=name),
     )
-
-
-def api_key_file(view: dict[str, Any]) -> Path:
-    """The file with the session's API key; fetched from the VM when this machine does not have it."""
-    path = session_dir(view["name"]) / "api_key"
-    # One that is empty was cut off as it was written.
-    if path.exists() and path.read_text().strip():
-        return path
-    command = [*ssh_command(view), "cat /opt/linode-coder/vllm/secrets.env"]
-    done = bounded(view["name"], command, capture_output=True)
-    if done.returncode:
-        raise Failure(
-            "unreachable",
-            f"The API key of session {view['name']!r} could not be read from its VM.",
-            cause=last_line(done.stderr) or None,
-            remedy=f"Verify and repair it: linode-coder up {view['name']}",
-        )
-    key = done.stdout.partition("=")[2].strip()
-    if not key:
-        raise Failure(
-            "unhealthy",
-            f"The API key on the VM of session {view['name']!r} is empty.",
-            remedy=f"Make a new one: linode-coder ssh {view['name']} -- rm /opt/linode-coder/vllm/secrets.env, then "
-            f"linode-coder up {view['name']} --converge",
-        )
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:  # noqa: PTH123 - a mode is needed
-            file.write(key + "\n")
-    except OSError as error:
-        raise Failure(
-            "config",
-            f"The API key of session {view['name']!r} cannot be kept in {path}.",
-            cause=error.strerror,
-            remedy="Make room there, or name a home that can be written: export LINODE_CODER_HOME=DIRECTORY",
-        ) from error
-    return path

@@ -6,7 +6,6 @@ tunnel needs none. A file that is damaged counts as none.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
@@ -17,7 +16,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypedDict
 
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.atomic_file import replace_file
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.file_lock import file_lock, take
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.paths import runtime_dir, session_dir, state_dir
 
 LOG_LIMIT = 256 * 1024
@@ -157,10 +158,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 def write(path: Path, document: Target | State) -> None:
     """Whole or not at all, for its owner only."""
-    draft = path.with_suffix(".new")
-    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:  # noqa: PTH123 - a mode is needed
-        json.dump(document, file)
-    draft.replace(path)
+    replace_file(path, json.dumps(document))
 
 
 def keeper(name: str, patience: float = 0.0) -> int | None:
@@ -172,13 +170,10 @@ def keeper(name: str, patience: float = 0.0) -> int | None:
     while True:
         try:
             with keeper_file(name).open() as file:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    with suppress(ValueError):
-                        return int(file.read())
-                else:
+                if take(file.fileno(), 0):
                     return None
+                with suppress(ValueError):
+                    return int(file.read())
         except OSError:
             return None
         if time.monotonic() >= deadline:
@@ -223,6 +218,5 @@ def turn(name: str) -> Iterator[None]:
         # Nor could its keeper say any more how it is.
         stop_keeper(name)
         _stand_in(name).mkdir(exist_ok=True, mode=0o700)
-    with (tunnel_directory(name) / "tunnel-turn.lock").open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with file_lock(tunnel_directory(name) / "tunnel-turn.lock"):
         yield

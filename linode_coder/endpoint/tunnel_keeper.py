@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import os
 import signal
 import socket
@@ -19,6 +18,8 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from typing import IO
+
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.file_lock import take
 
 from ..terminal.escapes import last_line
 from .tunnel_files import State, Target, keeper_file, read_target, runtime_path, state_file, target_file, write
@@ -330,9 +331,7 @@ def main(name: str) -> int:
     from .tunnel import tunnel_command
 
     lock = keeper_file(name).open("a+", errors="replace")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    if not take(lock.fileno(), 0):
         return 3
     claim(name, lock)
     target = read_target(name)

@@ -6,21 +6,23 @@ Only a shortcut: whatever is not exactly as recorded, or could not be asked, is 
 from __future__ import annotations
 
 import hashlib
-import http.client
 import json
 import subprocess
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.atomic_file import replace_file
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.paths import session_dir
+from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.client import EngineSilent
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session.name import firewall_label
 
 from .. import __version__
 from ..api import LinodeReader
 from ..playbook.places import playbook
-from .port_owner import OwnConnection
-from .tunnel import healthy, open_tunnel, ssh_command
+from .api_key import kept_key
+from .port_owner import TunnelClient
+from .tunnel import open_tunnel, ssh_command
 
 # Read in one round trip: the files that the roles write, and which boot this is.
 _QUESTION = (
@@ -63,15 +65,13 @@ def _on_vm(view: dict[str, Any]) -> str | None:
     return done.stdout if done.returncode == 0 else None
 
 
-def _engine_accepts(name: str, key: str) -> bool:
-    connection = OwnConnection(name, timeout=5)
+def _serves(name: str) -> bool:
+    """Whether the engine is well and takes the key that this machine has."""
+    client = TunnelClient(name, kept_key(name))
     try:
-        connection.request("GET", "/v1/models", headers={"Authorization": f"Bearer {key}"})
-        return connection.getresponse().status == 200
-    except (OSError, http.client.HTTPException):
+        return client.healthy() and bool(client.served())
+    except EngineSilent:
         return False
-    finally:
-        connection.close()
 
 
 def _state(view: dict[str, Any], reader: LinodeReader) -> dict[str, Any] | None:
@@ -97,21 +97,18 @@ def remember(view: dict[str, Any], reader: LinodeReader, data: dict[str, Any]) -
     if state is None:
         return
     kept = {key: data.get(key) for key in ("api_key_file", "max_model_len", "changed_flags")}
-    draft = path.with_suffix(".new")
-    draft.write_text(json.dumps({"state": state, "data": kept}))
-    draft.replace(path)
+    replace_file(path, json.dumps({"state": state, "data": kept}))
 
 
 def unchanged(view: dict[str, Any], reader: LinodeReader) -> tuple[dict[str, Any], int] | None:
     """What to report and the tunnel's port when all is as recorded and the engine answers with our key; else None."""
     try:
         recorded = json.loads(_record(view["name"]).read_text())
-        key = Path(recorded["data"]["api_key_file"]).read_text().strip()
         if view["status"] != "running" or not view["complete"]:
             return None
         port = open_tunnel(view)
         name = view["name"]
-        if not healthy(name) or not _engine_accepts(name, key) or _state(view, reader) != recorded["state"]:
+        if not _serves(name) or _state(view, reader) != recorded["state"]:
             return None
     except (Failure, OSError, ValueError, KeyError, TypeError, subprocess.SubprocessError):
         return None

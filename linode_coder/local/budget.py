@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..settings.config import only
 from ..terminal.console import money
 from . import history
 
 
-def budget() -> dict[str, Any]:
-    """``budget`` and ``budget_records`` for a quote or a playbook; empty without one, and then nothing more is asked."""
-    limit = only("budget")["budget"]
-    return {} if limit is None else {"budget": limit, "budget_records": history.this_month()}
+class Budget(NamedTuple):
+    """``dollars`` for a month, None without one; ``records`` are what this machine remembers of sessions that are gone."""
+
+    dollars: float | None = None
+    records: tuple[dict[str, Any], ...] = ()
+
+
+def this_month() -> Budget:
+    """Without a budget the history is not read."""
+    dollars = only("budget").budget
+    return Budget() if dollars is None else Budget(dollars, tuple(history.this_month()))
 
 
 def describe(said: dict[str, Any] | None) -> list[str]:

@@ -5,7 +5,6 @@ So no command fails because of it: what cannot be recorded is said once, and a f
 
 from __future__ import annotations
 
-import fcntl
 import functools
 import os
 import sqlite3
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
 
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.cost import format_time
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.file_lock import file_lock
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.paths import state_dir
 from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.budget import month_start
 
@@ -134,8 +134,7 @@ def _check() -> None:
 
 def _set_aside() -> None:
     """Move a bad file out of the way. Only one process does, and nobody moves the new one."""
-    with (state_dir() / "history.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with file_lock(state_dir() / "history.lock"):
         try:
             _check()
         except sqlite3.Error as error:

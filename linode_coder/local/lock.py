@@ -6,7 +6,6 @@ killed. Its file says who took it, and is empty again when that one came to its 
 
 from __future__ import annotations
 
-import fcntl
 import os
 import time
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.file_lock import open_lock, take
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.paths import session_dir, state_dir
 
 from .unrecorded import recorded
@@ -37,29 +37,13 @@ def held() -> Path | None:
     return _held[-1] if _held else None
 
 
-def _open(path: Path) -> int:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError as error:
-        try:
-            return os.open(path, os.O_RDONLY)  # one that is there can be held on a disk that takes nothing
-        except OSError:
-            raise error from None
-
-
-def _take(file: int, deadline: float) -> bool:
+def _take(file: int, patience: float) -> bool:
     """Alone first, so that nobody else works; shared then, so that the playbook can hold it too."""
-    while True:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() >= deadline:
-                return False
-            time.sleep(0.1)
-        else:
+    deadline = time.monotonic() + patience
+    while take(file, max(0.0, deadline - time.monotonic())):
+        if take(file, 0, shared=True):
             return True
+    return False
 
 
 def _holder(file: int) -> int | None:
@@ -105,12 +89,12 @@ def session_lock(name: str, patience: float = 0.0) -> Iterator[Held]:
     path = session_dir(name) / "lock"
     file = None
     with recorded():
-        file = _open(path)
+        file = open_lock(path)
     if file is None:
         yield Held(cut_off=False)
         return
     try:
-        if not _take(file, time.monotonic() + patience):
+        if not _take(file, patience):
             raise _busy(name, _holder(file))
         cut_off = os.fstat(file).st_size > 0
         with recorded():

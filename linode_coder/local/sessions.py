@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import time
 from pathlib import Path
 from typing import Any
 
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.near import did_you_mean, nearest
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.paths import state_dir
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session.name import firewall_label
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session.tags import MARKER, is_ours
@@ -55,8 +55,8 @@ def pick(views: list[dict[str, Any]], name: str | None) -> dict[str, Any]:
     for view in views:
         if view["name"] == name:
             return view
-    near = difflib.get_close_matches(str(name), [str(view["name"]) for view in views], n=3, cutoff=0.4)
-    remedy = f"Did you mean {' or '.join(near)}?" if near else "See them all: linode-coder list --all"
+    near = nearest(str(name), [str(view["name"]) for view in views], cutoff=0.4)
+    remedy = did_you_mean(near, "See them all: linode-coder list --all")
     raise Failure(
         "not_found", f"There is no session {name!r} in this account.", remedy=remedy, field="session", value=name
     )

@@ -33,6 +33,7 @@ from ..terminal.signals import Terminated
 from . import launch
 from .extra_vars import write
 from .places import playbook
+from .variables import Variables
 
 _PREFIX = "linode-coder-run-"
 # How long ansible-playbook may take to end its tasks after an interrupt, before it is killed.
@@ -129,11 +130,10 @@ def _open_log(name: str) -> TextIO | None:
 
 
 class Run:
-    def __init__(self, name: str, extra_vars: dict[str, Any], console: Console, arguments: str = "") -> None:
-        self.name = name
+    def __init__(self, variables: Variables, console: Console) -> None:
+        self.name = variables.playbook
         self.console = console
-        self.extra_vars = extra_vars
-        self.arguments = arguments
+        self.variables = variables
         self.events: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self.pid: int | None = None
         self.signalled: int | None = None
@@ -155,7 +155,7 @@ class Run:
         try:
             # Where the runner looks for variables. What it would write itself were templates.
             (private / "env").mkdir(mode=0o700)
-            write(private / "env" / "extravars", self.extra_vars)
+            write(private / "env" / "extravars", self.variables.given())
         except BaseException:
             shutil.rmtree(private, ignore_errors=True)
             raise
@@ -170,7 +170,6 @@ class Run:
                     inventory=[","],
                     envvars={**environment, **_ansible_directories(private)},
                     project_dir=str(path.parent),
-                    cmdline=self.arguments or None,
                     settings={"suppress_output_file": True, "pexpect_timeout": 0.3},
                     fact_cache_type="",
                     quiet=True,
@@ -335,7 +334,6 @@ class Run:
             raise self.failure
 
 
-def run_playbook(name: str, extra_vars: dict[str, Any], console: Console, arguments: str = "") -> Outcome:
-    """Run a playbook with live progress. Failure when it fails, KeyboardInterrupt when interrupted."""
-    clean = {key: value for key, value in extra_vars.items() if value is not None}
-    return Run(name, clean, console, arguments).execute()
+def run_playbook(variables: Variables, console: Console) -> Outcome:
+    """Run their playbook with live progress. Failure when it fails, KeyboardInterrupt when interrupted."""
+    return Run(variables, console).execute()

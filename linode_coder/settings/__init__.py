@@ -1,1 +1,1 @@
-"""What the user wants: options, environment, project and user files, and the proposals that the wizard makes."""
+"""What the user wants: options, environment, project and user files."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import sys
@@ -10,10 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.duration import parse_duration
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.near import did_you_mean, nearest
 from ansible_collections.linode_coder.gpu.plugins.module_utils.model.hub_token import hub_token_source
 from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.budget import ACTIONS, DEFAULT_ACTION
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session.lease import (
@@ -235,7 +235,7 @@ class Config:
     model: str | None
     plan: tuple[str, ...]
     region: tuple[str, ...]
-    context: int | None
+    context: int | str | None
     lease: str
     cap: str
     idle: str
@@ -292,8 +292,7 @@ class Reading:
 
 
 def _near(name: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=2, cutoff=0.6)
-    return f"Did you mean {' or '.join(close)}?" if close else f"Known are: {', '.join(known)}."
+    return did_you_mean(nearest(name, known), f"Known are: {', '.join(known)}.")
 
 
 def _warn_if_loose(reading: Reading, path: Path, secrets: list[str]) -> None:
@@ -339,10 +338,10 @@ def _read_dotenv(reading: Reading) -> None:
             else:
                 remedy = _near(name, known)
                 reading.problems.append(Problem(raw.where, f"There is no setting {name!r}.", remedy, key=name))
-        elif close := difflib.get_close_matches(name, known, n=1, cutoff=0.9):
+        elif close := nearest(name, known, at_most=1, cutoff=0.9):
             # The file may be shared with other programs, whose variables are none of our business.
             reading.problems.append(
-                Problem(raw.where, f"{name} is not known.", f"Did you mean {close[0]}?", "warning", key=name)
+                Problem(raw.where, f"{name} is not known.", did_you_mean(close), "warning", key=name)
             )
     secrets = [name for name in values if name in BY_VARIABLE and BY_VARIABLE[name].secret]
     _warn_if_loose(reading, files.dotenv_path(), secrets)
@@ -440,16 +439,29 @@ def _contradictions(reading: Reading) -> None:
         )
 
 
-def read(options: dict[str, Any] | None = None) -> Reading:
-    """Every layer, the lowest first. ``options`` are those that were given; None and empty ones were not."""
+class Options(TypedDict, total=False):
+    """Options of a command that stand for settings. None and empty ones were not given."""
+
+    model: str | None
+    plan: list[str] | None
+    region: list[str] | None
+    context: str | None
+    lease: str | None
+    cap: str | None
+    idle: str | None
+    max_cost: float | None
+
+
+def read(**options: Unpack[Options]) -> Reading:
+    """Every layer, the lowest first."""
     reading = Reading({setting.key: setting.default for setting in SETTINGS})
     _read_toml(reading)
     _read_dotenv(reading)
     _read_environment(reading)
-    for key, value in (options or {}).items():
-        if value not in (None, "", (), []):
+    for key, value in options.items():
+        if value not in (None, "", []):
             # Wrong values of options are refused where they are used, with the command's own words.
-            reading.values[key] = _names(value) if key in ("plan", "region") else value
+            reading.values[key] = _names(",".join(value)) if isinstance(value, list) else value
             reading.origins[key] = f"option --{key.replace('_', '-')}"
     _find_secrets(reading)
     _contradictions(reading)
@@ -467,9 +479,9 @@ def _warn(problems: list[Problem]) -> None:
             print(full_line(f"warning: {problem.where}: {problem.message} {problem.remedy}"), file=sys.stderr)
 
 
-def load(**options: Any) -> Config:
+def load(**options: Unpack[Options]) -> Config:
     """The configuration that holds for a command that spends money. Failure(config) for anything wrong in it."""
-    reading = read(options)
+    reading = read(**options)
     config = reading.config()
     _warn(reading.problems)
     return config
@@ -498,9 +510,8 @@ def export_credentials() -> None:
             os.environ[BY_KEY[key].env] = reading.values[key]
 
 
-def only(*keys: str) -> dict[str, Any]:
-    """The values of ``keys``. Failure(config) for what is wrong with one of them; the rest is not asked about."""
+def only(*keys: str) -> Config:
+    """For who asks for these settings and no other. Failure(config) for what is wrong with one of them, whatever the rest is."""
     reading = read()
     reading.problems = [problem for problem in reading.errors if problem.key in keys]
-    reading.config()
-    return {key: reading.values[key] for key in keys}
+    return reading.config()

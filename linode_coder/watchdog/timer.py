@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.atomic_file import replace_file
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.paths import config_dir, state_dir
 
@@ -97,12 +98,7 @@ def write_environment() -> str:
         return "kept"
     lines = ["# Read by linode-coder watchdog --env-file. Holds a token: keep the mode 0600."]
     lines += [f"{name}={value}" for name, value in wanted.items()]
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    draft = path.with_suffix(".new")
-    draft.unlink(missing_ok=True)
-    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:  # noqa: PTH123 - a mode is needed
-        file.write("\n".join(lines) + "\n")
-    draft.replace(path)
+    replace_file(path, "\n".join(lines) + "\n", parents=True)
     return "changed" if before else "made"
 
 

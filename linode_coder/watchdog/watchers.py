@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.atomic_file import replace_file
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.duration import format_duration
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.paths import state_dir
 
@@ -43,11 +44,7 @@ def _read() -> dict[str, Any]:
 
 
 def _write(record: dict[str, Any]) -> None:
-    directory = state_dir()
-    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    draft = directory / "watcher.new"
-    draft.write_text(json.dumps(record))
-    draft.replace(_path())
+    replace_file(_path(), json.dumps(record), parents=True)
 
 
 def record_pass(interval: int | None, ok: bool, sessions: list[dict[str, Any]], pid: int | None = None) -> None:

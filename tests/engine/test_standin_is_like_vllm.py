@@ -13,7 +13,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -23,9 +22,10 @@ from typing import Any
 import pytest
 from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.vllm_log import diagnose
 
+from linode_coder.sandbox.guest.start import command
 from tests.engine.conftest import PATIENCE
 
-GUEST = Path(__file__).resolve().parents[2] / "linode_coder/sandbox/guest"
+ROOT = Path(__file__).resolve().parents[2]
 SERVED = ["--served-model-name", "tiny", "--enable-auto-tool-choice", "--tool-call-parser", "hermes"]
 # A card that leaves half a GiB for the cache, as the real one gets it below.
 CARD = {"index": 0, "name": "NVIDIA RTX 4000 Ada Generation", "memory_mib": 2800, "cc": "8.9"}
@@ -53,7 +53,7 @@ class Starts:
         }
         program = str(Path(__file__).with_name("vllm_starts.py"))
         self.server = subprocess.Popen(
-            [str(vllm / "env/bin/python"), "-P", program, str(GUEST)],
+            [str(vllm / "env/bin/python"), "-P", program, str(ROOT)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=self.variables,
@@ -130,10 +130,14 @@ class Engine:
             "SANDBOX_RUN": str(tmp / "run"),
             "SANDBOX_ENGINE_SECONDS": "0.1",
         }
-        command = [sys.executable, "-I", "-S", str(GUEST / "engine.py"), *arguments, *where]
         with self.log_path.open("wb") as log:
             self.process = subprocess.Popen(
-                command, stdout=log, stderr=log, env=variables, cwd=tmp, start_new_session=True
+                [*command("engine.main"), *arguments, *where],
+                stdout=log,
+                stderr=log,
+                env=variables,
+                cwd=tmp,
+                start_new_session=True,
             )
 
     @property

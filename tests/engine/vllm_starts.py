@@ -42,10 +42,10 @@ def become(asked: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, sys.argv[1])
-    import vllm_processes
+    sys.path.append(sys.argv[1])
+    from linode_coder.sandbox.guest.engine import vllm_processes
 
-    del sys.path[0]
+    del sys.path[-1]
     vllm_processes.load(MODULE)
     print(json.dumps("ready"), flush=True)
     vllm_processes.run(MODULE, serve())

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import tempfile
 from pathlib import Path
@@ -11,6 +12,8 @@ import pytest
 
 from tests.installed.environments import ROOT, environment
 from tests.sandbox_fixture import start_sandbox
+
+TREE = ROOT / "collections/ansible_collections/linode_coder/gpu"
 
 
 @pytest.fixture(scope="module")
@@ -41,10 +44,24 @@ def test_a_session_from_first_to_last(programs: Path, tmp_path: Path) -> None:
             assert done.returncode == 0, done.stdout + done.stderr
             return done.stdout
 
-        def play(name: str) -> str:
-            return run("ansible-playbook", f"linode_coder.gpu.{name}", "-e", "session=alone")
+        def play(name: str, *more: str) -> str:
+            return run("ansible-playbook", f"linode_coder.gpu.{name}", "-e", "session=alone", *more)
+
+        def documented(*kind: str) -> set[str]:
+            found = json.loads(run("ansible-doc", *kind, "--list", "--json", "linode_coder.gpu"))
+            return {name.removeprefix("linode_coder.gpu.") for name in found}
 
         run("ansible-galaxy", "collection", "install", "--offline", str(archive))
+        assert documented() == {path.stem for path in (TREE / "plugins/modules").glob("*.py")}
+        assert documented("-t", "role") == {path.name for path in (ROOT / "roles").iterdir()}
+        assert documented("-t", "inventory") == {"linode_gpu"}
+        assert "keyed_groups" in run("ansible-doc", "-t", "inventory", "linode_coder.gpu.linode_gpu")
+        assert "vllm_model" in run("ansible-doc", "-t", "role", "linode_coder.gpu.vllm")
+        planned = play("up", "--check", "--diff")
+        assert '"label": "lc-alone-1"' in planned
+        assert (
+            sandbox.api("GET", "linode/instances")["data"] == sandbox.api("GET", "networking/firewalls")["data"] == []
+        )
         play("up")
         assert '"name": "alone"' in play("list")
         assert '"severity": "pass"' in play("check")

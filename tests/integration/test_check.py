@@ -72,7 +72,7 @@ def seen(sandbox: RunningSandbox, label: str, tmp_path_factory: pytest.TempPathF
             {
                 "name": f"Look {number}",
                 "linode_coder.gpu.gpu_health": {
-                    "expected": "{{ check_expected | combine({'control_time': now().timestamp(), 'pcie': {'gen': 4, 'width': 16}}) }}",
+                    "expected": "{{ reached.expected | combine({'control_time': now().timestamp(), 'pcie': {'gen': 4, 'width': 16}}) }}",
                     "nvidia_smi_timeout": 4,
                     "bundle": number == 0,
                 },
@@ -94,6 +94,7 @@ def seen(sandbox: RunningSandbox, label: str, tmp_path_factory: pytest.TempPathF
         }
     )
     path = tmp_path_factory.mktemp("book") / "looks.yml"
+    (path.parent / "tasks").symlink_to(COLLECTION / "playbooks" / "tasks")
     path.write_text(yaml.safe_dump([book[0], {**look, "ignore_unreachable": False, "tasks": looks}]))
     done = subprocess.run(
         [str(BIN / "ansible-playbook"), str(path), "-e", "session=sick", "-e", f"control={sandbox.url}"],

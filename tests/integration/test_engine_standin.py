@@ -9,7 +9,6 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,9 +18,9 @@ from typing import Any
 import pytest
 
 from linode_coder.sandbox.api.host_faults import HOST_KINDS, complaint
-from linode_coder.sandbox.guest.engine_failures import FAILURES
+from linode_coder.sandbox.guest.engine.failures import FAILURES
+from linode_coder.sandbox.guest.start import command
 
-GUEST = Path(__file__).resolve().parents[2] / "linode_coder/sandbox/guest"
 CARD = {"index": 0, "name": "NVIDIA RTX 4000 Ada Generation", "memory_mib": 20475, "cc": "8.9"}
 MODEL = "Qwen/Qwen2.5-Coder-7B-Instruct-AWQ"
 WAIT = 30.0
@@ -57,10 +56,7 @@ class Engine:
         with self.log_path.open("wb") as log:
             self.process = subprocess.Popen(
                 [
-                    sys.executable,
-                    "-I",
-                    "-S",
-                    str(GUEST / "engine.py"),
+                    *command("engine.main"),
                     *arguments,
                     "--host",
                     "127.0.0.1",
@@ -131,6 +127,24 @@ def engine(tmp: Path, *arguments: str, **more: Any) -> Iterator[Engine]:
         started.process.wait()
 
 
+# What the log says first in each phase of a start.
+BEGINS = {
+    "config": "non-default args",
+    "start": "Resolved architecture",
+    "load": "Starting to load model",
+    "compile": "Using cache directory",
+    "profile": "torch.compile took",
+    "kv": "Available KV cache memory",
+    "capture": "Capturing CUDA graphs",
+}
+
+
+def whole_text(text: str) -> str:
+    """A pattern of it, in which every name in braces has become something else."""
+    parts = re.split(r"\{[a-z_]+(?::[^}]*)?\}", text)
+    return r"[^{}\n]+".join(re.escape(part) for part in parts)
+
+
 @pytest.mark.parametrize("cause", sorted(FAILURES))
 def test_every_cause_ends_the_start_with_its_text_and_code(tmp_path: Path, cause: str) -> None:
     flags, cards = PROVOKED.get(cause, []), 3 if cause == "heads_not_divisible" else 1
@@ -138,8 +152,10 @@ def test_every_cause_ends_the_start_with_its_text_and_code(tmp_path: Path, cause
     with engine(tmp_path, MODEL, *flags, cards=cards, faults=[fault]) as broken:
         failure = FAILURES[cause]
         assert broken.ended() == failure.code
-        first = re.split(r"\{\w+(?::[^}]*)?\}", failure.text.split("\n")[0])[0]
-        assert first and first in broken.log
+        assert re.search(whole_text(failure.text), broken.log), broken.log
+        stages = list(BEGINS)
+        passed = [BEGINS[stage] in broken.log for stage in stages]
+        assert passed == [stages.index(failure.stage) >= number for number in range(len(stages))], broken.log
         if failure.stage == "config":
             assert "EngineCore" not in broken.log
         else:

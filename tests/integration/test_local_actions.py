@@ -24,7 +24,7 @@ HOSTILE = "{{ lookup('ansible.builtin.pipe', 'id') }}"
 # Arguments of each module, and what of the task is beside them. What changes something is only asked for in check mode.
 CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("client_key", {}, {"check_mode": True}),
-    ("session_secret", {"session": "demo", "content": TOKEN}, {"check_mode": True}),
+    ("session_secret", {"session": "demo", "secrets": f"VLLM_API_KEY={TOKEN}"}, {"check_mode": True}),
     ("session_secret", {"session": "demo"}, {}),
     ("linode_gpu_instance_info", {}, {}),
     ("linode_gpu_instance_info", {"running_only": "no", "api_timeout": "20"}, {}),
@@ -34,8 +34,9 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("linode_gpu_instance_info", {}, {"delegate_to": "localhost"}),
     ("linode_gpu_quote", {"session": "demo", "switch": True}, {}),
     ("linode_gpu_quote", {"session": f"It's {TOKEN}!", "api_token": TOKEN}, {}),
-    ("linode_gpu_watch", {"observations": [{"label": "lc-demo-1", "clock": {"schema": 9}}]}, {}),
-    ("linode_gpu_watch", {"observations": [{"clock": {}}]}, {}),
+    ("linode_gpu_watch", {"session": "", "interval": "", "budget": "", "account": None}, {}),
+    ("linode_gpu_watch", {"observations": {"lc-demo-1": {"clock": {"schema": 9}}}}, {}),
+    ("linode_gpu_watch", {"observations": "nothing"}, {}),
     (
         "linode_firewall",
         {"session": "demo", "ssh_from": "10.0.0.0/8,::1/128"},
@@ -46,7 +47,7 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("gpu_health_report", {"sessions": [{"name": HOSTILE, "label": "lc-demo-1", "status": "running"}]}, {}),
     ("gpu_health_bundle", {"path": "not/there.tar.gz", "bundle": {"a": "b"}}, {"check_mode": True}),
     ("gpu_health_bundle", {"path": "not/there.tar.gz", "bundle": {"a": "b"}}, {}),
-    ("watchdog_notice", {"report": {"blocked": {"lc-demo-1": HOSTILE}}, "desktop": False}, {"check_mode": True}),
+    ("watchdog_notice", {"decided": {"blocked": {"lc-demo-1": HOSTILE}}, "desktop": False}, {"check_mode": True}),
 ]
 OTHERWISE: dict[str, dict[str, Any]] = {
     "environment": {"environment": {"LINODE_CODER_UNUSED": "1"}},

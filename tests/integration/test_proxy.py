@@ -11,7 +11,6 @@ import json
 import shutil
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -24,7 +23,8 @@ import jinja2
 import pytest
 import yaml
 
-from linode_coder.sandbox.guest import nginx as played
+from linode_coder.sandbox.guest.docker import nginx as played
+from linode_coder.sandbox.guest.start import command
 from tests import product
 
 ROLE = product.COLLECTION / "roles" / "vllm"
@@ -94,7 +94,7 @@ def running(kind: str, directory: Path) -> Iterator[Proxy]:
     threading.Thread(target=engine.serve_forever, daemon=True).start()
     port = free_port()
     config = configure(directory, port, engine.server_port)
-    program = [sys.executable, "-I", "-S", played.__file__]
+    program = command("docker.nginx")
     if kind == "real":
         found = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
         assert found, "the real nginx is not installed: apt-get install nginx-light"

@@ -103,7 +103,8 @@ def test_down_after_a_kill_leaves_nothing_and_nobody_at_work(sandbox: RunningSan
                 os.killpg(process.pid, signal.SIGKILL)
                 break
     assert process.wait() == -signal.SIGKILL
-    ended = product.coder(sandbox, "down", "--yes", timeout=120)
+    # By its name: the session of the tests before is there too.
+    ended = product.coder(sandbox, "down", "orphan", "--yes", timeout=120)
     with (sandbox.home / "state" / "sessions" / "orphan" / "lock").open() as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # nobody can make anything any more
     assert ended.returncode in (0, 9), ended.stderr

@@ -87,11 +87,12 @@ def down(api: LinodeApi) -> bool:
     return "deleted" in result and bool(result["deleted"]["label"] == LABEL)
 
 
-def watch(api: LinodeApi, observations: tuple[dict[str, Any], ...] = ()) -> bool:
+def watch(api: LinodeApi, clocks: dict[str, Any] | None = None) -> bool:
     """A pass as the playbook does it: decide, and then delete what is due."""
     result: dict[str, Any] = {"due": []}
     for _look in range(2):
-        spec = {"observations": observations, "session": None, "interval": 300, "max_deletions": None, "account": None}
+        looks = {label: {"clock": clock} for label, clock in (clocks or {}).items()}
+        spec = {"observations": looks, "session": None, "interval": 300, "max_deletions": None, "account": None}
         module = module_with(spec, wait_timeout=60, delete=result["due"])
         result = {"changed": False}
         linode_gpu_watch.work(module, api, result)
@@ -219,11 +220,11 @@ def test_an_old_vm_stays_until_its_replacement_is_seen_to_serve(sandbox: Running
     api = client(sandbox)
     unreadable = IdleClock(started=True, idle_s=60).as_dict()
     for clock in (None, IdleClock(readable=True).as_dict(), unreadable):
-        assert not watch(api, ({"label": "lc-target-x2", "clock": clock},))
+        assert not watch(api, {"lc-target-x2": clock})
         assert exists(sandbox, old["id"])
     api.put(f"linode/instances/{old['id']}", {"tags": session_tags("target", lease=7200, doom=-5)})
     serving = IdleClock(started=True, readable=True).as_dict()
-    assert watch(api, ({"label": "lc-target-x2", "clock": serving},))
+    assert watch(api, {"lc-target-x2": serving})
     assert (exists(sandbox, old["id"]), exists(sandbox, new["id"])) == (False, True)
     api.delete(f"linode/instances/{new['id']}")
 

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from tests import product
+from tests.healed_faults import FIRST_RUNGS, SEGFAULT, broken_start
 from tests.ready_session import ready_session
 from tests.sandbox_fixture import RunningSandbox
 
@@ -101,31 +102,7 @@ def wait_until_it_serves(sandbox: RunningSandbox) -> None:
     raise AssertionError(done.stdout)
 
 
-def broken_start(**how: str) -> list[dict[str, Any]]:
-    """The engine dies once, and does not start again."""
-    return [{"kind": "engine_start_fails", **how}, {"kind": "engine_crash", "count": 1, "text": "Segmentation fault"}]
-
-
-SEGFAULT = {"text": "Fatal Python error: Segmentation fault", "stage": "load"}
-# In this order: the second one is the trouble of the first one again, so its turn is the next rung.
-ROWS: tuple[tuple[str, list[dict[str, Any]], str], ...] = (
-    ("an engine that died is restarted", broken_start(**SEGFAULT, until="restart_container"), "restart_container"),
-    (
-        "the same again: its container is made anew",
-        broken_start(**SEGFAULT, until="recreate_container"),
-        "recreate_container",
-    ),
-    ("an engine that runs out of memory gets another setting", broken_start(cause="no_kv_room"), "change_parameters"),
-    (
-        "a Docker that does not answer is restarted",
-        [{"kind": "docker_down", "until": "restart_services"}],
-        "restart_services",
-    ),
-    ("a lost GPU comes back with a reboot", [{"kind": "gpu_lost"}], "reboot"),
-)
-
-
-@pytest.mark.parametrize(("name", "faults", "rung"), ROWS, ids=[row[0] for row in ROWS])
+@pytest.mark.parametrize(("name", "faults", "rung"), FIRST_RUNGS, ids=[row[0] for row in FIRST_RUNGS])
 def test_each_fault_is_healed_by_its_rung(
     sandbox: RunningSandbox, name: str, faults: list[dict[str, Any]], rung: str
 ) -> None:

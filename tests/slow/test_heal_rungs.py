@@ -8,37 +8,11 @@ from typing import Any
 
 import pytest
 
+from tests.healed_faults import LATER_RUNGS, WHEN_UNUSED
 from tests.sandbox_fixture import RunningSandbox
 from tests.slow.test_heal import HOST, coder, heal_once_it_fails, history, sandbox
 
 __all__ = ["sandbox"]
-
-# A row of the same finding as the one before it begins at the next rung.
-ROWS: tuple[tuple[str, dict[str, Any], list[tuple[str, str]]], ...] = (
-    ("a container that lost its GPUs", {"kind": "container_gpu_lost"}, [("recreate_container", "healed")]),
-    (
-        "the same with a stale CDI specification",
-        {"kind": "container_gpu_lost", "until": "regenerate_cdi"},
-        [("regenerate_cdi", "healed")],
-    ),
-    ("a GPU that asks for a reset", {"kind": "gpu_requires_reset"}, [("reset_gpu", "healed")]),
-    ("a driver that is not loaded", {"kind": "driver_not_loaded"}, [("reload_driver", "healed")]),
-    ("a GPU that is not on the bus", {"kind": "fewer_gpus"}, [("power_cycle", "healed")]),
-    (
-        "a GPU that no boot brings back",
-        {"kind": "gpu_lost", "until": "recreate_vm"},
-        [("reboot", "failed"), ("recreate_vm", "healed")],
-    ),
-)
-
-
-# Warnings, which are answered only while nobody uses the engine: the fault, the rung of the ladder, what it comes to. They
-# are of the VM that the last row made.
-WHEN_UNUSED: tuple[tuple[str, dict[str, Any], str, str], ...] = (
-    ("a row to be remapped", {"kind": "row_remap_pending"}, "reboot_when_idle", "reboot"),
-    ("many corrected errors", {"kind": "xid", "code": 92}, "recreate_when_idle", "recreate_vm"),
-)
-
 
 CONFIG, CONTEXT = "/opt/linode-coder/vllm/vllm.yaml", 40960
 
@@ -54,7 +28,7 @@ def labels(sandbox: RunningSandbox) -> list[str]:
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize(("name", "fault", "rungs"), ROWS, ids=[row[0] for row in ROWS])
+@pytest.mark.parametrize(("name", "fault", "rungs"), LATER_RUNGS, ids=[row[0] for row in LATER_RUNGS])
 def test_each_fault_is_healed_by_its_rung(
     sandbox: RunningSandbox,
     name: str,

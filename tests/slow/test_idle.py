@@ -25,7 +25,7 @@ RESTART = (
 SIGNAL = (
     "import os, pathlib, signal\n"
     "for path in pathlib.Path('/proc').glob('[0-9]*/cmdline'):\n"
-    "    if b'/engine.py' in path.read_bytes():\n"
+    "    if b'engine.main' in path.read_bytes():\n"
     "        os.kill(int(path.parent.name), signal.%s)\n"
 )
 # On a busy machine `up` alone may take longer than what is allowed elsewhere.

@@ -8,11 +8,12 @@ import time
 from typing import Any
 
 from .auth import RESOURCES, digest, normal_scopes
-from .core import USERNAME, Sandbox
+from .core import Sandbox
 from .envelope import Json, Problems, fail, not_found, stamp, unstamp
-from .events import entity
+from .event_log import entity
 from .interfaces import DEFAULT_SETTING
 from .routing import Call, route
+from .state import USERNAME
 from .validation import check_ssh_key, require
 
 _RO, _RW = "account:read_only", "account:read_write"

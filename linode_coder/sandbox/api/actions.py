@@ -7,7 +7,7 @@ import time
 from . import interfaces
 from .disks import add_image_disks, drop_all, of_linode
 from .envelope import Json, Problems, fail, not_found, stamp
-from .events import entity, linode_entity
+from .event_log import entity, linode_entity
 from .instances import (
     add_boot,
     check_capacity,

@@ -22,6 +22,7 @@ from . import (  # noqa: F401 (importing them registers their routes)
     catalogue,
     config_interfaces,
     disks,
+    events,
     firewalls,
     images,
     instances,

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from .core import Sandbox
 from .envelope import Json, Problems, fail, not_found
-from .events import entity, linode_entity
+from .event_log import entity, linode_entity
 from .routing import Call, route
 from .validation import check_password, require, whole
-
-if TYPE_CHECKING:
-    from .core import Sandbox
 
 _FILESYSTEMS = ("raw", "swap", "ext2", "ext3", "ext4", "initrd")
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"

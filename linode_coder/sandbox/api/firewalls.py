@@ -7,15 +7,13 @@ import ipaddress
 import json
 import re
 import zlib
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from .core import Sandbox
 from .envelope import Json, Problems, fail, not_found
-from .events import entity
+from .event_log import entity
 from .routing import Call, route
 from .validation import check_label, check_tags, require
-
-if TYPE_CHECKING:
-    from .core import Sandbox
 
 _RO, _RW = "firewall:read_only", "firewall:read_write"
 _FILTERABLE = ("created", "id", "label", "tags", "updated")

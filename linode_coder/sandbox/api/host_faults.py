@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..guest.engine_failures import FAILURES, STAGES
+from ..guest.engine.failures import FAILURES, STAGES
 
 HOST_KINDS: dict[str, str] = {
     "clear": "mends everything on the host",

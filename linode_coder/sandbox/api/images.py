@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .envelope import Json, Problems, fail, not_found
-from .events import entity, linode_entity
+from .event_log import entity, linode_entity
 from .routing import Call, route
 from .validation import check_tags, require
 

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from . import firewalls, interfaces
+from .core import Sandbox
 from .disks import add_image_disks
 from .envelope import Json, Problems, fail, not_found
-from .events import entity, linode_entity
+from .event_log import entity, linode_entity
 from .routing import Call, route
 from .validation import check_label, check_password, check_ssh_key, check_tags, check_user_data, flag, require, whole
-
-if TYPE_CHECKING:
-    from .core import Sandbox
 
 FILTERABLE = (
     "id", "label", "group", "region", "tags", "ipv4", "image", "interface_generation", "placement_group.id",

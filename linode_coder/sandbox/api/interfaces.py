@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from . import firewalls
+from .core import Sandbox
 from .envelope import Json, Problems, fail, not_found
-from .events import entity, linode_entity
+from .event_log import entity, linode_entity
 from .routing import Call, route
 from .validation import whole
-
-if TYPE_CHECKING:
-    from .core import Sandbox
 
 DEFAULT_SETTING = "legacy_config_default_but_linode_allowed"
 PURPOSES = ("public", "vlan", "vpc")

@@ -7,14 +7,11 @@ import base64
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
 
 from ..errors import SandboxError
 from ..hosts.base import HostSpec
 from .envelope import Json, fail
-
-if TYPE_CHECKING:
-    from .core import Sandbox
+from .state import State
 
 _log = logging.getLogger(__name__)
 _HOST_ERRORS = (SandboxError, OSError, TimeoutError, RuntimeError, ValueError)
@@ -25,8 +22,8 @@ Job = Callable[[Json, Json], Awaitable[None]]
 class Lifecycle:
     """Runs the open events of each instance in order. Jobs change the instance's status as the API shows it."""
 
-    def __init__(self, sandbox: Sandbox) -> None:
-        self._sandbox = sandbox
+    def __init__(self, state: State) -> None:
+        self._state = state
         self._chains: dict[int, asyncio.Task[None]] = {}
         self._side: set[asyncio.Task[None]] = set()
         self._jobs: dict[str, tuple[str, Job]] = {
@@ -51,7 +48,7 @@ class Lifecycle:
 
     def check_free(self, linode_id: int) -> None:
         """Raise the API's 400 when a job of the instance is not done yet."""
-        if self._sandbox.events.open_for(linode_id):
+        if self._state.events.open_for(linode_id):
             raise fail("Linode busy.")
 
     def begin(self, linode_id: int) -> None:
@@ -65,9 +62,9 @@ class Lifecycle:
         before = self._chains.pop(linode_id, None)
         if before is not None:
             before.cancel()
-        for record in self._sandbox.events.open_for(linode_id):
+        for record in self._state.events.open_for(linode_id):
             if record["api"]["action"] != "linode_delete":
-                self._sandbox.events.finish(record, failed=reason)
+                self._state.events.finish(record, failed=reason)
         self._spawn(linode_id, before)
 
     def later(self, seconds: float, action: Callable[[], None]) -> None:
@@ -76,7 +73,7 @@ class Lifecycle:
         async def wait() -> None:
             await asyncio.sleep(seconds)
             action()
-            self._sandbox.store.flush()
+            self._state.store.flush()
 
         task = asyncio.get_running_loop().create_task(wait())
         self._side.add(task)
@@ -84,13 +81,13 @@ class Lifecycle:
 
     async def resume(self) -> None:
         """After a start: hand the kept hosts back to the backend, then continue every open job."""
-        records = [record for record in self._sandbox.instances() if record["on_host"]]
+        records = [record for record in self._state.instances() if record["on_host"]]
         running = {record["api"]["id"] for record in records if record["api"]["status"] == "running"}
-        await self._sandbox.backend.restore([self.spec(record) for record in records], running)
-        for volume in self._sandbox.store.table("volume").values():
+        await self._state.backend.restore([self.spec(record) for record in records], running)
+        for volume in self._state.store.table("volume").values():
             if volume["status"] == "creating":
                 volume["status"] = "active"
-        for linode_id in {record["linode_id"] for record in self._sandbox.events.open()}:
+        for linode_id in {record["linode_id"] for record in self._state.events.open()}:
             if linode_id is not None:
                 self.begin(linode_id)
 
@@ -105,7 +102,7 @@ class Lifecycle:
     def spec(self, record: Json) -> HostSpec:
         """The instance as its host sees it."""
         api = record["api"]
-        plan = self._sandbox.catalogue.type[api["type"]]
+        plan = self._state.catalogue.type[api["type"]]
         return HostSpec(
             instance_id=api["id"],
             label=api["label"],
@@ -140,18 +137,18 @@ class Lifecycle:
     async def _run(self, linode_id: int, before: asyncio.Task[None] | None) -> None:
         if before is not None:
             await asyncio.gather(before, return_exceptions=True)
-        while waiting := self._sandbox.events.open_for(linode_id):
+        while waiting := self._state.events.open_for(linode_id):
             event = waiting[0]
             seconds, job = self._jobs[event["api"]["action"]]
-            record = self._sandbox.instance(linode_id)
+            record = self._state.instance(linode_id)
             if record is None:
-                self._sandbox.events.finish(event)
-                self._sandbox.store.flush()
+                self._state.events.finish(event)
+                self._state.store.flush()
                 continue
-            expected = self._sandbox.timing[seconds]
-            self._sandbox.events.start(event, expected)
+            expected = self._state.timing[seconds]
+            self._state.events.start(event, expected)
             self._show(record, event)
-            self._sandbox.store.flush()
+            self._state.store.flush()
             began = time.monotonic()
             try:
                 await self._paced(job(record, event), began, expected)
@@ -160,8 +157,8 @@ class Lifecycle:
                 self._fail_open(linode_id, str(error))
                 return
             self._done(record, event)
-            self._sandbox.events.finish(event)
-            self._sandbox.store.flush()
+            self._state.events.finish(event)
+            self._state.store.flush()
 
     async def _paced(self, work: Awaitable[None], began: float, seconds: float) -> None:
         """The job takes at least `seconds`, longer when the work itself does."""
@@ -169,12 +166,12 @@ class Lifecycle:
         await asyncio.sleep(max(0.0, seconds - (time.monotonic() - began)))
 
     def _fail_open(self, linode_id: int, reason: str) -> None:
-        record = self._sandbox.instance(linode_id)
+        record = self._state.instance(linode_id)
         if record is not None and record["api"]["status"] != "deleting":
-            self._sandbox.touch(record, status="offline")
-        for event in self._sandbox.events.open_for(linode_id):
-            self._sandbox.events.finish(event, failed=reason)
-        self._sandbox.store.flush()
+            self._state.touch(record, status="offline")
+        for event in self._state.events.open_for(linode_id):
+            self._state.events.finish(event, failed=reason)
+        self._state.store.flush()
 
     _DURING = {  # noqa: RUF012 (a constant)
         "linode_create": "provisioning",
@@ -196,18 +193,18 @@ class Lifecycle:
     def _show(self, record: Json, event: Json) -> None:
         status = self._DURING.get(event["api"]["action"])
         if status is not None:
-            self._sandbox.touch(record, status=status)
+            self._state.touch(record, status=status)
 
     def _done(self, record: Json, event: Json) -> None:
         action = event["api"]["action"]
         status = self._AFTER.get(action)
         if action in ("linode_create", "linode_clone", "linode_rebuild", "linode_resize", "linode_migrate_datacenter"):
-            pending = [other for other in self._sandbox.events.open_for(record["api"]["id"]) if other is not event]
+            pending = [other for other in self._state.events.open_for(record["api"]["id"]) if other is not event]
             status = "booting" if any(other["api"]["action"] == "linode_boot" for other in pending) else "offline"
         if action == "linode_delete":
             self._forget(record)
         elif status is not None:
-            self._sandbox.touch(record, status=status)
+            self._state.touch(record, status=status)
 
     # -- the jobs
 
@@ -222,17 +219,17 @@ class Lifecycle:
     async def _make_host(self, record: Json) -> None:
         await self._drop_half_made(record)
         record["host_begun"] = True
-        self._sandbox.touch(record)
-        self._sandbox.store.flush()
-        await self._sandbox.backend.create(self.spec(record))
+        self._state.touch(record)
+        self._state.store.flush()
+        await self._state.backend.create(self.spec(record))
         record["on_host"] = True
-        self._sandbox.touch(record)
+        self._state.touch(record)
 
     async def _drop_half_made(self, record: Json) -> None:
         """A create that was cut short may have left something; a backend that knows nothing of it says so."""
         if record["host_begun"] and not record["on_host"]:
             try:
-                await self._sandbox.backend.delete(record["api"]["id"])
+                await self._state.backend.delete(record["api"]["id"])
             except SandboxError as error:
                 _log.info("nothing to clear for instance %d: %s", record["api"]["id"], error)
             record["host_begun"] = False
@@ -243,15 +240,15 @@ class Lifecycle:
             return
         if not record["on_host"]:
             await self._make_host(record)
-        await self._sandbox.backend.boot(record["api"]["id"])
+        await self._state.backend.boot(record["api"]["id"])
 
     async def _boot_faults(self, record: Json) -> None:
-        slow = self._sandbox.faults.strike_instance("slow_boot", record["api"])
+        slow = self._state.faults.strike_instance("slow_boot", record["api"])
         if slow is not None:
             await asyncio.sleep(slow.delay)
-        if self._sandbox.faults.strike_instance("boot_failure", record["api"]) is not None:
+        if self._state.faults.strike_instance("boot_failure", record["api"]) is not None:
             if record["on_host"]:
-                await self._sandbox.backend.shutdown(record["api"]["id"])
+                await self._state.backend.shutdown(record["api"]["id"])
             raise SandboxError("The Linode failed to boot.", "boot it again")
 
     async def _reboot(self, record: Json, event: Json) -> None:
@@ -260,11 +257,11 @@ class Lifecycle:
             return
         await self._boot_faults(record)
         if record["on_host"]:
-            await self._sandbox.backend.reboot(record["api"]["id"])
+            await self._state.backend.reboot(record["api"]["id"])
 
     async def _shutdown(self, record: Json, event: Json) -> None:
         if record["on_host"]:
-            await self._sandbox.backend.shutdown(record["api"]["id"])
+            await self._state.backend.shutdown(record["api"]["id"])
 
     async def _rebuild(self, record: Json, event: Json) -> None:
         await self._drop_host(record)
@@ -272,10 +269,10 @@ class Lifecycle:
 
     async def _resize(self, record: Json, event: Json) -> None:
         if record["on_host"]:
-            await self._sandbox.backend.shutdown(record["api"]["id"])
-        plan = self._sandbox.catalogue.type[event["job"]["type"]]
+            await self._state.backend.shutdown(record["api"]["id"])
+        plan = self._state.catalogue.type[event["job"]["type"]]
         specs = {**record["api"]["specs"], **{key: plan[key] for key in record["api"]["specs"]}}
-        self._sandbox.touch(record, type=plan["id"], specs=specs)
+        self._state.touch(record, type=plan["id"], specs=specs)
 
     async def _delete(self, record: Json, event: Json) -> None:
         await self._drop_half_made(record)
@@ -283,49 +280,49 @@ class Lifecycle:
 
     async def _drop_host(self, record: Json) -> None:
         if record["on_host"]:
-            await self._sandbox.backend.delete(record["api"]["id"])
+            await self._state.backend.delete(record["api"]["id"])
             record["on_host"] = record["host_begun"] = False
-            self._sandbox.touch(record)
+            self._state.touch(record)
 
     def _disks_ready(self, record: Json) -> None:
-        for disk in self._sandbox.store.table("disk").values():
+        for disk in self._state.store.table("disk").values():
             if disk["linode_id"] == record["api"]["id"] and disk["api"]["status"] == "not ready":
                 disk["api"]["status"] = "ready"
-                self._sandbox.store.put("disk", disk["api"]["id"], disk)
+                self._state.store.put("disk", disk["api"]["id"], disk)
 
     async def _disk_create(self, record: Json, event: Json) -> None:
         self._disks_ready(record)
 
     async def _disk_resize(self, record: Json, event: Json) -> None:
-        disk = self._sandbox.store.table("disk").get(event["job"]["disk_id"])
+        disk = self._state.store.table("disk").get(event["job"]["disk_id"])
         if disk is not None:
-            disk["api"].update(size=event["job"]["size"], status="ready", updated=self._sandbox.now())
-            self._sandbox.store.put("disk", event["job"]["disk_id"], disk)
+            disk["api"].update(size=event["job"]["size"], status="ready", updated=self._state.now())
+            self._state.store.put("disk", event["job"]["disk_id"], disk)
 
     async def _imagize(self, record: Json, event: Json) -> None:
-        image = self._sandbox.store.table("image").get(event["job"]["image_id"])
+        image = self._state.store.table("image").get(event["job"]["image_id"])
         if image is not None:
-            image.update(status="available", updated=self._sandbox.now())
-            self._sandbox.store.put("image", event["job"]["image_id"], image)
+            image.update(status="available", updated=self._state.now())
+            self._state.store.put("image", event["job"]["image_id"], image)
 
     async def _migrate(self, record: Json, event: Json) -> None:
         """To another region: another machine, another address."""
         await self._drop_host(record)
-        region = self._sandbox.catalogue.region[event["job"]["region"]]
-        self._sandbox.touch(record, region=region["id"], site_type=region["site_type"], ipv4=[event["job"]["address"]])
+        region = self._state.catalogue.region[event["job"]["region"]]
+        self._state.touch(record, region=region["id"], site_type=region["site_type"], ipv4=[event["job"]["address"]])
 
     async def _disk_delete(self, record: Json, event: Json) -> None:
-        self._sandbox.store.drop("disk", event["job"]["disk_id"])
+        self._state.store.drop("disk", event["job"]["disk_id"])
 
     def _forget(self, record: Json) -> None:
         """The instance is gone, and with it its disks, configs, interfaces and firewall devices; volumes stay."""
-        store, linode_id = self._sandbox.store, record["api"]["id"]
+        store, linode_id = self._state.store, record["api"]["id"]
         for kind in ("disk", "config", "interface", "firewall_device", "lock"):
             for key, row in list(store.table(kind).items()):
                 if row["linode_id"] == linode_id:
                     store.drop(kind, key)
         for key, volume in list(store.table("volume").items()):
             if volume["linode_id"] == linode_id:
-                volume.update(linode_id=None, linode_label=None, updated=self._sandbox.now())
+                volume.update(linode_id=None, linode_label=None, updated=self._state.now())
                 store.put("volume", key, volume)
         store.drop("instance", linode_id)

@@ -6,14 +6,11 @@ import json
 import secrets
 import time
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from .core import Sandbox
 from .envelope import Json
-
-if TYPE_CHECKING:
-    from .core import Sandbox
 
 _LONGEST = 86_400
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import TYPE_CHECKING
 
+from .core import Sandbox
 from .envelope import Json, Problems, fail, not_found
-from .events import linode_entity
+from .event_log import linode_entity
 from .instances import free_address, private_address
 from .routing import Call, route
 from .validation import require
-
-if TYPE_CHECKING:
-    from .core import Sandbox
 
 _FILTERABLE = ("address", "prefix", "rdns", "region", "type")
 

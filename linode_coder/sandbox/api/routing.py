@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 from urllib.parse import unquote
 
+from .auth import Caller
+from .core import Sandbox
 from .envelope import Json, not_found, page_bounds, paginate
 from .filters import Filter
-
-if TYPE_CHECKING:
-    from .auth import Caller
-    from .core import Sandbox
 
 Handler = Callable[["Call"], Any]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from .envelope import Json, Problems, fail, not_found
-from .events import entity
+from .event_log import entity
 from .firewalls import show as show_firewall
 from .instances import show as show_instance
 from .routing import Call, route

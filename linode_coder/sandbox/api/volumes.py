@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from .core import Sandbox
 from .envelope import Json, Problems, fail, not_found
-from .events import entity
+from .event_log import entity
 from .routing import Call, route
 from .validation import check_label, check_tags, require, whole
-
-if TYPE_CHECKING:
-    from .core import Sandbox
 
 _RO, _RW = "volumes:read_only", "volumes:read_write"
 

@@ -1,1 +1,1 @@
-"""Programs that run inside simulated hosts, with nothing but the standard library."""
+"""Programs that play a host's tools inside simulated and docker hosts, with nothing but the standard library."""

@@ -6,20 +6,22 @@ import json
 import os
 from pathlib import Path
 
+from .document import Any, Json
+
 FILE = Path(os.environ.get("SANDBOX_RUN", "/run/sandbox"), "faults.json")
 STRUCK = FILE.with_name("struck.json")
 MENDED = FILE.with_name("mended.json")
 
 
-_seen: dict[Path, tuple[tuple[int, int, int], list | dict]] = {}
+_seen: dict[Path, tuple[tuple[int, int, int], Any]] = {}
 
 
-def _read(path: Path) -> list | dict:
-    """What the file says; parsed anew only when it has changed, since a running engine asks all the time."""
+def _read(path: Path) -> Any:
+    """What the file says, None without one; parsed anew only when it has changed, since a running engine asks all the time."""
     try:
         state = path.stat()
     except FileNotFoundError:
-        return []
+        return None
     key = (state.st_mtime_ns, state.st_size, state.st_ino)
     if path not in _seen or _seen[path][0] != key:
         _seen[path] = (key, json.loads(path.read_text()))
@@ -32,24 +34,25 @@ def _write(path: Path, data: object) -> None:
     new.replace(path)
 
 
-def _present() -> list[dict[str, object]]:
-    gone = _read(MENDED)
-    return [fault for fault in _read(FILE) if fault.get("id") not in gone]
+def _present() -> list[Json]:
+    gone: list[object] = _read(MENDED) or []
+    present: list[Json] = _read(FILE) or []
+    return [fault for fault in present if fault.get("id") not in gone]
 
 
 def mend(deed: str) -> None:
     """Something was done: the faults that last `until` then are over, those of later rungs are not."""
     over = [fault["id"] for fault in _present() if fault.get("until") == deed and "id" in fault]
     if over:
-        _write(MENDED, [*_read(MENDED), *over])
+        _write(MENDED, [*(_read(MENDED) or []), *over])
 
 
-def active(kind: str) -> dict[str, object] | None:
+def active(kind: str) -> Json | None:
     """The first fault of this kind, or None."""
     return next((fault for fault in _present() if fault["kind"] == kind), None)
 
 
-def every(kind: str) -> list[dict[str, object]]:
+def every(kind: str) -> list[Json]:
     """All faults of this kind."""
     return [fault for fault in _present() if fault["kind"] == kind]
 
@@ -60,9 +63,9 @@ def refuses(program: str) -> str | None:
     return f"{program}: Input/output error" if broken else None
 
 
-def due(kind: str) -> dict[str, object] | None:
+def due(kind: str) -> Json | None:
     """The first fault of this kind that has not struck as often as its `count` says."""
-    struck = dict(_read(STRUCK))
+    struck: dict[str, int] = _read(STRUCK) or {}
     for fault in _present():
         count = fault.get("count")
         if fault["kind"] == kind and (count is None or struck.get(str(fault.get("id")), 0) < count):
@@ -70,11 +73,11 @@ def due(kind: str) -> dict[str, object] | None:
     return None
 
 
-def strike(kind: str) -> dict[str, object] | None:
+def strike(kind: str) -> Json | None:
     """The fault that is due, if any; counts."""
     fault = due(kind)
     if fault is not None:
-        struck = dict(_read(STRUCK))
+        struck: dict[str, int] = _read(STRUCK) or {}
         number = str(fault.get("id"))
         _write(STRUCK, {**struck, number: struck.get(number, 0) + 1})
     return fault

@@ -24,7 +24,7 @@ from . import docker_image, played_repositories
 from .addresses import Addresses
 from .base import SSH_FAULTS, HostSpec, SandboxError, survives
 from .docker_cli import DockerCli, check_machine
-from .image import GUEST, GUEST_LIBRARY, NVIDIA_IMAGE, authorized_keys, sandbox_files
+from .image import GUEST, GUEST_PACKAGE, NVIDIA_IMAGE, authorized_keys, guest_command, sandbox_files
 from .played_internet import ADDRESS, NAMES, certificate, internet_app
 from .played_repositories import DRIVER_FILES
 from .registry import Registry
@@ -140,7 +140,7 @@ class DockerHosts:
             await self._remove(host)
             host.control.mkdir(mode=0o755)
             await self._docker.run("volume", "create", "--label", self._label, host.name)
-            binds = {str(host.control): "/run/sandbox:rw", str(GUEST): f"{GUEST_LIBRARY}:ro"}
+            binds = {str(host.control): "/run/sandbox:rw", str(GUEST): f"{GUEST_PACKAGE}:ro"}
             binds |= {here: f"{there}:ro" for here, there in self._binds.items()}
             await self._docker.run(
                 "create",
@@ -151,7 +151,7 @@ class DockerHosts:
                 *("--publish", f"{spec.address}:{self.ssh_port}:22", "--device-cgroup-rule", "c 195:* rwm"),
                 *(part for name in NAMES for part in ("--add-host", f"{name}:{ADDRESS}")),
                 *("--dns", ADDRESS),  # nobody answers there: other names are unknown at once
-                *(self._image, "/bin/sh", f"{GUEST_LIBRARY}/machine/boot.sh"),
+                *(self._image, "/bin/sh", f"{GUEST_PACKAGE}/machine/boot.sh"),
             )
             files = _files(spec, self._engine, self._authority, sorted(self._binds.values()))
             await self._docker.run("cp", "-", f"{host.name}:/", given=files)
@@ -330,7 +330,7 @@ class DockerHosts:
             "exec",
             host.name,
             "/bin/sh",
-            f"{GUEST_LIBRARY}/machine/ssh_fault.sh",
+            f"{GUEST_PACKAGE}/machine/ssh_fault.sh",
             foreign,
             "down" if "ssh_down" in kinds else "stalled" if "ssh_stalls" in kinds else "up",
         )
@@ -428,7 +428,7 @@ def _files(spec: HostSpec, engine: dict[str, Any], authority: bytes, binds: list
     files["etc/sandbox/devices"] = ("", 0o644)
     files["usr/local/share/ca-certificates/sandbox.crt"] = (authority.decode(), 0o644)
     for name in ("modprobe", "lsmod"):
-        files[f"usr/local/sbin/{name}"] = (played_repositories.command(f"{name}.py"), 0o755)
+        files[f"usr/local/sbin/{name}"] = (guest_command(f"gpu.{name}"), 0o755)
     if spec.image == NVIDIA_IMAGE:
         files |= {path: (text, 0o755 if "/bin/" in path else 0o644) for path, text in DRIVER_FILES.items()}
     files["etc/machine-id"] = (spec.host_uuid.replace("-", "")[:32].ljust(32, "0") + "\n", 0o444)

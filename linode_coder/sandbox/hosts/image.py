@@ -24,21 +24,23 @@ from .models import listed_models
 
 GUEST_LIBRARY = "/usr/lib/linode-coder-sandbox"
 GUEST = Path(__file__).resolve().parents[1] / "guest"
+# The package has its whole name there, for its programs import each other by it.
+GUEST_PACKAGE = f"{GUEST_LIBRARY}/linode_coder/sandbox/guest"
 NVIDIA_IMAGE = "linode/ubuntu24.04-nvidia"
-# command -> the program of guest/ behind it and its fixed first arguments
+# command -> the program of guest/ behind it, as its start.py takes it, and its fixed first arguments
 _COMMANDS = {
-    "docker": "docker.py",
-    "systemctl": "systemctl.py",
-    "cloud-init": "cloud_init.py",
-    "apt-get": "apt_get.py",
-    "journalctl": "journalctl.py",
-    "dmesg": "dmesg.py",
-    **{name: f"host_tools.py {name}" for name in ("df", "lsmod", "lspci", "modprobe", "timedatectl")},
-    "nvidia-ctk": "nvidia_ctk.py",
-    "reboot": "power.py reboot",
-    "shutdown": "power.py shutdown",
-    "poweroff": "power.py poweroff",
-    "halt": "power.py poweroff",
+    "docker": "docker.docker",
+    "systemctl": "system.systemctl",
+    "cloud-init": "system.cloud_init",
+    "apt-get": "system.apt_get",
+    "journalctl": "system.journalctl",
+    "dmesg": "system.dmesg",
+    **{name: f"system.host_tools {name}" for name in ("df", "lsmod", "lspci", "modprobe", "timedatectl")},
+    "nvidia-ctk": "gpu.nvidia_ctk",
+    "reboot": "system.power reboot",
+    "shutdown": "system.power shutdown",
+    "poweroff": "system.power poweroff",
+    "halt": "system.power poweroff",
 }
 _SFTP = "lib/openssh/sftp-server"
 _BOUND_PYTHON = "/opt/sandbox/python"
@@ -189,7 +191,10 @@ class Image:
         for name in _UPPER_DIRS:
             (usr / name).mkdir(parents=True, exist_ok=True)
         library = usr / GUEST_LIBRARY.removeprefix("/usr/")
-        _copy_package(GUEST, library)
+        package = usr / GUEST_PACKAGE.removeprefix("/usr/")
+        _copy_package(GUEST, package)
+        for directory in (package.parent, package.parents[1], library):
+            directory.chmod(0o755)
         # `docker compose` reads YAML with the library that Ansible brings; its pure Python part runs anywhere.
         parser = Path(yaml.__file__).parent
         _copy_package(parser, library / "yaml")
@@ -197,7 +202,7 @@ class Image:
             _write_command(usr / "bin" / command, program)
             if os.path.lexists(f"/usr/sbin/{command}"):
                 _write_command(usr / "sbin" / command, program)
-        _write_command(usr / _SFTP, "sftp_server.py")
+        _write_command(usr / _SFTP, "system.sftp_server")
         (usr / "lib/os-release").write_text(_OS_RELEASE)
         if self.python.prefix is not None:
             _write_python_wrapper(usr / "bin/python3")
@@ -299,7 +304,7 @@ class Image:
         """What the driver package brings, for a host whose image has it: path -> program text."""
         if not (home / "root/var/lib/sandbox/driver").exists():
             return {}
-        return {"/usr/bin/nvidia-smi": _command_text("nvidia_smi.py")}
+        return {"/usr/bin/nvidia-smi": guest_command("gpu.nvidia_smi")}
 
     def first_boot_removals(self) -> list[str]:
         """Commands of the machine that have no place in a host."""
@@ -348,8 +353,14 @@ def _unreadable(directory: str, names: list[str]) -> set[str]:
     return {name for name in names if not os.access(Path(directory, name), os.R_OK, follow_symlinks=False)}
 
 
-def _command_text(program: str) -> str:
-    return f'#!/bin/sh\nexec /usr/bin/python3 -I -S {GUEST_LIBRARY}/{program} "$@"\n'
+def guest_argv(program: str) -> list[str]:
+    """What runs a program of `guest` in a host, or in a container there, that has it in `GUEST_LIBRARY`."""
+    return ["/usr/bin/python3", "-I", "-S", f"{GUEST_PACKAGE}/start.py", *program.split()]
+
+
+def guest_command(program: str) -> str:
+    """A command of a host that is one of the guest's programs; `program` may have first arguments."""
+    return f'#!/bin/sh\nexec {" ".join(guest_argv(program))} "$@"\n'
 
 
 def _copy_package(source: Path, target: Path) -> None:
@@ -360,7 +371,7 @@ def _copy_package(source: Path, target: Path) -> None:
 
 
 def _write_command(path: Path, program: str) -> None:
-    path.write_text(_command_text(program))
+    path.write_text(guest_command(program))
     path.chmod(0o755)
 
 

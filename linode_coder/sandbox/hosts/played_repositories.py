@@ -15,7 +15,7 @@ from pathlib import Path
 
 from .base import SandboxError
 from .gpus import DRIVER_VERSION
-from .image import GUEST_LIBRARY
+from .image import guest_command
 
 CUDA = "developer.download.nvidia.com/compute/cuda/repos"
 TOOLKIT = "nvidia.github.io/libnvidia-container"
@@ -25,18 +25,13 @@ _BRANCH = DRIVER_VERSION.partition(".")[0]
 _KEYRING = "usr/share/keyrings/cuda-archive-keyring.gpg"
 
 
-def command(program: str) -> str:
-    """A command of a host that is one of the guest's programs."""
-    return f'#!/bin/sh\nexec /usr/bin/python3 -I -S {GUEST_LIBRARY}/{program} "$@"\n'
-
-
 def _unit(description: str, service: str, install: str = "multi-user.target") -> str:
     return f"[Unit]\nDescription={description}\n\n[Service]\n{service}\n\n[Install]\nWantedBy={install}\n"
 
 
 # path -> text, as the packages and the image with a driver bring them
 DRIVER_FILES: dict[str, str] = {
-    "usr/bin/nvidia-smi": command("nvidia_smi.py"),
+    "usr/bin/nvidia-smi": guest_command("gpu.nvidia_smi"),
     "usr/bin/nvidia-persistenced": "#!/bin/sh\nexec sleep infinity\n",
     "usr/lib/systemd/system/nvidia-persistenced.service": _unit(
         "NVIDIA Persistence Daemon", "ExecStart=/usr/bin/nvidia-persistenced"
@@ -46,8 +41,8 @@ DRIVER_FILES: dict[str, str] = {
 }
 _REFRESH = "Type=oneshot\nExecStart=/usr/bin/nvidia-ctk cdi generate --output=/var/run/cdi/nvidia.yaml"
 TOOLKIT_FILES: dict[str, str] = {
-    "usr/bin/nvidia-ctk": command("nvidia_ctk.py"),
-    "usr/bin/nvidia-cdi-hook": command("nvidia_ctk.py"),
+    "usr/bin/nvidia-ctk": guest_command("gpu.nvidia_ctk"),
+    "usr/bin/nvidia-cdi-hook": guest_command("gpu.nvidia_ctk"),
     "usr/lib/systemd/system/nvidia-cdi-refresh.service": _unit("Refresh NVIDIA CDI specification file", _REFRESH),
 }
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from aiohttp import web
 
-from .image import GUEST, GUEST_LIBRARY
+from .image import GUEST, GUEST_PACKAGE, guest_argv, guest_command
 from .models import listed_models
 
 _MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
@@ -27,11 +27,11 @@ _PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _IMAGES: dict[str, dict[str, Any]] = {
     "vllm/vllm-openai": {
         "Entrypoint": ["vllm", "serve"],
-        "Env": [_PATH, "VLLM_USAGE_SOURCE=production-docker-image", f"PYTHONPATH={GUEST_LIBRARY}/hub"],
+        "Env": [_PATH, "VLLM_USAGE_SOURCE=production-docker-image", f"PYTHONPATH={GUEST_PACKAGE}/hub"],
         "WorkingDir": "/vllm-workspace",
     },
-    "library/python": {"Cmd": ["python3"], "Env": [_PATH, f"PYTHONPATH={GUEST_LIBRARY}/hub"]},
-    "open-webui/open-webui": {"Entrypoint": ["python3", "-I", "-S", f"{GUEST_LIBRARY}/open_webui.py"], "Env": [_PATH]},
+    "library/python": {"Cmd": ["python3"], "Env": [_PATH, f"PYTHONPATH={GUEST_PACKAGE}/hub"]},
+    "open-webui/open-webui": {"Entrypoint": guest_argv("docker.open_webui"), "Env": [_PATH]},
     "library/nginx": {"Cmd": ["nginx", "-g", "daemon off;"], "Env": [_PATH], "StopSignal": "SIGQUIT"},
 }
 
@@ -119,9 +119,8 @@ def _programs(engine: dict[str, Any], models: Path | None) -> Layer:
     with tarfile.open(fileobj=raw, mode="w") as tar:
         for path in sorted(GUEST.rglob("*")):
             if path.is_file() and "__pycache__" not in path.parts:
-                _add(tar, f"{GUEST_LIBRARY[1:]}/{path.relative_to(GUEST)}", path.read_bytes(), 0o644)
-        vllm = f'#!/bin/sh\nexec /usr/bin/python3 -I -S {GUEST_LIBRARY}/engine_command.py "$@"\n'
-        _add(tar, "usr/local/bin/vllm", vllm.encode(), 0o755)
+                _add(tar, f"{GUEST_PACKAGE[1:]}/{path.relative_to(GUEST)}", path.read_bytes(), 0o644)
+        _add(tar, "usr/local/bin/vllm", guest_command("engine.command").encode(), 0o755)
         _add(tar, "usr/local/bin/python", b'#!/bin/sh\nexec /usr/bin/python3 "$@"\n', 0o755)
         for name, known in {"models": listed_models(), "engine": engine}.items():
             _add(tar, f"etc/sandbox/{name}.json", json.dumps(known).encode(), 0o644)

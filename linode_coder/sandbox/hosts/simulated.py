@@ -21,7 +21,7 @@ from .addresses import Addresses
 from .base import SSH_FAULTS, HostSpec, SandboxError, survives
 from .guest_init import METADATA_ADDRESS
 from .guest_link import GuestLink
-from .image import GUEST_LIBRARY, Image, remove_tree
+from .image import Image, guest_argv, remove_tree
 from .keeper import VOLATILE
 from .namespaces import Namespaces
 from .ssh_listener import SshListener
@@ -240,13 +240,13 @@ class SimulatedHosts:
         await running.metadata.setup()
         await web.SockSite(running.metadata, await link.listen(METADATA_ADDRESS, 80)).start()
         await self._write_faults(host, running)
-        await self._run_at_boot(link, spec, "cloud_init.py", "boot")
+        await self._run_at_boot(link, spec, "system.cloud_init", "boot")
         await self._ssh_unit(host, running, "start")
-        await self._run_at_boot(link, spec, "docker.py", "boot")
+        await self._run_at_boot(link, spec, "docker.docker", "boot")
 
     @staticmethod
     async def _run_at_boot(link: GuestLink, spec: HostSpec, program: str, *arguments: str) -> None:
-        code, output = await link.run(["/usr/bin/python3", "-I", "-S", f"{GUEST_LIBRARY}/{program}", *arguments])
+        code, output = await link.run([*guest_argv(program), *arguments])
         if output:
             _LOG.info("%s: %s", spec.label, output.rstrip())
         if code != 0:

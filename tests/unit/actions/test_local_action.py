@@ -14,7 +14,7 @@ import pytest
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar, is_trusted_as_template, trust_as_template
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
-from ansible_collections.linode_coder.gpu.plugins.module_utils.core.local_module import LocalModule
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.local_module import LocalModule, given
 from ansible_collections.linode_coder.gpu.plugins.plugin_utils.local_action import LocalAction
 
 ACTIONS = Path(sys.modules[LocalAction.__module__].__file__ or "").parents[1] / "action"
@@ -125,6 +125,17 @@ def test_arguments_are_checked_as_a_modules_are(run: Run, arguments: dict[str, A
     assert "planted-secret" not in str(result)
 
 
+@pytest.mark.parametrize("empty", ["", None])
+def test_an_option_that_was_left_empty_is_not_given(run: Run, empty: str | None) -> None:
+    assert run({"text": "a", "number": empty, "data": empty}) == run({"text": "a"})
+    assert "required: text, data" in run({"text": empty})["msg"]
+    assert "Unsupported parameters" in run({"text": "a", "other": empty})["msg"]
+    spec = {"zero": {}, "off": {}, "left": {}, "needed": {"required": True}}
+    kept = {"zero": 0, "off": False, "needed": empty}
+    assert given({**kept, "left": empty}, spec) == kept
+    assert given({"zero": " ", "off": [], "left": {}}, spec) == {"zero": " ", "off": [], "left": {}}
+
+
 def test_a_secret_argument_appears_nowhere(run: Run, tmp_path: Path) -> None:
     result = run({"text": "it is planted-secret, no?", "token": "planted-secret"})
     assert "planted-secret" not in str(result) and "********" in result["told"]
@@ -135,7 +146,6 @@ OTHERWISE: list[dict[str, Any]] = [
     {"become": "su"},
     {"transport": "ssh"},
     {"python": "/usr/bin/another-python3"},
-    {"python": "auto_silent"},
     {"async_val": 10},
     {"environment": [{"LINODE_TOKEN": "another"}]},
     {"environment": [None, trust_as_template("{{ more }}")]},
@@ -143,7 +153,9 @@ OTHERWISE: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("plain", [{}, {"environment": [None, {}]}, {"delegate_to": "elsewhere"}])
+@pytest.mark.parametrize(
+    "plain", [{}, {"environment": [None, {}]}, {"delegate_to": "elsewhere"}, {"python": "auto_silent"}]
+)
 def test_in_process_where_nothing_speaks_against_it(run: Run, plain: dict[str, Any]) -> None:
     assert run({"text": "a"}, **plain)["told"] == "a"
 

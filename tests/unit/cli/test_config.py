@@ -65,7 +65,7 @@ def test_each_layer_wins_over_the_one_below(place: Path, monkeypatch: pytest.Mon
     path = toml(place, 'model = "a/file"\nlease = "2h"\nidle = "20m"\nregion = ["us-ord"]\n')
     dotenv(place, "# ours\nLINODE_CODER_LEASE=3h\nexport LINODE_CODER_IDLE='30m' # later\n")
     monkeypatch.setenv("LINODE_CODER_IDLE", "40m")
-    reading = config.read({"region": "us-sea,fr-par", "max_cost": None})
+    reading = config.read(region=["us-sea,fr-par"], max_cost=None)
     found = {key: (reading.values[key], reading.origins.get(key, "default")) for key in reading.values}
     assert reading.problems == []
     assert found["model"] == ("a/file", f"{path}:1")

@@ -14,6 +14,7 @@ from ansible_collections.linode_coder.gpu.plugins.modules import session_secret,
 
 from linode_coder.cli import app
 from linode_coder.endpoint import tunnel, tunnel_files
+from linode_coder.endpoint.api_key import api_key_file
 from linode_coder.endpoint.ssh_failure import ssh_failure
 
 VIEW: dict[str, Any] = {"name": "one", "linode_id": 7, "host_keys": [], "address": "127.0.0.1"}
@@ -57,10 +58,13 @@ def test_a_damaged_record_of_the_tunnel_is_none(home: Path, content: str) -> Non
     assert tunnel.local_port("one") == 18001
 
 
-def test_an_empty_key_is_fetched_again(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (home / "api_key").write_text("\n")
+@pytest.mark.parametrize("content", [b"", b"\n", b"\xff\xfe\n"])
+def test_a_damaged_key_is_fetched_again(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes
+) -> None:
+    (home / "api_key").write_bytes(content)
     fake_ssh(tmp_path, monkeypatch, "echo VLLM_API_KEY=of-the-vm")
-    assert tunnel.api_key_file(VIEW).read_text() == "of-the-vm\n"
+    assert api_key_file(VIEW).read_text() == "of-the-vm\n"
 
 
 @pytest.mark.parametrize("said", ["VLLM_API_KEY=", "VLLM_API_KEY=  ", "", "nothing of the kind"])
@@ -69,9 +73,9 @@ def test_an_empty_key_of_the_vm_is_refused(
 ) -> None:
     fake_ssh(tmp_path, monkeypatch, f"echo '{said}'")
     with pytest.raises(Failure, match=r"API key .* is empty"):
-        tunnel.api_key_file(VIEW)
+        api_key_file(VIEW)
     assert not (home / "api_key").exists()
-    module = SimpleNamespace(params={"session": "one", "content": said.partition("=")[2]}, check_mode=False)
+    module = SimpleNamespace(params={"session": "one", "secrets": said}, check_mode=False)
     with pytest.raises(Failure, match=r"API key .* is empty"):
         session_secret.work(module, {})
     assert not (home / "api_key").exists()
@@ -82,7 +86,7 @@ def test_a_key_that_cannot_be_kept_is_one_sentence(tmp_path: Path, home: Path, m
     home.rmdir()
     home.write_text("")
     with pytest.raises(Failure, match="cannot be kept") as raised:
-        tunnel.api_key_file(VIEW)
+        api_key_file(VIEW)
     assert raised.value.kind == "config"
 
 
@@ -109,8 +113,8 @@ def test_what_was_told_is_told_where_it_cannot_be_remembered(tmp_path: Path, mon
     module = SimpleNamespace(
         params={"url": "https://example.com", "desktop": False, "timeout": 1}, check_mode=False, warn=warnings.append
     )
-    outcome = watchdog_notice.tell(module, [])
-    assert outcome["webhook"]["configured"]
+    outcome, texts = watchdog_notice.tell(module, [])
+    assert outcome["webhook"]["configured"] and texts == {}
     assert len(warnings) == 2
     assert all("cannot be written" in text for text in warnings)
 

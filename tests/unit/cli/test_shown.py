@@ -25,6 +25,7 @@ import linode_coder
 from linode_coder.cli import app, heal
 from linode_coder.local import unrecorded
 from linode_coder.playbook import runner
+from linode_coder.playbook.variables import Check
 from linode_coder.terminal import console as output
 from linode_coder.terminal import escapes, screen
 from tests.hostile import CORPUS, MARKER, encodable
@@ -137,7 +138,7 @@ def test_what_a_playbook_says(text: str, tmp_path: Path, monkeypatch: pytest.Mon
 
     def work() -> int:
         console = output.Console(as_json=False)
-        run = runner.Run("check", {}, console)
+        run = runner.Run(Check(), console)
         run.log = (tmp_path / "run.log").open("w", errors="backslashreplace")
         events: list[dict[str, Any]] = [
             {"event": "playbook_on_task_start", "event_data": {"task": text}, "stdout": f"TASK [{text}]"},
@@ -198,7 +199,7 @@ def account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Account:
     monkeypatch.chdir(tmp_path)
     found = Account()
     monkeypatch.setattr(linode_reader.LinodeReader, "_get_once", found.get)
-    monkeypatch.setattr(linode_reader, "read_pause", lambda *_: 0.0)
+    monkeypatch.setattr(linode_reader, "PAUSES_S", (0.0,))
     return found
 
 
@@ -369,7 +370,7 @@ def test_healing(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
         ):
             report = {"attempt": None, "message": text, "dry_run": False, "hourly": 0.5, "observations": []}
             report |= {"findings": [finding(text, "fail")], **more}
-            monkeypatch.setattr(heal, "play", lambda *_, report=report: report)
+            monkeypatch.setattr(heal, "play", lambda *_, report=report: {"report": report})
             assert said_by(monkeypatch, "heal", "s1").code == 6, name
     monkeypatch.setattr(heal, "read_record", lambda _view: Record(attempts, breaker=CORPUS["line feed"]))
     said = said_by(monkeypatch, "heal", "s1", "--history")

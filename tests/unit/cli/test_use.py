@@ -10,7 +10,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure impo
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session.ssh_access import WORLD, SshAccess, rules_for
 
 from linode_coder.cli import use
-from linode_coder.endpoint import tunnel
+from linode_coder.endpoint import api_key, tunnel
 from linode_coder.playbook import runner
 from linode_coder.terminal.console import Console
 
@@ -33,7 +33,7 @@ def away(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> list[str]:
     monkeypatch.setenv("LINODE_CODER_HOME", str(tmp_path))
     monkeypatch.setattr(use, "open_tunnel", open_tunnel)
     monkeypatch.setattr(
-        runner, "run_playbook", lambda name, variables, _console: happened.append(f"{name} {variables}")
+        runner, "run_playbook", lambda variables, _console: happened.append(f"{variables.playbook} {variables.given()}")
     )
     return happened
 
@@ -70,7 +70,7 @@ def test_what_people_named_is_left_as_it_is(
 def test_a_vm_that_never_answers_ends_in_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     monkeypatch.setenv("LINODE_CODER_HOME", str(tmp_path))
     monkeypatch.setattr(tunnel, "_SSH_S", 0.1)
-    monkeypatch.setattr(tunnel, "ssh_command", lambda _view, *_options: ["sh", "-c", "exec sleep 60"])
+    monkeypatch.setattr(api_key, "ssh_command", lambda _view, *_options: ["sh", "-c", "exec sleep 60"])
     with pytest.raises(Failure) as caught:
-        tunnel.api_key_file(VIEW)
+        api_key.api_key_file(VIEW)
     assert (caught.value.kind, caught.value.cause) == ("unreachable", "no answer in 0.1 s") and caught.value.remedy

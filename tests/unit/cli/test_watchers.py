@@ -14,6 +14,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure impo
 from typer.testing import CliRunner
 
 from linode_coder.cli import watchdog
+from linode_coder.playbook.variables import Watchdog
 from linode_coder.watchdog import timer as watch_timer
 from linode_coder.watchdog import watchers
 
@@ -99,8 +100,8 @@ def test_only_who_says_when_it_looks_again_is_written_down(
 ) -> None:
     passes: list[tuple[Any, ...]] = []
 
-    def one_pass(_console: Any, variables: dict[str, Any], _started: float, *more: Any) -> Failure:
-        passes.append((variables["one_off"], *more))
+    def one_pass(_console: Any, variables: Watchdog, _started: float, *more: Any) -> Failure:
+        passes.append((variables.one_off, *more))
         return Failure("transient", "The API does not answer.")
 
     monkeypatch.setattr(watchdog, "one_pass", one_pass)

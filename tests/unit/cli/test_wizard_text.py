@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from linode_coder.settings import config
-from linode_coder.settings.proposals import changed_text
+from linode_coder.settings.edit import changed_text
 
 MINE = """# mine
 heal = "host" # careful

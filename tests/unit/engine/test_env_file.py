@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
-from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.env_file import env_line
+from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.env_file import env_line, value_in
 
 from tests.hostile import CORPUS, canary
 
@@ -19,6 +19,32 @@ def test_a_value_is_one_line_or_refused(text: str) -> None:
     else:
         assert line == f"MODEL={text}\n"
         assert line.splitlines() == [f"MODEL={text}"]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("B=2\nA=1\n", "1"),
+        ("# A=0\nA = no\nA=  1 \r\nA=2", "1"),
+        ("A=", ""),
+        ("A=1=2==", "1=2=="),
+        ("AA=1\n=1\nA\n", None),
+        ("", None),
+    ],
+)
+def test_the_value_of_a_variable(text: str, value: str | None) -> None:
+    assert value_in(text, "A") == value
+
+
+def test_the_first_variable_that_there_is() -> None:
+    assert value_in("# the key\n\nB=2\nA=1\n") == "2"
+    assert value_in("nothing of the kind") is None
+
+
+@pytest.mark.parametrize("text", CORPUS.values())
+def test_what_was_written_is_read_again(text: str) -> None:
+    if text.isprintable():
+        assert value_in(env_line("A", text), "A") == text.strip()
 
 
 @pytest.mark.parametrize("name", ["", "A=B", "A\nB", "1A", "A B", "#A", "export A"])

@@ -7,12 +7,8 @@ Every model of the catalogue on every kind of plan. The stand-in has arithmetic 
 from __future__ import annotations
 
 import functools
-import importlib
 import json
-import sys
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 from ansible_collections.linode_coder.gpu.plugins.module_utils.linode.gpu_plans import Plan, known_plans
@@ -20,32 +16,26 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.model.catalogue i
 from ansible_collections.linode_coder.gpu.plugins.module_utils.model.engine_choice import Engine, on_plan
 from ansible_collections.linode_coder.gpu.plugins.module_utils.model.engine_flags import engine_flags
 
+from linode_coder.sandbox.guest.engine import args, memory
 from linode_coder.sandbox.hosts.gpus import describe
 from linode_coder.sandbox.hosts.models import listed_models
 
-GUEST = Path(__file__).parents[3] / "linode_coder/sandbox/guest"
 # GiB per GPU by which the two may differ: the overhead of larger cards, images, several GPUs, and what CUDA takes of a card.
 CLOSE_GIB = 1.5
 # One plan for every number of every card.
 PLANS = {(plan.card, plan.gpus): plan for plan in reversed(known_plans())}.values()
 
 
-@pytest.fixture(scope="module")
-def guest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
-    """The stand-in's own modules, with what a host of the sandbox is told of the catalogue."""
+@pytest.fixture(autouse=True, scope="module")
+def known_models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What a host of the sandbox is told of the catalogue."""
     known = tmp_path_factory.mktemp("standin") / "models.json"
     known.write_text(json.dumps(listed_models()))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SANDBOX_MODELS", str(known))
-        patch.syspath_prepend(str(GUEST))
-        before = set(sys.modules)
-        modules = {name: importlib.import_module(name) for name in ("engine_args", "engine_memory")}
         # The parser is the same for every command line, and takes longest of all.
-        patch.setattr(modules["engine_args"], "make_parser", functools.cache(modules["engine_args"].make_parser))
-        yield modules
-        for name in set(sys.modules) - before:
-            if str(GUEST) in str(getattr(sys.modules[name], "__file__", "")):
-                del sys.modules[name]
+        patch.setattr(args, "make_parser", functools.cache(args.make_parser))
+        yield
 
 
 def command_line(engine: Engine, context: int | None) -> list[str]:
@@ -57,35 +47,36 @@ def command_line(engine: Engine, context: int | None) -> list[str]:
     return words
 
 
-def room(guest: dict[str, Any], engine: Engine, context: int | None = None) -> Any:
+def room(engine: Engine, context: int | None = None) -> memory.Room:
     card = describe(engine.plan.id, engine.plan.gpus, "host")["gpus"][0]
-    options = guest["engine_args"].parse(command_line(engine, context))
-    model = guest["engine_memory"].model_of(engine.variant.id)
-    return guest["engine_memory"].room_for(model, options, card["memory_mib"] / 1024)
+    options = args.parse(command_line(engine, context))
+    model = memory.model_of(engine.variant.id)
+    assert model is not None
+    return memory.room_for(model, options, card["memory_mib"] / 1024)
 
 
-def starts(found: Any) -> bool:
+def starts(found: memory.Room) -> bool:
     """As the stand-in decides: weights, then room, then the context."""
     return found.weights <= found.total - 0.5 and found.cache > 0 and found.context > 0 and found.needed <= found.cache
 
 
 @pytest.mark.parametrize("plan", PLANS, ids=lambda plan: plan.id)
-def test_the_standin_agrees_with_the_fit(guest: dict[str, Any], plan: Plan) -> None:
+def test_the_standin_agrees_with_the_fit(plan: Plan) -> None:
     admitted = refused = 0
     for model in packaged():
         for variant in model.variants:
             engine = on_plan(model, variant, plan)
             assert engine.fit is not None and plan.card is not None
-            fit, found = engine.fit, room(guest, engine)
+            fit, found = engine.fit, room(engine)
             if variant.precision == "mxfp4":
-                too_old = guest["engine_memory"].needs_newer_card(variant.id, plan.card.compute_capability)
+                too_old = memory.needs_newer_card(variant.id, plan.card.compute_capability)
                 assert too_old == ("compute capability" in (fit.why or "")), variant.id
             if fit.fits is not False:
                 admitted += 1
                 assert starts(found), (variant.id, fit, found)
                 # The longest context that is promised is one that it takes.
                 if fit.max_context is not None:
-                    assert starts(room(guest, engine, fit.max_context)), (variant.id, fit.max_context)
+                    assert starts(room(engine, fit.max_context)), (variant.id, fit.max_context)
             elif fit.kv_gib is not None and fit.kv_gib < -CLOSE_GIB:
                 refused += 1
                 assert not starts(found), (variant.id, fit, found)

@@ -180,8 +180,8 @@ def watch_pass(model: Account, watcher: Watcher) -> str:
     for _look in range(2):
         watcher.step()
         serving = IdleClock(started=True, readable=True).as_dict() if model.serves else None
-        clocks = [{"label": "lc-demo-2", "clock": serving}]
-        params = {"observations": clocks, "session": None, "interval": 300, "max_deletions": None, "account": None}
+        looks = {"lc-demo-2": {"clock": serving}}
+        params = {"observations": looks, "session": None, "interval": 300, "max_deletions": None, "account": None}
         module = SimpleNamespace(
             check_mode=False, warn=lambda _text: None, params={**params, "wait_timeout": 300, "delete": due}
         )

@@ -28,7 +28,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.health.catalogue 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.slow import test_heal, test_heal_rungs
+from tests.healed_faults import FIRST_RUNGS, LATER_RUNGS, WHEN_UNUSED
 from tests.unit.heal.cases import NOW, finding, tried, world
 
 LOST = finding("gpu.lost")
@@ -58,9 +58,9 @@ def test_the_catalogue_knows_no_rung_that_nobody_takes() -> None:
 
 def test_every_rung_is_taken_by_some_fault_of_the_sandbox() -> None:
     """In tests/slow, where its row is also healed by it."""
-    taken = {rung for _name, _faults, rung in test_heal.ROWS}
-    taken |= {rung for _name, _fault, rungs in test_heal_rungs.ROWS for rung, outcome in rungs if outcome == "healed"}
-    taken |= {entry for _name, _fault, entry, _rung in test_heal_rungs.WHEN_UNUSED}
+    taken = {rung for _name, _faults, rung in FIRST_RUNGS}
+    taken |= {rung for _name, _fault, rungs in LATER_RUNGS for rung, outcome in rungs if outcome == "healed"}
+    taken |= {entry for _name, _fault, entry, _rung in WHEN_UNUSED}
     assert taken == {*ORDER, *WHEN_IDLE}
 
 

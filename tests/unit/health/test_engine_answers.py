@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.linode_coder.gpu.plugins.module_utils.engine import client
+from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.client import EngineClient
 from ansible_collections.linode_coder.gpu.plugins.module_utils.health import vm_look
 from ansible_collections.linode_coder.gpu.plugins.module_utils.watch import activity_look
 
@@ -57,18 +59,18 @@ SAYS = {
 @pytest.mark.parametrize("what", SAYS)
 def test_an_answer_that_is_none(what: str) -> None:
     with answering(SAYS[what]) as port:
-        found = vm_look.Engine(port, None).ask("/health", 5)
+        found = vm_look.asked(EngineClient(port, None), "/health", 5)
         assert found["status"] is None and found["error"], found
 
 
 def test_an_answer_that_does_not_end_costs_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     head = b"HTTP/1.1 200 OK\r\n\r\n"
     with answering(head + b"x", pause=0.05, times=400) as port:
-        found = vm_look.Engine(port, None).ask("/health", 0.3)
+        found = vm_look.asked(EngineClient(port, None), "/health", 0.3)
     assert (found["status"], found["error"]) == (None, "the answer does not end")
-    monkeypatch.setattr(vm_look, "ANSWER_LIMIT", 1000)
+    monkeypatch.setattr(client, "ANSWER_LIMIT", 1000)
     with answering(head + b"x" * 5000) as port:
-        assert vm_look.Engine(port, None).ask("/health", 5)["error"] == "the answer does not end"
+        assert vm_look.asked(EngineClient(port, None), "/health", 5)["error"] == "the answer does not end"
 
 
 def test_a_watcher_takes_it_for_unreadable(monkeypatch: pytest.MonkeyPatch) -> None:

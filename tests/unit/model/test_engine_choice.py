@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-import importlib
 import json
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.model.engine_choi
 )
 from ansible_collections.linode_coder.gpu.plugins.module_utils.model.request import unlisted
 
-from linode_coder import sandbox
+from linode_coder.sandbox.guest.engine import args
 
 TURING_1, TURING_3 = "g1-gpu-rtx6000-1", "g1-gpu-rtx6000-3"
 ADA_1, ADA_2, ADA_4 = "g2-gpu-rtx4000a1-m", "g2-gpu-rtx4000a2-s", "g2-gpu-rtx4000a4-s"
@@ -141,10 +140,8 @@ def test_processors_the_engine_asks_for() -> None:
     assert [each.id for each in known_plans() if not each.advised] == ["g2-gpu-rtx4000a1-s"]
 
 
-def test_the_stand_in_takes_the_flags_of_every_variant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_stand_in_takes_the_flags_of_every_variant(tmp_path: Path) -> None:
     """Its command line has the names and the values that the engine of that version takes."""
-    monkeypatch.syspath_prepend(str(Path(sandbox.__file__).parent / "guest"))
-    engine_args = importlib.import_module("engine_args")
     path = tmp_path / "vllm.yaml"
     seen = set()
     for model in packaged():
@@ -156,9 +153,9 @@ def test_the_stand_in_takes_the_flags_of_every_variant(tmp_path: Path, monkeypat
                     continue
                 seen.add(text)
                 path.write_text(text)
-                options = engine_args.parse([variant.id, "--config", str(path)])
+                options = args.parse([variant.id, "--config", str(path)])
                 assert options.served_model_name == ["coder", variant.id]
                 assert options.tensor_parallel_size == wanted["tensor-parallel-size"]
     with pytest.raises(SystemExit):
         path.write_text("no-such-flag: 1\n")
-        engine_args.parse(["org/model", "--config", str(path)])
+        args.parse(["org/model", "--config", str(path)])

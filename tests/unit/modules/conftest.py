@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -58,6 +59,40 @@ def run(
         return json.loads(out) | {"warnings": list(warnings)}
 
     return call
+
+
+@pytest.fixture
+def call(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Callable[..., dict[str, Any]]:
+    """Run one module in this process, with only what it is given, and return its result."""
+    monkeypatch.setenv("LINODE_CODER_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(AnsibleModule, "warn", lambda *_arguments, **_more: None)
+
+    def run(name: str, check: bool = False, **arguments: Any) -> dict[str, Any]:
+        module = importlib.import_module(MODULES + name)
+        given = arguments | {"_ansible_check_mode": check, "_ansible_diff": True}
+        with patch_module_args(given), pytest.raises(SystemExit):
+            module.main()
+        result: dict[str, Any] = json.loads(capsys.readouterr().out)
+        return result
+
+    return run
+
+
+@pytest.fixture
+def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
+    """Put a shell script in front of the PATH."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+
+    def write(name: str, text: str) -> None:
+        path = programs / name
+        path.write_text("#!/bin/sh\n" + text)
+        path.chmod(0o755)
+
+    return write
 
 
 @pytest.fixture(autouse=True)

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core import program
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.program import Probed
 from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.compose_project import ComposeProject
 
 MADE, STARTED = "2027-01-15T07:10:00.123456789Z", "2027-01-15T07:30:00.123456789Z"
@@ -31,16 +33,16 @@ class Docker:
                 json.dumps([{"Created": MADE, "RestartCount": self.restarts, "State": {"StartedAt": STARTED}}]),
                 "",
             )
-        if "ps" in argv:
-            label = "com.docker.compose.config-hash=abc"
-            return 0, json.dumps({"Service": "vllm", "Name": "vllm-1", "State": "restarting", "Labels": label}), ""
         return 0, "vllm abc" if "--hash" in argv else "services: {}", ""
 
 
 @pytest.mark.parametrize(("restarts", "recreate"), [(0, []), (3, ["vllm"])])
 def test_one_that_restarts_by_itself_is_made_anew_when_a_file_changed_since_it_was_made(
-    tmp_path: Path, restarts: int, recreate: list[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, restarts: int, recreate: list[str]
 ) -> None:
+    label = "com.docker.compose.config-hash=abc"
+    row = json.dumps({"Service": "vllm", "Name": "vllm-1", "State": "restarting", "Labels": label})
+    monkeypatch.setattr(program, "run", lambda _argv, _limit: Probed(row, 0, 0.0))
     flags = tmp_path / "vllm.yaml"
     flags.write_text("model: acme/Coder\n")
     os.utime(flags, (WRITTEN, WRITTEN))

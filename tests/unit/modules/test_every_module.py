@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
 import stat
 import tarfile
 from collections.abc import Callable
@@ -16,44 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.testing import patch_module_args
 from scripted_linode import KEY, ScriptedLinode
 
 MODULES = "ansible_collections.linode_coder.gpu.plugins.modules."
 Call = Callable[..., dict[str, Any]]
-
-
-@pytest.fixture
-def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Call:
-    """Run one module in this process, with only what it is given, and return its result."""
-    monkeypatch.setenv("LINODE_CODER_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(AnsibleModule, "warn", lambda *_arguments, **_more: None)
-
-    def run(name: str, check: bool = False, **arguments: Any) -> dict[str, Any]:
-        module = importlib.import_module(MODULES + name)
-        given = arguments | {"_ansible_check_mode": check, "_ansible_diff": True}
-        with patch_module_args(given), pytest.raises(SystemExit):
-            module.main()
-        result: dict[str, Any] = json.loads(capsys.readouterr().out)
-        return result
-
-    return run
-
-
-@pytest.fixture
-def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
-    """Put a shell script in front of the PATH."""
-    programs = tmp_path / "bin"
-    programs.mkdir()
-    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
-
-    def write(name: str, text: str) -> None:
-        path = programs / name
-        path.write_text("#!/bin/sh\n" + text)
-        path.chmod(0o755)
-
-    return write
 
 
 @pytest.mark.parametrize(
@@ -65,7 +30,7 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, s
         ("gpu_health_bundle", "bundle, path"),
         ("gpu_health_report", "sessions"),
         ("model_weights", "model"),
-        ("session_secret", "content, session"),
+        ("session_secret", "secrets, session"),
         ("ssh_ready", "address, host_keys, session"),
     ],
 )
@@ -81,6 +46,7 @@ def test_the_key_of_this_control_node_is_made_once(call: Call, tmp_path: Path) -
     assert made["changed"] and made["public_key"].startswith("ssh-ed25519 ")
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert sorted(entry.name for entry in path.parent.iterdir()) == [path.name, path.name + ".pub"]
+    assert made.pop("diff")["after"] == made["public_key"] + "\n"
     for check in (True, False):
         assert call("client_key", check=check) == made | {"changed": False}
 
@@ -93,7 +59,7 @@ def test_without_ssh_keygen_the_remedy_is_named(call: Call, program: Callable[[s
 
 
 def test_the_secret_of_a_session_is_kept_readable_by_its_owner_only(call: Call) -> None:
-    wanted = {"session": "demo", "content": "planted-secret"}
+    wanted = {"session": "demo", "secrets": "VLLM_API_KEY=planted-secret\n"}
     planned = call("session_secret", check=True, **wanted)
     assert planned["changed"] and not Path(planned["path"]).exists()
     kept = call("session_secret", **wanted)
@@ -101,11 +67,15 @@ def test_the_secret_of_a_session_is_kept_readable_by_its_owner_only(call: Call) 
     assert (kept["changed"], path.read_text(), stat.S_IMODE(path.stat().st_mode)) == (True, "planted-secret\n", 0o600)
     assert call("session_secret", **wanted)["changed"] is False
     path.chmod(0o644)
-    assert call("session_secret", **wanted)["changed"] is True
+    opened = call("session_secret", **wanted)
+    assert opened["changed"] is True and opened["diff"]["before"]["mode"] == "0644"
+    path.write_bytes(b"\xff\xfe damaged")
+    assert call("session_secret", **wanted)["changed"] is True and path.read_text() == "planted-secret\n"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert call("session_secret", session="demo", content="another")["changed"] is True
-    assert "planted-secret" not in json.dumps([planned, kept])
-    assert call("session_secret", session="../demo", content="x")["failure"]["field"] == "session"
+    other = call("session_secret", session="demo", secrets="VLLM_API_KEY=planted-other")
+    assert other["changed"] is True
+    assert "planted" not in json.dumps([planned, kept, opened, other])
+    assert call("session_secret", session="../demo", secrets="VLLM_API_KEY=x")["failure"]["field"] == "session"
 
 
 def test_a_bundle_is_written_as_one_archive(call: Call, tmp_path: Path) -> None:

@@ -123,7 +123,7 @@ def one_pass(api: Api) -> dict[str, Any]:
     """What the playbook does: decide, then delete what is due."""
     result: dict[str, Any] = {}
     for due in (False, True):
-        params = {"observations": [], "session": None, "interval": 300, "max_deletions": None, "account": None}
+        params = {"observations": {}, "session": None, "interval": 300, "max_deletions": None, "account": None}
         params.update(wait_timeout=300, delete=result["due"] if due else [])
         module = SimpleNamespace(check_mode=False, warn=lambda _text: None, params=params)
         result = {"changed": False}

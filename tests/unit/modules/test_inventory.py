@@ -37,7 +37,7 @@ def parse(api: ScriptedLinode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     def call(name: str = "linode_coder.gpu.linode_gpu", **options: Any) -> InventoryData:
         source = tmp_path / "a.linode.yml"
         source.write_text(json.dumps({"plugin": name} | options))
-        plugin, inventory = inventory_loader.get("linode_gpu"), InventoryData()
+        plugin, inventory = inventory_loader.get("linode_coder.gpu.linode_gpu"), InventoryData()
         assert plugin.verify_file(str(source))
         plugin.parse(inventory, DataLoader(), str(source))
         if options.get("cache"):
@@ -136,7 +136,7 @@ def test_errors_say_what_to_do(api: ScriptedLinode, parse: Any, monkeypatch: pyt
 )
 def test_files_are_recognised_by_name_alone(api: ScriptedLinode, tmp_path: Path, name: str, ours: bool) -> None:
     (tmp_path / name).write_text("plugin: linode_gpu\n")
-    assert inventory_loader.get("linode_gpu").verify_file(str(tmp_path / name)) is ours
+    assert inventory_loader.get("linode_coder.gpu.linode_gpu").verify_file(str(tmp_path / name)) is ours
     assert api.calls == []
 
 

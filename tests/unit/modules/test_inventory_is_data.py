@@ -87,7 +87,7 @@ def test_no_text_of_the_account_is_rendered(
     for number, text in enumerate(given):
         add(api, number, text)
     inventory = InventoryData()
-    inventory_loader.get("linode_gpu").parse(inventory, DataLoader(), str(source))
+    inventory_loader.get("linode_coder.gpu.linode_gpu").parse(inventory, DataLoader(), str(source))
     assert len(inventory.hosts) == len(given)
     for number, text in enumerate(given):
         found = inventory.hosts[f"s{number}"].get_vars()
@@ -125,7 +125,7 @@ def test_names_and_addresses_mean_nothing_but_their_vm(
         api.add(text, [tag for tag in tags if not tag.startswith("lc:session:")])
         api.add(f"fine-{number}", tags, ipv4=[text, *(["192.0.2.77"] if number % 2 else [])])
     inventory = InventoryData()
-    inventory_loader.get("linode_gpu").parse(inventory, DataLoader(), str(source))
+    inventory_loader.get("linode_coder.gpu.linode_gpu").parse(inventory, DataLoader(), str(source))
     assert len(inventory.hosts) == 1 + 2 * len(given)
     assert inventory.hosts["s0"].get_vars()["linode_id"] == first["id"]
     assert not {"localhost", "LocalHost", "all", "127.0.0.1", "::1"} & set(inventory.hosts)
@@ -144,14 +144,14 @@ def test_the_environment_is_data_and_the_source_file_is_the_users(
     source.write_text(json.dumps({"plugin": "linode_coder.gpu.linode_gpu"}))
     for text in canary(left).values():
         monkeypatch.setenv("LINODE_TOKEN", text.replace("\n", " "))
-        inventory_loader.get("linode_gpu").parse(InventoryData(), DataLoader(), str(source))
+        inventory_loader.get("linode_coder.gpu.linode_gpu").parse(InventoryData(), DataLoader(), str(source))
     assert not left.exists()
     monkeypatch.setenv("ELSEWHERE", api.url)
     monkeypatch.setenv("LINODE_API_URL", "http://127.0.0.1:9/")
     api_url = "{{ lookup('env', 'ELSEWHERE') }}"
     source.write_text(json.dumps({"plugin": "linode_coder.gpu.linode_gpu", "api_url": api_url}))
     inventory = InventoryData()
-    inventory_loader.get("linode_gpu").parse(inventory, DataLoader(), str(source))
+    inventory_loader.get("linode_coder.gpu.linode_gpu").parse(inventory, DataLoader(), str(source))
     assert list(inventory.hosts) == ["s0"]
 
 

@@ -239,7 +239,7 @@ def budget_watcher(world: World) -> None:
     row["created"] = ago(90 * 60 + 20 * 60)  # ten minutes before its next hour
     ended = world.run("linode_gpu_watch", budget=1.0, budget_action="end")
     assert "this month's budget does not pay its next hour" in ended["marked"]["lc-demo-1"]
-    seen = [{"label": "lc-demo-1", "clock": BUSY.as_dict()}]
+    seen = {"lc-demo-1": {"clock": BUSY.as_dict()}}
     kept = world.run("linode_gpu_watch", budget=9.0, budget_action="end", observations=seen)
     assert "lc-demo-1" in kept["unmarked"]
 
@@ -252,11 +252,11 @@ def budget_replacement(world: World) -> None:
     view, told = session_view(world.api.instances[1001], int(time.time())), Console(as_json=False)
     for budget, refused in ((1.0, True), (9.0, False)):
         with pytest.raises(Failure, match="in place of lc-demo-1") if refused else nullcontext():
-            heal.stand_before(told, view, {"budget": budget, "budget_records": []})
+            heal.stand_before(told, view, budget, ())
     assert world.replace(budget=9.0).outcome == world.replace().outcome == "acted"
     # Both exist already: what was begun goes on, so that one of them can go.
     world.api.add("lc-demo-2", world.api.instances[1001]["tags"])
-    heal.stand_before(told, view, {"budget": 1.0, "budget_records": []})
+    heal.stand_before(told, view, 1.0, ())
     assert world.provider(budget=1.0).beyond_budget(world.provider().look(), {"tags": []}, 0.52) is None
 
 

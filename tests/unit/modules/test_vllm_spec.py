@@ -34,7 +34,10 @@ def spec(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Spec:
 def test_all_files_are_written_together_and_shown(spec: Spec, tmp_path: Path) -> None:
     would = spec(check=True, compose="services: {}\n", **WANTED)
     assert would["changed"] and list(tmp_path.iterdir()) == []
-    assert [Path(diff["after_header"]).name for diff in would["diff"]] == ["compose.yaml", "vllm.yaml"]
+    compose, flags, environment, engine = would["diff"]
+    assert [Path(diff["after_header"]).name for diff in (compose, flags)] == ["compose.yaml", "vllm.yaml"]
+    assert environment["after"]["path"] == str(tmp_path / "engine.env")
+    assert (engine["before"]["wanted"]["model"], engine["after"]["wanted"]["model"]) == (None, WANTED["model"])
     first = spec(compose="services: {}\n", **WANTED)
     assert first["diff"] == would["diff"] and not first["verified"]
     assert (tmp_path / "compose.yaml").read_text() == "services: {}\n"
@@ -42,8 +45,18 @@ def test_all_files_are_written_together_and_shown(spec: Spec, tmp_path: Path) ->
     assert (again["changed"], again["diff"]) == (False, [])
     other = spec(compose="services: {a: b}\n", **WANTED)
     assert other["changed"] and [Path(diff["after_header"]).name for diff in other["diff"]] == ["compose.yaml"]
-    assert not spec(state="verified", measured={"x": 1})["diff"]
+    (served,) = spec(state="verified", measured={"x": 1})["diff"]
+    assert (served["before"]["measured"], served["after"]["measured"]) == (None, {"x": 1})
     assert (tmp_path / "compose.yaml").read_text() == "services: {a: b}\n"
+
+
+def test_of_the_environment_only_names_are_shown(spec: Spec) -> None:
+    first = spec(**{**WANTED, "environment": {"HF_TOKEN": "planted-secret"}})
+    other = spec(**{**WANTED, "environment": {"HF_TOKEN": "planted-other"}})
+    assert first["diff"][-2]["after"]["variables"] == ["HF_TOKEN"]
+    (shown,) = other["diff"]
+    assert (shown["before"]["content"], shown["after"]["content"]) == ("(values)", "(other values)")
+    assert "planted" not in json.dumps([first["diff"], other["diff"]])
 
 
 def test_verified_is_the_engine_with_the_flags_that_it_has_now(spec: Spec, tmp_path: Path) -> None:

@@ -107,7 +107,7 @@ def one_pass(world: World) -> dict[str, Any]:
 
 
 def sweep(world: World, delete: list[str]) -> dict[str, Any]:
-    params = {"observations": [], "session": None, "interval": 300, "max_deletions": None, "account": None}
+    params = {"observations": {}, "session": None, "interval": 300, "max_deletions": None, "account": None}
     params.update(wait_timeout=300, delete=delete)
     module = SimpleNamespace(check_mode=False, warn=lambda _text: None, params=params)
     result: dict[str, Any] = {"changed": False}

@@ -77,7 +77,7 @@ class Account:
         """What the playbook does: decide, then delete what is due."""
         result: dict[str, Any] = {"due": []}
         for second in (False, True):
-            params = {"observations": [], "session": None, "interval": INTERVAL, "max_deletions": None, "account": None}
+            params = {"observations": {}, "session": None, "interval": INTERVAL, "max_deletions": None, "account": None}
             params.update(self.options)
             params.update(wait_timeout=300, delete=result["due"] if second else [])
             module = SimpleNamespace(check_mode=False, warn=self.warnings.append, params=params)

@@ -18,7 +18,7 @@ from tests.webhook import Webhook, listening
 Run = Callable[..., dict[str, Any]]
 BLOCKED = {"blocked": {"lc-demo-1": "lc-demo-1 is locked, it keeps billing."}}
 MARKED = {
-    "sessions": [{"label": "lc-demo-1", "decision": {"doom": 7}}],
+    "sessions": [{"label": "lc-demo-1", "settled": True, "decision": {"action": "mark", "doom": 7}}],
     "marked": {"lc-demo-1": "lc-demo-1 will be deleted."},
 }
 
@@ -37,7 +37,7 @@ def notify(run: Run, capsys: pytest.CaptureFixture[str]) -> Run:
     """Run the module in this process, with the home that ``run`` made."""
 
     def call(report: dict[str, Any], check: bool = False, **more: Any) -> dict[str, Any]:
-        with patch_module_args({"report": report, "_ansible_check_mode": check, **more}), pytest.raises(SystemExit):
+        with patch_module_args({"decided": report, "_ansible_check_mode": check, **more}), pytest.raises(SystemExit):
             watchdog_notice.main()
         out = capsys.readouterr().out
         assert "planted-secret" not in out

@@ -6,7 +6,7 @@ mount --bind /run/boot_id /proc/sys/kernel/random/boot_id
 ip address add 169.254.169.254/32 dev lo
 ip address add 192.0.2.80/32 dev lo
 [ -e /etc/ssl/certs/sandbox.pem ] || update-ca-certificates > /dev/null
-/usr/bin/python3 -I -S /usr/lib/linode-coder-sandbox/modprobe.py --boot
+/usr/bin/python3 -I -S /usr/lib/linode-coder-sandbox/linode_coder/sandbox/guest/start.py gpu.modprobe --boot
 # Containers inside belong to this one's control group, which goes with it.
 own=$(sed -n -e 's/^[0-9]*:devices://p' -e 's/^0:://p' /proc/self/cgroup | head -n 1)
 echo "DOCKER_OPTS=--cgroup-parent=${own%/}/docker" > /run/sandbox-docker.env

@@ -19,10 +19,11 @@ from types import SimpleNamespace
 
 from . import constants, errors
 
-sys.path.insert(0, str(Path(__file__).parents[2]))
-from containers import ENGINE, seconds_of
-from engine_memory import listed
-from faults import active, due, strike
+# Of the package that this one lies in, by its whole name: here it is a package of its own.
+sys.path.append(str(Path(__file__).parents[5]))
+from linode_coder.sandbox.guest.docker.containers import ENGINE, seconds_of
+from linode_coder.sandbox.guest.engine.memory import listed
+from linode_coder.sandbox.guest.faults import active, due, strike
 
 __all__ = ["HfApi", "constants", "errors", "snapshot_download"]
 __version__ = "1.17.0"

@@ -49,3 +49,19 @@ attributes:
       - linode_coder.gpu.linode
 options: {}
 """
+
+    READING = r"""
+attributes:
+  check_mode:
+    description: Only reads, so it does the same in check mode.
+    support: full
+  diff_mode:
+    description: Changes nothing, so there is nothing to show.
+    support: none
+  action_group:
+    description: Use C(group/linode_coder.gpu.linode) in C(module_defaults) to set the API options once.
+    support: full
+    membership:
+      - linode_coder.gpu.linode
+options: {}
+"""

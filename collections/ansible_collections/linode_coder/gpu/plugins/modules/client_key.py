@@ -15,8 +15,8 @@ attributes:
     description: Says whether a key would be made.
     support: full
   diff_mode:
-    description: A key has nothing to show.
-    support: none
+    description: Shows the public half of a key that is made; in check mode, that one would be made.
+    support: full
 author:
   - linode_coder contributors (@linode-coder)
 """
@@ -71,6 +71,9 @@ def work(module: Call, result: dict[str, Any]) -> None:
         draft.unlink()
     result["path"] = str(path)
     result["public_key"] = public.read_text().strip() if public.exists() else None
+    if result["changed"]:
+        made = "(a new ed25519 key)" if module.check_mode else result["public_key"]
+        result["diff"] = {"before": "", "after": f"{made}\n", "before_header": str(public), "after_header": str(public)}
 
 
 MODULE = LocalModule({}, work)

@@ -87,12 +87,14 @@ def main() -> None:
     found = project.differences(params["files"] if state == "present" else {}, only)
     before, recreate = found.services, found.recreate if state == "present" else []
     if state == "present":
-        changed, after = found.differs, {name: "running" for name in before if name not in found.orphans}
+        changed = found.differs
+        made = {name: "made anew" if name in recreate else "running" for name in before if name not in found.orphans}
+        after = made if changed else before
     elif state == "stopped":
         changed = any(value in UP for value in before.values())
         after = {name: "exited" if value in UP else value for name, value in before.items()}
     else:
-        changed, after = any(value != "absent" for value in before.values()), {}
+        changed, after = any(value != "absent" for value in before.values()), dict.fromkeys(before, "absent")
     if changed and not module.check_mode:
         if state == "present":
             if recreate:

@@ -16,8 +16,8 @@ attributes:
     description: Says whether it would pull.
     support: full
   diff_mode:
-    description: There is nothing to show.
-    support: none
+    description: Shows the references of images whose pull is begun.
+    support: full
 options:
   images:
     description: The images. Their pulls begin in this order and go on side by side.
@@ -112,6 +112,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils.core.atomic_file import replace_file
 from ..module_utils.core.failure import Failure
 from ..module_utils.core.module_fail import fail
 from ..module_utils.core.vm_module import RUN_DIRECTORY, start_in_background, start_ticks
@@ -140,10 +141,7 @@ class Pull:
             return {}
 
     def save(self, **facts: Any) -> None:
-        os.makedirs(os.path.dirname(self.record), mode=0o755, exist_ok=True)
-        with open(self.record + ".new", "w", encoding="utf-8") as file:
-            json.dump({**self.load(), **facts}, file)
-        os.replace(self.record + ".new", self.record)
+        replace_file(self.record, json.dumps({**self.load(), **facts}), 0o644, parents=True)
 
     def text(self) -> str:
         try:
@@ -241,12 +239,18 @@ class Image:
 
 
 def result(images: list[Image], changed: bool) -> dict[str, Any]:
+    """``changed``: whether check mode says that what is missing would be pulled."""
     missing = [image for image in images if not image.present]
+    begun = [image for image in images if image.started_now or (changed and not image.present)]
     return {
-        "changed": changed or any(image.started_now for image in images),
+        "changed": bool(begun),
         "present": not missing,
         "phase": missing[0].phase if missing else "there",
         "images": {image.name: image.view() for image in images},
+        "diff": {
+            "before": {image.name: "absent" for image in begun},
+            "after": {image.name: f"pulling {image.reference}" for image in begun},
+        },
     }
 
 

@@ -11,8 +11,13 @@ version_added: 0.1.0
 description:
   - Health, the listed model, that the API key guards it, a chat, streaming with usage, a tool call and the context length.
   - Runs on the VM. It generates a few hundred tokens at most.
-extends_documentation_fragment:
-  - linode_coder.gpu.linode.attributes
+attributes:
+  check_mode:
+    description: Only asks, so it does the same in check mode.
+    support: full
+  diff_mode:
+    description: Changes nothing, so there is nothing to show.
+    support: none
 options:
   session:
     description: Name of the session, for the remedies.
@@ -66,7 +71,8 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils.core.failure import Failure
 from ..module_utils.core.finding import worst
 from ..module_utils.core.module_fail import fail
-from ..module_utils.engine.client import EngineClient, key_in
+from ..module_utils.engine.api_key import SECRETS_FILE, key_in
+from ..module_utils.engine.client import EngineClient
 from ..module_utils.engine.endpoint_check import check_endpoint, unhealthy
 from ..module_utils.model.context_length import parse_context
 
@@ -76,7 +82,7 @@ def main() -> None:
         argument_spec={
             "session": {"type": "str", "required": True},
             "port": {"type": "int", "default": 8000},
-            "secrets_file": {"type": "path", "default": "/opt/linode-coder/vllm/secrets.env", "no_log": False},
+            "secrets_file": {"type": "path", "default": SECRETS_FILE, "no_log": False},
             "model": {"type": "str"},
             "context": {"type": "str"},
             "fail_when_unhealthy": {"type": "bool", "default": True},

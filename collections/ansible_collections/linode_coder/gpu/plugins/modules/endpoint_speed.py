@@ -12,8 +12,13 @@ description:
   - Streams with usage at several levels of concurrency, each twice after a warm-up, and compares one stream's speed with
     what is expected. Runs on the VM, so the network does not count.
   - The users of the session feel it while it runs.
-extends_documentation_fragment:
-  - linode_coder.gpu.linode.attributes
+attributes:
+  check_mode:
+    description: Says which model is served, and measures nothing.
+    support: full
+  diff_mode:
+    description: Changes nothing, so there is nothing to show.
+    support: none
 options:
   session:
     description: Name of the session, for the remedies.
@@ -82,7 +87,8 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.core.failure import Failure
 from ..module_utils.core.module_fail import fail
-from ..module_utils.engine.client import EngineClient, key_in
+from ..module_utils.engine.api_key import SECRETS_FILE, key_in
+from ..module_utils.engine.client import EngineClient
 from ..module_utils.engine.speed_test import check_wishes, judge, measure, served_model, too_slow
 
 
@@ -91,7 +97,7 @@ def main() -> None:
         argument_spec={
             "session": {"type": "str", "required": True},
             "port": {"type": "int", "default": 8000},
-            "secrets_file": {"type": "path", "default": "/opt/linode-coder/vllm/secrets.env", "no_log": False},
+            "secrets_file": {"type": "path", "default": SECRETS_FILE, "no_log": False},
             "concurrency": {"type": "list", "elements": "int", "default": [1, 4, 16]},
             "tokens": {"type": "int", "default": 128, "no_log": False},
             "expected": {"type": "float"},

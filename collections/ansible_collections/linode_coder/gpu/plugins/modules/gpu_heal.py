@@ -21,7 +21,7 @@ attributes:
     description: Says which rung it would take.
     support: full
   diff_mode:
-    description: Shows the engine parameter before and after.
+    description: Shows the engine parameter that is changed, or the rung that is taken, and what becomes of the record.
     support: full
 options:
   state:
@@ -150,10 +150,20 @@ def kept(state_dir: str) -> Any:
         return None
 
 
+def standing(healer: Healer) -> dict[str, Any]:
+    """What a person acknowledges."""
+    try:
+        record = healer.read()
+    except Failure as failure:
+        return {"breaker": failure.message, "acknowledged": None}
+    return {"breaker": record.breaker, "acknowledged": record.acknowledged or None}
+
+
 def work(module: AnsibleModule, healer: Healer, result: dict[str, Any]) -> None:
     params = module.params
     if params["state"] == "acknowledged":
         result["changed"] = True
+        result["diff"] = {"before": standing(healer), "after": {"breaker": None, "acknowledged": "now"}}
         if not module.check_mode:
             healer.acknowledge(params["owner"])
     elif params["state"] == "judged":
@@ -161,6 +171,8 @@ def work(module: AnsibleModule, healer: Healer, result: dict[str, Any]) -> None:
             params["fingerprint"], findings_of(params["findings"])
         )
         result["changed"] = outcome is not None
+        if outcome is not None:
+            result["diff"] = {"before": {params["attempt"]: "pending"}, "after": {params["attempt"]: outcome}}
         if outcome is not None and not module.check_mode:
             told = (params["fingerprint"], params["evidence"])
             healer.judge(params["attempt"], outcome, params["acted"], *told)
@@ -180,9 +192,13 @@ def work(module: AnsibleModule, healer: Healer, result: dict[str, Any]) -> None:
         result["changed"] = isinstance(decided, Step) and params["state"] == "healed"
         if isinstance(decided, Step) and decided.rung == "recreate_vm":
             result["engine"] = healer.engine()
-        change = decided.change if isinstance(decided, Step) else None
-        if change:
-            result["diff"] = {"before": {change.flag: change.old}, "after": {change.flag: change.new}}
+        if isinstance(decided, Step) and result["changed"]:
+            change = decided.change
+            result["diff"] = (
+                {"before": {change.flag: change.old}, "after": {change.flag: change.new}}
+                if change
+                else {"before": {"rung": None}, "after": {"rung": decided.rung}}
+            )
 
 
 def main() -> None:

@@ -27,7 +27,7 @@ attributes:
     description: Looks in the same way, but asks for no token, and the next look does not know of it.
     support: full
   diff_mode:
-    description: There is nothing to show.
+    description: What it notes for the next look is no change, so there is nothing to show.
     support: none
 options:
   expected:

@@ -16,8 +16,8 @@ attributes:
     description: Says what would be written.
     support: full
   diff_mode:
-    description: There is nothing to show.
-    support: none
+    description: Shows the size of each file in the archive, and whether there was an archive before.
+    support: full
 options:
   path:
     description: File to write. One that is there is replaced.
@@ -61,6 +61,7 @@ from ..module_utils.health.bundle import write_bundle
 
 def work(module: Call, result: dict[str, Any]) -> None:
     path, texts = Path(module.params["path"]).absolute(), module.params["bundle"]
+    before = "an archive that is replaced" if path.exists() else "absent"
     if not module.check_mode:
         try:
             write_bundle(path, texts)
@@ -68,7 +69,9 @@ def work(module: Call, result: dict[str, Any]) -> None:
             raise Failure(
                 "config", f"{path} cannot be written.", cause=str(error.strerror), remedy="Choose another place."
             ) from error
-    result.update(changed=True, path=str(path), files={name: len(text) for name, text in texts.items()})
+    files = {name: len(text) for name, text in texts.items()}
+    diff = {"before": {str(path): before}, "after": {str(path): files}}
+    result.update(changed=True, path=str(path), files=files, diff=diff)
 
 
 MODULE = LocalModule(

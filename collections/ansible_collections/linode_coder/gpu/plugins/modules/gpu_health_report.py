@@ -16,7 +16,7 @@ attributes:
     description: Only computes, so it does the same in check mode.
     support: full
   diff_mode:
-    description: There is nothing to show.
+    description: Changes nothing, so there is nothing to show.
     support: none
 options:
   sessions:
@@ -36,7 +36,7 @@ EXAMPLES = r"""
 - name: Join
   linode_coder.gpu.gpu_health_report:
     sessions: "{{ found.sessions }}"
-    observations: "{{ dict(groups.checked | zip(groups.checked | map('extract', hostvars, 'health'))) }}"
+    observations: "{{ groups.checked | linode_coder.gpu.by_host(hostvars, 'health') }}"
   register: report
 """
 

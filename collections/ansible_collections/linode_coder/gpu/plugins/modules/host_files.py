@@ -106,6 +106,9 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils.core.atomic_file import replace_file
+from ..module_utils.engine.env_file import value_in
+
 _KEY = string.ascii_letters + string.digits
 _KINDS = {"file": stat.S_ISREG, "directory": stat.S_ISDIR, "link": stat.S_ISLNK}
 
@@ -157,7 +160,7 @@ class Wanted:
         if self.check_mode and not os.path.exists(path):
             return ""  # the entry that would make it changed nothing
         with open(path, encoding="utf-8", errors="replace") as file:
-            key = file.readline().rpartition("=")[2].strip()
+            key = value_in(file.read()) or ""
         if not re.fullmatch("[A-Za-z0-9_-]+", key):
             raise Refused(f"{path} holds no key of letters, digits, - and _; remove it to get a new one")
         return key
@@ -211,7 +214,7 @@ class Wanted:
             os.chown(self.path, self.owner, self.group)
             os.chmod(self.path, self.mode)
         else:
-            self._write(self.after)
+            replace_file(self.path, self.after, self.mode, (self.owner, self.group))
 
     def _make_directory(self, path: str) -> None:
         if os.path.isdir(path):
@@ -220,17 +223,6 @@ class Wanted:
         os.mkdir(path, 0o700)
         os.chown(path, self.owner, self.group)
         os.chmod(path, self.mode)
-
-    def _write(self, content: bytes) -> None:
-        draft = self.path + ".new"
-        if os.path.lexists(draft):
-            os.unlink(draft)
-        # Nobody else reads it before it has its owner and mode.
-        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(content)
-            os.fchown(file.fileno(), self.owner, self.group)
-            os.fchmod(file.fileno(), self.mode)
-        os.replace(draft, self.path)
 
 
 def main() -> None:

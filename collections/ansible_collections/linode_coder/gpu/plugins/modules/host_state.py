@@ -15,7 +15,7 @@ attributes:
     description: Only looks, so it does the same in check mode.
     support: full
   diff_mode:
-    description: There is nothing to show.
+    description: Changes nothing, so there is nothing to show.
     support: none
 options:
   ask:

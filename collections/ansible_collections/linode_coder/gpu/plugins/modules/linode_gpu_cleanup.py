@@ -119,7 +119,8 @@ def work(module: Call, api: LinodeApi, result: dict[str, Any]) -> None:
     result["dead"] = find(api)
     result["removed"] = []
     chosen = [row for row in result["dead"] if row["label"] in module.params["remove"]]
-    result["diff"] = {"before": {"dead": [row["label"] for row in chosen]}, "after": {"dead": []}}
+    labels = [row["label"] for row in chosen]
+    result["diff"] = {"before": {"dead": labels}, "after": {"dead": []}}
     if module.check_mode:
         result["changed"] = bool(chosen)
         return
@@ -133,6 +134,7 @@ def work(module: Call, api: LinodeApi, result: dict[str, Any]) -> None:
         except Failure as failure:
             # What cannot go must not keep what can.
             failures.append(failure)
+    result["diff"]["after"] = {"dead": [label for label in labels if label not in result["removed"]]}
     if failures:
         raise failures[0]
 

@@ -185,10 +185,13 @@ def work(module: Call, api: LinodeApi, result: dict[str, Any]) -> None:
         plan(params, seen, result)
     elif params["state"] == "given_up":
         result["changed"] = BREAKER_TAG not in seen["tags"]
+        result["diff"] = {"before": {"breaker": not result["changed"]}, "after": {"breaker": True}}
         if result["changed"] and not module.check_mode:
             provider.open_breaker(seen["linode_id"])
     elif params["state"] == "acknowledged":
-        result["changed"] = any(is_attempt_tag(tag) for tag in seen["tags"])
+        attempts = [tag for tag in seen["tags"] if is_attempt_tag(tag)]
+        result["changed"] = bool(attempts)
+        result["diff"] = {"before": {"attempts": attempts}, "after": {"attempts": []}}
         if result["changed"] and not module.check_mode:
             provider.forget(seen["linode_id"])
     elif params["state"] == "healed":
@@ -201,11 +204,14 @@ def work(module: Call, api: LinodeApi, result: dict[str, Any]) -> None:
                 value=(params["attempt"] or {}).get("id"),
             )
         result["changed"] = True
-        result["diff"] = {"before": {"status": seen["status"]}, "after": {"status": attempt.rung}}
+        shown = {"before": {"status": seen["status"]}, "after": {"status": attempt.rung}}
         if module.check_mode:
+            result["diff"] = shown
             return
         taken = provider.take(seen, attempt)
         result.update(outcome=taken.outcome, message=taken.message, changed=taken.outcome in ("acted", "failed"))
+        if result["changed"]:
+            result["diff"] = shown
         if attempt.rung != "recreate_vm":
             result["provider"] = provider.look()
         elif taken.outcome == "acted":

@@ -200,6 +200,7 @@ PLAIN_IMAGE = "linode/ubuntu24.04"
 SETTLE_S = (0.5, 1, 2, 4)
 # Seconds after which a deletion whose answer was lost, and that shows no effect, is asked for once more.
 DELETE_AGAIN_S = 5
+_BOOTED = {"before": {"status": "offline"}, "after": {"status": "running"}}
 
 
 def new_host_key() -> tuple[str, bytes]:
@@ -545,6 +546,7 @@ class Session:
         else:
             self.result["actions"].append(f"booted {instance['label']}")
             self.result["changed"] = True
+            self.result.setdefault("diff", _BOOTED)
 
     def refuse_failed(self, instance: dict[str, Any], events: list[dict[str, Any]], seen: int) -> None:
         """Failure(cloud) when the newest create, boot or reboot after ``seen`` failed."""
@@ -627,7 +629,7 @@ class Session:
         if self.module.check_mode:
             if instance["status"] == "offline":
                 self.result["changed"] = True
-                self.result["diff"] = {"before": {"status": "offline"}, "after": {"status": "running"}}
+                self.result["diff"] = _BOOTED
         elif self.params["wait"]:
             instance = self.wait_running(instance, seen)
         self.describe(instance)
@@ -651,14 +653,15 @@ class Session:
     def remove(self, instance: dict[str, Any]) -> None:
         view = session_view(instance, int(time.time()))
         shown = {name: view[name] for name in ("label", "linode_id", "plan", "region", "created", "cost_so_far")}
-        self.result["diff"] = {"before": shown, "after": {}, "before_header": self.label, "after_header": self.label}
-        if self.module.check_mode:
+        if instance["status"] != "deleting" or self.module.check_mode:
             self.result["changed"] = True
+            # There may be two.
+            self.result.setdefault("diff", {"before": {}, "after": {}})["before"][instance["label"]] = shown
+        if self.module.check_mode:
             return
         try:
             if instance["status"] != "deleting":
                 self.delete(instance)
-                self.result["changed"] = True
             if self.params["wait"]:
                 self.wait_gone(instance, ask_again=True)
         except Failure as failure:

@@ -13,7 +13,7 @@ description:
   - For a VM that has been on its way (booting, rebooting, ...) for longer than a start takes, its events are read as well.
 extends_documentation_fragment:
   - linode_coder.gpu.linode
-  - linode_coder.gpu.linode.attributes
+  - linode_coder.gpu.linode.reading
 options:
   session:
     description: Only this session.
@@ -43,21 +43,21 @@ sessions:
   elements: dict
   sample: [{"name": "demo", "status": "running", "hourly": 0.52}]
 hosts:
-  description: The VMs that can be connected to, with what they should have and the connection variables that pin the
-    host keys in their tags. Not those whose label cannot be a host's name, or means another host, such as localhost.
+  description: The VMs that can be connected to, each with its view as C(session), with what it should have and the connection
+    variables that pin the host keys in its tags. Not those whose label cannot be a host's name, or means another host, such as localhost.
   returned: success
   type: list
   elements: dict
   sample: [{"label": "lc-demo-1", "name": "demo", "linode_id": 123, "expected": {"gpus": 1}, "connection": {"ansible_host": "203.0.113.7"}}]
 """
 
-import difflib
 import time
 from typing import Any
 
 from ..module_utils.core.cost import parse_time
 from ..module_utils.core.failure import Failure
 from ..module_utils.core.local_module import Call
+from ..module_utils.core.near import did_you_mean, nearest
 from ..module_utils.health.outside import ON_ITS_WAY, STARTING_S
 from ..module_utils.linode.client import LinodeApi
 from ..module_utils.linode.module import api_module
@@ -70,11 +70,10 @@ from ..module_utils.session.view import session_view
 
 
 def not_found(name: str, known: list[str]) -> Failure:
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
     return Failure(
         "not_found",
         f"There is no session {name!r} in this account.",
-        remedy=f"Did you mean {' or '.join(near)}?" if near else "See them all: linode-coder list",
+        remedy=did_you_mean(nearest(name, known, cutoff=0.4), "See them all: linode-coder list"),
         field="session",
         value=name,
     )
@@ -102,7 +101,7 @@ def work(module: Call, api: LinodeApi, result: dict[str, Any]) -> None:
     views = [session_view(instance, now) for instance in api.list("linode/instances", {"tags": MARKER})]
     wanted = module.params["session"]
     if module.params["must_exist"]:
-        validate_session_name(wanted)
+        validate_session_name(wanted or "")
     if wanted:
         found = [view for view in views if view["name"] == wanted]
         if module.params["must_exist"] and not found:
@@ -119,6 +118,7 @@ def work(module: Call, api: LinodeApi, result: dict[str, Any]) -> None:
             "name": view["name"],
             "linode_id": view["linode_id"],
             "status": view["status"],
+            "session": view,
             "expected": expected_of(view),
             "connection": connection_vars(view["address"], [from_openssh(key) for key in view["host_keys"]]),
         }

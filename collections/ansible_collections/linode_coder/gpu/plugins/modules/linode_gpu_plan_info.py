@@ -13,7 +13,7 @@ description:
   - With a model, says of every plan whether it fits, with which context and how fast, or why not.
 extends_documentation_fragment:
   - linode_coder.gpu.linode
-  - linode_coder.gpu.linode.attributes
+  - linode_coder.gpu.linode.reading
 options:
   plans:
     description: Only these plans.

@@ -14,7 +14,7 @@ description:
   - A question that could not be asked is V(unknown), not a failure.
 extends_documentation_fragment:
   - linode_coder.gpu.linode
-  - linode_coder.gpu.linode.attributes
+  - linode_coder.gpu.linode.reading
   - linode_coder.gpu.budget
 options:
   model:
@@ -90,7 +90,8 @@ from ..module_utils.linode.reader import LinodeReader
 from ..module_utils.model.hub import hub_lookup
 from ..module_utils.model.hub_token import hub_token
 from ..module_utils.offer.budget_look import BUDGET_SPEC
-from ..module_utils.offer.preflight import gather, preflight, refusal, wanted_from
+from ..module_utils.offer.preflight import gather, preflight, refusal
+from ..module_utils.offer.wanted import wanted_from
 
 
 def work(module: Call, result: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ description:
 extends_documentation_fragment:
   - linode_coder.gpu.linode
   - linode_coder.gpu.budget
-  - linode_coder.gpu.linode.attributes
+  - linode_coder.gpu.linode.reading
 options:
   session:
     description: Name of the session.
@@ -195,50 +195,30 @@ from ..module_utils.linode.client import LinodeApi
 from ..module_utils.linode.module import api_module
 from ..module_utils.model.hub import hub_lookup
 from ..module_utils.model.hub_token import hub_token
-from ..module_utils.offer.budget_look import BUDGET_SPEC, budget_of
+from ..module_utils.offer.budget_look import BUDGET_SPEC
 from ..module_utils.offer.quote import make_quote, quote_switch
+from ..module_utils.offer.wanted import wanted_from
 
 
 def work(module: Call, api: LinodeApi, result: dict[str, Any]) -> None:
     params = module.params
-    budget, records = budget_of(params)
+    session, wanted, now = params["session"], wanted_from(params), int(time.time())
+    has_hub_token = hub_token() is not None
     if params["switch"]:
-        asked = ("session", "model", "variant", "context", "tensor_parallel")
-        result["quote"] = quote_switch(
+        quote = quote_switch(api, session, wanted, now=now, lookup=hub_lookup, has_hub_token=has_hub_token)
+    else:
+        quote = make_quote(
             api,
-            now=int(time.time()),
+            session,
+            wanted,
+            now=now,
+            owner=params["owner"],
+            generation=params["generation"],
+            min_vram_gb=params["min_vram_gb"],
             lookup=hub_lookup,
-            has_hub_token=hub_token() is not None,
-            budget=budget,
-            budget_records=records,
-            **{name: params[name] for name in asked},
+            has_hub_token=has_hub_token,
         )
-        return
-    names = (
-        "session",
-        "model",
-        "variant",
-        "context",
-        "tensor_parallel",
-        "plans",
-        "regions",
-        "lease",
-        "cap",
-        "idle",
-        "max_cost",
-        "owner",
-        "generation",
-        "min_vram_gb",
-    )
-    result["quote"] = make_quote(
-        api,
-        now=int(time.time()),
-        lookup=hub_lookup,
-        has_hub_token=hub_token() is not None,
-        budget=budget,
-        budget_records=records,
-        **{name: params[name] for name in names},
-    )
+    result["quote"] = quote
 
 
 MODULE = api_module(

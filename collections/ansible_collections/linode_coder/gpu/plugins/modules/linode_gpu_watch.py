@@ -24,19 +24,11 @@ options:
     type: str
   observations:
     description:
-      - What was just seen on the VMs. A VM without an entry, or with one without a clock, could not be read, so it is
-        not idle.
-    type: list
-    elements: dict
-    default: []
-    suboptions:
-      label:
-        description: Label of the Linode.
-        type: str
-        required: true
-      clock:
-        description: Its idle clock, RV(linode_coder.gpu.session_activity#module:clock).
-        type: dict
+      - What was just seen on the VMs, by label - the results of M(linode_coder.gpu.session_look) or
+        M(linode_coder.gpu.session_activity) as they were registered.
+      - A VM without an entry, or with one without a clock, could not be read, so it is not idle.
+    type: dict
+    default: {}
   interval:
     description: After how many seconds this watcher looks again.
     type: int
@@ -91,6 +83,20 @@ due:
   type: list
   elements: str
   sample: ["lc-demo-1"]
+again:
+  description:
+    - What to look at again, of what was observed, before anything is deleted. C(notice) is what to tell people on the VM, empty
+      to take back what they were told, and null to leave it.
+  returned: success
+  type: list
+  elements: dict
+  sample: [{"label": "lc-demo-1", "notice": "lc-demo-1 will be deleted after 2027-01-15T08:50:00Z because its lease ends."}]
+ailing:
+  description: Labels of VMs that stay and were not seen to be well.
+  returned: success
+  type: list
+  elements: str
+  sample: []
 marked:
   description: What was marked for deletion now, by label, and why.
   returned: success
@@ -164,6 +170,7 @@ from ..module_utils.session.tags import MARKER, decode, is_ours, merge, with_cha
 from ..module_utils.session.view import session_view
 from ..module_utils.watch.decision import Decision, budget, decide, superseded, why
 from ..module_utils.watch.idle_clock import IdleClock, settled, start_overdue
+from ..module_utils.watch.one_pass import ailing, look_again
 
 POLL_S = 1.0
 # Seconds after which a deletion whose answer was lost, and that shows no effect, is asked for once more.
@@ -182,16 +189,21 @@ class Watch:
         )
         self.budget, self.records = budget_of(self.params)
         self.unpaid: Mapping[str, int] = {}
+        # Labels whose deletion was asked for or, in check mode, would be.
+        self.deleting: list[str] = []
         result["budget"] = None
-        self.clocks = {row["label"]: self.clock(row) for row in module.params["observations"]}
+        self.looks: dict[str, dict[str, Any]] = {
+            label: look for label, look in module.params["observations"].items() if isinstance(look, dict)
+        }
+        self.clocks = {label: self.clock(label, look.get("clock")) for label, look in self.looks.items()}
 
-    def clock(self, observation: dict[str, Any]) -> IdleClock | None:
-        if not observation["clock"]:
+    def clock(self, label: str, data: object) -> IdleClock | None:
+        if not data:
             return None
         try:
-            return IdleClock.from_dict(observation["clock"])
+            return IdleClock.from_dict(data)
         except ValueError as error:
-            self.warn(f"The idle clock of {observation['label']} says nothing: {error}")
+            self.warn(f"The idle clock of {label} says nothing: {error}")
             return None
 
     def check_account(self) -> None:
@@ -355,8 +367,14 @@ class Watch:
             if failure.kind not in ("ambiguous", "not_found"):
                 raise
             asked = True
-        self.result["changed"] = self.result["changed"] or asked
+        if asked:
+            self.deletes(row)
         return asked
+
+    def deletes(self, row: dict[str, Any]) -> None:
+        self.result["changed"] = True
+        if row["label"] not in self.deleting:
+            self.deleting.append(row["label"])
 
     def wait_gone(self, row: dict[str, Any], deadline: float) -> int:
         """When the API answered 404; Failure when it does not in time. A lost request is sent again."""
@@ -432,7 +450,10 @@ class Watch:
                     self.result["deferred"].append(row["label"])
                 else:
                     self.left -= 1
-                    return decision.cause if not self.check and self.delete(row) else None
+                    if self.check:
+                        self.deletes(row)
+                    else:
+                        return decision.cause if self.delete(row) else None
         return None
 
     def sweep(self) -> None:
@@ -455,8 +476,13 @@ class Watch:
                 self.gone(row, self.wait_gone(row, deadline), cause)
             except Failure as failure:
                 self.failed(row, failure)
-        self.result["skew"] = self.api.skew
-        self.result["diff"] = {"before": {}, "after": {"marked": self.result["marked"], "due": self.result["due"]}}
+        result = self.result
+        result["again"] = look_again(result["due"], result["marked"], result["unmarked"], self.looks)
+        result["ailing"] = ailing(result["sessions"], self.looks)
+        result["skew"] = self.api.skew
+        changes = {name: result[name] for name in ("marked", "unmarked", "restored") if result[name]}
+        deleted = {"deleted": self.deleting} if self.deleting else {}
+        result["diff"] = {"before": {}, "after": {**changes, **deleted}}
 
 
 def work(module: Call, api: LinodeApi, result: dict[str, Any]) -> None:
@@ -466,12 +492,7 @@ def work(module: Call, api: LinodeApi, result: dict[str, Any]) -> None:
 MODULE = api_module(
     {
         "session": {"type": "str"},
-        "observations": {
-            "type": "list",
-            "elements": "dict",
-            "default": [],
-            "options": {"label": {"type": "str", "required": True}, "clock": {"type": "dict"}},
-        },
+        "observations": {"type": "dict", "default": {}},
         "interval": {"type": "int", "default": 300},
         "delete": {"type": "list", "elements": "str", "default": []},
         "max_deletions": {"type": "int"},

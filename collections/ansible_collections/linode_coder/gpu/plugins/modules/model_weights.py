@@ -17,8 +17,8 @@ attributes:
     description: Says whether it would fetch.
     support: full
   diff_mode:
-    description: There is nothing to show.
-    support: none
+    description: Shows what was asked for before and is now, and that its download is begun.
+    support: full
 options:
   model:
     description: Id of the model on the Hugging Face Hub.
@@ -91,9 +91,11 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.core import program
+from ..module_utils.core.atomic_file import replace_file
+from ..module_utils.core.docker_compose import compose_command, compose_services
 from ..module_utils.core.failure import Failure
 from ..module_utils.core.module_fail import fail
-from ..module_utils.core.vm_module import RUN_DIRECTORY, compose_services
+from ..module_utils.core.vm_module import RUN_DIRECTORY
 from ..module_utils.engine.downloads import events_of, weights_failure, weights_phase
 from ..module_utils.engine.env_file import env_line
 from ..module_utils.model.kept_weights import complete
@@ -102,19 +104,13 @@ _STARTS = 4
 _SERVICE = "weights"
 
 
-def write_request(path: str, model: str, revision: str) -> bool:
-    """What to fetch, read by the Compose file. Whether it was another before."""
-    text = env_line("MODEL", model) + env_line("REVISION", revision)
+def asked_before(path: str) -> str:
+    """The request that is there; empty for none."""
     try:
         with open(path, encoding="utf-8") as file:
-            if file.read() == text:
-                return False
+            return file.read()
     except FileNotFoundError:
-        pass  # the first request
-    with open(path + ".new", "w", encoding="utf-8") as file:
-        file.write(text)
-    os.replace(path + ".new", path)
-    return True
+        return ""
 
 
 class Download:
@@ -122,14 +118,14 @@ class Download:
         self.module = module
         self.project = module.params["project_dir"]
         docker = module.get_bin_path("docker", required=True)
-        self.compose = [docker, "compose", "--project-directory", self.project]
+        self.compose = compose_command(self.project, docker=docker)
 
     def events(self) -> list[dict[str, Any]]:
         command = [*self.compose, "logs", "--no-color", "--no-log-prefix", "--tail", "2000", _SERVICE]
         return events_of(program.run(command, 30).text)
 
     def running(self) -> bool:
-        row = compose_services(self.module, self.compose).get(_SERVICE)
+        row = compose_services(self.module, self.project).get(_SERVICE)
         return row is not None and row["State"] in ("running", "restarting")
 
     def count(self, first: bool) -> int:
@@ -195,25 +191,47 @@ def main() -> None:
             value=model,
         )
         fail(module, failure, present=False, phase="failed")
-    if module.check_mode:
-        module.exit_json(changed=True, present=False, phase="to be fetched", started=None, finished=None)
-    download = Download(module)
+    request = os.path.join(params["project_dir"], "weights.env")
     try:
-        changed = write_request(os.path.join(params["project_dir"], "weights.env"), model, revision)
+        before, wanted = asked_before(request), env_line("MODEL", model) + env_line("REVISION", revision)
     except Failure as failure:
         fail(module, failure, present=False, phase="failed")
+    begun = {
+        "before": {"request": before.splitlines(), "download": "not begun"},
+        "after": {"request": wanted.splitlines(), "download": "begun"},
+    }
+    if module.check_mode:
+        module.exit_json(changed=True, present=False, phase="to be fetched", started=None, finished=None, diff=begun)
+    download = Download(module)
+    changed = before != wanted
+    if changed:
+        replace_file(request, wanted, 0o644)  # the Compose file reads it
     if changed or (params["state"] == "fetching" and not download.running()):
         download.start(first=True)
         changed = True
     if params["state"] == "fetching":
-        module.exit_json(changed=changed, present=False, phase="begun", started=None, finished=None)
+        module.exit_json(
+            changed=changed,
+            present=False,
+            phase="begun",
+            started=None,
+            finished=None,
+            diff=begun if changed else {},
+        )
     deadline = time.monotonic() + params["slice"]
     while True:
         running = download.running()
         events = download.events()
         if complete(params["models_dir"], model, revision):
             times = (events[0]["time"], events[-1]["time"]) if events else (None, None)
-            module.exit_json(changed=changed, present=True, phase="fetched", started=times[0], finished=times[1])
+            module.exit_json(
+                changed=changed,
+                present=True,
+                phase="fetched",
+                started=times[0],
+                finished=times[1],
+                diff=begun if changed else {},
+            )
         if not running:
             ended = weights_failure(model, events)
             if ended:
@@ -228,6 +246,7 @@ def main() -> None:
                 phase=weights_phase(events),
                 started=events[0]["time"] if events else None,
                 finished=None,
+                diff=begun if changed else {},
             )
         time.sleep(0.3)
 

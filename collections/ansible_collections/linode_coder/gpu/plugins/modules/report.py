@@ -21,7 +21,7 @@ attributes:
     description: Reports in check mode too.
     support: full
   diff_mode:
-    description: There is nothing to show.
+    description: Changes nothing, so there is nothing to show.
     support: none
 options:
   command:

@@ -23,8 +23,8 @@ attributes:
     description: Says how idle the engine is, without writing anything.
     support: full
   diff_mode:
-    description: There is nothing to show.
-    support: none
+    description: Shows the notice at login before and after. The idle clock goes on by itself and is no change.
+    support: full
 options:
   notice:
     description: Text for people on the VM. An empty one takes the text back; without it nothing is said.
@@ -78,31 +78,33 @@ from ..module_utils.watch.activity_look import CLOCK_SPEC, look_at_clock
 MOTD = Path("/run/motd.d/60-linode-coder")
 
 
-def tell(module: AnsibleModule, text: str) -> tuple[bool, bool]:
+def shown() -> str:
+    return MOTD.read_text(encoding="utf-8") if MOTD.exists() else ""
+
+
+def tell(module: AnsibleModule, text: str) -> bool:
     """Whether the terminals were told. The text stays for those who log in later, until it is taken back."""
-    shown = MOTD.read_text(encoding="utf-8") if MOTD.exists() else ""
-    if shown.strip() == text.strip():
-        return False, False
-    if module.check_mode:
-        return True, False
-    if not text.strip():
+    if not text:
         MOTD.unlink(missing_ok=True)
-        return True, False
+        return False
     MOTD.parent.mkdir(parents=True, exist_ok=True)
-    MOTD.write_text(text.strip() + "\n", encoding="utf-8")
+    MOTD.write_text(text, encoding="utf-8")
     wall = module.get_bin_path("wall")
     if wall is None:
-        return True, False
-    code, _out, _err = module.run_command([wall], data=f"linode-coder: {text.strip()}\n")
-    return True, code == 0
+        return False
+    code, _out, _err = module.run_command([wall], data=f"linode-coder: {text}")
+    return bool(code == 0)
 
 
 def main() -> None:
     module = AnsibleModule(argument_spec={**CLOCK_SPEC, "notice": {"type": "str"}}, supports_check_mode=True)
     found = look_at_clock(module.params, module.check_mode, module.warn)
-    notice = module.params["notice"]
-    changed, broadcast = tell(module, notice) if notice is not None else (False, False)
-    module.exit_json(changed=changed, broadcast=broadcast, **found)
+    before, notice = shown(), module.params["notice"]
+    after = before if notice is None else f"{notice.strip()}\n".lstrip("\n")
+    changed = before != after
+    broadcast = tell(module, after) if changed and not module.check_mode else False
+    diff = {"before": before, "after": after, "before_header": str(MOTD), "after_header": str(MOTD)}
+    module.exit_json(changed=changed, broadcast=broadcast, diff=diff, **found)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ attributes:
     description: Looks in the same way, but asks for no token and writes nothing.
     support: full
   diff_mode:
-    description: There is nothing to show.
+    description: What it notes for the next look is no change, so there is nothing to show.
     support: none
 options:
   health:

@@ -15,15 +15,15 @@ attributes:
     description: Says whether the file would change.
     support: full
   diff_mode:
-    description: A secret has nothing to show.
-    support: none
+    description: Shows the mode of the file before and after, and never what is in it.
+    support: full
 options:
   session:
     description: Name of the session.
     type: str
     required: true
-  content:
-    description: The key.
+  secrets:
+    description: Text of the engine's secrets file on the VM, which has the key.
     type: str
     required: true
 author:
@@ -34,7 +34,7 @@ EXAMPLES = r"""
 - name: Keep the key
   linode_coder.gpu.session_secret:
     session: demo
-    content: "{{ key }}"
+    secrets: "{{ read.stdout }}"
   delegate_to: localhost
   no_log: true
 """
@@ -47,40 +47,45 @@ path:
   sample: /home/me/.local/state/linode-coder/sessions/demo/api_key
 """
 
-import os
+import stat
 from typing import Any
 
+from ..module_utils.core.atomic_file import replace_file
 from ..module_utils.core.failure import Failure
 from ..module_utils.core.local_module import Call, LocalModule
-from ..module_utils.core.paths import session_dir
+from ..module_utils.core.paths import api_key_path
+from ..module_utils.engine.api_key import SECRETS_FILE, key_of
 from ..module_utils.session.name import validate_session_name
 
 
 def work(module: Call, result: dict[str, Any]) -> None:
-    path = session_dir(validate_session_name(module.params["session"])) / "api_key"
-    wanted = module.params["content"].strip() + "\n"
-    if not wanted.strip():
+    path = api_key_path(validate_session_name(module.params["session"]))
+    key = key_of(module.params["secrets"])
+    if key is None:
         raise Failure(
             "unhealthy",
             f"The API key of session {module.params['session']!r} is empty.",
-            remedy="Delete /opt/linode-coder/vllm/secrets.env on the VM and bring the session up again: a new one is made.",
-            field="content",
+            remedy=f"Delete {SECRETS_FILE} on the VM and bring the session up again: a new one is made.",
+            field="secrets",
         )
-    result["changed"] = not path.exists() or path.read_text() != wanted or path.stat().st_mode & 0o077 != 0
+    wanted = key + "\n"
+    there = path.exists()
+    same = there and path.read_bytes() == wanted.encode()
+    result["changed"] = not same or path.stat().st_mode & 0o077 != 0
     result["path"] = str(path)
+    if result["changed"]:
+        mode = f"{stat.S_IMODE(path.stat().st_mode):04o}" if there else None
+        shown = {"mode": mode, "content": "(secret)"} if there else {"state": "absent"}
+        after = {"mode": "0600", "content": "(secret)" if same or not there else "(another secret)"}
+        result["diff"] = {"before": {"path": str(path), **shown}, "after": {"path": str(path), **after}}
     if result["changed"] and not module.check_mode:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        draft = path.with_name("api_key.new")
-        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="ascii") as file:
-            file.write(wanted)
-        draft.chmod(0o600)
-        draft.replace(path)
+        replace_file(path, wanted, parents=True)
 
 
 MODULE = LocalModule(
     {
         "session": {"type": "str", "required": True},
-        "content": {"type": "str", "required": True, "no_log": True},
+        "secrets": {"type": "str", "required": True, "no_log": True},
     },
     work,
 )

@@ -17,8 +17,8 @@ attributes:
     description: Says what it would do.
     support: full
   diff_mode:
-    description: A key has nothing to show.
-    support: none
+    description: Shows the public halves of the keys. In check mode that of a new one is not known yet.
+    support: full
 options:
   state:
     description:
@@ -63,31 +63,13 @@ from typing import NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils.core.atomic_file import move, replace_file
 from ..module_utils.core.vm_module import HOST_KEY_MARKER
 
 
 def public_of(path: str) -> str:
     with open(path + ".pub", encoding="ascii") as file:
         return " ".join(file.read().split()[:2])
-
-
-def write(path: str, text: str, mode: int) -> None:
-    """The file is whole or it is not there, whenever the VM stops."""
-    draft = path + ".new"
-    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w", encoding="ascii") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    move(draft, path)
-
-
-def move(source: str, target: str) -> None:
-    os.replace(source, target)
-    directory = os.open(os.path.dirname(target), os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
 
 
 def derived(module: AnsibleModule, private: str) -> str | None:
@@ -120,8 +102,8 @@ def prepare(module: AnsibleModule, live: str, new: str) -> tuple[bool, str | Non
         if os.path.exists(path):
             os.unlink(path)
     module.run_command(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", draft], check_rc=True)
-    move(draft, new)
-    move(draft + ".pub", new + ".pub")
+    move(draft, new, durable=True)
+    move(draft + ".pub", new + ".pub", durable=True)
     return True, public_of(new)
 
 
@@ -131,15 +113,14 @@ def activate(module: AnsibleModule, live: str, new: str, marker: str) -> str:
     public = public_of(new)
     if derived(module, new) == public:
         # The private half first: sshd reads only that one, and the new public half is still there to finish the job.
-        move(new, live)
+        move(new, live, durable=True)
     elif derived(module, live) != public:
         refuse(module, "The new host key does not fit its public half, so the old one stays.", f"{new} is damaged")
-    write(live + ".pub", public + "\n", 0o644)
+    replace_file(live + ".pub", public + "\n", 0o644, durable=True)
     code, out, err = module.run_command(["systemctl", "reload", "ssh"])
     if code:
         refuse(module, "The SSH server did not take the new host key.", (err or out).strip())
-    os.makedirs(os.path.dirname(marker), mode=0o755, exist_ok=True)
-    write(marker, public + "\n", 0o644)
+    replace_file(marker, public + "\n", 0o644, parents=True, durable=True)
     os.unlink(new + ".pub")
     return public
 
@@ -160,10 +141,16 @@ def main() -> None:
         module.exit_json(changed=False, replaced=True, public_key=public_of(live))
     if module.params["state"] == "prepared":
         changed, public = prepare(module, live, new)
-        module.exit_json(changed=changed, replaced=False, public_key=public)
+        shown = {"before": {}, "after": {"next_host_key": public or "(a new one)"}} if changed else {}
+        module.exit_json(changed=changed, replaced=False, public_key=public, **({"diff": shown} if shown else {}))
+    before = public_of(live) if os.path.exists(live + ".pub") else None
     if module.check_mode:
-        module.exit_json(changed=True, replaced=False, public_key=None)
-    module.exit_json(changed=True, replaced=True, public_key=activate(module, live, new, marker))
+        after = public_of(new) if os.path.exists(new + ".pub") else "(the next one)"
+        diff = {"before": {"host_key": before}, "after": {"host_key": after}}
+        module.exit_json(changed=True, replaced=False, public_key=None, diff=diff)
+    public = activate(module, live, new, marker)
+    diff = {"before": {"host_key": before, "replaced": False}, "after": {"host_key": public, "replaced": True}}
+    module.exit_json(changed=True, replaced=True, public_key=public, diff=diff)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ attributes:
     description: Only looks, so it does the same in check mode.
     support: full
   diff_mode:
-    description: There is nothing to show.
+    description: Changes nothing, so there is nothing to show.
     support: none
 options:
   port:
@@ -101,23 +101,25 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.core import program
 from ..module_utils.core.bounded import newest, short_lines
+from ..module_utils.core.docker_compose import compose_command, compose_services
 from ..module_utils.core.docker_time import parse_docker_time
 from ..module_utils.core.failure import Failure
 from ..module_utils.core.module_fail import fail
-from ..module_utils.core.vm_module import compose_services, inspect
-from ..module_utils.engine.client import EngineClient, EngineSilent, key_in
+from ..module_utils.core.vm_module import inspect
+from ..module_utils.engine.api_key import key_in
+from ..module_utils.engine.client import EngineClient, EngineSilent
 from ..module_utils.engine.measures import measures
 from ..module_utils.engine.vllm_log import diagnose, progress_of
 
 
-def ask(quick: EngineClient, patient: EngineClient) -> dict[str, Any] | None:
+def ask(client: EngineClient) -> dict[str, Any] | None:
     """The model card once the engine serves a token; None while it does not answer."""
     try:
-        if quick.ask("GET", "/health")[0] != 200:
+        if not client.healthy():
             return None
-        card = quick.ask("GET", "/v1/models")[1]["data"][0]
+        card = client.served()
         prompt = {"model": card["id"], "prompt": "1", "max_tokens": 1}
-        tokens = patient.ask("POST", "/v1/completions", prompt)[1]["usage"]["completion_tokens"]
+        tokens = client.ask("POST", "/v1/completions", prompt, timeout=60)[1]["usage"]["completion_tokens"]
     except (EngineSilent, KeyError, IndexError, TypeError):
         return None
     return card if tokens else None
@@ -135,11 +137,12 @@ class Engine:
         self.module = module
         self.service = module.params["service"]
         self.docker = module.get_bin_path("docker", required=True)
-        self.compose = [self.docker, "compose", "--project-directory", module.params["project_dir"]]
+        self.project = module.params["project_dir"]
+        self.compose = compose_command(self.project, docker=self.docker)
 
     def look(self) -> dict[str, Any]:
         """Its state, how often it was restarted and when its process began."""
-        row = compose_services(self.module, self.compose).get(self.service)
+        row = compose_services(self.module, self.project).get(self.service)
         found = inspect(self.module, self.docker, row["Name"]) if row else None
         if found is None:
             return {"state": "absent", "restarts": 0, "exit_code": 0, "oom": False, "started": None}
@@ -209,11 +212,11 @@ def main() -> None:
         key = key_in(params["secrets_file"])
     except Failure as failure:
         fail(module, failure, ready=False, phase="failed")
-    quick, patient = (EngineClient(params["port"], key, timeout=seconds) for seconds in (5, 60))
+    client = EngineClient(params["port"], key, timeout=5)
     deadline = time.monotonic() + params["slice"]
     first_phase = None
     while True:
-        card = ask(quick, patient)
+        card = ask(client)
         found = engine.look()
         if card:
             log = engine.log(since=found.get("started_text"))

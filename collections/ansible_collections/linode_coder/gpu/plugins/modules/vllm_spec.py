@@ -17,7 +17,9 @@ attributes:
     description: Says whether it would write.
     support: full
   diff_mode:
-    description: Shows C(vllm.yaml) and C(compose.yaml) before and after.
+    description:
+      - Shows C(vllm.yaml) and C(compose.yaml) before and after, and of the environment the names of the variables.
+      - Shows which engine is wanted and which one served last, where that changes.
     support: full
 options:
   project_dir:
@@ -129,6 +131,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils.core.atomic_file import replace_file
 from ..module_utils.core.failure import Failure
 from ..module_utils.core.module_fail import fail
 from ..module_utils.engine import state as engine_state
@@ -148,11 +151,36 @@ def read(path: str) -> str | None:
         return None
 
 
-def write(path: str, text: str) -> None:
-    with open(path + ".new", "w", encoding="utf-8") as file:
-        file.write(text)
-    os.chmod(path + ".new", 0o644)
-    os.replace(path + ".new", path)
+def differences(
+    texts: list[tuple[str, str | None, str | None]], was: dict[str, Any], now: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """What changes as diff shows it. The last of ``texts`` may hold secrets."""
+    *shown, (env_path, env_before, env_after) = texts
+    found: list[dict[str, Any]] = [
+        {"before": old or "", "after": new or "", "before_header": place, "after_header": place}
+        for place, old, new in shown
+        if old != new
+    ]
+    if env_before != env_after:
+        names, wanted = variables(env_before), variables(env_after)
+        values = "(other values)" if names == wanted else "(values)"
+        before = {"path": env_path, "variables": names, "content": "(values)"}
+        found.append({"before": before, "after": {"path": env_path, "variables": wanted, "content": values}})
+    if standing(was) != standing(now):
+        found.append({"before": standing(was), "after": standing(now)})
+    return found
+
+
+def variables(text: str | None) -> list[str]:
+    return [line.partition("=")[0] for line in (text or "").splitlines() if line[:1] not in ("", "#")]
+
+
+def standing(remembered: dict[str, Any]) -> dict[str, Any]:
+    """Of the engine's record, without the environment."""
+    engines = {name: remembered[name] or {} for name in ("wanted", "last_good")}
+    facts = ("model", "image", "flags")
+    shown: dict[str, Any] = {name: {key: spec.get(key) for key in facts} for name, spec in engines.items()}
+    return {**shown, "measured": remembered["measured"]}
 
 
 def kept(params: dict[str, Any], before: dict[str, Any] | None) -> dict[str, Any]:
@@ -242,7 +270,7 @@ def main() -> None:
     if not module.check_mode:
         for place, old, new in texts:
             if new is not None and new != old:
-                write(place, new)
+                replace_file(place, new, 0o644)
     asked = (wanted or {}).get("flags") or {}
     missing = object()
     healed = {
@@ -259,11 +287,7 @@ def main() -> None:
         last_good=engine_state.serves(now["last_good"]),
         verified=good is not None and now["last_good"] == good and bool(now["measured"]),
         healed=healed,
-        diff=[
-            {"before": old or "", "after": new or "", "before_header": place, "after_header": place}
-            for place, old, new in texts[:2]
-            if old != new
-        ],
+        diff=differences(texts, was, now),
         **seen,
     )
 

@@ -19,13 +19,29 @@ attributes:
     description: Says what would be told, and tells nobody.
     support: full
   diff_mode:
-    description: There is nothing to show.
-    support: none
+    description: Shows what people are told, by each way.
+    support: full
 options:
-  report:
-    description: The report of the pass.
+  decided:
+    description: What M(linode_coder.gpu.linode_gpu_watch) decided. Empty when the account could not be looked at.
     type: dict
-    required: true
+    default: {}
+  deleted:
+    description: What it answered when it deleted what was due. Empty when nothing was.
+    type: dict
+    default: {}
+  observations:
+    description: What was last seen on the VMs, by label, as M(linode_coder.gpu.linode_gpu_watch) takes it.
+    type: dict
+    default: {}
+  healing:
+    description: What came of healing, by label.
+    type: dict
+    default: {}
+  failures:
+    description: Failures beside those of O(decided) and O(deleted), each with C(kind) and C(message).
+    type: dict
+    default: {}
   url:
     description:
       - Address of the webhook, which gets a JSON document with the keys C(text), C(content), C(source) and C(notices).
@@ -46,12 +62,13 @@ author:
 EXAMPLES = r"""
 - name: Tell people
   linode_coder.gpu.watchdog_notice:
-    report: "{{ watchdog_report }}"
+    decided: "{{ pass }}"
+    observations: "{{ observed }}"
 """
 
 RETURN = r"""
 report:
-  description: The report, with what came of RV(webhook) and RV(desktop) under C(told).
+  description: The report of the pass, with what came of RV(webhook) and RV(desktop) under C(told).
   returned: success
   type: dict
   sample: {"sessions": [], "told": {"webhook": {"configured": true, "sent": 1, "waiting": 0, "why": null}}}
@@ -73,7 +90,6 @@ desktop:
   sample: {"configured": false, "sent": 0, "waiting": 0, "why": null}
 """
 
-import fcntl
 import http.client
 import json
 import os
@@ -89,9 +105,12 @@ from typing import Any
 
 from ansible.module_utils.basic import env_fallback
 
+from ..module_utils.core.atomic_file import replace_file
+from ..module_utils.core.file_lock import file_lock
 from ..module_utils.core.local_module import Call, LocalModule
 from ..module_utils.core.paths import state_dir
 from ..module_utils.watch.notices import Notice, Told, body_of, notices_of
+from ..module_utils.watch.one_pass import report_of
 
 
 def post(url: str, notices: list[Notice], timeout: int) -> str | None:
@@ -163,9 +182,7 @@ def locked(module: Call, directory: Path) -> Iterator[None]:
     """One pass of this machine at a time; where no lock can be made, what is told matters more than that it is told once."""
     with ExitStack() as stack:
         try:
-            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-            file = stack.enter_context((directory / "told.lock").open("w", encoding="ascii"))
-            fcntl.flock(file, fcntl.LOCK_EX)
+            stack.enter_context(file_lock(directory / "told.lock"))
         except OSError as error:
             module.warn(f"{directory} cannot be written, so two passes may tell the same: {error.strerror}")
         yield
@@ -183,15 +200,8 @@ def remembered(module: Call, path: Path) -> dict[str, Told]:
     return {"webhook": Told(), "desktop": Told()}
 
 
-def write(path: Path, told: dict[str, Told]) -> None:
-    draft = path.with_suffix(".new")
-    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-        json.dump({name: one.as_dict() for name, one in told.items()}, file)
-    draft.replace(path)
-
-
-def tell(module: Call, notices: list[Notice]) -> dict[str, dict[str, Any]]:
-    """Use every way there is; what came of each."""
+def tell(module: Call, notices: list[Notice]) -> tuple[dict[str, dict[str, Any]], dict[str, list[str]]]:
+    """Use every way there is; what came of each, and the texts that went there or, in check mode, would go."""
     url = module.params["url"]
     program, address = shutil.which("notify-send"), desktop_address()
     ways: dict[str, Callable[[list[Notice]], str | None] | None] = {
@@ -201,7 +211,7 @@ def tell(module: Call, notices: list[Notice]) -> dict[str, dict[str, Any]]:
         else None,
     }
     path = state_dir() / "told.json"
-    outcome = {}
+    outcome, texts = {}, {}
     with locked(module, path.parent):
         told = remembered(module, path)
         now = int(time.time())
@@ -211,6 +221,8 @@ def tell(module: Call, notices: list[Notice]) -> dict[str, dict[str, Any]]:
             said = bool(way) and not module.check_mode and why is None
             if way and not module.check_mode:
                 told[name] = told[name].after(notices, said, now)
+            if due and (said or module.check_mode):
+                texts[name] = [one.text for one in due]
             outcome[name] = {
                 "configured": bool(way),
                 "sent": len(due) if said else 0,
@@ -219,23 +231,29 @@ def tell(module: Call, notices: list[Notice]) -> dict[str, dict[str, Any]]:
             }
         if not module.check_mode:
             try:
-                write(path, told)
+                replace_file(path, json.dumps({name: one.as_dict() for name, one in told.items()}))
             except OSError as error:
                 module.warn(f"{path} cannot be written, so the next pass may tell the same again: {error.strerror}")
-    return outcome
+    return outcome, texts
 
 
 def work(module: Call, result: dict[str, Any]) -> None:
-    report = module.params["report"]
+    given = module.params
+    report = report_of(given["decided"], given["deleted"], given["observations"], given["healing"], given["failures"])
     notices = notices_of(report)
-    outcome = tell(module, notices)
-    result["changed"] = any(row["sent"] for row in outcome.values())
+    outcome, texts = tell(module, notices)
+    result["changed"] = bool(texts)
+    result["diff"] = {"before": {}, "after": texts}
     result.update(report={**report, "told": outcome}, notices=[one.as_dict() for one in notices], **outcome)
 
 
 MODULE = LocalModule(
     {
-        "report": {"type": "dict", "required": True},
+        "decided": {"type": "dict", "default": {}},
+        "deleted": {"type": "dict", "default": {}},
+        "observations": {"type": "dict", "default": {}},
+        "healing": {"type": "dict", "default": {}},
+        "failures": {"type": "dict", "default": {}},
         "url": {"type": "str", "no_log": True, "fallback": (env_fallback, ["LINODE_CODER_NOTIFY_URL"])},
         "desktop": {"type": "bool", "default": True},
         "timeout": {"type": "int", "default": 15},

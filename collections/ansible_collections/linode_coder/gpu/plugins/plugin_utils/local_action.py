@@ -21,15 +21,18 @@ from ansible.module_utils.common.parameters import remove_values
 from ansible.module_utils.errors import UnsupportedError
 from ansible.utils.display import Display
 
-from ..module_utils.core.local_module import LocalModule
+from ..module_utils.core.local_module import LocalModule, given
 from .as_module import AsModule
+
+# Ansible would look for one, as on a localhost that an inventory names: it may find one without what our modules need.
+_ANY_PYTHON = ("auto", "auto_silent", "auto_legacy", "auto_legacy_silent")
 
 
 def plain(arguments: dict[str, Any]) -> dict[str, Any]:
     """The arguments as a module gets them: data, without what Ansible knows of where it came from and whom it trusts."""
     encoder = get_module_encoder("legacy", Direction.CONTROLLER_TO_MODULE)
-    given: dict[str, Any] = json.loads(json.dumps(arguments, cls=encoder))
-    return given
+    data: dict[str, Any] = json.loads(json.dumps(arguments, cls=encoder))
+    return data
 
 
 class InProcessCall:
@@ -51,6 +54,7 @@ class LocalAction(AsModule):
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         task_vars = task_vars or {}
+        self._task.args = given(self._task.args, self.local.spec)
         if not self._in_process(task_vars):
             return self._as_module(task_vars)
         super().run(tmp, task_vars)
@@ -58,13 +62,13 @@ class LocalAction(AsModule):
             return self._work(plain(self._task.args))
 
     def _in_process(self, task_vars: dict[str, Any]) -> bool:
-        """Whether the module would run as this user, with this Python and in this environment anyhow."""
+        """Whether the module would run as this user and in this environment anyhow, and nobody wants another Python."""
         return (
             self._connection.transport == "local"
             and not self._connection.become
             and not self._task.async_val
             and not any(self._task.environment or ())
-            and self._interpreter(task_vars) == sys.executable
+            and self._interpreter(task_vars) in (sys.executable, *_ANY_PYTHON)
         )
 
     def _interpreter(self, task_vars: dict[str, Any]) -> Any:

@@ -6,7 +6,7 @@ plugin of the same name in Ansible's process, which costs a tenth."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -22,6 +22,14 @@ class Call(Protocol):
     check_mode: bool
 
     def warn(self, warning: str) -> None: ...
+
+
+def given(arguments: Mapping[str, Any], spec: Mapping[str, Any]) -> dict[str, Any]:
+    """``arguments`` without the options that are None or empty text: so do surveys and cron lines hand on a field that was left
+    empty. 0 and False are values. A required option stays, since its own check says best what is wrong with it.
+    """
+    optional = {name for name, option in spec.items() if not option.get("required")}
+    return {name: value for name, value in arguments.items() if value not in (None, "") or name not in optional}
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,11 @@ def session_dir(name: str) -> Path:
     return state_dir() / "sessions" / name
 
 
+def api_key_path(name: str) -> Path:
+    """This machine's copy of a session's API key."""
+    return session_dir(name) / "api_key"
+
+
 def sandbox_dir() -> Path:
     return state_dir() / "sandbox"
 

@@ -9,9 +9,6 @@ import json
 import subprocess
 from typing import TYPE_CHECKING, Any
 
-from .failure import Failure
-from .module_fail import fail
-
 if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
 
@@ -37,25 +34,6 @@ def start_in_background(argv: list[str], log: str) -> int:
         return subprocess.Popen(
             argv, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
         ).pid
-
-
-def compose_services(module: AnsibleModule, base: list[str]) -> dict[str, dict[str, Any]]:
-    """What `docker compose ps` says of each service that has a container."""
-    code, out, err = module.run_command([*base, "ps", "--all", "--format", "json"])
-    if code:
-        fail(
-            module,
-            Failure(
-                "unhealthy",
-                "Docker Compose does not answer on the VM.",
-                cause=(err or out).strip()[-300:],
-                remedy="Look at it on the VM: systemctl status docker",
-            ),
-        )
-    # Older Composes print one list, newer ones a line for each container.
-    lines = [json.loads(line) for line in out.splitlines() if line.strip()]
-    rows = lines[0] if len(lines) == 1 and isinstance(lines[0], list) else lines
-    return {row["Service"]: row for row in rows}
 
 
 def inspect(module: AnsibleModule, docker: str, name: str) -> dict[str, Any] | None:

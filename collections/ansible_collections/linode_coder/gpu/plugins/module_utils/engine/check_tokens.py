@@ -5,10 +5,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+
+from ..core.atomic_file import replace_file
+from ..core.file_lock import file_lock
 
 
 class OwnTokens:
@@ -16,16 +19,14 @@ class OwnTokens:
 
     def __init__(self, directory: str) -> None:
         self.path = Path(directory) / "canary.json"
-        self.lock = Path("/run/linode-coder/canary.lock")
+        self._held = ExitStack()
 
     def __enter__(self) -> OwnTokens:
-        self.lock.parent.mkdir(parents=True, exist_ok=True)
-        self.file = self.lock.open("a", encoding="ascii")
-        fcntl.flock(self.file, fcntl.LOCK_EX)
+        self._held.enter_context(file_lock("/run/linode-coder/canary.lock"))
         return self
 
     def __exit__(self, *_error: object) -> None:
-        self.file.close()
+        self._held.close()
 
     def of(self, process_start: float | None) -> dict[str, int]:
         try:
@@ -44,7 +45,4 @@ class OwnTokens:
 
     def write(self, process_start: float | None, total: dict[str, int]) -> None:
         """Keep the totals; an OSError where nothing can be kept, and then nothing should be asked either."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        new = self.path.with_suffix(".new")
-        new.write_text(json.dumps({"process_start": process_start, **total}), encoding="ascii")
-        new.replace(self.path)
+        replace_file(self.path, json.dumps({"process_start": process_start, **total}), 0o644, parents=True)

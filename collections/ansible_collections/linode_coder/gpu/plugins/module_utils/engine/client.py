@@ -1,45 +1,50 @@
 # Copyright: (c) 2026, linode_coder contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A client of the served endpoint with nothing but the standard library: on the VM itself, or through the tunnel."""
+"""The engine's HTTP interface, asked with nothing but the standard library: on the VM itself, or through the tunnel."""
 
 from __future__ import annotations
 
+import copy
 import http.client
 import json
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..core.failure import Failure
-
-
-def key_in(path: str) -> str:
-    """The API key in the engine's secrets file."""
-    try:
-        with open(path, encoding="utf-8") as file:
-            pairs = dict(line.strip().split("=", 1) for line in file if "=" in line)
-        return pairs["VLLM_API_KEY"]
-    except (OSError, KeyError) as error:
-        raise Failure(
-            "unhealthy",
-            f"The VM has no API key in {path}.",
-            cause=str(error),
-            remedy="Finish the session first: linode-coder up NAME",
-        ) from error
-
-
-def api_key(project_dir: str) -> str | None:
-    """The API key of the engine in this directory, as its secrets file has it; None without one."""
-    try:
-        return key_in(f"{project_dir}/secrets.env")
-    except Failure:
-        return None
+# Bytes; no answer of an engine is longer.
+ANSWER_LIMIT = 16_000_000
 
 
 class EngineSilent(Exception):
-    """No answer, or one that is not of this protocol; the text says which."""
+    """No answer, or one that is not of this protocol; the text says to what and why, ``reason`` only why."""
+
+    def __init__(self, asked: str, error: Exception | str) -> None:
+        self.reason = str(error) or type(error).__name__
+        super().__init__(f"{asked}: {self.reason}")
+
+
+# What a client of HTTP raises when something that is no engine has its port, and says anything.
+_SILENT = (OSError, ValueError, http.client.HTTPException)
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    text: str
+
+    def json(self) -> Any:
+        """What the text says as JSON; the text itself where it is none."""
+        try:
+            return json.loads(self.text)
+        except (ValueError, RecursionError):
+            return self.text
+
+
+def models_of(body: Any) -> list[dict[str, Any]]:
+    """The models that an answer to /v1/models lists, as the engine describes them; empty when there are none."""
+    cards = body.get("data") if isinstance(body, dict) else None
+    return [card for card in cards if isinstance(card, dict) and card.get("id")] if isinstance(cards, list) else []
 
 
 @dataclass
@@ -67,53 +72,102 @@ def _carried(choice: dict[str, Any]) -> tuple[str, str]:
     return ("tool_calls", "") if delta.get("tool_calls") else ("", "")
 
 
+def _whole(answer: http.client.HTTPResponse, deadline: float) -> bytes:
+    """The body of an answer; an OSError when it does not end in its time or in a size that anything of ours has. Of a refusal
+    what came of it is enough.
+    """
+    parts, size = [], 0
+    try:
+        while part := answer.read1(65536):
+            parts.append(part)
+            size += len(part)
+            if time.monotonic() > deadline or size > ANSWER_LIMIT:
+                raise OSError("the answer does not end")
+        if answer.length:
+            raise OSError("the answer ends early")
+    except (OSError, http.client.HTTPException):
+        if answer.status == 200:
+            raise
+    return b"".join(parts)
+
+
 class EngineClient:
-    """``connect`` makes a connection where the port alone does not say whose it is."""
+    """Asks the engine at a local port. ``timeout`` is in seconds, for a whole answer, or for each part of a stream."""
 
-    def __init__(
-        self,
-        port: int,
-        key: str | None,
-        host: str = "127.0.0.1",
-        timeout: float = 120,
-        connect: Callable[[], http.client.HTTPConnection] | None = None,
-    ) -> None:
-        self.key = key
-        self._connect = connect or (lambda: http.client.HTTPConnection(host, port, timeout=timeout))
+    def __init__(self, port: int, key: str | None, timeout: float = 120) -> None:
+        self.port, self.key, self.timeout = port, key, timeout
 
-    def _send(self, method: str, path: str, body: Any, key: str | None) -> tuple[Any, Any]:
-        connection = self._connect()
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
-        data = None
-        if body is not None:
-            headers["Content-Type"] = "application/json"
-            data = json.dumps(body)
-        try:
-            connection.request(method, path, data, headers)
-            return connection, connection.getresponse()
-        except (OSError, http.client.HTTPException) as error:
-            connection.close()
-            raise EngineSilent(f"{method} {path}: {error or type(error).__name__}") from error
+    def connection(self, timeout: float) -> http.client.HTTPConnection:
+        """One for one question; where the port alone does not say whose it is, another kind of client makes sure."""
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
 
-    def ask(self, method: str, path: str, body: Any = None, **key: str | None) -> tuple[int, Any]:
-        """Status and JSON, or text where it is none. ``key`` given as an argument replaces the client's own."""
-        connection, answer = self._send(method, path, body, key.get("key", self.key))
+    def with_key(self, key: str | None) -> EngineClient:
+        """A client that is let in with ``key``, or asks without one."""
+        other = copy.copy(self)
+        other.key = key
+        return other
+
+    def _send(
+        self, connection: http.client.HTTPConnection, method: str, path: str, body: Any
+    ) -> http.client.HTTPResponse:
+        headers = {"Content-Type": "application/json"}
+        if self.key:
+            headers["Authorization"] = f"Bearer {self.key}"
+        connection.request(method, path, None if body is None else json.dumps(body), headers)
+        return connection.getresponse()
+
+    def fetch(self, method: str, path: str, body: Any = None, timeout: float | None = None) -> Answer:
+        """Status and text of the answer; EngineSilent where it does not come, or does not end, in its time and its size."""
+        limit = self.timeout if timeout is None else timeout
+        deadline = time.monotonic() + limit
         try:
-            raw = answer.read()
-        except (OSError, http.client.HTTPException) as error:
-            raise EngineSilent(f"{method} {path}: {error or type(error).__name__}") from error
-        finally:
-            connection.close()
+            connection = self.connection(limit)
+            try:
+                answer = self._send(connection, method, path, body)
+                return Answer(answer.status, _whole(answer, deadline).decode("utf-8", "replace"))
+            finally:
+                connection.close()
+        except _SILENT as error:
+            raise EngineSilent(f"{method} {path}", error) from error
+
+    def ask(self, method: str, path: str, body: Any = None, timeout: float | None = None) -> tuple[int, Any]:
+        """Status and JSON, or text where it is none."""
+        answer = self.fetch(method, path, body, timeout)
+        return answer.status, answer.json()
+
+    def healthy(self) -> bool:
+        """Whether the engine says so; False as well when it does not answer."""
         try:
-            return answer.status, json.loads(raw)
-        except ValueError:
-            return answer.status, raw.decode(errors="replace")
+            return self.fetch("GET", "/health").status == 200
+        except EngineSilent:
+            return False
+
+    def served(self) -> dict[str, Any]:
+        """The first of the models that the engine lists, as it describes it; EngineSilent when it lists none."""
+        status, body = self.ask("GET", "/v1/models")
+        models = models_of(body) if status == 200 else []
+        if not models:
+            raise EngineSilent("GET /v1/models", f"HTTP {status}")
+        return models[0]
+
+    def metrics(self) -> str:
+        """The page of its counters; empty when there is none to be had."""
+        try:
+            answer = self.fetch("GET", "/metrics")
+        except EngineSilent:
+            return ""
+        return answer.text if answer.status == 200 else ""
 
     def stream(self, path: str, body: dict[str, Any]) -> Stream:
         """Send with streaming and usage, and read to the end."""
         found = Stream(sent=time.monotonic())
         wanted = {**body, "stream": True, "stream_options": {"include_usage": True}}
-        connection, answer = self._send("POST", path, wanted, self.key)
+        connection = self.connection(self.timeout)
+        try:
+            answer = self._send(connection, "POST", path, wanted)
+        except _SILENT as error:
+            connection.close()
+            raise EngineSilent(f"POST {path}", error) from error
         try:
             if answer.status != 200:
                 found.error = f"HTTP {answer.status}: {answer.read().decode(errors='replace')[:300]}"
@@ -122,8 +176,8 @@ class EngineClient:
                     self._line(found, line.strip())
                     if found.done:
                         break
-        except (OSError, http.client.HTTPException) as error:
-            found.error = f"the stream broke: {error or type(error).__name__}"
+        except _SILENT as error:
+            found.error = f"the stream broke: {str(error) or type(error).__name__}"
         finally:
             connection.close()
         found.ended = time.monotonic()
@@ -139,7 +193,9 @@ class EngineClient:
             return
         try:
             chunk = json.loads(data)
-        except ValueError:
+        except (ValueError, RecursionError):
+            chunk = None
+        if not isinstance(chunk, dict):
             found.error = f"a chunk is not JSON: {data[:80]!r}"
             return
         # An error inside the stream comes with status 200, and [DONE] after it.

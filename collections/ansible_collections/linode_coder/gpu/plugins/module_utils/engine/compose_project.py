@@ -11,10 +11,11 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..core.docker_compose import compose_command, compose_services
 from ..core.docker_time import parse_docker_time
 from ..core.failure import Failure
 from ..core.module_fail import fail
-from ..core.vm_module import compose_services, inspect
+from ..core.vm_module import inspect
 
 UP = ("running", "restarting")
 
@@ -48,10 +49,11 @@ class ComposeProject:
         self.module = module
         self.directory = directory
         self.docker = module.get_bin_path("docker", required=True)
-        self._base = [self.docker, "compose", "--project-directory", directory]
 
     def compose(self, *arguments: str, data: str | None = None) -> str:
-        code, out, err = self.module.run_command([*self._base, *arguments], data=data)
+        code, out, err = self.module.run_command(
+            compose_command(self.directory, *arguments, docker=self.docker), data=data
+        )
         if code:
             failure = Failure(
                 "unhealthy",
@@ -85,7 +87,7 @@ class ComposeProject:
         wanted = self._wanted(only)
         rows = {
             name: row
-            for name, row in compose_services(self.module, self._base).items()
+            for name, row in compose_services(self.module, self.directory).items()
             if not only or name in {*only, *wanted}
         }
         before = {name: rows[name]["State"] if name in rows else "absent" for name in {**wanted, **rows}}

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..core.failure import Failure
 from ..core.finding import Finding
-from .client import EngineClient, EngineSilent
+from .client import EngineClient, EngineSilent, models_of
 
 _SUBJECT = "engine"
 _TOOL = {
@@ -29,7 +29,7 @@ def _found(check: str, severity: str, summary: str, evidence: Any = "", remedy: 
 
 
 def _health(client: EngineClient) -> Finding:
-    status, _body = client.ask("GET", "/health", key=None)
+    status = client.with_key(None).fetch("GET", "/health").status
     if status == 200:
         return _found("health", "pass", "The engine says that it is healthy.")
     return _found("health", "fail", f"The engine answers {status} at /health.", remedy="linode-coder check")
@@ -40,7 +40,7 @@ def _models(client: EngineClient, model: str | None) -> tuple[Finding, dict[str,
     if status == 401:
         remedy = "The key of this machine is an old one: linode-coder up NAME"
         return _found("models", "fail", "The engine does not accept the session's API key.", remedy=remedy), {}
-    cards = body.get("data") if status == 200 and isinstance(body, dict) else None
+    cards = models_of(body) if status == 200 else []
     if not cards:
         return _found("models", "fail", f"No model is listed (HTTP {status}).", body), {}
     card = cards[0]
@@ -54,7 +54,7 @@ def _models(client: EngineClient, model: str | None) -> tuple[Finding, dict[str,
 def _key(client: EngineClient) -> Finding:
     open_to = []
     for title, key in (("no key", None), ("a wrong key", "wrong-" + "0" * 26)):
-        status, _body = client.ask("GET", "/v1/models", key=key)
+        status = client.with_key(key).fetch("GET", "/v1/models").status
         if status != 401:
             open_to.append(f"{title} gets {status}")
     if open_to:

@@ -24,3 +24,12 @@ def env_line(name: str, value: object) -> str:
             value=text,
         )
     return f"{name}={text}\n"
+
+
+def value_in(text: str, name: str | None = None) -> str | None:
+    """The value of the variable ``name``, or of the first one that there is, in the text of such a file; None when it is not there."""
+    for line in text.splitlines():
+        found, equals, value = line.strip().partition("=")
+        if equals and not found.startswith("#") and name in (None, found):
+            return value.strip()
+    return None

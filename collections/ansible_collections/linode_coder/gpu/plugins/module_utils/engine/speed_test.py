@@ -80,18 +80,14 @@ def check_wishes(levels: Sequence[int], tokens: int) -> None:
 def served_model(client: EngineClient, session: str) -> str:
     """The name under which the endpoint serves; Failure(unhealthy) when it does not."""
     try:
-        status, body = client.ask("GET", "/v1/models")
+        return str(client.served()["id"])
     except EngineSilent as silent:
-        status, body = 0, str(silent)
-    cards = body.get("data") if status == 200 and isinstance(body, dict) else None
-    if not cards:
         raise Failure(
             "unhealthy",
             f"Session {session!r} serves nothing that could be measured.",
-            cause=f"HTTP {status}" if status else str(body),
+            cause=str(silent),
             remedy=f"See what is wrong: linode-coder validate {session}",
-        )
-    return str(cards[0]["id"])
+        ) from silent
 
 
 def is_sandbox(api_url: str | None) -> bool:

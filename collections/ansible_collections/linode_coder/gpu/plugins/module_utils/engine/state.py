@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 from collections.abc import Callable
 from typing import Any
+
+from ..core.atomic_file import replace_file
 
 SCHEMA = 1
 EMPTY: dict[str, Any] = {"schema": SCHEMA, "wanted": None, "last_good": None, "measured": None, "images": {}}
@@ -40,12 +41,7 @@ def change(
     after = copy.deepcopy(before)
     work(after)
     if after != before and not dry:
-        os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-        draft = f"{path}.new"
-        with open(draft, "w", encoding="utf-8") as file:
-            json.dump(after, file, indent=1, sort_keys=True)
-            file.write("\n")
-        os.replace(draft, path)
+        replace_file(path, json.dumps(after, indent=1, sort_keys=True) + "\n", 0o644, parents=True)
     return before, after
 
 

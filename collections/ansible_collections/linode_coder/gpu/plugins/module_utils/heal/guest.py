@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+from ..core.docker_compose import compose_command
 from ..core.failure import Failure
 from ..core.finding import Finding
 from ..engine.config_file import parse as parse_flags
@@ -73,15 +74,11 @@ class Command:
     best_effort: bool = False
 
 
-def _compose(directory: str, *words: str) -> tuple[str, ...]:
-    return ("docker", "compose", "--project-directory", directory, *words)
-
-
 def commands_for(rung: str, directory: str, cause: str) -> tuple[Command, ...]:
     """What is run for ``rung``. After a rung that stops the engine its start comes last, whatever happened before."""
 
     def compose(*words: str) -> Command:
-        return Command(_compose(directory, *words), _COMPOSE_S)
+        return Command(tuple(compose_command(directory, *words)), _COMPOSE_S)
 
     def unit(action: str, name: str) -> Command:
         return Command(("systemctl", action, name), 60, best_effort=True)

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import signal
 import subprocess
@@ -14,7 +13,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ..core.atomic_file import replace_file
 from ..core.failure import Failure
+from ..core.file_lock import file_lock
 from ..engine import state as engine_state
 
 
@@ -25,16 +26,6 @@ def process_start(pid: Any) -> str | None:
             return file.read().rpartition(")")[2].split()[19]
     except (OSError, IndexError):
         return None
-
-
-def replace_file(path: str, text: str, mode: int = 0o600) -> None:
-    """Write a file so that a crash leaves the old one or the new one."""
-    temporary = f"{path}.{os.getpid()}.new"
-    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
 
 
 class Machine:
@@ -75,9 +66,7 @@ class Machine:
         os.replace(self.record, f"{self.record}.{self.now()}")
 
     def swap_lock(self, change: Callable[[str], str | None]) -> None:
-        os.makedirs(os.path.dirname(self.lock), mode=0o755, exist_ok=True)
-        with open(os.open(self.lock, os.O_RDWR | os.O_CREAT, 0o600), "r+", encoding="utf-8") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        with file_lock(self.lock) as descriptor, open(descriptor, "r+", encoding="utf-8", closefd=False) as file:
             text = change(file.read())
             if text is not None:
                 file.seek(0)

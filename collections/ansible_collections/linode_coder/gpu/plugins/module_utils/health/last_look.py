@@ -9,9 +9,10 @@ Without it, or when it cannot be read, everything is seen for the first time: th
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
+
+from ..core.atomic_file import replace_file
 
 # Facts of a look that the next one compares with.
 KEPT = ("boot_id", "rebooted", "clock", "hangs", "activity", "flat_since", "history", "pcie")
@@ -29,11 +30,4 @@ def recall(directory: str) -> dict[str, Any]:
 
 def keep(directory: str, facts: dict[str, Any]) -> None:
     """Instead of what was there; of two who look at the same moment the later one counts."""
-    path = Path(directory) / _NAME
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_name(f"{_NAME}.{os.getpid()}")
-    try:
-        new.write_text(json.dumps({name: facts.get(name) for name in KEPT}), encoding="utf-8")
-        new.replace(path)
-    finally:
-        new.unlink(missing_ok=True)
+    replace_file(Path(directory) / _NAME, json.dumps({name: facts.get(name) for name in KEPT}), 0o644, parents=True)

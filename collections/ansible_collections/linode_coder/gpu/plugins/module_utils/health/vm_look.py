@@ -12,15 +12,16 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
 
 from ..core import program
+from ..core.docker_compose import compose_ps
 from ..core.scrub import scrub, scrub_data
 from ..engine import vllm_metrics
+from ..engine.api_key import api_key
 from ..engine.check_tokens import OwnTokens
-from ..engine.client import api_key
+from ..engine.client import EngineClient, EngineSilent, models_of
 from . import last_look
 from .evaluate import evaluate
 from .kernel_log import last_cursor
@@ -40,7 +41,6 @@ LOOK_SPEC: dict[str, Any] = {
     "log_lines": {"type": "int", "default": 2000},
 }
 KERNEL_LINES = "5000"
-ANSWER_LIMIT = 16_000_000
 # A refusal that came sooner may be asked for again; an engine that hangs has cost enough time.
 QUICK_S = 1.0
 
@@ -52,62 +52,30 @@ def read_text(path: str | Path) -> str | None:
         return None
 
 
-def whole(answer: Any, deadline: float) -> str:
-    """The text of an answer; an OSError when it does not end in its time or in a size that anything of ours has."""
-    parts, size = [], 0
-    while part := answer.read1(65536):
-        parts.append(part)
-        size += len(part)
-        if time.monotonic() > deadline or size > ANSWER_LIMIT:
-            raise OSError("the answer does not end")
-    if answer.length:
-        raise OSError("the answer ends early")
-    return b"".join(parts).decode("utf-8", "replace")
-
-
-class Engine:
-    """The engine's HTTP interface on loopback."""
-
-    def __init__(self, port: int, key: str | None) -> None:
-        self.port = port
-        self.headers = {"Content-Type": "application/json"}
-        if key:
-            self.headers["Authorization"] = f"Bearer {key}"
-
-    def ask(self, path: str, limit: float, body: Any = None) -> dict[str, Any]:
-        """Status, text, seconds and error of one request."""
-        began = time.monotonic()
-        # Importing Ansible's own client would cost a look 0.1 CPU seconds.
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=limit)
-        status, text, error = None, "", None
-        try:
-            connection.request(
-                "GET" if body is None else "POST", path, None if body is None else json.dumps(body), self.headers
-            )
-            answer = connection.getresponse()
-            if answer.status == 200:
-                text = whole(answer, began + limit)
-            status = answer.status
-        # Something that is no engine may have its port, and say anything.
-        except (OSError, ValueError, HTTPException) as failure:
-            error = str(failure) or type(failure).__name__
-        finally:
-            connection.close()
-        return {"status": status, "text": text, "seconds": round(time.monotonic() - began, 2), "error": error}
+def asked(engine: EngineClient, path: str, limit: float, body: Any = None) -> dict[str, Any]:
+    """Status, text, seconds and error of one question."""
+    began = time.monotonic()
+    status, text, error = None, "", None
+    try:
+        answer = engine.fetch("GET" if body is None else "POST", path, body, limit)
+        status, text = answer.status, answer.text if answer.status == 200 else ""
+    except EngineSilent as silent:
+        error = silent.reason
+    return {"status": status, "text": text, "seconds": round(time.monotonic() - began, 2), "error": error}
 
 
 def look_at_engine(
-    params: Mapping[str, Any], engine: Engine, allow_canary: bool
+    params: Mapping[str, Any], engine: EngineClient, allow_canary: bool
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """Health, metrics, model and one token."""
-    health = engine.ask("/health", 5)
+    health = asked(engine, "/health", 5)
     found: dict[str, Any] = {"health": {key: health[key] for key in ("status", "seconds", "error")}}
     texts = {}
-    models = engine.ask("/v1/models", 5)
+    models = asked(engine, "/v1/models", 5)
     if models["status"] == 200:
         texts["models.json"] = models["text"]
     with OwnTokens(params["state_dir"]) as own:
-        metrics = engine.ask("/metrics", 10)
+        metrics = asked(engine, "/metrics", 10)
         if metrics["status"] == 200:
             texts["metrics.txt"] = metrics["text"]
         activity = vllm_metrics.activity(metrics["text"])
@@ -124,19 +92,20 @@ def look_at_engine(
 
 
 def generate(
-    params: Mapping[str, Any], engine: Engine, activity: dict[str, Any], models: dict[str, Any], own: OwnTokens
+    params: Mapping[str, Any], engine: EngineClient, activity: dict[str, Any], models: dict[str, Any], own: OwnTokens
 ) -> dict[str, Any]:
     """One token, unless others wait for theirs and get them."""
     if activity["readable"] and activity["waiting"]:
         time.sleep(1)
-        later = vllm_metrics.activity(engine.ask("/metrics", 10)["text"])
+        later = vllm_metrics.activity(asked(engine, "/metrics", 10)["text"])
         if later["readable"] and later["generation_tokens"] > activity["generation_tokens"]:
             return {"skipped": f"{activity['waiting']} requests wait, and tokens flow"}
     try:
-        name = json.loads(models["text"])["data"][0]["id"]
-    except (ValueError, KeyError, IndexError, TypeError):
+        name = models_of(json.loads(models["text"]))[0]["id"]
+    except (ValueError, IndexError, RecursionError):
         return {"ok": False, "status": models["status"], "error": models["error"] or "the engine names no model"}
-    answer = engine.ask(
+    answer = asked(
+        engine,
         "/v1/completions",
         params["canary_timeout"],
         {"model": name, "prompt": "1", "max_tokens": 1, "temperature": 0},
@@ -163,29 +132,19 @@ def look_at_container(params: Mapping[str, Any]) -> tuple[dict[str, Any], dict[s
     probes["docker"] = {**version.as_dict(), "down": "Cannot connect to the Docker daemon" in version.text}
     if version.rc != 0:
         return probes, texts, facts
-    listed = program.run(
-        ["docker", "compose", "--project-directory", params["project_dir"], "ps", "--all", "--format", "json"], 15
-    )
-    names = []
-    for line in listed.text.splitlines():
-        try:
-            row = json.loads(line)
-        except ValueError:
-            continue
-        names += [
-            entry["Name"] for entry in (row if isinstance(row, list) else [row]) if entry.get("Service") == "vllm"
-        ]
-    if listed.rc == 0 and not names:
+    listed, services = compose_ps(params["project_dir"], 15)
+    if listed.rc == 0 and "vllm" not in services:
         texts["container.json"] = "[]"
-    if not names:
+    if "vllm" not in services:
         probes["container"] = listed.as_dict()
         return probes, texts, facts
+    name = services["vllm"]["Name"]
     with ThreadPoolExecutor(3) as pool:
-        inspected = pool.submit(program.run, ["docker", "inspect", names[0]], 10)
+        inspected = pool.submit(program.run, ["docker", "inspect", name], 10)
         # With times, to tell what this process said from what those before it did.
-        logs = ["docker", "logs", "--timestamps", "--tail", str(params["log_lines"]), names[0]]
+        logs = ["docker", "logs", "--timestamps", "--tail", str(params["log_lines"]), name]
         logged = pool.submit(program.run, logs, 15)
-        inside = pool.submit(program.run, ["docker", "exec", names[0], "nvidia-smi", "-L"], 15)
+        inside = pool.submit(program.run, ["docker", "exec", name, "nvidia-smi", "-L"], 15)
     probes["container"] = inspected.result().as_dict()
     if inspected.result().rc == 0:
         texts["container.json"] = inspected.result().text
@@ -277,7 +236,7 @@ def descendants(root: int) -> list[int]:
 def collect(params: Mapping[str, Any], previous: dict[str, Any], check_mode: bool) -> tuple[dict[str, str], str | None]:
     """Everything at once; every source has its own limit."""
     key = api_key(params["project_dir"])
-    ask_engine = partial(look_at_engine, params, Engine(params["port"], key), params["canary"] and not check_mode)
+    ask_engine = partial(look_at_engine, params, EngineClient(params["port"], key), params["canary"] and not check_mode)
     clock = time.time()
     with ThreadPoolExecutor(8) as pool:
         cards = pool.submit(program.run, ["nvidia-smi", "-q", "-x"], params["nvidia_smi_timeout"])

@@ -10,10 +10,9 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from ..core.failure import Failure
-from ..core.retry import pause_s
-from .errors import classify, from_transport, not_the_api
+from ..core.retry import repeated
+from .errors import body_of, classify, from_transport, not_the_api
 from .reader import LinodeReader, api_base, token_from
-from .shapes import wrong_shape
 
 T = TypeVar("T")
 
@@ -92,12 +91,8 @@ class LinodeApi(LinodeReader):
             raise not_the_api(method, self.url, answer.status_code, answer.headers.get("Content-Type")) from error
         if body is None and method == "DELETE":  # 204
             return {}
-        wrong = wrong_shape(method, path, body)
-        if wrong:
-            status, why = self._client.session.answer.status_code, f"the answer to {method} /{path}: {wrong}"
-            raise not_the_api(method, self.url, status, None, why)
-        found: dict[str, Any] = body
-        return found
+        answer = self._client.session.answer
+        return body_of(method, path, answer.status_code, answer.headers, body, self.url)
 
     def post(self, path: str, data: dict[str, Any] | None = None) -> dict[str, Any]:
         return self._write("POST", path, data or {})
@@ -111,11 +106,5 @@ class LinodeApi(LinodeReader):
     def when_free(self, action: Callable[[], T], wait_s: float = 120) -> T:
         """Call ``action``, waiting while the Linode is busy: that refusal comes before anything is done."""
         deadline = time.monotonic() + wait_s
-        while True:
-            try:
-                return action()
-            except Failure as failure:
-                if failure.kind not in ("busy", "rate_limited") or time.monotonic() > deadline:
-                    raise
-                pause = pause_s(1.0, failure, at_most=15.0)
-            time.sleep(pause)
+        every_second = iter(lambda: 1.0 if time.monotonic() <= deadline else None, None)
+        return repeated(action, ("busy", "rate_limited"), every_second, at_most=15.0)

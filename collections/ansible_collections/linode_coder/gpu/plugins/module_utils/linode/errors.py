@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..core.failure import Failure
+from .shapes import wrong_shape
 
 # Wordings seen over the years, with status 403 and 400.
 _CAPACITY = re.compile(
@@ -188,3 +189,18 @@ def classify(
     return Failure(
         "cloud", f"The Linode API refused the request: {text}.", cause=cause, remedy=_refused(field), field=field
     )
+
+
+def body_of(method: str, path: str, status: int, headers: Mapping[str, str], body: Any, url: str) -> dict[str, Any]:
+    """The ``body`` of an answer to ``method`` on ``path``, if it is what the API promises; else the Failure that it is. None is
+    one that is no JSON.
+    """
+    if status >= 300:
+        raise classify(method, "/" + path, status, headers, body, url)
+    named = next((value for name, value in headers.items() if name.lower() == "content-type"), None)
+    wrong = None if body is None else wrong_shape(method, path, body)
+    if body is None or wrong:
+        why = f"the answer to {method} /{path.partition('?')[0]}: {wrong}" if wrong else None
+        raise not_the_api(method, url, status, named, why)
+    found: dict[str, Any] = body
+    return found

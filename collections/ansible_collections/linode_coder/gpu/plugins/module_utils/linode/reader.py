@@ -16,14 +16,14 @@ from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from ..core.failure import Failure
-from ..core.retry import pause_s
-from .errors import classify, from_transport, not_the_api
-from .shapes import wrong_shape
+from ..core.retry import repeated
+from .errors import body_of, from_transport
 
 DEFAULT_URL = "https://api.linode.com/"
 PAGE_SIZE = 500
-_ATTEMPTS = 4
-_RETRIED = ("transient", "rate_limited")
+# A read is repeated after these, in seconds.
+PAUSES_S = (0.25, 0.5, 1.0)
+_REPEATED = ("transient", "rate_limited")
 
 
 def api_base(url: str | None) -> str:
@@ -52,11 +52,6 @@ def token_from(value: str | None) -> str:
             field="api_token",
         )
     return token
-
-
-def read_pause(attempt: int, failure: Failure) -> float:
-    """Seconds before a read is repeated: what the API asks for, within reason, else growing from 0.25."""
-    return pause_s(0.25 * 2**attempt, failure)
 
 
 def _proxy(scheme: str, host: str) -> SplitResult | None:
@@ -127,17 +122,16 @@ class LinodeReader:
         return connection
 
     def get(self, path: str, x_filter: dict[str, Any] | None = None) -> dict[str, Any]:
-        for attempt in range(_ATTEMPTS - 1):
+        def once() -> dict[str, Any]:
             try:
                 return self._get_once(path, x_filter)
             except Failure as failure:
-                if failure.kind not in _RETRIED:
-                    raise
-                # Another connection may reach another machine, and this one may be half closed.
-                self._connection.close()
-                pause = read_pause(attempt, failure)
-            time.sleep(pause)
-        return self._get_once(path, x_filter)
+                if failure.kind in _REPEATED:
+                    # Another connection may reach another machine, and this one may be half closed.
+                    self._connection.close()
+                raise
+
+        return repeated(once, _REPEATED, PAUSES_S)
 
     def list(self, path: str, x_filter: dict[str, Any] | None = None) -> list[dict[str, Any]]:
         """All pages of a list, one request per 500 entries."""
@@ -172,12 +166,4 @@ class LinodeReader:
             body = None if answer.status == 204 else json.loads(raw)
         except (ValueError, RecursionError):  # what is said of it depends on its status
             body = None
-        if answer.status >= 300:
-            raise classify("GET", "/" + path, answer.status, dict(answer.headers.items()), body, self.url)
-        if body is None:
-            raise not_the_api("GET", self.url, answer.status, answer.headers.get("Content-Type"))
-        wrong = wrong_shape("GET", path, body)
-        if wrong:
-            raise not_the_api("GET", self.url, answer.status, None, f"the answer to /{path.partition('?')[0]}: {wrong}")
-        found: dict[str, Any] = body
-        return found
+        return body_of("GET", path, answer.status, dict(answer.headers.items()), body, self.url)

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import tomllib
 from collections.abc import Iterable
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.failure import Failure
+from ..core.near import did_you_mean, nearest
 from ..core.paths import config_dir
 from .data import MODELS
 
@@ -205,8 +205,7 @@ def _checked(data: Any, keys: dict[str, tuple[tuple[type, ...], bool]], place: _
         raise place.bad("is not a table", "Write it as a table of keys and values.")
     for key, value in data.items():
         if key not in keys:
-            near = difflib.get_close_matches(key, keys, n=1)
-            hint = f"Did you mean {near[0]}?" if near else f"Known keys: {', '.join(keys)}."
+            hint = did_you_mean(nearest(key, keys, at_most=1), f"Known keys: {', '.join(keys)}.")
             raise (place / key).bad("is not a known key", hint)
         types = keys[key][0]
         if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
@@ -381,10 +380,10 @@ def near_names(models: Iterable[Model], name: str) -> list[str]:
         by_lower.setdefault(text.lower(), text)
         by_lower.setdefault(text.lower().partition("/")[2] or text.lower(), text)
     wanted = name.lower()
-    found = difflib.get_close_matches(wanted, by_lower, n=6, cutoff=0.55)
+    found = nearest(wanted, by_lower, at_most=6, cutoff=0.55)
     tail = wanted.partition("/")[2]
     if tail:
-        found += difflib.get_close_matches(tail, by_lower, n=6, cutoff=0.55)
+        found += nearest(tail, by_lower, at_most=6, cutoff=0.55)
     found += [text for text in by_lower if len(wanted) > 3 and wanted in text]
     return list(dict.fromkeys(by_lower[text] for text in found))[:3]
 

@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from ..core.atomic_file import replace_file
 from ..core.failure import Failure
+from ..core.near import did_you_mean
 from ..core.paths import state_dir
 from .catalogue import Model, catalogue, near_names
 from .hub_model import model_from_hub
@@ -143,7 +145,7 @@ def _no_access(name: str, refused: HubRefused, token: str | None) -> Failure:
             field="hf_token",
         )
     near = near_names(catalogue(), name)
-    hints = [f"Did you mean {', '.join(near)}?"] if near else []
+    hints = [did_you_mean(near)] if near else []
     hints += [] if token else ["For a private one export HF_TOKEN."]
     hints += [] if hints else ["See what there is: linode-coder models"]
     return Failure(
@@ -169,11 +171,8 @@ def _recall(name: str) -> dict[str, Any] | None:
 
 
 def _remember(name: str, answer: dict[str, Any]) -> None:
-    path = _remembered(name)
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    draft = path.with_suffix(f".{os.getpid()}")
-    draft.write_text(json.dumps({"read": time.time(), "endpoint": endpoint(), **answer}))
-    draft.replace(path)
+    text = json.dumps({"read": time.time(), "endpoint": endpoint(), **answer})
+    replace_file(_remembered(name), text, parents=True)
 
 
 def hub_lookup(name: str, timeout: float = _TIMEOUT_S) -> Model:

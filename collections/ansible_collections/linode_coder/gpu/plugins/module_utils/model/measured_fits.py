@@ -9,10 +9,10 @@ Kept apart for every API, so that what the sandbox plays is never taken for what
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
+from ..core.atomic_file import replace_file
 from ..core.paths import state_dir
 from ..linode.gpu_plans import Plan
 from ..linode.reader import api_base
@@ -74,8 +74,5 @@ def record(engine: dict[str, Any], figures: dict[str, Any], api_url: str | None 
     rows[key_of(engine["variant"], fit["tensor_parallel"], fit["kv_dtype"])] = {
         name: figures[name] for name in kept if figures.get(name) is not None
     }
-    path().parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    draft = path().with_suffix(f".{os.getpid()}")
-    draft.write_text(json.dumps(content, indent=1, sort_keys=True))
-    draft.replace(path())
+    replace_file(path(), json.dumps(content, indent=1, sort_keys=True), parents=True)
     return True

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..core.failure import Failure
+from ..core.near import did_you_mean
 from .catalogue import (
     SANDBOX_ORGANISATION,
     Model,
@@ -73,8 +74,7 @@ def unlisted(name: str) -> Model:
 
 
 def unknown_model(name: str) -> Failure:
-    near = near_names(catalogue(), name)
-    hint = f"Did you mean {', '.join(near)}?" if near else "See what there is: linode-coder models"
+    hint = did_you_mean(near_names(catalogue(), name), "See what there is: linode-coder models")
     return Failure("usage", f"model {name!r} is not known.", remedy=hint, field="model", value=name)
 
 

@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ..core.failure import Failure
+from ..core.near import did_you_mean, nearest
 from ..linode.gpu_plans import card_of, hourly_price, is_gpu_plan
 
 MAX_OFFERS = 12
@@ -28,8 +28,7 @@ class Offer(NamedTuple):
 
 def near(value: str, known: list[str]) -> str:
     """What ``value`` may have been meant to be, else all that there is."""
-    matches = difflib.get_close_matches(value, known, n=3, cutoff=0.5)
-    return f"Did you mean {', '.join(matches)}?" if matches else f"Known are {', '.join(sorted(known))}."
+    return did_you_mean(nearest(value, known, cutoff=0.5), f"Known are {', '.join(sorted(known))}.")
 
 
 def chosen_plans(types: list[dict[str, Any]], wanted: list[str]) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..core.cost import cost as lease_cost
@@ -19,9 +19,10 @@ from ..model.request import Lookup, unlisted
 from ..session.lease import new_lease, parse_idle
 from ..session.tags import MARKER
 from .budget import against_budget, check_budget
-from .budget_look import look, records_of, wanted_events
+from .budget_look import look, wanted_events
 from .offers import all_offers, chosen_plans
-from .quote import as_list, make_quote
+from .quote import make_quote
+from .wanted import Wanted
 
 if TYPE_CHECKING:
     from ..linode.reader import LinodeReader
@@ -44,26 +45,6 @@ _CHECK_OF = {
     "cap": "preflight.clocks",
     "idle": "preflight.clocks",
 }
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """The session that would be created. ``budget`` are dollars of a month, ``records`` what this control node remembers of
-    its sessions.
-    """
-
-    model: str | None = None
-    variant: str | None = None
-    context: str | int | None = None
-    tensor_parallel: int | None = None
-    plans: tuple[str, ...] = ()
-    regions: tuple[str, ...] = ()
-    lease: str | None = None
-    cap: str | None = None
-    idle: str | None = None
-    max_cost: float | None = None
-    budget: float | None = None
-    records: tuple[dict[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -282,22 +263,14 @@ def _session(answers: Answers, wanted: Wanted, now: int, lookup: Lookup, has_hub
     """Model, access, stock and budget: what only a whole quote knows."""
     order = ("preflight.model", "preflight.access", "preflight.stock", "preflight.budget")
 
-    def quote(**limits: Any) -> dict[str, Any]:
+    asked = replace(wanted, idle=None, max_cost=None, budget=None)
+
+    def quote(limited: Wanted, access: bool = False) -> dict[str, Any]:
         return make_quote(
-            answers,
-            now=now,
-            session="validate",
-            model=wanted.model,
-            variant=wanted.variant,
-            context=wanted.context,
-            tensor_parallel=wanted.tensor_parallel,
-            plans=list(wanted.plans),
-            regions=list(wanted.regions),
-            lookup=lookup,
-            **limits,
+            answers, "validate", limited, now=now, lookup=lookup, has_hub_token=has_hub_token, access=access
         )
 
-    found = _ask(lambda: quote(lease=wanted.lease, cap=wanted.cap, access=False))
+    found = _ask(lambda: quote(asked))
     if isinstance(found, Failure):
         failed = _CHECK_OF.get(found.field or "", "preflight.model")
         known = found.kind in ("usage", "refused", "config", "capacity", "not_found")
@@ -308,14 +281,14 @@ def _session(answers: Answers, wanted: Wanted, now: int, lookup: Lookup, has_hub
             for check in order
         ]
     checks = [_fit(found)]
-    access = _ask(lambda: quote(lease=wanted.lease, cap=wanted.cap, has_hub_token=has_hub_token))
+    access = _ask(lambda: quote(asked, access=True))
     if isinstance(access, Failure):
         checks.append(_of(access, "preflight.access", "session"))
     else:
         token = "with the Hugging Face token" if has_hub_token else "without a Hugging Face token"
         checks.append(Finding("preflight.access", "pass", "session", f"The weights can be had {token}."))
     checks.append(_stock(found["offers"]))
-    limited = _ask(lambda: quote(lease=wanted.lease, cap=wanted.cap, max_cost=wanted.max_cost, access=False))
+    limited = _ask(lambda: quote(replace(asked, max_cost=wanted.max_cost)))
     if isinstance(limited, Failure):
         checks.append(_of(limited, "preflight.budget", "session"))
     else:
@@ -340,17 +313,6 @@ def preflight(
     findings += [_services(answers, regions), _clocks(wanted, now), _plan(answers, wanted), region]
     findings += _session(answers, wanted, now, lookup, has_hub_token)
     return findings
-
-
-def wanted_from(options: dict[str, Any]) -> Wanted:
-    """From options as modules and the command line have them."""
-    names = ("model", "variant", "context", "tensor_parallel", "lease", "cap", "idle", "max_cost", "budget")
-    return Wanted(
-        plans=tuple(as_list(options.get("plans"))),
-        regions=tuple(as_list(options.get("regions"))),
-        records=tuple(records_of(options.get("budget_records"))),
-        **{name: options.get(name) for name in names},
-    )
 
 
 def refusal(findings: list[Finding]) -> Failure | None:

@@ -23,6 +23,7 @@ from ..session.view import session_view
 from .budget import against_budget, check_budget, check_dollars, extension_adds, left
 from .budget_look import look
 from .offers import DEFAULT_MIN_VRAM_GB, Offer, all_offers, build_offers, chosen_plans
+from .wanted import Wanted
 
 
 class Reader(Protocol):
@@ -31,14 +32,6 @@ class Reader(Protocol):
     def get(self, path: str) -> dict[str, Any]: ...
 
     def list(self, path: str, x_filter: dict[str, Any] | None = None) -> list[dict[str, Any]]: ...
-
-
-def as_list(value: str | list[str] | tuple[str, ...] | None) -> list[str]:
-    """A list from a list or from a comma-separated string."""
-    if not value:
-        return []
-    items = value.split(",") if isinstance(value, str) else value
-    return [str(item).strip() for item in items if str(item).strip()]
 
 
 def find_session(instances: list[dict[str, Any]], session: str, now: int) -> dict[str, Any] | None:
@@ -285,23 +278,16 @@ def _of_existing(view: dict[str, Any], changes: dict[str, str], engine: Engine |
     }
 
 
+def _request(lookup: Lookup, wanted: Wanted) -> Request:
+    return make_request(lookup, wanted.model, wanted.variant, wanted.context, wanted.tensor_parallel)
+
+
 def make_quote(
     reader: Reader,
+    session: str,
+    wanted: Wanted,
     *,
     now: int,
-    session: str,
-    model: str | None = None,
-    variant: str | None = None,
-    context: str | int | None = None,
-    tensor_parallel: int | None = None,
-    plans: str | list[str] | None = None,
-    regions: str | list[str] | None = None,
-    lease: str | None = None,
-    cap: str | None = None,
-    idle: str | None = None,
-    max_cost: float | None = None,
-    budget: float | None = None,
-    budget_records: list[dict[str, Any]] | None = None,
     owner: str | None = None,
     generation: int = 1,
     min_vram_gb: int = DEFAULT_MIN_VRAM_GB,
@@ -315,40 +301,40 @@ def make_quote(
     ``existing`` in the answer is the session's view when its VM exists already: its price and clocks are then the ones
     that hold, ``changes`` is what its tags have to take for what was asked, ``kept`` what it exceeds of that and keeps,
     and no catalogue of the account is read.
-    ``budget`` are the dollars that all sessions of a month may cost: what is spent, promised and added is in the answer's
-    ``budget`` then, None without one. ``budget_records`` are what this control node remembers of sessions that are gone.
+    With a budget, what is spent of it, promised and added is in the answer's ``budget``, else None.
     ``engine`` is what would serve on the first offer, or serves on that VM; ``engines`` the same for every plan among
     the offers. ``instances`` are those with our marker, when the caller has read them. Without ``access`` it is left open
     whether weights and program code may be had.
     """
     name = validate_session_name(session)
-    request = make_request(lookup, model, variant, context, tensor_parallel)
-    check_dollars(max_cost, "max_cost", "the lease may cost, for example 5")
-    check_budget(budget)
-    records = budget_records or []
-    idle_minutes = parse_idle(idle)
+    request = _request(lookup, wanted)
+    check_dollars(wanted.max_cost, "max_cost", "the lease may cost, for example 5")
+    check_budget(wanted.budget)
+    idle_minutes = parse_idle(wanted.idle)
     if instances is None:
         instances = reader.list("linode/instances", {"tags": MARKER})
     existing = find_session(instances, name, now)
     if existing:
         changes = session_changes(
             existing,
-            plans=as_list(plans),
-            regions=as_list(regions),
-            lease=lease,
-            cap=cap,
-            idle=idle,
-            max_cost=max_cost,
+            plans=wanted.plans,
+            regions=wanted.regions,
+            lease=wanted.lease,
+            cap=wanted.cap,
+            idle=wanted.idle,
+            max_cost=wanted.max_cost,
         )
         engine = _existing_engine(reader, existing, request, lookup)
-        kept = [] if "until" in changes else beyond(existing, lease, max_cost)
+        kept = [] if "until" in changes else beyond(existing, wanted.lease, wanted.max_cost)
         answer = _of_existing(existing, changes, engine) | {"kept": kept}
-        if budget is not None and "until" in changes:
-            seen = look(reader, now, instances, records, existing["hourly"])
+        if wanted.budget is not None and "until" in changes:
+            seen = look(reader, now, instances, wanted.records, existing["hourly"])
             adds = extension_adds(existing, changes["until"])
-            answer["budget"] = against_budget(seen, budget, adds, existing["hourly"], f"a longer lease of {name}")
+            answer["budget"] = against_budget(
+                seen, wanted.budget, adds, existing["hourly"], f"a longer lease of {name}"
+            )
         return answer
-    clocks = new_lease(now, lease, cap)
+    clocks = new_lease(now, wanted.lease, wanted.cap)
     quote: dict[str, Any] = {
         "session": name,
         "label": instance_label(name, generation),
@@ -365,25 +351,24 @@ def make_quote(
         "offers": [],
         "left_out": [],
     }
-    wanted = as_list(plans)
-    market = _Market(reader, as_list(regions), min_vram_gb)
-    offers, engines = _place(request, market, wanted)
+    market = _Market(reader, list(wanted.regions), min_vram_gb)
+    offers, engines = _place(request, market, list(wanted.plans))
     for engine in engines if access else []:
         check_access(engine.model, engine.variant, has_hub_token)
         check_code(engine.model, engine.variant)
-    offers = affordable(offers, max_cost, now, clocks.end)
+    offers = affordable(offers, wanted.max_cost, now, clocks.end)
     quote["budget"] = None
-    if budget is not None:
-        seen = look(reader, now, instances, records, max(offer.hourly for offer in offers))
-        offers = within_budget(offers, left(seen, budget), now, clocks.end)
+    if wanted.budget is not None:
+        seen = look(reader, now, instances, wanted.records, max(offer.hourly for offer in offers))
+        offers = within_budget(offers, left(seen, wanted.budget), now, clocks.end)
         hourly = max(offer.hourly for offer in offers)
         adds = cost(now, clocks.end, hourly) or 0.0
-        quote["budget"] = against_budget(seen, budget, adds, hourly, f"the session {name}")
+        quote["budget"] = against_budget(seen, wanted.budget, adds, hourly, f"the session {name}")
     by_plan = {engine.plan.id: engine.as_dict() for engine in engines}
     quote["engine"] = by_plan[offers[0].plan]
     quote["engines"] = {offer.plan: by_plan[offer.plan] for offer in offers}
     quote["model"] = quote["engine"]["variant"]
-    quote["left_out"] = _left_out(request, engines, market, wanted)
+    quote["left_out"] = _left_out(request, engines, market, list(wanted.plans))
     # The dearest offer is what may have to be paid.
     dearest = max(offer.hourly for offer in offers)
     worst = cost(now, clocks.end, dearest)
@@ -398,26 +383,21 @@ def make_quote(
 
 def quote_switch(
     reader: Reader,
+    session: str,
+    wanted: Wanted,
     *,
     now: int,
-    session: str,
-    model: str,
-    variant: str | None = None,
-    context: str | int | None = None,
-    tensor_parallel: int | None = None,
     lookup: Lookup = unlisted,
     has_hub_token: bool = False,
-    budget: float | None = None,
-    budget_records: list[dict[str, Any]] | None = None,
     instances: list[dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """What another model on the VM of a session would be. Failure when there is no such VM, or it does not fit.
 
-    It costs nothing more, so a ``budget`` stands against it only when all of it is spent.
+    It costs nothing more, so a budget stands against it only when all of it is spent.
     """
     name = validate_session_name(session)
-    check_budget(budget)
-    request = make_request(lookup, model, variant, context, tensor_parallel)
+    check_budget(wanted.budget)
+    request = _request(lookup, wanted)
     if instances is None:
         instances = reader.list("linode/instances", {"tags": MARKER})
     view = find_session(instances, name, now)
@@ -444,9 +424,9 @@ def quote_switch(
     check_access(engine.model, engine.variant, has_hub_token)
     check_code(engine.model, engine.variant)
     said = None
-    if budget is not None:
-        seen = look(reader, now, instances, budget_records or [], view["hourly"])
-        said = against_budget(seen, budget, 0.0, view["hourly"], f"another model on {name}")
+    if wanted.budget is not None:
+        seen = look(reader, now, instances, wanted.records, view["hourly"])
+        said = against_budget(seen, wanted.budget, 0.0, view["hourly"], f"another model on {name}")
     return {
         "budget": said,
         "session": name,

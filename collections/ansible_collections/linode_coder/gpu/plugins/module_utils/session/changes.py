@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from ..core.cost import cost, format_time, parse_time
@@ -59,8 +60,8 @@ def _new_lease_end(view: dict[str, Any], lease: str) -> int | None:
 def session_changes(
     view: dict[str, Any],
     *,
-    plans: list[str] | None = None,
-    regions: list[str] | None = None,
+    plans: Collection[str] = (),
+    regions: Collection[str] = (),
     lease: str | None = None,
     cap: str | None = None,
     idle: str | None = None,

@@ -5,21 +5,21 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ..core.atomic_file import replace_file
+from ..core.file_lock import file_lock
 from ..engine import vllm_metrics
+from ..engine.api_key import api_key
 from ..engine.check_tokens import OwnTokens
-from ..engine.client import EngineClient, EngineSilent, api_key
+from ..engine.client import EngineClient
 from .idle_clock import IdleClock, Sample, advance
 
-LOCK = Path("/run/linode-coder/activity.lock")
+LOCK = "/run/linode-coder/activity.lock"
 # Options of the modules that advance the clock.
 CLOCK_SPEC: dict[str, Any] = {
     "port": {"type": "int", "default": 8000},
@@ -34,12 +34,7 @@ def read_activity(port: int, state_dir: str, project_dir: str) -> dict[str, Any]
     """The engine's use without the tokens of our own checks, and whether it has produced any at all."""
     key = api_key(project_dir)
     with OwnTokens(state_dir) as own:
-        try:
-            status, text = EngineClient(port, key, timeout=10).ask("GET", "/metrics")
-        except (EngineSilent, ValueError):
-            status, text = 0, ""
-        # Something that is no engine may have its port, and answer with JSON.
-        activity = vllm_metrics.activity(text if status == 200 and isinstance(text, str) else "")
+        activity = vllm_metrics.activity(EngineClient(port, key, timeout=10).metrics())
         used = vllm_metrics.without(activity, **own.of(activity["process_start"]))
     return {**used, "served": bool(activity["generation_tokens"])}
 
@@ -64,15 +59,6 @@ def sample_of(activity: Mapping[str, Any]) -> Sample:
     )
 
 
-@contextmanager
-def locked() -> Iterator[None]:
-    """One watcher at a time; the lock goes with the process and with the boot."""
-    LOCK.parent.mkdir(parents=True, exist_ok=True)
-    with LOCK.open("a", encoding="ascii") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
 def kept(path: Path, warn: Callable[[str], None]) -> tuple[IdleClock, dict[str, Any] | None]:
     """The record on the VM. One that cannot be read begins anew: that can only make the VM live longer."""
     try:
@@ -85,16 +71,6 @@ def kept(path: Path, warn: Callable[[str], None]) -> tuple[IdleClock, dict[str, 
         return IdleClock(), None
 
 
-def write(path: Path, record: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(".new")
-    with draft.open("w", encoding="utf-8") as file:
-        json.dump(record, file)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
-
-
 def look_at_clock(params: Mapping[str, Any], check_mode: bool, warn: Callable[[str], None]) -> dict[str, Any]:
     """Read the counters and advance the clock: the result of the module session_activity, whose options ``params`` are."""
     path = Path(params["state_dir"]) / "activity.json"
@@ -103,12 +79,13 @@ def look_at_clock(params: Mapping[str, Any], check_mode: bool, warn: Callable[[s
         clock, watched = kept(path, warn)
         clock = advance(clock, sample_of(activity))
     else:
-        with locked():
+        with file_lock(LOCK):  # one watcher at a time
             # The time is taken under the lock, so that a later sample is never counted before an earlier one.
             clock, watched = kept(path, warn)
             sample = sample_of(activity)
             clock = advance(clock, sample)
             if params["watcher"]:
                 watched = {"by": params["watcher"], "at": sample.at, "interval": params["interval"]}
-            write(path, {"clock": clock.as_dict(), "watched": watched})
+            record = {"clock": clock.as_dict(), "watched": watched}
+            replace_file(path, json.dumps(record), 0o644, parents=True)
     return {"clock": clock.as_dict(), "hung": clock.hung, "activity": activity, "watched": watched}

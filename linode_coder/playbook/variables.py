@@ -1,0 +1,150 @@
+"""What each playbook takes from its command, typed: one class for each playbook, one field for each of its variables.
+
+The fields have the playbook's own names, so an option can be followed from the command to the playbook's task by its name. None
+leaves a variable out. A test holds each field against what the playbook reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variables:
+    """``playbook`` is the playbook's name."""
+
+    playbook: ClassVar[str]
+
+    def given(self) -> dict[str, Any]:
+        """By name, as plain data, without those that are None."""
+        values = ((field.name, getattr(self, field.name)) for field in fields(self))
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values if value is not None}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spends(Variables):
+    """``budget`` in dollars for this month; ``budget_records`` are what this machine remembers of sessions that are gone."""
+
+    budget: float | None = None
+    budget_records: Sequence[dict[str, Any]] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Up(Spends):
+    """``plan`` and ``region`` are tried in this order. ``lease``, ``cap`` and ``idle`` are durations, ``max_cost`` dollars."""
+
+    playbook: ClassVar[str] = "up"
+    session: str
+    owner: str
+    model: str | None = None
+    variant: str | None = None
+    context: str | int | None = None
+    tensor_parallel: int | None = None
+    plan: Sequence[str] | None = None
+    region: Sequence[str] | None = None
+    lease: str | None = None
+    cap: str | None = None
+    idle: str | None = None
+    max_cost: float | None = None
+    authorized_keys: Sequence[str] | None = None
+    ssh_from: Sequence[str] | None = None
+    dead_man: bool | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SwitchModel(Spends):
+    playbook: ClassVar[str] = "switch_model"
+    session: str
+    model: str
+    variant: str | None = None
+    context: str | int | None = None
+    tensor_parallel: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extend(Spends):
+    """``until`` is an absolute time, so that an attempt whose answer was lost can be repeated."""
+
+    playbook: ClassVar[str] = "extend"
+    session: str
+    until: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pause(Variables):
+    """``pause`` is a duration, or ``clear``."""
+
+    playbook: ClassVar[str] = "pause"
+    session: str
+    pause: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Down(Variables):
+    """``account`` is the one that the session was made in, by this machine's history."""
+
+    playbook: ClassVar[str] = "down"
+    session: str
+    account: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check(Variables):
+    """Without ``session``: all of the account."""
+
+    playbook: ClassVar[str] = "check"
+    session: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Collect(Variables):
+    """``output`` is the path of the archive."""
+
+    playbook: ClassVar[str] = "collect"
+    session: str
+    output: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class LetIn(Variables):
+    playbook: ClassVar[str] = "let_in"
+    session: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cleanup(Variables):
+    """``remove`` are labels."""
+
+    playbook: ClassVar[str] = "cleanup"
+    remove: Sequence[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Heal(Spends):
+    """``heal_policy`` is the highest rung; ``heal_patience`` multiplies every wait; ``watcher`` says who asks."""
+
+    playbook: ClassVar[str] = "heal"
+    session: str
+    watcher: str
+    heal_policy: str
+    heal_patience: float = 1.0
+    heal_ack: bool | None = None
+    heal_dry_run: bool | None = None
+    heal_give_up: bool | None = None
+    heal_observations: Sequence[dict[str, Any]] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watchdog(Spends):
+    """``interval`` is in seconds; ``one_off``: no other pass is promised; ``heal`` is the highest rung."""
+
+    playbook: ClassVar[str] = "watchdog"
+    watcher: str
+    interval: int
+    one_off: bool
+    heal: str
+    heal_patience: float = 1.0
+    max_deletions: int | None = None
+    budget_action: str | None = None

@@ -1,0 +1,99 @@
+"""Plans and prices for commands that also work without the API: the account's where there is a token, else the packaged."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
+from ansible_collections.linode_coder.gpu.plugins.module_utils.linode.gpu_plans import (
+    Plan,
+    hourly_price,
+    is_gpu_plan,
+    known_plans,
+    plan_of,
+)
+from ansible_collections.linode_coder.gpu.plugins.module_utils.model.measured_fits import with_measurements
+from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.offers import near
+
+from ..settings.config import export_credentials
+from ..terminal.console import Console
+
+
+@dataclass
+class Market:
+    """``prices`` is empty when the API was not asked, for the reason in ``note``."""
+
+    plans: list[Plan]
+    prices: dict[str, float] = field(default_factory=dict)
+    stock: dict[str, list[str]] = field(default_factory=dict)  # plan: regions that advertise it
+    note: str | None = None
+
+    def plan(self, plan_id: str) -> Plan:
+        for plan in self.plans:
+            if plan.id == plan_id:
+                return plan
+        raise Failure(
+            "usage",
+            f"plan {plan_id!r} is not known.",
+            remedy=near(plan_id, [plan.id for plan in self.plans]),
+            field="plan",
+            value=plan_id,
+        )
+
+
+def read_market(console: Console, region: str | None = None, with_stock: bool = False) -> Market:
+    """With a token, the account's GPU plans and their prices; a ``region`` asks for its own, and has to exist."""
+    export_credentials()
+    if not os.environ.get("LINODE_TOKEN", "").strip():
+        if region:
+            raise Failure(
+                "auth",
+                "Prices of a region come from the API, and there is no API token.",
+                remedy="Export LINODE_TOKEN, or leave out --region.",
+                field="region",
+                value=region,
+            )
+        return Market(with_measurements(known_plans()), note="no prices: there is no API token")
+    from ..api import LinodeReader
+
+    try:
+        reader = LinodeReader()
+        types = [row for row in reader.list("linode/types") if is_gpu_plan(row)]
+        regions = reader.list("regions") if region or with_stock else []
+        availability = reader.list("regions/availability") if with_stock else []
+    except Failure as failure:
+        if region or failure.kind in ("config", "auth"):
+            raise
+        console.note(f"The API does not answer ({failure.message}), so this is without prices.")
+        return Market(with_measurements(known_plans()), note=f"no prices: {failure.message}")
+    if region:
+        _check_region(region, regions)
+    prices = {row["id"]: hourly_price(row, region or "") for row in types}
+    return Market(
+        with_measurements([plan_of(row) for row in types]),
+        {plan_id: hourly for plan_id, hourly in prices.items() if hourly},
+        _stock(availability, [region] if region else [row["id"] for row in regions]),
+    )
+
+
+def _check_region(region: str, regions: list[dict[str, Any]]) -> None:
+    capable = [row["id"] for row in regions if "GPU Linodes" in (row.get("capabilities") or [])]
+    if region not in capable:
+        known = any(row["id"] == region for row in regions)
+        raise Failure(
+            "usage",
+            f"region {region!r} has no GPU Linodes." if known else f"region {region!r} is not known.",
+            remedy=near(region, capable),
+            field="region",
+            value=region,
+        )
+
+
+def _stock(availability: list[dict[str, Any]], regions: list[str]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for row in availability:
+        if row["available"] and row["region"] in regions:
+            found.setdefault(row["plan"], []).append(row["region"])
+    return found

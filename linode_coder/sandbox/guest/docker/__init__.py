@@ -1,0 +1,1 @@
+"""Docker, Compose and what the containers run that are not the engine."""

@@ -1,0 +1,1 @@
+"""The engine: vLLM's stand-in, and what starts the real one where a host has that."""

@@ -1,0 +1,197 @@
+"""What vLLM refuses in a request before its engine is asked, with its texts."""
+
+from __future__ import annotations
+
+import json
+
+from ..document import Json
+from . import answers
+
+# What a body must have; FastAPI says so for all that is missing.
+_REQUIRED = {
+    "/v1/chat/completions": ("messages",),
+    "/v1/messages": ("model", "messages", "max_tokens"),
+    "/v1/messages/count_tokens": ("model", "messages"),
+    "/v1/responses": ("input",),
+    "/detokenize": ("tokens",),
+}
+_INTEGERS = ("max_tokens", "max_completion_tokens", "max_output_tokens", "min_tokens", "n")
+_NUMBERS = ("temperature", "top_p")
+# pydantic tries every kind of message that there is.
+_MESSAGES = ("Developer", "System", "User", "Assistant", "Tool", "Function")
+_MESSAGE_KINDS = (*(f"ChatCompletion{who}MessageParam" for who in _MESSAGES), "CustomChatCompletionMessageParam")
+_NO_OBJECT = "Input should be a valid dictionary or object to extract fields from"
+
+
+class Refusal(Exception):
+    """An error of the route: `body` is how OpenAI's clients get it, `anthropic` how Anthropic's do."""
+
+    def __init__(
+        self,
+        message: str,
+        param: str | None = None,
+        value: object = None,
+        *,
+        status: int = 400,
+        kind: str = "BadRequestError",
+    ) -> None:
+        if param is not None and kind == "BadRequestError":
+            message += f" (parameter={param}" + (")" if value is None else f", value={value})")
+        super().__init__(message)
+        self.status = status
+        self.body: Json = {"error": {"message": message, "type": kind, "param": param, "code": status}}
+        self.anthropic: Json = {"type": "error", "error": {"type": kind, "message": message}}
+
+
+class BadBody(Refusal):
+    """What FastAPI refuses before the route: every client gets it the same way. Each error is type, place, text, input."""
+
+    def __init__(self, *errors: tuple[str, str, str, object], context: str = "") -> None:
+        lines = [
+            f"  {{'type': '{kind}', 'loc': '{place}', 'msg': '{text}', 'input': '{_shown(given)}'{context}}}"
+            for kind, place, text, given in errors
+        ]
+        head = "1 validation error:" if len(errors) == 1 else f"{len(errors)} validation errors:"
+        super().__init__("\n".join([head, *lines]), errors[0][1], kind="Bad Request")
+        self.anthropic = self.body
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, dict | list):
+        return f"<{type(value).__name__} of {len(value)} items>"
+    return str(value)
+
+
+def parsed(raw: bytes, path: str) -> Json:
+    """The body as this path takes it."""
+    if not raw:
+        raise BadBody(("missing", "body", "Field required", None))
+    try:
+        body = json.loads(raw)
+    except ValueError as error:
+        reason = str(error).partition(":")[0]
+        context = f", 'ctx': {{'error': '{reason}'}}"
+        raise BadBody(("json_invalid", "body.1", "JSON decode error", {}), context=context) from None
+    if not isinstance(body, dict):
+        raise BadBody(("model_attributes_type", "body", _NO_OBJECT, body))
+    missing = [name for name in _REQUIRED.get(path, ()) if name not in body]
+    if path == "/tokenize" and "prompt" not in body and "messages" not in body:
+        missing = ["prompt", "messages"]
+    if missing:
+        raise BadBody(*(("missing", f"body.{name}", "Field required", body) for name in missing))
+    _check_types(body)
+    if path == "/v1/messages" and int(str(body["max_tokens"])) < 1:
+        text = "max_tokens must be positive"
+        context = f", 'ctx': {{'error': ValueError('{text}')}}"
+        raise BadBody(
+            ("value_error", "body.max_tokens", f"Value error, {text}", body["max_tokens"]),
+            context=context,
+        )
+    if path == "/v1/chat/completions":
+        _check_chat(body)
+    return body
+
+
+def _check_types(body: Json) -> None:
+    for name in _INTEGERS:
+        value = body.get(name)
+        if isinstance(value, float) and not value.is_integer():
+            text = "Input should be a valid integer, got a number with a fractional part"
+            raise BadBody(("int_from_float", f"body.{name}", text, value))
+        _check_number(name, value, "int", "integer", int)
+    for name in _NUMBERS:
+        _check_number(name, body.get(name), "float", "number", float)
+    if not isinstance(body.get("messages", []), list):
+        raise BadBody(("list_type", "body.messages", "Input should be a valid list", body["messages"]))
+
+
+def _check_number(name: str, value: object, kind: str, word: str, convert: type[int] | type[float]) -> None:
+    if value is None or isinstance(value, int | float):
+        return
+    if not isinstance(value, str):
+        raise BadBody((f"{kind}_type", f"body.{name}", f"Input should be a valid {word}", value))
+    try:
+        convert(value)
+    except ValueError:
+        text = f"Input should be a valid {word}, unable to parse string as {'an' if kind == 'int' else 'a'} {word}"
+        raise BadBody((f"{kind}_parsing", f"body.{name}", text, value)) from None
+
+
+def _check_chat(body: Json) -> None:
+    for index, message in enumerate(body["messages"]):
+        if not isinstance(message, dict):
+            place, text = f"body.messages.{index}", "Input should be a valid dictionary"
+            kinds = (("dict_type", f"{place}.{kind}", text, message) for kind in _MESSAGE_KINDS)
+            raise BadBody(*kinds, ("model_attributes_type", f"{place}.Message", _NO_OBJECT, message))
+    if not isinstance(body.get("stream", False), bool):
+        text = "Input should be a valid boolean, unable to interpret input"
+        raise BadBody(("bool_parsing", "body.stream", text, body["stream"]))
+    if body.get("stream_options") and not body.get("stream"):
+        raise Refusal("Stream options can only be defined when `stream=True`.", "stream_options")
+    choice, tools = body.get("tool_choice"), body.get("tools")
+    if choice not in (None, "none") and not tools:
+        raise Refusal("When using `tool_choice`, `tools` must be set.", "tool_choice")
+    if isinstance(choice, dict) and name_of(choice) not in [name_of(tool) for tool in tools or []]:
+        raise Refusal(
+            "The tool specified in `tool_choice` does not match any of the specified `tools`",
+            "tool_choice",
+        )
+
+
+def check_sampling(body: Json, asked: int | None) -> None:
+    """As the engine's sampling parameters do, whatever the endpoint calls the limit."""
+    temperature, top_p = (float(str(body[name])) if body.get(name) is not None else None for name in _NUMBERS)
+    if asked is not None and asked < 1:
+        raise Refusal(f"max_tokens must be at least 1, got {asked}.", "max_tokens", asked)
+    if body.get("n") is not None and int(str(body["n"])) < 1:
+        raise Refusal(f"n must be at least 1, got {body['n']}.")
+    if temperature is not None and temperature < 0:
+        raise Refusal(f"temperature must be non-negative, got {temperature}.", "temperature", temperature)
+    if top_p is not None and not 0 < top_p <= 1:
+        raise Refusal(f"top_p must be in (0, 1], got {top_p}.", "top_p", top_p)
+
+
+def check_length(limit: tuple[str, int] | None, prompt_tokens: int, longest: int) -> None:
+    """`limit` is what the client asked for, with the name that vLLM has for it there."""
+    if limit is not None and limit[1] > longest:
+        raise Refusal(
+            f"{limit[0]}={limit[1]} cannot be greater than max_model_len={longest}. Please request fewer output tokens.",
+            *limit,
+        )
+    if prompt_tokens > longest:
+        raise Refusal(
+            f"This model's maximum context length is {longest} tokens. However, your prompt contains at least {longest + 1} "
+            "input tokens, which exceeds this limit even without any output tokens. Please reduce the length of the input "
+            "prompt.",
+            "input_tokens",
+            longest + 1,
+        )
+
+
+def name_of(tool: Json) -> object:
+    """A tool's name in OpenAI's and in Anthropic's form."""
+    return dict(tool.get("function") or tool).get("name")
+
+
+def text_of_messages(body: Json) -> tuple[str, str]:
+    """The whole prompt, and the last message's text."""
+    messages = list(body["messages"])
+    if not messages:
+        raise Refusal("Cannot apply chat template to an empty conversation. Provide at least one message.")
+    texts = [answers.text_of(message.get("content")) for message in messages]
+    tools = json.dumps(body["tools"]) if body.get("tools") else ""
+    return tools + "\n".join(texts), texts[-1]
+
+
+def text_of_system(body: Json) -> str:
+    return answers.text_of(body["system"]) if body.get("system") else ""
+
+
+def after_tool(body: Json) -> bool:
+    """Whether the last message brings a tool's result, so that it is time to answer."""
+    messages = body.get("messages")
+    last = messages[-1] if isinstance(messages, list) and messages else {}
+    if last.get("role") == "tool":
+        return True
+    content = last.get("content")
+    return isinstance(content, list) and any(part.get("type") == "tool_result" for part in content)

@@ -1,0 +1,524 @@
+"""The HTTP side of the stand-in: vLLM's endpoints, who needs a key, what is refused with which text, streams."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import select
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler
+
+from .. import faults
+from ..document import Json
+from . import answers
+from .answers import Ask, Reply
+from .checks import (
+    BadBody,
+    Refusal,
+    after_tool,
+    check_length,
+    check_sampling,
+    name_of,
+    parsed,
+    text_of_messages,
+    text_of_system,
+)
+from .client import Client, EngineDeadError, ShuttingDown
+from .log import say, traceback_text
+
+# The key guards what begins with these, and nothing else.
+_GUARDED = ("/v1", "/v2", "/inference", "/cohere")
+_GET = ("/health", "/ping", "/version", "/metrics", "/load", "/v1/models")
+_POST = (
+    *("/v1/chat/completions", "/v1/completions", "/v1/messages", "/v1/messages/count_tokens", "/v1/responses"),
+    *("/tokenize", "/detokenize", "/invocations", "/ping"),
+)
+_CHAT_LIMITS = {"max_completion_tokens": "max_completion_tokens", "max_tokens": "max_tokens"}
+ROUTES = {**dict.fromkeys(_GET, "GET"), **dict.fromkeys(_POST, "POST"), "/ping": "GET, POST"}
+
+
+class State:
+    """What all requests share."""
+
+    def __init__(self, options: argparse.Namespace, client: Client, key: list[str]) -> None:
+        self.options = options
+        self.client = client
+        self.keys = key
+        self.names = options.served_model_name or [options.model]
+        self.context = client.metrics.context
+        self.open = 0
+        self.lock = threading.Lock()
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    state: State
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        pass
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        quiet = str(self.state.options.disable_access_log_for_endpoints or "").split(",")
+        path = self.path.partition("?")[0]
+        self.state.client.metrics.answered(self.command, path if path in ROUTES else "none", int(code))
+        if path not in quiet and not self.state.options.disable_uvicorn_access_log:
+            phrase = self.responses[int(code)][0]
+            where = f"{self.client_address[0]}:{self.client_address[1]}"
+            say(f'INFO:     {where} - "{self.command} {self.path} HTTP/1.1" {int(code)} {phrase}')
+
+    # -- answers
+
+    def send(self, status: int, body: object, kind: str = "application/json") -> None:
+        data = body.encode() if isinstance(body, str) else json.dumps(body).encode()
+        self.send_response(status)
+        if data:
+            self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def begin_stream(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream; charset=utf-8")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+
+    def event(self, data: object, name: str | None = None) -> None:
+        text = data if isinstance(data, str) else json.dumps(data)
+        raw = (f"event: {name}\n" if name else "").encode() + f"data: {text}\n\n".encode()
+        self.wfile.write(f"{len(raw):x}\r\n".encode() + raw + b"\r\n")
+        self.wfile.flush()
+
+    def end_stream(self) -> None:
+        self.wfile.write(b"0\r\n\r\n")
+
+    def gone(self) -> bool:
+        """Whether the client has closed its end."""
+        readable, _, _ = select.select([self.connection], [], [], 0)
+        try:
+            return bool(readable) and not self.connection.recv(1, socket.MSG_PEEK)
+        except OSError:
+            return True
+
+    # -- requests
+
+    def do_GET(self) -> None:
+        self.guarded(self.get)
+
+    def do_POST(self) -> None:
+        self.guarded(self.post)
+
+    def guarded(self, work: Callable[[bytes], None]) -> None:
+        """In-flight requests are counted; errors become answers."""
+        with self.state.lock:
+            self.state.open += 1
+        try:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            if self.authorised() and self.known_path():
+                work(body)
+        except Refusal as refusal:
+            anthropic = self.path.startswith("/v1/messages")
+            self.send(refusal.status, refusal.anthropic if anthropic else refusal.body)
+        except EngineDeadError as error:
+            self.fail(error)
+        except ShuttingDown as error:
+            where = "/usr/local/lib/python3.12/dist-packages/vllm/renderers/base.py"
+            say(traceback_text(where, f"RuntimeError: {error.__doc__}"), error=True)
+            self.fail(error)
+        except (BrokenPipeError, ConnectionResetError):
+            self.close_connection = True
+        finally:
+            with self.state.lock:
+                self.state.open -= 1
+
+    def fail(self, error: Exception) -> None:
+        said = {"message": str(error.__doc__), "type": "InternalServerError", "param": None, "code": 500}
+        self.send(500, {"error": said})
+
+    def authorised(self) -> bool:
+        if not self.state.keys or not self.path.startswith(_GUARDED):
+            return True
+        scheme, _, key = str(self.headers.get("Authorization") or "").partition(" ")
+        if scheme.lower() == "bearer" and key in self.state.keys:
+            return True
+        self.send(401, {"error": "Unauthorized"})
+        return False
+
+    def known_path(self) -> bool:
+        methods = ROUTES.get(self.path.partition("?")[0])
+        if methods is None:
+            self.send(404, {"detail": "Not Found"})
+        elif self.command not in methods:
+            self.send(405, {"detail": "Method Not Allowed"})
+        return methods is not None and self.command in methods
+
+    def get(self, _body: bytes) -> None:
+        path = self.path.partition("?")[0]
+        state = self.state
+        if path in ("/health", "/ping"):
+            self.send(503 if state.client.dead else 200, "")
+        elif path == "/version":
+            self.send(200, {"version": "0.32.0"})
+        elif path == "/load":
+            self.send(
+                200, {"server_load": state.client.metrics.running if state.options.enable_server_load_tracking else 0}
+            )
+        elif path == "/metrics":
+            self.send(200, state.client.metrics.text(), "text/plain; version=1.0.0; charset=utf-8")
+        else:
+            names, root = self.served()
+            cards = [answers.model_card(name, root, state.context) for name in names]
+            self.send(200, {"object": "list", "data": cards})
+
+    def served(self) -> tuple[list[str], str]:
+        """The names that the model is asked for by, and its own."""
+        other = faults.active("engine_other_model")
+        if other is None:
+            return self.state.names, self.state.options.model
+        name = str(other.get("text") or "somebody/another-model")
+        return [name], name
+
+    def post(self, raw: bytes) -> None:
+        path = self.path.partition("?")[0]
+        if path == "/ping":
+            self.send(503 if self.state.client.dead else 200, "")
+            return
+        body = parsed(raw, path)
+        name = body.get("model")
+        names, _root = self.served()
+        if name and name not in names:
+            text = f"The model `{name}` does not exist. Valid aliases: {', '.join(names)}."
+            raise Refusal(text, "model", status=404, kind="NotFoundError")
+        if path == "/invocations":
+            path = "/v1/chat/completions" if "messages" in body else "/v1/completions"
+        {
+            "/v1/chat/completions": self.chat,
+            "/v1/completions": self.completion,
+            "/v1/messages": self.anthropic,
+            "/v1/messages/count_tokens": self.count_tokens,
+            "/v1/responses": self.responses_api,
+            "/tokenize": self.tokenize,
+            "/detokenize": self.detokenize,
+        }[path](body)
+
+    # -- what was asked
+
+    def ask(self, body: Json, prompt: str, last: str, names: dict[str, str]) -> tuple[Ask, int, Reply]:
+        """Checked against the context; the number of prompt tokens, and the whole answer to be.
+
+        `names` are the fields that may hold the limit, with what a refusal calls them.
+        """
+        limit = next(
+            ((said, int(str(body[field]))) for field, said in names.items() if body.get(field) is not None), None
+        )
+        longest = self.state.context
+        prompt_tokens = answers.tokens_of(prompt)
+        check_length(limit, prompt_tokens, longest)
+        check_sampling(body, None if limit is None else limit[1])
+        options = self.state.options
+        defaults = dict(options.default_chat_template_kwargs or {})
+        template: Json = {**defaults, **dict(body.get("chat_template_kwargs") or {})}
+        ask = Ask(
+            prompt=prompt,
+            last=last,
+            limit=None if limit is None else limit[1],
+            tools=self.tools(body),
+            named=isinstance(body.get("tool_choice"), dict),
+            think=bool(options.reasoning_parser)
+            and "prompt" not in body
+            and template.get("enable_thinking", True) is not False,
+            at_least=1 << 30 if body.get("ignore_eos") else int(str(body.get("min_tokens") or 0)),
+            after_tool=after_tool(body),
+            gibberish=faults.active("engine_gibberish") is not None,
+        )
+        return ask, prompt_tokens, answers.compose(ask, longest - prompt_tokens)
+
+    def tools(self, body: Json) -> list[Json]:
+        """The tools that may be called, the one that must be first."""
+        tools = list(body.get("tools") or [])
+        choice = body.get("tool_choice") or ("auto" if tools else "none")
+        options = self.state.options
+        if (
+            choice in ("auto", {"type": "auto"})
+            and tools
+            and not (options.enable_auto_tool_choice and options.tool_call_parser)
+        ):
+            raise Refusal('"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set')
+        if choice == "none":
+            return []
+        if isinstance(choice, dict):
+            return [tool for tool in tools if name_of(tool) == name_of(choice)] or tools
+        return tools
+
+    def tokens(self, ask: Ask, prompt_tokens: int, reply: Reply) -> Iterator[int]:
+        """How many tokens there are so far, each time some came."""
+        count = 0
+        parts = self.state.client.generate(ask.prompt, prompt_tokens, len(reply.pieces) or 1, reply.reason, self.gone)
+        for new in parts:
+            count += new
+            yield count
+
+    def finished(self, ask: Ask, prompt_tokens: int, reply: Reply) -> bool:
+        """Waits for the whole answer; False when the client went away."""
+        return max(self.tokens(ask, prompt_tokens, reply), default=0) >= len(reply.pieces)
+
+    def stream_error(self) -> None:
+        body = {
+            "error": {"message": EngineDeadError.__doc__, "type": "InternalServerError", "param": None, "code": 500}
+        }
+        self.event(body)
+        self.event("[DONE]")
+        self.end_stream()
+
+    # -- OpenAI
+
+    def chat(self, body: Json) -> None:
+        prompt, last = text_of_messages(body)
+        ask, prompt_tokens, reply = self.ask(body, prompt, last, _CHAT_LIMITS)
+        if self.state.options.tool_call_parser:
+            self.state.client.metrics.looked_for_call(bool(body.get("stream")), reply.tool is not None)
+        model = str(body.get("model") or self.state.names[0])
+        if not body.get("stream"):
+            if self.finished(ask, prompt_tokens, reply):
+                self.send(200, answers.chat_completion(model, reply, prompt_tokens))
+            return
+        base = {
+            "id": answers.identifier("chatcmpl"),
+            "object": "chat.completion.chunk",
+            "created": int(time.time()),
+            "model": model,
+        }
+
+        def chunk(delta: Json, reason: str | None = None) -> None:
+            choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason, "token_ids": None}
+            if reason is None:
+                self.event({**base, "choices": [choice]})
+            else:
+                self.event({**base, "choices": [{**choice, "stop_reason": None}], **self.mark_of_last(body)})
+
+        parts = self.tokens(ask, prompt_tokens, reply)
+        seen = next(parts, None)
+        if seen is None:
+            return
+        self.begin_stream()
+        first = {"index": 0, "delta": {"role": "assistant", "content": ""}, "logprobs": None, "finish_reason": None}
+        self.event({**base, "choices": [first], "prompt_token_ids": None, "prompt_text": None})
+        sent = 0
+        try:
+            while seen is not None:
+                after = next(parts, None)
+                delta: Json = {}
+                thought = reply.reasoning(seen)[len(reply.reasoning(sent)) :]
+                if thought:
+                    delta["reasoning"] = thought
+                if content := reply.content(seen)[len(reply.content(sent)) :]:
+                    delta["content"] = content
+                sent, seen = seen, after
+                if seen is None and sent >= len(reply.pieces):
+                    if reply.tool is not None:
+                        if delta:
+                            chunk(delta)
+                        for part in answers.tool_call_parts(reply.tool):
+                            chunk({"content": None, "tool_calls": [part]})
+                        chunk({}, answers.reason_of_call(reply))
+                    else:
+                        chunk(delta, reply.reason)
+                elif delta:
+                    chunk(delta)
+        except EngineDeadError:
+            self.stream_error()
+            return
+        self.close_stream(body, base, prompt_tokens, len(reply.pieces))
+
+    def wants_usage(self, body: Json) -> bool:
+        options = dict(body.get("stream_options") or {})
+        return bool(options.get("include_usage") or self.state.options.enable_force_include_usage)
+
+    def mark_of_last(self, body: Json) -> Json:
+        """The last chunk names the engine: that with the usage when there is one, else the last of the answer."""
+        return {} if self.wants_usage(body) else {"system_fingerprint": answers.FINGERPRINT}
+
+    def close_stream(self, body: Json, base: Json, prompt_tokens: int, generated: int) -> None:
+        """The usage, where somebody asked for it, and the end."""
+        if self.wants_usage(body):
+            counts = answers.usage(prompt_tokens, generated, details=False)
+            self.event({**base, "choices": [], "usage": counts, "system_fingerprint": answers.FINGERPRINT})
+        self.event("[DONE]")
+        self.end_stream()
+
+    def completion(self, body: Json) -> None:
+        prompt = body.get("prompt")
+        if prompt is None or prompt == "":
+            raise Refusal("Either prompt or prompt_embeds must be provided and non-empty.", "prompt")
+        if not isinstance(prompt, str | list):
+            lists = ("list_type", "body.prompt", "Input should be a valid list", prompt)
+            raise BadBody(lists, lists, ("string_type", "body.prompt", "Input should be a valid string", prompt), lists)
+        if prompt == []:
+            raise Refusal("You must pass at least one prompt")
+        text = prompt if isinstance(prompt, str) else " ".join(map(str, prompt))
+        ask, prompt_tokens, reply = self.ask({"max_tokens": 16, **body}, text, text, {"max_tokens": "max_tokens"})
+        model = str(body.get("model") or self.state.names[0])
+        if not body.get("stream"):
+            if self.finished(ask, prompt_tokens, reply):
+                self.send(200, answers.text_completion(model, reply, prompt_tokens))
+            return
+        base = {
+            "id": answers.identifier("cmpl"),
+            "object": "text_completion",
+            "created": int(time.time()),
+            "model": model,
+        }
+        parts = self.tokens(ask, prompt_tokens, reply)
+        seen = next(parts, None)
+        if seen is None:
+            return
+        self.begin_stream()
+        sent = 0
+        try:
+            while seen is not None:
+                last = seen >= len(reply.pieces)
+                choice = {
+                    "index": 0,
+                    "text": "".join(reply.pieces[sent:seen]),
+                    "logprobs": None,
+                    "finish_reason": reply.reason if last else None,
+                    "stop_reason": None,
+                    "prompt_token_ids": None,
+                    "token_ids": None,
+                }
+                self.event({**base, "choices": [choice], **(self.mark_of_last(body) if last else {})})
+                sent, seen = seen, next(parts, None)
+        except EngineDeadError:
+            self.stream_error()
+            return
+        self.close_stream(body, base, prompt_tokens, len(reply.pieces))
+
+    def responses_api(self, body: Json) -> None:
+        given = body["input"]
+        if not isinstance(given, str | list):
+            kinds = (("string_type", "string"), ("list_type", "list"))
+            raise BadBody(*((kind, "body.input", f"Input should be a valid {word}", given) for kind, word in kinds))
+        items = [{"role": "user", "content": given}] if isinstance(given, str) else given
+        prompt, last = text_of_messages({"messages": items})
+        ask, prompt_tokens, reply = self.ask(body, prompt, last, {"max_output_tokens": "max_output_tokens"})
+        reply.tool = None
+        model = str(body.get("model") or self.state.names[0])
+        limit = ask.limit
+        name, message = answers.identifier("resp").replace("-", "_"), answers.identifier("msg").replace("-", "_")
+        if not body.get("stream"):
+            if self.finished(ask, prompt_tokens, reply):
+                self.send(200, answers.response(model, reply, prompt_tokens, limit, name, message))
+            return
+        number = iter(range(1 << 30))
+
+        def event(kind: str, **data: object) -> None:
+            self.event({**data, "sequence_number": next(number), "type": f"response.{kind}"}, f"response.{kind}")
+
+        self.begin_stream()
+        empty = answers.response(model, None, prompt_tokens, limit, name, message)
+        event("created", response=empty)
+        event("in_progress", response=empty)
+        item: Json = {
+            "id": message,
+            "content": [],
+            "role": "assistant",
+            "status": "in_progress",
+            "type": "message",
+            "phase": None,
+        }
+        where = {"content_index": 0, "item_id": message, "output_index": 0}
+        event("output_item.added", item=item, output_index=0)
+        event(
+            "content_part.added", **where, part={"annotations": [], "text": "", "type": "output_text", "logprobs": []}
+        )
+        sent = 0
+        for seen in self.tokens(ask, prompt_tokens, reply):
+            if text := reply.content(seen)[len(reply.content(sent)) :]:
+                event("output_text.delta", **where, delta=text, logprobs=[])
+            sent = seen
+        whole = answers.response(model, reply, prompt_tokens, limit, name, message)
+        done = whole["output"][0]
+        event("output_text.done", **where, logprobs=[], text=reply.content())
+        event("content_part.done", **where, part=done["content"][0])
+        event("output_item.done", item=done, output_index=0)
+        event("completed", response=whole)
+        self.end_stream()
+
+    # -- Anthropic
+
+    def anthropic(self, body: Json) -> None:
+        prompt, last = text_of_messages(body)
+        names = {"max_tokens": "max_completion_tokens"}
+        ask, prompt_tokens, reply = self.ask(body, text_of_system(body) + prompt, last, names)
+        model = str(body.get("model") or self.state.names[0])
+        name = answers.identifier("chatcmpl")
+        counts = {"input_tokens": prompt_tokens, "output_tokens": len(reply.pieces)}
+        if not body.get("stream"):
+            if self.finished(ask, prompt_tokens, reply):
+                self.send(
+                    200,
+                    {
+                        "id": name,
+                        "type": "message",
+                        "role": "assistant",
+                        "content": answers.anthropic_blocks(reply),
+                        "model": model,
+                        "stop_reason": answers.anthropic_reason(reply),
+                        "usage": counts,
+                    },
+                )
+            return
+        if not self.finished(ask, prompt_tokens, reply):
+            return
+        self.begin_stream()
+        message: Json = {
+            "id": name,
+            "type": "message",
+            "role": "assistant",
+            "content": [],
+            "model": model,
+            "stop_reason": None,
+            "stop_sequence": None,
+            "usage": {"input_tokens": prompt_tokens, "output_tokens": 0},
+        }
+
+        def event(kind: str, **data: object) -> None:
+            self.event({"type": kind, **data}, kind)
+
+        event("message_start", message=message)
+        for index, block in enumerate(answers.anthropic_blocks(reply)):
+            kind = str(block["type"])
+            if kind == "tool_use":
+                event("content_block_start", content_block={**block, "input": {}}, index=index)
+                delta: Json = {"type": "input_json_delta", "partial_json": json.dumps(block["input"])}
+            else:
+                key = "thinking" if kind == "thinking" else "text"
+                event("content_block_start", content_block={"type": kind, key: ""}, index=index)
+                delta = {"type": f"{key}_delta", key: block[key]}
+            event("content_block_delta", delta=delta, index=index)
+            event("content_block_stop", index=index)
+        event(
+            "message_delta", delta={"stop_reason": answers.anthropic_reason(reply), "stop_sequence": None}, usage=counts
+        )
+        event("message_stop")
+        self.end_stream()
+
+    def count_tokens(self, body: Json) -> None:
+        count = answers.tokens_of(text_of_system(body) + text_of_messages(body)[0])
+        self.send(200, {"input_tokens": count, "context_management": {"original_input_tokens": count}})
+
+    # -- tokens
+
+    def tokenize(self, body: Json) -> None:
+        text = str(body["prompt"]) if "prompt" in body else text_of_messages(body)[0]
+        tokens = [int.from_bytes(text[at : at + 4].encode()[:4], "big") for at in range(0, len(text), 4)]
+        self.send(
+            200, {"count": len(tokens), "max_model_len": self.state.context, "tokens": tokens, "token_strs": None}
+        )
+
+    def detokenize(self, body: Json) -> None:
+        pieces = (int(token).to_bytes(4, "big").lstrip(b"\0") for token in body["tokens"])
+        self.send(200, {"prompt": b"".join(pieces).decode(errors="replace")})

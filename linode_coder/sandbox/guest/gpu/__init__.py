@@ -1,0 +1,1 @@
+"""The GPUs, their driver and NVIDIA's tools."""

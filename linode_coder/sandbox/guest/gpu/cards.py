@@ -1,0 +1,95 @@
+"""The cards of this host as its faults have left them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from ..document import Json
+from ..faults import every
+
+HARDWARE = Path("/etc/sandbox/gpus.json")
+OTHER_CARD = "NVIDIA L4"
+
+
+def _hit(fault: Json, index: int) -> bool:
+    """A fault that names no card is about the first one."""
+    return int(str(fault.get("gpu") or 0)) == index
+
+
+def added(cards: list[Json]) -> list[Json]:
+    """The card that the plan does not have, if somebody put one in."""
+    if not cards or not every("gpu_added"):
+        return []
+    last = cards[-1]
+    index = int(str(last["index"])) + 1
+    spare = str(last["uuid"])[:-12] + f"{int(str(last['uuid'])[-12:], 16) ^ 1:012x}"
+    return [{**last, "index": index, "uuid": spare, "bus_id": f"00000000:00:{2 + index:02X}.0"}]
+
+
+def load() -> Json:
+    """gpus.json with the readings that faults change; `broken` names what a whole card is instead."""
+    hardware = json.loads(HARDWARE.read_text())
+    cards = [*hardware["gpus"], *added(hardware["gpus"])]
+    for fault in every("fewer_gpus"):
+        cards = [card for card in cards if not _hit(fault, card["index"])]
+    for card in cards:
+        card.update(used_mib=0, utilization=0, temperature=36, persistence=not every("persistence_off"))
+        card.update(recovery="None", active=["gpu_idle"], ecc=0, ecc_sram=False, remap="none", retired=0, broken=None)
+        card.update(pcie_width=16, pcie_gen=None, pstate="P8", processes=[])
+        for kind in EFFECTS:
+            for fault in every(kind):
+                if _hit(fault, card["index"]):
+                    EFFECTS[kind](card, fault)
+    return {**hardware, "gpus": cards}
+
+
+def _wrong_card(card: Json, fault: Json) -> None:
+    card["name"] = str(fault.get("text") or OTHER_CARD)
+
+
+def _recovery(card: Json, fault: Json) -> None:
+    card["recovery"] = str(fault.get("text") or "Reset")
+
+
+def _ecc(card: Json, fault: Json) -> None:
+    card.update(ecc=int(str(fault.get("code") or 5)), ecc_on=True)
+
+
+def _hot(card: Json, _fault: Json) -> None:
+    card.update(temperature=97, active=["hw_slowdown", "hw_thermal_slowdown"], pstate="P0", utilization=99)
+
+
+def _slow(card: Json, fault: Json) -> None:
+    card.update(active=[str(fault.get("text") or "hw_power_brake_slowdown")], pstate="P0", utilization=99)
+
+
+def _narrow(card: Json, fault: Json) -> None:
+    card.update(pcie_width=int(str(fault.get("code") or 4)), pstate="P0", utilization=99)
+
+
+def _slower(card: Json, fault: Json) -> None:
+    card.update(pcie_gen=str(fault.get("code") or 2), pstate="P0", utilization=99)
+
+
+def _stranger(card: Json, fault: Json) -> None:
+    card["processes"] = [{"pid": 4242, "name": str(fault.get("text") or "/usr/bin/miner"), "used_mib": 512}]
+    card["used_mib"] = 512
+
+
+EFFECTS = {
+    "wrong_card": _wrong_card,
+    "gpu_lost": lambda card, _fault: card.update(broken="GPU is lost"),
+    "gpu_requires_reset": _recovery,
+    "ecc_uncorrectable": _ecc,
+    "sram_threshold": lambda card, _fault: card.update(ecc_sram=True, ecc_on=True),
+    "row_remap_pending": lambda card, _fault: card.update(remap="pending"),
+    "row_remap_failure": lambda card, _fault: card.update(remap="failure"),
+    "pages_retired": lambda card, fault: card.update(retired=int(str(fault.get("code") or 61))),
+    "thermal": _hot,
+    "throttle": _slow,
+    "pcie_degraded": _narrow,
+    "pcie_slow": _slower,
+    "gpu_busy": lambda card, _fault: card.update(pstate="P0", utilization=99),
+    "gpu_foreign": _stranger,
+}
