@@ -11,6 +11,7 @@ import pytest
 from ansible_collections.linode_coder.gpu.plugins.module_utils.health.evaluate import evaluate
 from ansible_collections.linode_coder.gpu.plugins.module_utils.health.nvidia_smi import (
     Gpu,
+    gpu_facts,
     normalise_bus_id,
     read_nvidia_smi,
 )
@@ -174,6 +175,146 @@ def test_failures_have_names(text: str, code: int, state: str) -> None:
     reading = read_nvidia_smi(text, code)
     assert (reading.state, reading.gpus) == (state, ())
     assert reading.text
+
+
+LOST_TEXT = "Unable to determine the device handle for GPU 0000:02:00.0: GPU is lost.  Reboot the system"
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "said", "bus_id"),
+    [
+        (f"first\n  {LOST_TEXT} \nlast", 15, LOST_TEXT, "0000:02:00"),
+        (LOST_TEXT, 15, LOST_TEXT, "0000:02:00"),
+        (f"{LOST_TEXT}\n", None, LOST_TEXT, "0000:02:00"),
+        (f"GPU 0000:09:00.0 is fine\n{LOST_TEXT}", None, LOST_TEXT, "0000:02:00"),
+        (f"No devices were found{'x' * 600}", 6, f"No devices were found{'x' * 479}", None),
+        ("", 9, "exit code 9", None),
+        (" something ", 9, "something", None),
+        ("x" * 600, 9, "x" * 500, None),
+        ("x" * 600, 255, "x" * 500, None),
+        ("", 255, "not the output of nvidia-smi -q -x", None),
+        ("</nvidia_smi_log>", 255, "</nvidia_smi_log>", None),
+        ("<nvidia_smi_log>", None, "<nvidia_smi_log>", None),
+    ],
+)
+def test_the_line_that_shows_a_failure(text: str, code: int | None, said: str, bus_id: str | None) -> None:
+    reading = read_nvidia_smi(text, code)
+    assert (reading.text, reading.bus_id) == (said, bus_id)
+
+
+@pytest.mark.parametrize(
+    ("inside", "code", "state", "text"),
+    [
+        ("<attached_gpus>0</attached_gpus>", 0, "no_devices", ""),
+        ("<attached_gpus>0</attached_gpus>", None, "no_devices", ""),
+        ("<attached_gpus>1</attached_gpus>", 0, "unreadable", ""),
+        ("", 0, "unreadable", ""),
+        ("GPU is lost", 0, "lost", "GPU is lost"),
+        ("<attached_gpus>0</attached_gpus>", 9, "no_driver", "exit code 9"),
+        ("<gpu id='00000000:00:02.0'></gpu>", 0, "ok", ""),
+        ("<gpu id='00000000:00:02.0'>GPU is lost</gpu>", 0, "ok", ""),
+        ("<gpu id='00000000:00:02.0'></gpu>", 15, "lost", "exit code 15"),
+    ],
+)
+def test_a_document_and_what_is_around_it(inside: str, code: int | None, state: str, text: str) -> None:
+    document = f"<nvidia_smi_log>{inside}</nvidia_smi_log>"
+    reading = read_nvidia_smi(document, code)
+    assert reading.state == state
+    if state not in ("no_devices", "unreadable"):
+        assert reading.text == text
+    if "<gpu" not in inside:
+        return
+    (gpu,) = reading.gpus
+    assert (gpu.bus_id, gpu.lost, gpu.subject) == ("0000:00:02", "is lost" in inside, "gpu:0000:00:02")
+    around = read_nvidia_smi(f"Insufficient Permissions\n{document}\n", 0)
+    assert (around.state, around.text) == ("no_permission", "Insufficient Permissions")
+    assert read_nvidia_smi(f"{document}\nWARNING: infoROM is corrupted\n{LOST_TEXT}", 14).state == "lost"
+
+
+def test_a_text_that_is_too_long_is_not_read() -> None:
+    longest = 4_000_000
+    document = v13_blackwell()
+    assert read_nvidia_smi(document + " " * (longest - len(document))).state == "ok"
+    reading = read_nvidia_smi(document + " " * (longest - len(document) + 1))
+    assert (reading.state, reading.gpus) == ("unreadable", ()) and str(longest) in reading.text
+
+
+def nested(levels: int) -> str:
+    return f"<nvidia_smi_log><gpu>{'<a>' * levels}GPU is lost{'</a>' * levels}</gpu></nvidia_smi_log>"
+
+
+@pytest.mark.parametrize(("levels", "lost"), [(1, True), (20, True), (21, False), (900, False)])
+def test_no_more_than_twenty_levels_are_read(levels: int, lost: bool) -> None:
+    assert read_nvidia_smi(nested(levels)).gpus[0].lost == lost
+
+
+def changed(text: str, **leaves: str) -> Gpu:
+    for name, value in leaves.items():
+        text = re.sub(rf"<{name}>[^<]*<", f"<{name}>{value}<", text, count=1)
+    return read_nvidia_smi(text).gpus[0]
+
+
+def test_why_a_field_could_not_be_read_is_kept() -> None:
+    odd = changed(v13_blackwell(), uuid="five", product_name="Unknown Error", gpu_temp="warm")
+    assert (odd.uuid, odd.reasons["uuid"]) == (None, "five")
+    assert odd.subject == "gpu:0000:00:02"
+    assert (odd.name, odd.reasons["name"]) == (None, "Unknown Error")
+    assert (odd.temperature, odd.reasons["temperature"]) == (None, "warm")
+    whole = changed(v13_blackwell())
+    assert whole.uuid is not None and "uuid" not in whole.reasons and "name" not in whole.reasons
+    gone = read_nvidia_smi(v13_blackwell().replace("uuid>", "other>")).gpus[0]
+    assert (gone.uuid, gone.reasons["uuid"]) == (None, "not in this driver's output")
+    unnamed = read_nvidia_smi(ALL["v9"].replace("VLLM::EngineCore", "N/A")).gpus[0]
+    assert [process.name for process in unnamed.processes] == [None, "/usr/lib/xorg/Xorg"]
+
+
+@pytest.mark.parametrize(
+    ("average", "instant", "value", "reason"),
+    [
+        ("61.10 W", "61.27 W", 61.27, None),
+        ("61.10 W", "N/A", 61.1, None),
+        ("N/A", "N/A", None, "N/A"),
+        # A failure says more than that there is no such reading, whichever of the names has it.
+        ("Unknown Error", "N/A", None, "Unknown Error"),
+        ("N/A", "Unknown Error", None, "Unknown Error"),
+        ("[N/A]", "N/A", None, "N/A"),
+    ],
+)
+def test_which_of_several_names_says_why(average: str, instant: str, value: float | None, reason: str | None) -> None:
+    found = changed(v13_blackwell(), average_power_draw=average, instant_power_draw=instant)
+    assert (found.power_draw, found.reasons.get("power_draw")) == (value, reason)
+
+
+def test_why_a_count_could_not_be_read_is_kept() -> None:
+    none = read_nvidia_smi(ALL["v10"]).gpus[0]
+    assert none.reasons["ecc_uncorrected_volatile"] == "N/A"
+    gone = re.sub(r"<ecc_errors>.*?</ecc_errors>", "", ALL["v10"], flags=re.DOTALL)
+    assert read_nvidia_smi(gone).gpus[0].reasons["ecc_uncorrected_volatile"] == "not in this driver's output"
+    failed = changed(v13_blackwell(), dram_uncorrectable="Unknown Error", sram_uncorrectable_parity="N/A")
+    assert failed.reasons["ecc_uncorrected_volatile"] == "Unknown Error"
+
+
+@pytest.mark.parametrize(
+    ("channel", "unit", "pending"),
+    [("No", "No", False), ("Yes", "No", True), ("No", "Yes", True), ("N/A", "Yes", True), ("N/A", "N/A", None)],
+)
+def test_a_repair_of_either_kind_may_be_pending(channel: str, unit: str, pending: bool | None) -> None:
+    found = changed(v13_blackwell(), channel_repair_pending=channel, tpc_repair_pending=unit)
+    assert found.repair_pending is pending
+    assert ("repair_pending" in found.reasons) == (pending is None)
+
+
+def test_a_card_is_named_by_its_element_where_its_own_bus_is_not_read() -> None:
+    assert changed(v13_blackwell(), pci_bus_id="N/A").bus_id == "0000:00:02"
+    other = changed(v13_blackwell(), pci_bus_id="00000000:00:07.0")
+    assert other.bus_id == "0000:00:07"
+
+
+def test_a_card_as_plain_data() -> None:
+    facts = gpu_facts(read_nvidia_smi(ALL["v9"]).gpus[0])
+    assert set(facts) == {entry.name for entry in fields(Gpu)}
+    assert [process["pid"] for process in facts["processes"]] == [1357, 2384]
+    assert [device["index"] for device in gpu_facts(read_nvidia_smi(ALL["v12"]).gpus[0])["mig_devices"]] == [0, 1]
 
 
 def test_a_table_or_a_text_is_told_apart_from_a_failure() -> None:

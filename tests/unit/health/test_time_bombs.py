@@ -6,6 +6,7 @@ with again and again. A watcher reads them of every session, and one must not ke
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -27,12 +28,14 @@ from tests.unit.health.pumped import WORST_RATIO, Use, growth, in_child, pumps, 
 USES = [use for use in uses(module_utils) + uses(linode_coder) if ".sandbox." not in use.where]
 
 
-@pytest.mark.timeout(1200)
-def test_every_pattern_is_linear() -> None:
-    """Each with repetitions of its own beginnings, which is what a hostile text would hold."""
-    assert len(USES) > 150
+# CPU seconds for all the texts of one pattern; a second look, which only a pattern that looks bad gets, may take longer.
+PATTERN_S, SECOND_S = 8, 24
 
-    def slowest(use: Use) -> list[tuple[str, float]]:
+
+def bad_texts(use: Use) -> Any:
+    """What a pattern takes too long for, of repetitions of its own beginnings; nothing where it is linear."""
+
+    def slowest() -> list[tuple[str, float]]:
         for pump in sorted(pumps(use.pattern)):
             for tail in ("", "\x00"):
                 ratio = growth(use.all, lambda size, pump=pump, tail=tail: pump * (size // len(pump) + 1) + tail, 3000)
@@ -40,12 +43,50 @@ def test_every_pattern_is_linear() -> None:
                     return [(pump[:60], round(ratio, 1))]
         return []
 
-    bad = {}
-    for use in USES:
-        found = in_child(lambda use=use: slowest(use), 8)
-        if found is None or found:
-            bad[f"{use.where}: {use.pattern.pattern[:80]}"] = "killed" if found is None else found
+    found = in_child(slowest, PATTERN_S)
+    if found is None or found:
+        found = in_child(slowest, SECOND_S)
+    return "killed" if found is None else found
+
+
+@pytest.mark.timeout(1200)
+def test_every_pattern_is_linear() -> None:
+    """Each with repetitions of its own beginnings, which is what a hostile text would hold."""
+    assert len(USES) > 150
+    bad = {f"{use.where}: {use.pattern.pattern[:80]}": found for use in USES if (found := bad_texts(use))}
     assert not bad, "\n".join(f"{name}\n    {why}" for name, why in bad.items())
+
+
+@pytest.mark.parametrize(
+    ("pattern", "linear"),
+    [
+        (r"a*b", False),
+        (r"error: .*: [0-9]+ of", False),
+        (r"a{1,20}b", True),
+        (r"^[^\n]*b", True),
+        (r"error: [^:\n]{0,40}: [0-9]{1,9} of", True),
+    ],
+)
+def test_a_pattern_that_is_not_linear_is_found(pattern: str, linear: bool) -> None:
+    assert (not bad_texts(Use("here", re.compile(pattern, re.MULTILINE), anchored=False))) == linear
+
+
+@pytest.mark.parametrize(("times", "linear"), [(1, True), (2, False)])
+def test_a_reader_that_takes_the_square_of_its_length_is_found(times: int, linear: bool) -> None:
+    def reader(text: str) -> None:
+        for _character in range(len(text) ** times // 10 ** (5 * (times - 1))):
+            text.count("b", 0, 500)
+
+    found = in_child(lambda: growth(reader, lambda size: "a" * size, 25_000))
+    assert (found is not None and found < WORST_RATIO) == linear
+
+
+def test_a_reader_that_does_not_end_is_ended() -> None:
+    def spin() -> None:
+        while True:
+            pass
+
+    assert in_child(spin, 1) is None
 
 
 BUS = "(PCI:0000:01:00)"

@@ -308,6 +308,228 @@ def test_the_next_step_goes_on_from_the_flags_in_effect(
     assert diagnose(START(repr(arguments)) + text)[0].parameters == parameters
 
 
+GRAPHS = "Model loading took\nCapturing CUDA graphs\n" + OOM
+LOADED = "Model loading took\n" + OOM
+SERVED = READY + OOM
+NO_CACHE = "No available memory for the cache blocks"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text", "parameters"),
+    [
+        ({"max_num_batched_tokens": 3000}, LOADED, {"max-num-batched-tokens": 1500}),
+        ({"max_num_batched_tokens": 1025}, LOADED, {"max-num-batched-tokens": 1024}),
+        ({"max_num_batched_tokens": 1}, LOADED, {"max-num-seqs": 32}),
+        # What is no number of tokens is the engine's own default.
+        ({"max_num_batched_tokens": 0}, LOADED, {"max-num-batched-tokens": 4096}),
+        ({"max_num_batched_tokens": True}, LOADED, {"max-num-batched-tokens": 4096}),
+        ({"max_num_batched_tokens": "1024"}, LOADED, {"max-num-batched-tokens": 4096}),
+        ({"max_num_batched_tokens": 1024, "max_num_seqs": 33}, LOADED, {"max-num-seqs": 32}),
+        ({"max_num_batched_tokens": 1024, "max_num_seqs": 32}, LOADED, {"max-num-seqs": 8}),
+        ({"max_num_batched_tokens": 1024, "max_num_seqs": 9}, LOADED, {"max-num-seqs": 8}),
+        ({"max_cudagraph_capture_size": 65}, GRAPHS, {"max-cudagraph-capture-size": 64}),
+        ({"max_cudagraph_capture_size": 64}, GRAPHS, {"max-cudagraph-capture-size": 16}),
+        ({"max_cudagraph_capture_size": 16}, GRAPHS, {"max-cudagraph-capture-size": 4}),
+        ({"max_cudagraph_capture_size": 4}, GRAPHS, {"max-num-seqs": 8}),
+        ({"max_cudagraph_capture_size": 4, "max_num_seqs": 9}, GRAPHS, {"max-num-seqs": 8}),
+        ({"max_cudagraph_capture_size": 4, "max_num_seqs": 8}, GRAPHS, {"enforce-eager": True}),
+        ({"max_cudagraph_capture_size": 4, "max_num_seqs": 8, "enforce_eager": True}, GRAPHS, None),
+        ({"gpu_memory_utilization": 0.73}, SERVED, {"gpu-memory-utilization": 0.7}),
+        ({"gpu_memory_utilization": 1}, SERVED, {"gpu-memory-utilization": 0.97}),
+        ({"gpu_memory_utilization": True}, SERVED, {"gpu-memory-utilization": 0.89}),
+        ({"gpu_memory_utilization": "0.8"}, SERVED, {"gpu-memory-utilization": 0.89}),
+        ({"enforce_eager": True, "gpu_memory_utilization": 0.94}, NO_CACHE, {"gpu-memory-utilization": 0.95}),
+        ({"enforce_eager": False}, NO_CACHE, {"enforce-eager": True}),
+    ],
+)
+def test_every_step_that_is_left(arguments: dict[str, Any], text: str, parameters: dict[str, Any] | None) -> None:
+    found = diagnose(START(repr(arguments)) + text)[0]
+    assert (found.parameters, found.healable) == (parameters, parameters is not None)
+
+
+SAMPLER = "CUDA out of memory occurred when warming up sampler with {} dummy requests".format
+FREE = "Free memory on device cuda:0 ({}/{} GiB) on startup is less than desired".format
+GPUS = "World size (8) is larger than the number of available GPUs ({})".format
+HEADS = "Total number of attention heads ({}) must be divisible by tensor parallel size ({})".format
+FLAGS = "error: unrecognized arguments: {}".format
+CONTEXT = (
+    "max seq len (131072), (7.00 GiB KV cache is needed, which is larger than the available KV cache memory (2.50 GiB). "
+    "Based on the available memory, the estimated maximum model length is {}."
+).format
+
+
+@pytest.mark.parametrize(
+    ("text", "parameters", "healable"),
+    [
+        (SAMPLER(1024), {"max-num-seqs": 256}, True),
+        (SAMPLER(65), {"max-num-seqs": 16}, True),
+        (SAMPLER(64), {"max-num-seqs": 8}, True),
+        (SAMPLER(9), {"max-num-seqs": 8}, True),
+        (SAMPLER(8), None, True),
+        (FREE("82.5", "100"), {"gpu-memory-utilization": 0.8}, True),
+        (FREE("81.5", "100"), None, True),
+        (FREE("0", "0"), None, True),
+        (GPUS(0), None, True),
+        (GPUS(1), {"tensor-parallel-size": 1}, True),
+        (GPUS(3), {"tensor-parallel-size": 2}, True),
+        (GPUS(4), {"tensor-parallel-size": 4}, True),
+        (GPUS(9), {"tensor-parallel-size": 8}, True),
+        (HEADS(28, 8), {"tensor-parallel-size": 4}, True),
+        (HEADS(28, 2), {"tensor-parallel-size": 2}, True),
+        (HEADS(6, 4), {"tensor-parallel-size": 2}, True),
+        (HEADS(7, 2), {"tensor-parallel-size": 1}, True),
+        (HEADS(7, 0), {"tensor-parallel-size": 1}, True),
+        (FLAGS("--one=1 --two x"), {"one": None, "two": None}, False),
+        (FLAGS("one two"), None, False),
+        (CONTEXT(8704), {"max-model-len": 8192}, True),
+        (CONTEXT(8400), None, False),
+        (CONTEXT(100000), {"max-model-len": 96256}, True),
+        (CONTEXT("unknown"), None, False),
+    ],
+)
+def test_a_step_from_the_engines_own_figures(text: str, parameters: dict[str, Any] | None, healable: bool) -> None:
+    found = diagnose(START("{}") + text)[0]
+    assert (found.parameters, found.healable) == (parameters, healable)
+
+
+def test_what_is_missing_in_a_text_is_empty_and_not_none() -> None:
+    found = diagnose(START("{}") + "torch.OutOfMemoryError")[0]
+    assert (found.slug, found.groups, found.healable) == ("oom", ("", "", "", ""), True)
+    assert diagnose(START("{}") + CONTEXT("unknown"))[0].groups == ("131072", "7.00", "2.50", "")
+    assert diagnose(START("{}") + OOM)[0].groups == ("1.02 GiB", "0", "19.53 GiB", "512.00 MiB")
+
+
+@pytest.mark.parametrize(
+    ("before", "slug"),
+    [
+        ("Capturing CUDA graphs\nStarting to load model\n", "oom_loading"),
+        ("Starting to load model\nCapturing CUDA graphs\n", "oom_graphs"),
+        ("in execute_model\nprofile_run\n" + "x" * 400, "oom_profiling"),
+        ("Model loading took\nin execute_model\n", "oom_running"),
+    ],
+)
+def test_the_newest_marker_places_a_memory_error(before: str, slug: str) -> None:
+    assert diagnose(START("{}") + before + OOM)[0].slug == slug
+
+
+NVML = "Failed to initialize NVML: Unknown Error"
+
+
+@pytest.mark.parametrize(
+    ("log", "line"),
+    [
+        (NVML, NVML),
+        (f"  {NVML} (here)  ", f"{NVML} (here)"),
+        (f"one\nbefore: {NVML}; after\nthree\n", f"before: {NVML}; after"),
+        ("x" * 400 + NVML + "y" * 400, "x" * 400 + NVML + "y" * (100 - len(NVML))),
+    ],
+)
+def test_the_line_that_says_so(log: str, line: str) -> None:
+    assert diagnose(log)[0].line == line
+
+
+BANNER = "version 0.33.0\n"
+
+
+def apart(text: str, characters: int) -> str:
+    """Padded to so many characters, in lines of its own."""
+    return text + "." * (characters - len(text) - 1) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("log", "found"),
+    [
+        # The banner and the flags are two beginnings of one start; a thousand lines later it is another one.
+        (apart(f"{BANNER}{NVML}\n", 2000) + START("{}"), ["container_lost_gpu"]),
+        (apart(f"{BANNER}{NVML}\n", 2001) + START("{}"), []),
+        (apart(f"{BANNER}{NVML}\n", 1500) + apart(BANNER, 1500) + START("{}"), ["container_lost_gpu"]),
+        (f"{BANNER}{NVML}\n{READY}{START('{}')}", []),
+        (f"{READY}{BANNER}{NVML}\n{START('{}')}", ["container_lost_gpu"]),
+        # What came before it served is over.
+        (f"{START('{}')}{NVML}\n{READY}", []),
+        (f"{START('{}')}{READY}{NVML}\n{READY}", []),
+        (f"{START('{}')}{READY}{NVML}\n", ["container_lost_gpu"]),
+        # One that explains comes first, what may only follow from it later, and each once.
+        (f"NCCL error: internal error\n{NVML}\n", ["container_lost_gpu", "nccl"]),
+        ("Worker proc x died unexpectedly (exit code: 1)\nWorker proc y died unexpectedly\n", ["worker_died"]),
+        (f"{NVML}\nCUDA error: device-side assert triggered\n", ["container_lost_gpu", "device_assert"]),
+        (f"CUDA error: device-side assert triggered\n{NVML}\n", ["device_assert", "container_lost_gpu"]),
+        # Two patterns for one text.
+        (GPUS(2), ["more_gpus_than_there_are"]),
+        # What stopped it is told where nothing else explains it.
+        (f"ValueError: odd\n{TAIL}", ["unknown_error", "engine_start_failed"]),
+        (f"{TAIL}ValueError: odd\n", ["engine_start_failed"]),
+        (f"{NVML}\nValueError: odd\n", ["container_lost_gpu"]),
+        ("ValueError: odd\nEngineDeadError: x\n", ["unknown_error", "engine_died"]),
+        ("EngineDeadError: x\n", ["engine_died"]),
+        ("KeyboardInterrupt: x\n", []),
+        ("asyncio.exceptions.CancelledError: x\n", []),
+        ("KeyboardInterrupt: x\nValueError: odd\n", ["unknown_error"]),
+        ("[shutdown] API server: shutdown triggered\nValueError: odd\n", []),
+        (f"[shutdown] API server: shutdown triggered\n{START('{}')}ValueError: odd\n", ["unknown_error"]),
+        (f"{READY}ValueError: odd\n", ["unknown_error"]),
+        (f"ValueError: odd\n{READY}", []),
+    ],
+)
+def test_what_a_log_is_taken_for(log: str, found: list[str]) -> None:
+    assert [one.slug for one in diagnose(log)] == found
+
+
+def test_the_newest_flags_count_and_nothing_else_is_taken_for_flags() -> None:
+    tokens = START("{'max_num_batched_tokens': 2048}")
+    assert diagnose(START("{}") + tokens + LOADED)[0].parameters == {"max-num-batched-tokens": 1024}
+    for odd in ("{1, 2}", "{'a': }", "{f()}"):
+        assert diagnose(START(odd) + LOADED)[0].parameters == {"max-num-batched-tokens": 4096}
+
+
+@pytest.mark.parametrize(
+    ("text", "slug", "sentence"),
+    [
+        ("ValueError: first\nTypeError: second\n", "unknown_error", "The engine stopped with ValueError: first"),
+        (f"ValueError: {'x' * 400}\n", "unknown_error", f"The engine stopped with ValueError: {'x' * 288}"),
+        (
+            "1 validation error for Config\n  Value error, this\n  and that [type=value_error]\n",
+            "configuration",
+            "The engine refuses its configuration: this and that",
+        ),
+        (
+            f"1 validation error for Config\n  Value error, {'x' * 400} [type=value_error]\n",
+            "configuration",
+            f"The engine refuses its configuration: {'x' * 300}",
+        ),
+    ],
+)
+def test_an_error_of_no_known_kind_speaks_for_itself(text: str, slug: str, sentence: str) -> None:
+    found = diagnose(text)[0]
+    assert (found.slug, found.sentence) == (slug, sentence)
+    assert found.line and found.healable == (slug == "unknown_error")
+
+
+@pytest.mark.parametrize(
+    ("log", "phase", "fraction", "detail"),
+    [
+        ("", "waiting for the container", None, ""),
+        (" \n", "waiting for the container", None, ""),
+        ("INFO importing\n", "starting", None, ""),
+        ("Starting to load model\ncheckpoint shards: 150% Completed | 3/2\n", "loading the weights", 1.0, "3 of 2"),
+        ("Capturing CUDA graphs:  25%|##  | 1/4 [00:01<00:03]\n", "warming up", 0.25, "1 of 4, 00:03 left"),
+        # A bar of a phase that is over.
+        ("checkpoint shards: 50% Completed | 1/2\nApplication startup complete\n", "starting the server", None, ""),
+        ("Checkpoint size: 9.5 GiB\nCapturing CUDA graphs:  25%|##  | 1/4 [00:01<00:03]\n", "warming up", 0.25, "1 of 4, 00:03 left"),
+    ],
+)  # fmt: skip
+def test_how_far_it_is(log: str, phase: str, fraction: float | None, detail: str) -> None:
+    found = progress_of(log)
+    assert (found.phase, found.fraction, found.detail) == (phase, fraction, detail)
+
+
+def test_the_first_cause_is_what_is_told() -> None:
+    assert cause_of(f"NCCL error: internal error\n{NVML}\n") == (
+        "The container's access to the GPUs was taken away while it ran.",
+        "Create the container anew.",
+    )
+
+
 def test_an_exit_code_that_the_engine_does_not_know_is_not_told() -> None:
     known, unknown = (
         "Worker proc VllmWorker-0 died unexpectedly (exit code: -9)",

@@ -143,6 +143,81 @@ def test_a_burst_is_one_fault_and_the_card_is_named_by_its_uuid() -> None:
     assert {fault.subject for fault in found} == {"gpu:GPU-509665ad-b600-ac93-3616-d754b23d636d"}
 
 
+BURST = "NVRM: Xid (PCI:0000:9b:00): 119, pid=2, name=nvidia-smi, Timeout"
+
+
+@pytest.mark.parametrize(
+    ("reports", "bursts"),
+    [
+        # Each as its time since boot and what it says; each burst as how many reports it has and when the last one came.
+        ([(10, BURST), (190, BURST)], [(2, 190.0)]),
+        ([(10, BURST), (191, BURST)], [(1, 10.0), (1, 191.0)]),
+        ([(10, BURST), (150, BURST), (300, BURST)], [(3, 300.0)]),
+        # What has no time of its own belongs to the newest burst, and hides no time that is known.
+        ([(10, BURST), (None, BURST)], [(2, 10.0)]),
+        ([(None, BURST), (10, BURST)], [(2, 10.0)]),
+        ([(None, BURST), (None, BURST)], [(2, None)]),
+        ([(10, BURST), (None, BURST), (500, BURST)], [(2, 10.0), (1, 500.0)]),
+        # Another card, another code, another place on the chip.
+        ([(10, BURST), (11, BURST.replace("9b", "9c"))], [(1, 10.0), (1, 11.0)]),
+        ([(10, BURST), (11, BURST.replace("119", "120"))], [(1, 10.0), (1, 11.0)]),
+        ([(10, f"{BURST} (GPC 1, TPC 2"), (11, f"{BURST} (GPC 1, TPC 3")], [(1, 10.0), (1, 11.0)]),
+    ],
+)
+def test_what_is_one_burst(reports: list[tuple[float | None, str]], bursts: list[tuple[int, float | None]]) -> None:
+    text = "\n".join(said if at is None else f"[{at:.6f}] {said}" for at, said in reports)
+    assert [(fault.count, fault.last_time) for fault in read(text)] == bursts
+
+
+MISMATCH = "NVRM: API mismatch: the client has the version 570.124.06, but"
+MODULE = "NVRM: this kernel module has the version 570.86.15.  Please"
+OFF = "NVRM: GPU 0000:18:00.0: GPU has fallen off the bus."
+SSHD = "sshd[1]: Accepted publickey for root"
+
+
+@pytest.mark.parametrize(
+    ("lines", "kinds"),
+    [
+        # A report takes the lines that go on with it, and no Xid among them.
+        ([MISMATCH, MODULE, BEFORE], ["mismatch", "xid"]),
+        ([MISMATCH, BEFORE, MODULE], ["mismatch", "xid"]),
+        ([MISMATCH, BEFORE, BEFORE.replace("79", "31")], ["mismatch", "xid", "xid"]),
+        ([MISMATCH, MODULE, SSHD, OFF], ["mismatch", "off_bus"]),
+        # No more than five lines are one report.
+        ([MISMATCH, *["NVRM: and so on"] * 4, OFF], ["mismatch", "off_bus"]),
+        # Others take one line.
+        ([OFF, OFF.replace("18", "19")], ["off_bus", "off_bus"]),
+        (["NVRM: GPU 0000:18:00.0: RmInitAdapter failed! (0x22:0x56:894)", OFF], ["init_failed", "off_bus"]),
+        (["NVRM: nothing in particular", OFF, "NVRM: nothing in particular", BEFORE], ["off_bus", "xid"]),
+        # Only the driver's own words count.
+        (["usb 1-1: device has fallen off the bus"], []),
+    ],
+)
+def test_how_many_lines_a_report_takes(lines: list[str], kinds: list[str]) -> None:
+    assert [fault.kind for fault in read("\n".join(lines))] == kinds
+
+
+def test_a_report_of_several_lines_is_told_as_one_where_one_line_says_too_little() -> None:
+    mismatch, off, failed = read("\n".join([MISMATCH, MODULE, SSHD, OFF, "NVRM: RmInitAdapter failed!", "NVRM: more"]))
+    assert (mismatch.message, mismatch.versions) == (f"{MISMATCH} {MODULE}", ("570.124.06", "570.86.15"))
+    assert (off.message, off.versions) == (OFF, ())
+    assert failed.message == "NVRM: RmInitAdapter failed!"
+
+
+@pytest.mark.parametrize(("between", "versions"), [(3, 2), (4, 1)])
+def test_a_report_is_no_longer_than_five_lines(between: int, versions: int) -> None:
+    found = read("\n".join([MISMATCH, *["NVRM: and so on"] * between, MODULE]))
+    assert [len(fault.versions) for fault in found] == [versions]
+
+
+@pytest.mark.parametrize(
+    ("line", "subject"),
+    [(OFF, "gpu:0000:18:00"), ("NVRM: GPU6 _kgspIsHeartbeatTimedOut: Heartbeat timed out", "vm")],
+)
+def test_a_fault_that_names_no_card_is_one_of_the_vm(line: str, subject: str) -> None:
+    assert [fault.subject for fault in read(line)] == [subject]
+
+
 def test_other_devices_xids_are_not_ours() -> None:
     assert read("nvidia-nvswitch3: SXid (PCI:0000:c1:00.0): 28002, Non-fatal, Link 46") == []
 

@@ -8,7 +8,9 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure impo
 from ansible_collections.linode_coder.gpu.plugins.module_utils.linode.errors import (
     classify,
     from_transport,
+    is_refusal,
     not_the_api,
+    reasons,
 )
 
 NO_STOCK = "The Linode plan you chose is not currently available in the selected region"
@@ -45,6 +47,18 @@ UNKNOWN = {"X-OAuth-Scopes": "unknown", "X-Accepted-OAuth-Scopes": "linodes:read
         ("POST", 429, "Too many requests", {"Retry-After": "7"}, "rate_limited"),
         ("GET", 408, "Request Timeout", {}, "transient"),
         ("POST", 408, "Request Timeout", {}, "ambiguous"),
+        # A shortage is one of what was to be created.
+        ("GET", 400, NO_STOCK, {}, "cloud"),
+        ("POST", 409, NO_STOCK, {}, "cloud"),
+        # The scopes of the token say whether it is a token at all.
+        ("GET", 401, "Invalid Token", NARROW, "scope"),
+        ("DELETE", 409, "The resource is locked", {}, "conflict"),
+        ("DELETE", 423, "The resource is locked", {}, "conflict"),
+        ("DELETE", 404, "The resource is locked", {}, "not_found"),
+        ("DELETE", 403, "Unauthorized", {}, "auth"),
+        ("POST", 400, "The resource is locked", {}, "cloud"),
+        ("GET", 499, "Client closed", {}, "cloud"),
+        ("GET", 500, "Internal Server Error", {}, "transient"),
         ("GET", 502, "Bad Gateway", {}, "transient"),
         ("POST", 500, "Internal Server Error", {}, "ambiguous"),
         ("DELETE", 503, "Unavailable", {}, "ambiguous"),
@@ -61,11 +75,87 @@ def test_kinds(method: str, status: int, reason: str, headers: dict[str, str], k
 def test_the_missing_scope_is_named() -> None:
     failure = classify("POST", "/linode/instances", 401, NARROW, {"errors": [{"reason": NOT_AUTHORIZED}]})
     assert "linodes:read_write" in failure.message
+    unnamed = classify("POST", "/linode/instances", 401, {}, {"errors": [{"reason": NOT_AUTHORIZED}]})
+    assert "another scope" in unnamed.message
+
+
+@pytest.mark.parametrize(
+    ("body", "read"),
+    [
+        (None, []),
+        ([], []),
+        ({"errors": "x"}, []),
+        ({"errors": [{"reason": "a", "field": "f"}, "x", {"field": None}]}, [("a", "f"), ("", "")]),
+    ],
+)
+def test_the_reasons_of_a_refusal(body: Any, read: list[tuple[str, str]]) -> None:
+    assert [(one["reason"], one["field"]) for one in reasons(body)] == read
+    assert is_refusal(body) == bool(read)
+
+
+def test_every_reason_is_told_with_its_field() -> None:
+    body = {"errors": [{"reason": "Bad."}, {"reason": "Worse", "field": "region"}, {"reason": "x", "field": "type"}]}
+    failure = classify("POST", "/x", 400, {}, body)
+    assert failure.cause == "POST /x: [400] Bad.; region: Worse; type: x"
+    assert failure.message == "The Linode API refused the request: Bad.; region: Worse; type: x."
+    assert failure.field == "region" and "--region" in str(failure.remedy)
+    assert classify("GET", "/x", 500, {}, {}).cause == "GET /x: [500] HTTP 500"
+
+
+@pytest.mark.parametrize(
+    ("field", "told"),
+    [
+        (None, "The cause says what the API wants"),
+        ("type", "--plan"),
+        ("label", "another session name"),
+        ("authorized_keys[0]", "About authorized_keys[0]: give a public key"),
+        ("interfaces[0].public", "About interfaces[0].public: the cause says"),
+        ("region.id", "About region.id: choose another with --region"),
+    ],
+)
+def test_what_a_refused_field_wants(field: str | None, told: str) -> None:
+    assert told in str(classify("POST", "/x", 400, {}, {"errors": [{"reason": "no", "field": field}]}).remedy)
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "field"),
+    [(401, "Invalid Token", "api_token"), (403, "Unauthorized", "api_token"), (400, UNIQUE, "label"), (404, "x", None)],
+)
+def test_what_a_failure_is_about(status: int, reason: str, field: str | None) -> None:
+    assert classify("GET", "/x", status, {}, {"errors": [{"reason": reason}]}).field == field
+
+
+@pytest.mark.parametrize(
+    ("reason", "named"), [("This has a cannot_delete_with_x lock.", "the lock cannot_delete_with_x"), ("locked", "with a lock")]
+)  # fmt: skip
+def test_the_lock_is_named(reason: str, named: str) -> None:
+    assert named in classify("DELETE", "/x", 400, {}, {"errors": [{"reason": reason}]}).message
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "type_", "kind", "told"),
+    [
+        ("GET", 404, "text/html; charset=utf-8", "transient", "HTTP 404, text/html."),
+        ("GET", 200, None, "transient", "HTTP 200, of no known type."),
+        ("DELETE", 404, "text/html", "ambiguous", "Whether the request was carried out is not known."),
+    ],
+)
+def test_an_answer_of_something_else(method: str, status: int, type_: str | None, kind: str, told: str) -> None:
+    headers = {} if type_ is None else {"Content-Type": type_}
+    failure = classify(method, "/x", status, headers, {}, "https://api")
+    assert (failure.kind, failure.retry_after) == (kind, None) and told in failure.message
+    assert "https://api" in failure.message and str(failure.cause).startswith(f"{method}: [{status}]")
+    assert ("Nothing was changed." in str(failure.remedy)) == (method == "GET")
+    assert "says why" in not_the_api(method, "u", status, type_, "it says why").message
 
 
 def test_the_wait_that_the_api_asks_for_is_kept() -> None:
     assert classify("GET", "/x", 429, {"Retry-After": "7"}, {}).retry_after == 7
-    assert classify("GET", "/x", 429, {"Retry-After": "soon"}, {}).retry_after is None
+    for said in ("soon", "-1", "1.5", "٧", ""):
+        assert classify("GET", "/x", 429, {"Retry-After": said}, {}).retry_after is None
+    unsaid = classify("GET", "/x", 429, {}, {})
+    assert (unsaid.kind, unsaid.retry_after, unsaid.remedy) == ("rate_limited", None, "Try again in 60 s.")
+    assert classify("GET", "/x", 428, {}, {}).kind == "transient"
 
 
 @pytest.mark.parametrize("body", [None, "", [], {}, {"errors": None}, {"errors": ["x"]}])

@@ -21,6 +21,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.model.memory_fit 
     longest_context,
     overhead_gib,
     sequence_bytes,
+    standing_bytes,
     tensor_parallel_problem,
     token_bytes,
 )
@@ -360,3 +361,203 @@ def test_the_tokens_of_all_sequences_together(plan_id: str, variant_id: str, tok
     assert found.decode_tps_filled == decode_tokens_per_second(
         selection.model, selection.variant, plan.card, plan.gpus, read
     )
+
+
+# -- figures by hand ---------------------------------------------------------------------------------------------------
+
+FULL = Layers("full", 32, kv_heads=8, head_dim=128)  # 65,536 bytes a token with one byte an element
+WINDOW = Layers("sliding", 2, kv_heads=8, head_dim=64, window=1000)
+LATENT = Layers("latent", 10, latent_dim=512)
+STATE = Layers("state", 10, state_heads=48, state_size=8192)
+
+
+@pytest.mark.parametrize(
+    ("group", "spread", "element", "context", "per_token", "whole"),
+    [
+        (FULL, 1, 1, 10, 65536, 655360),
+        (FULL, 1, 2, 10, 131072, 1310720),
+        (FULL, 4, 1, 10, 16384, 163840),
+        # A GPU keeps one KV head at least.
+        (FULL, 16, 1, 10, 8192, 81920),
+        (LATENT, 4, 2, 10, 10240, 102400),
+        # A window, and the tokens of two steps.
+        (WINDOW, 1, 1, 1000, 0, 2048 * 1000),
+        (WINDOW, 2, 1, 5096, 0, 1024 * 5096),
+        (WINDOW, 1, 1, 90000, 0, 2048 * 5096),
+        # Four bytes, twice.
+        (STATE, 1, 1, 10, 0, 10 * 48 * 8192 * 8),
+        (STATE, 32, 2, 10, 0, 10 * 2 * 8192 * 8),
+    ],
+)
+def test_what_layers_remember(
+    group: Layers, spread: int, element: int, context: int, per_token: int, whole: int
+) -> None:
+    assert token_bytes((group,), spread, element) == per_token
+    assert sequence_bytes((group,), context, spread, element) == whole
+    assert sequence_bytes((FULL, group), context, spread, element) == whole + 655360 / 10 * context * element * (
+        -(-8 // spread) / 8
+    )
+
+
+@pytest.mark.parametrize(
+    ("attention", "standing"),
+    [((), 0), ((FULL,), 0), ((FULL, WINDOW), 2048 * 5096), ((FULL, STATE), 10 * 48 * 8192 * 8)],
+)
+def test_what_does_not_grow_with_a_long_sequence(attention: tuple[Layers, ...], standing: int) -> None:
+    assert standing_bytes(attention, 1, 1) == standing
+
+
+@pytest.mark.parametrize(
+    ("tokens", "limit", "longest"),
+    [(5000, 5000, 5000), (4999, 5000, 4096), (4096, 5000, 4096), (4095, 5000, 3072), (1023, 5000, 0), (0, 500, 0)],
+)
+def test_a_context_is_as_long_as_the_room_holds_in_whole_steps(tokens: int, limit: int, longest: int) -> None:
+    assert longest_context((FULL,), tokens * 65536, 1, 1, limit) == longest
+
+
+@pytest.mark.parametrize(
+    ("gpus", "heads", "spread"),
+    [(1, None, 1), (2, None, 2), (3, None, 2), (4, None, 4), (8, 28, 4), (4, 6, 2), (2, 7, 1), (0, None, 1)],
+)
+def test_the_most_gpus_that_share_a_model(gpus: int, heads: int | None, spread: int) -> None:
+    assert largest_tensor_parallel(gpus, heads) == spread
+
+
+@pytest.mark.parametrize(("cuda_gib", "gib"), [(8.0, 2.0), (23.0, 2.0), (58.985, 4.0), (94.97, 6.0), (180.0, 6.0)])
+def test_the_engine_takes_more_on_a_larger_card(cuda_gib: float, gib: float) -> None:
+    assert overhead_gib(Card("c", 0, "8.9", "any", cuda_gib, 500), 1, False) == pytest.approx(gib)
+
+
+TENSOR = Model("t", "t", "o/t", "f", "l", False, 8.0, 8.0, None, (), heads=32)
+
+
+@pytest.mark.parametrize(
+    ("spread", "gpus", "heads", "problem"),
+    [
+        (1, 1, 32, None),
+        (2, 2, None, None),
+        (0, 1, 32, "less than one GPU"),
+        (-1, 1, 32, "less than one GPU"),
+        (2, 1, 32, "the plan has 1"),
+        (4, 4, 30, "attention heads"),
+        (3, 3, 30, "power of two"),
+    ],
+)
+def test_why_a_model_cannot_be_spread(spread: int, gpus: int, heads: int | None, problem: str | None) -> None:
+    found = tensor_parallel_problem(spread, gpus, replace(TENSOR, heads=heads))
+    assert (found is None) == (problem is None) and (problem or "") in (found or "")
+
+
+# 10 GiB of weights on a card with 23: 21.16 may be used and 2 are the engine's own.
+SMALL = Variant("o/m", "int4", 10 * GIB / 1e9, uncertain=("disk_gb",))
+ROOM = 23 * 0.92 - 10 - 2
+DENSE = Model(
+    "m", "m", "o/m", "f", "l", False, 8.0, 8.0, 32768, (SMALL,), layers=32, attention=(FULL,), uncertain=("heads", "disk_gb")
+)  # fmt: skip
+NEW = Card("New", 24, "8.9", "any", 23.0, 500, ("cuda_gib",))
+OLD = NEW._replace(name="Old", compute_capability="7.5")
+
+
+def test_every_figure_of_a_fit() -> None:
+    found = fit(DENSE, SMALL, NEW, 1, 1000)
+    assert (found.fits, found.why, found.tensor_parallel, found.gpus, found.card) == (True, None, 1, 1, "New")
+    assert (found.usable_gib, found.weights_gib, found.overhead_gib) == pytest.approx((21.16, 10.0, 2.0))
+    assert found.kv_gib == pytest.approx(ROOM)
+    assert (found.kv_dtype, found.kv_bytes_per_token, found.needed_kv_gib) == ("fp8", 65536, 65536 * 1000 / GIB)
+    assert (found.context, found.max_context, found.kv_tokens) == (1000, 32768, int(ROOM * GIB / 65536))
+    assert found.decode_tps == decode_tokens_per_second(DENSE, SMALL, NEW, 1)
+    assert found.decode_tps_filled == decode_tokens_per_second(DENSE, SMALL, NEW, 1, 65536 * 1000)
+    assert (found.measured, found.uncertain) == (False, ("disk_gb", "heads", "card.cuda_gib"))
+    data = found.as_dict()
+    assert (data["usable_gib"], data["kv_tokens"], data["uncertain"]) == (21.16, found.kv_tokens, [*found.uncertain])
+    assert data["kv_gib"] == round(ROOM, 3)
+
+
+def test_a_fit_on_two_cards_that_are_older() -> None:
+    found = fit(DENSE, SMALL, OLD, 2)
+    assert (found.tensor_parallel, found.weights_gib, found.overhead_gib) == (2, pytest.approx(5.0), 2.4)
+    assert (found.kv_dtype, found.kv_bytes_per_token) == ("fp16", 65536)
+    assert (found.needed_kv_gib, found.context, found.max_context) == (None, None, 32768)
+    assert found.decode_tps_filled == decode_tokens_per_second(DENSE, SMALL, OLD, 2, 2 * 65536 * 32768)
+    assert fit(DENSE, SMALL, OLD, 2, tensor_parallel=1, kv_dtype="fp8", utilization=0.5).kv_bytes_per_token == 65536
+    assert fit(DENSE, SMALL, OLD, 2, tensor_parallel=1).weights_gib == pytest.approx(10.0)
+    assert fit(DENSE, SMALL, OLD, 1, utilization=0.5).usable_gib == 11.5
+
+
+def test_the_tokens_of_four_sequences_leave_out_what_they_keep_for_good() -> None:
+    both = replace(DENSE, attention=(FULL, STATE))
+    kept = 4 * 10 * 48 * 8192 * 8
+    assert fit(both, SMALL, NEW, 1).kv_tokens == int((ROOM * GIB - kept) / 65536)
+    # Nothing that grows is no number of tokens.
+    only = fit(replace(DENSE, attention=(STATE,)), SMALL, NEW, 1)
+    assert (only.fits, only.kv_tokens, only.max_context, only.kv_bytes_per_token) == (True, None, 32768, 0)
+    assert only.decode_tps_filled is None
+    little = fit(both, SMALL, NEW, 1, measured=Measured(available_kv_gib=kept / GIB / 2))
+    assert little.kv_tokens == 0
+    # A model that names no limit has one all the same.
+    assert fit(replace(DENSE, attention=(STATE,), max_context=None), SMALL, NEW, 1).max_context == 2**24
+
+
+@pytest.mark.parametrize(
+    ("measured", "weights", "room", "tokens", "longest", "said"),
+    [
+        (Measured(model_gib=9.0), 9.0, ROOM + 1, int((ROOM + 1) * GIB / 65536), 32768, True),
+        (Measured(available_kv_gib=1.0), 10.0, 1.0, 16384, 16384, True),
+        (Measured(kv_tokens=20000), 10.0, ROOM, 20000, 20000, True),
+        (Measured(kv_tokens=40000), 10.0, ROOM, 40000, 32768, True),
+        (Measured(), 10.0, ROOM, int(ROOM * GIB / 65536), 32768, False),
+    ],
+)
+def test_what_the_engine_said_takes_the_estimates_place(
+    measured: Measured, weights: float, room: float, tokens: int, longest: int, said: bool
+) -> None:
+    found = fit(DENSE, SMALL, NEW, 1, measured=measured)
+    assert (found.weights_gib, found.kv_gib) == pytest.approx((weights, room))
+    assert (found.kv_tokens, found.max_context, found.measured) == (tokens, longest, said)
+
+
+BARE = replace(DENSE, attention=None)
+
+
+@pytest.mark.parametrize(
+    ("model", "variant", "context", "measured", "fits", "why"),
+    [
+        (DENSE, SMALL, None, None, True, None),
+        (DENSE, replace(SMALL, min_capability="8.9"), None, None, True, None),
+        (DENSE, replace(SMALL, min_capability="9.0"), None, None, False, "needs compute capability 9.0"),
+        (DENSE, SMALL, 32768, None, True, None),
+        (DENSE, SMALL, 32769, None, False, "at most 32768 tokens, and 32769 were asked for"),
+        (replace(DENSE, max_context=None), SMALL, 32769, None, True, None),
+        (DENSE, replace(SMALL, disk_gb=None), None, None, None, "The size of o/m is unknown"),
+        # The engine's room without the weights' size, and the weights' without a room.
+        (DENSE, replace(SMALL, disk_gb=None), None, Measured(available_kv_gib=5.0), None, "The size of o/m"),
+        (DENSE, SMALL, None, Measured(available_kv_gib=0.0), False, "no room"),
+        (DENSE, SMALL, None, Measured(available_kv_gib=-1.0), False, "no room"),
+        (DENSE, replace(SMALL, disk_gb=50.0), None, None, False, "take 46.6 GiB per GPU and the engine 2.0 GiB"),
+        (BARE, SMALL, None, None, None, "How much memory a token of m takes is unknown; 9.2 GiB"),
+        (BARE, SMALL, None, Measured(kv_tokens=16384), True, None),
+        (BARE, SMALL, 16385, Measured(kv_tokens=16384), False, "A context of 16385 tokens does not fit"),
+        (DENSE, SMALL, 20000, Measured(kv_tokens=20000), True, None),
+        (DENSE, SMALL, 20001, Measured(kv_tokens=20000), False, "20001 tokens needs 1.2 GiB of KV cache per GPU"),
+        # Less than a coding agent can use counts only where somebody asks for it.
+        (DENSE, SMALL, None, Measured(kv_tokens=16384), True, None),
+        (DENSE, SMALL, None, Measured(kv_tokens=16383), False, "Only 16383 tokens of context fit"),
+        (DENSE, SMALL, 8000, Measured(kv_tokens=16383), True, None),
+        (replace(DENSE, max_context=8192), SMALL, None, None, True, None),
+        (replace(DENSE, max_context=8192), SMALL, None, Measured(kv_tokens=8191), False, "coding needs 8192 or more"),
+        (replace(DENSE, max_context=None), SMALL, None, Measured(kv_tokens=16383), False, "coding needs 16384 or more"),
+        (DENSE, SMALL, None, Measured(available_kv_gib=0.01), False, "Only 0 tokens of context fit"),
+    ],
+)
+def test_verdicts(
+    model: Model, variant: Variant, context: int | None, measured: Measured | None, fits: bool | None, why: str | None
+) -> None:
+    found = fit(model, variant, NEW, 1, context, measured=measured)
+    assert found.fits is fits
+    assert (found.why is None) == (why is None) and (why or "") in (found.why or "")
+    if why and why.startswith("Only 0"):
+        assert found.max_context is None
+
+
+def test_a_model_that_cannot_be_spread_does_not_fit() -> None:
+    assert "the plan has 1" in str(fit(DENSE, SMALL, NEW, 1, tensor_parallel=2).why)

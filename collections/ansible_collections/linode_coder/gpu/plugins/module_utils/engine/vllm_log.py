@@ -741,7 +741,7 @@ def _arguments(run: str) -> dict[str, Any]:
 
 def _line_at(text: str, match: re.Match[str]) -> str:
     start = text.rfind("\n", 0, match.start()) + 1
-    end = text.find("\n", match.start() + 1)
+    end = text.find("\n", match.start())
     return text[start : end if end >= 0 else None].strip()[:500]
 
 

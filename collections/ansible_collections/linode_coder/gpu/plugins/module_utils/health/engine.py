@@ -143,7 +143,7 @@ def _failed(root: Diagnosis | None, summary: str, evidence: str, cause: str = "f
         "fail",
         "container",
         summary,
-        evidence or root.line,
+        evidence,
         cause=root.slug,
         ladder=ladder_of(root),
         remedy=root.remedy,

@@ -151,7 +151,7 @@ def _count(look: Look) -> Finding | None:
     if expected is None:
         if seen:
             return None
-        expected = max(1.0, on_bus or 0)
+        expected = max(1.0, on_bus or 1.0)
     evidence = f"{seen} of {expected:.0f}" + (f", {on_bus:.0f} on the PCI bus" if on_bus is not None else "")
     if seen < expected:
         absent_too = on_bus is not None and on_bus < expected
@@ -218,7 +218,7 @@ def _recovery_by_words(subject: str, words: str, evidence: str) -> Finding:
 
 
 def _recovery(look: Look, gpu: Gpu) -> Finding:
-    changes = [fault for fault in _faults_of(look, gpu) if fault.code == 154 and fault.recovery]
+    changes = [(fault.recovery[1], fault.message) for fault in _faults_of(look, gpu) if fault.recovery]
     if gpu.recovery_action is not None and gpu.recovery_action.strip().lower() != "none":
         return _recovery_by_words(gpu.subject, gpu.recovery_action, f"gpu_recovery_action {gpu.recovery_action}")
     if gpu.requires_reset or gpu.reset_required:
@@ -226,8 +226,9 @@ def _recovery(look: Look, gpu: Gpu) -> Finding:
     if any(fault.kind == "reset_required" for fault in _faults_of(look, gpu)):
         return _recovery_by_words(gpu.subject, "Reset", "NV_ERR_RESET_REQUIRED")
     # The present state outranks what the log said earlier.
-    if gpu.recovery_action is None and changes and changes[-1].recovery:
-        return _recovery_by_words(gpu.subject, changes[-1].recovery[1], changes[-1].message)
+    if gpu.recovery_action is None and changes:
+        words, message = changes[-1]
+        return _recovery_by_words(gpu.subject, words, message)
     if gpu.recovery_action is None and gpu.reset_required is None:
         return _unread(gpu, "gpu.recovery", "recovery_action", "recovery action")
     return finding("gpu.recovery", "pass", gpu.subject, "The driver asks for no recovery.")
@@ -533,7 +534,7 @@ def _without_card(look: Look) -> list[Finding]:
                     cause="failure",
                 )
             )
-        if fault.code == 154 and fault.recovery:
+        if fault.recovery:
             reports.append(_recovery_by_words(fault.subject, fault.recovery[1], fault.message))
         if fault.kind == "reset_required":
             reports.append(_recovery_by_words(fault.subject, "Reset", fault.message))
@@ -644,7 +645,7 @@ def _advice(ladder: tuple[str, ...]) -> str:
     return text[0].upper() + text[1:] + "."
 
 
-def _foreign(look: Look) -> Finding | None:
+def _foreign(look: Look) -> Finding:
     smi = look.smi
     if smi is None or not smi.gpus:
         return finding("gpu.foreign", "unknown", "vm", "The GPU's processes were not read.")
@@ -675,6 +676,4 @@ def check_gpus(look: Look) -> list[Finding]:
     for gpu in look.smi.gpus if look.smi else ():
         found += [result for check in _CHECKS if (result := check(look, gpu)) is not None]
     found += _without_card(look)
-    found += _xids(look)
-    foreign = _foreign(look)
-    return [*found, foreign] if foreign else found
+    return [*found, *_xids(look), _foreign(look)]

@@ -277,9 +277,10 @@ class _Leaves:
 
     def word(self, name: str, *paths: str) -> str | None:
         match = self._read(name, paths, _WORD)
-        if match is None or is_error_text(match[0]):
-            if match is not None:
-                self.reasons[name] = match[0]
+        if match is None:
+            return None
+        if is_error_text(match[0]):
+            self.reasons[name] = match[0]
             return None
         return match[0]
 
@@ -386,7 +387,7 @@ def _read_gpu(element: ElementTree.Element, position: int) -> Gpu:
     whole, number, flag, word, total = leaves.whole, leaves.number, leaves.flag, leaves.word, leaves.total
     identity = word("uuid", "uuid", "gpu_uuid")
     uuid = identity if identity and _UUID.fullmatch(identity) else None
-    if identity and uuid is None:
+    if identity is not None and uuid is None:
         leaves.reasons["uuid"] = identity
     bus_id = normalise_bus_id(word("bus_id", "pci/pci_bus_id")) or normalise_bus_id(element.get("id"))
     link = "pci/pci_gpu_link_info"
@@ -511,8 +512,8 @@ def read_nvidia_smi(text: str, code: int | None = None) -> SmiReading:
     if len(text) > _LONGEST:
         return SmiReading("unreadable", f"longer than {_LONGEST} characters, which no output of nvidia-smi -q -x is")
     opened = text.find("<nvidia_smi_log")
-    closed = text.find("</nvidia_smi_log>", opened) if opened >= 0 else -1
-    if opened < 0 or closed < 0:
+    closed = text.find("</nvidia_smi_log>", max(opened, 0))
+    if -1 in (opened, closed):
         state, line = _failure(text, code)
         named = re.search(r"\b([0-9a-fA-F]{4,8}:[0-9a-fA-F]{2}:[0-9a-fA-F]{2}(?:\.[0-9a-fA-F])?)", line)
         cut_off = "a document that ends early" if opened >= 0 else "not the output of nvidia-smi -q -x"
@@ -527,7 +528,7 @@ def read_nvidia_smi(text: str, code: int | None = None) -> SmiReading:
         return SmiReading("unreadable", f"not well-formed: {error}")
     around = text[:opened] + text[closed + len("</nvidia_smi_log>") :]
     schema = re.search(r"nvsmi_device_v(\d+)\.dtd", around)
-    state, line = _failure(around, code if code else None)
+    state, line = _failure(around, code)
     leaves = _Leaves(root)
     gpus = tuple(_read_gpu(element, position) for position, element in enumerate(root.findall("gpu")[:_CARDS]))
     if state is None and not gpus:

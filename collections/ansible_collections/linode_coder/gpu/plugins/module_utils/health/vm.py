@@ -71,7 +71,7 @@ def _clock(look: Look) -> Finding:
     control = number(look.expected.get("control_time"))
     if look.now is not None and control is not None:
         ahead = look.now - control
-        apart = -ahead if ahead < 0 else max(0.0, ahead - TRANSFER_S)
+        apart = max(-ahead, ahead - TRANSFER_S, 0.0)
         if skew is None or apart > abs(skew):
             skew, source = apart, "against the control node"
     if skew is None:

@@ -26,7 +26,7 @@ _RECOVERY = re.compile(
     r"recovery action changed from 0x[0-9a-f]{1,16} \(([^)]{0,100})\) to 0x[0-9a-f]{1,16} \(([^)]{0,100})\)",
     re.IGNORECASE,
 )
-_PLACE = re.compile(r"\(GPC ([0-9]+), TPC ([0-9]+)")
+_PLACE = re.compile(r"\(GPC ([0-9]{1,6}), TPC ([0-9]{1,6})")
 
 # Faults that the driver reports without a code.
 _PLACE_OF_CARD = re.compile(_BUS)
@@ -100,25 +100,21 @@ def _xid(match: re.Match[str], line: KernelLine) -> GpuFault:
         last_time=line.time,
         caused_by=int(caused[1]) if caused else None,
         recovery=(recovery[1], recovery[2]) if recovery else None,
-        place=(int(place[1][:6]), int(place[2][:6])) if place else None,
+        place=(int(place[1]), int(place[2])) if place else None,
     )
 
 
-def _codeless(lines: list[KernelLine], index: int) -> tuple[GpuFault | None, int]:
-    """A report without a code that starts at a line, and how many lines it takes."""
-    first = lines[index]
-    taken = 1
+def _codeless(lines: list[KernelLine]) -> tuple[GpuFault | None, int]:
+    """A report without a code that starts at the first of a few lines, and how many of them it takes."""
+    first, taken = lines[0], 1
     if _GOES_ON.search(first.message):
-        while (
-            taken < _JOINED_LINES
-            and index + taken < len(lines)
-            and _CONTINUATION.match(lines[index + taken].message)
-            and not _XID.search(lines[index + taken].message)
-        ):
+        for line in lines[1:]:
+            if not _CONTINUATION.match(line.message) or _XID.search(line.message):
+                break
             taken += 1
-    joined = " ".join(line.message.strip() for line in lines[index : index + taken])
+    joined = " ".join(line.message.strip() for line in lines[:taken])
     begin = joined.find("NVRM:")
-    for kind, pattern in _CODELESS if begin >= 0 else ():
+    for kind, pattern in _CODELESS:
         said = [match.start() for match in pattern.finditer(joined, begin)]
         if said:
             # The card is named before what happened to it, where it is named at all.
@@ -131,10 +127,10 @@ def _codeless(lines: list[KernelLine], index: int) -> tuple[GpuFault | None, int
                     uuid=None,
                     pid=None,
                     process=None,
-                    message=joined if kind in ("mismatch", "off_bus") else first.message.strip(),
+                    message=joined,
                     time=first.time,
                     last_time=first.time,
-                    versions=tuple(_VERSION.findall(joined)) if kind == "mismatch" else (),
+                    versions=tuple(_VERSION.findall(joined)),
                 ),
                 taken,
             )
@@ -169,7 +165,7 @@ def gpu_faults(lines: list[KernelLine]) -> list[GpuFault]:
             elif match:
                 fault = _xid(match, _timed(line))
             else:
-                fault, taken = _codeless([*map(_timed, lines[index : index + _JOINED_LINES])], 0)
+                fault, taken = _codeless([*map(_timed, lines[index : index + _JOINED_LINES])])
         if fault is not None:
             place = newest.get(_kind_of(fault))
             if place is not None and _same_burst(found[place], fault):
