@@ -134,7 +134,13 @@ def test_up_again_and_down(served: Served, run: Any, up: Any) -> None:
     assert served.labels() == []
 
 
-@pytest.mark.parametrize("kind", ["error_after_commit", "reset_after_commit", "error", "reset"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *("error_after_commit", "reset_after_commit", "edge_after_commit"),
+        *("error", "reset", "edge", "maintenance"),
+    ],
+)
 def test_exactly_one_vm_whatever_becomes_of_the_answer(served: Served, up: Any, kind: str) -> None:
     served.fault(kind=kind, on=CREATE)
     result = up()

@@ -72,6 +72,25 @@ def test_kinds(method: str, status: int, reason: str, headers: dict[str, str], k
     assert failure.message.endswith(".")
 
 
+@pytest.mark.parametrize(
+    ("method", "kind", "told"),
+    [
+        ("GET", "transient", "Nothing was changed."),
+        ("POST", "ambiguous", "looks for what exists before it creates anything"),
+    ],
+)
+@pytest.mark.parametrize("body", [{}, {"errors": [{"reason": "x"}]}])
+def test_maintenance_is_called_by_its_name(method: str, kind: str, told: str, body: dict[str, Any]) -> None:
+    failure = classify(method, "/x", 503, {"x-maintenance-mode": "true"}, body)
+    assert failure.kind == kind and "maintenance" in failure.message and told in str(failure.remedy)
+    assert "status.linode.com" in str(failure.remedy)
+    for other in (
+        classify(method, "/x", 502, {"X-Maintenance-Mode": "true"}, body),
+        classify(method, "/x", 503, {}, body),
+    ):
+        assert other.kind == kind and "maintenance" not in other.message
+
+
 def test_the_missing_scope_is_named() -> None:
     failure = classify("POST", "/linode/instances", 401, NARROW, {"errors": [{"reason": NOT_AUTHORIZED}]})
     assert "linodes:read_write" in failure.message

@@ -6,7 +6,9 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-from tests.unit.sandbox_api.api_client import CREATE, Api, with_api
+import pytest
+
+from tests.unit.sandbox_api.api_client import AUTHORIZED, CREATE, Api, with_api
 
 
 def test_create_boot_and_delete() -> None:
@@ -121,6 +123,32 @@ def test_an_error_after_commit_was_carried_out() -> None:
         assert status == 503
         _, rows = await api("GET", "/linode/instances")
         assert [row["label"] for row in rows["data"]] == ["lc-demo-1"]
+
+    with_api(check)
+
+
+@pytest.mark.parametrize("status", [200, 400, 502, 503])
+def test_the_edge_answers_with_a_page(status: int) -> None:
+    async def check(api: Api) -> None:
+        api.sandbox.faults.add({"kind": "edge", "on": "POST /linode/instances", "status": status})
+        api.sandbox.faults.add({"kind": "edge_after_commit", "on": "POST /linode/instances", "status": status})
+        for label in ("refused", "made"):
+            answer = await api.client.post("/v4/linode/instances", json={**CREATE, "label": label}, headers=AUTHORIZED)
+            assert (answer.status, answer.content_type, answer.headers["Server"]) == (status, "text/html", "nginx")
+            assert "<html>" in await answer.text()
+            assert not {name for name in answer.headers if name.startswith("X-")}
+        _, rows = await api("GET", "/linode/instances")
+        assert [row["label"] for row in rows["data"]] == ["made"]
+
+    with_api(check)
+
+
+def test_maintenance_of_the_api_has_a_header() -> None:
+    async def check(api: Api) -> None:
+        api.sandbox.faults.add({"kind": "maintenance", "on": "* /**"})
+        answer = await api.client.post("/v4/linode/instances", json=CREATE, headers=AUTHORIZED)
+        assert (answer.status, bool(answer.headers["X-Maintenance-Mode"])) == (503, True)
+        assert (await api("GET", "/linode/instances"))[1]["data"] == []
 
     with_api(check)
 

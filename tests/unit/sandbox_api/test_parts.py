@@ -110,6 +110,14 @@ def test_bad_faults_name_every_bad_field() -> None:
     assert {error["field"] for error in caught.value.errors} == {"kind", "on", "status", "skip", "count"}
 
 
+@pytest.mark.parametrize(("kind", "status"), [("edge", 200), ("edge_after_commit", 400), ("error", 503)])
+def test_statuses_are_those_of_the_kind(kind: str, status: int) -> None:
+    faults = Faults(Store(None))
+    assert faults.add({"kind": kind, "status": status}).status == status
+    with pytest.raises(ApiError, match="status"):
+        faults.add({"kind": kind, "status": 408 if kind.startswith("edge") else 200})
+
+
 def test_store_survives_without_a_clean_end(tmp_path: Path) -> None:
     store = Store(tmp_path / "state.sqlite")
     number = store.next_id("instance")
