@@ -13,7 +13,7 @@ from .envelope import Json, Problems, fail, not_found
 from .event_log import entity
 from .routing import Call, route
 from .sandbox import Sandbox
-from .validation import check_label, check_tags, require
+from .validation import check_label, check_legacy, check_tags, require
 
 _RO, _RW = "firewall:read_only", "firewall:read_write"
 _FILTERABLE = ("created", "id", "label", "tags", "updated")
@@ -515,6 +515,7 @@ def instance_firewalls(call: Call) -> Json:
 def set_instance_firewalls(call: Call) -> Json:
     record, sandbox = _linode(call), call.sandbox
     api, wanted = record["api"], call.body.get("firewall_ids")
+    check_legacy(record, "firewall_ids", "firewall_ids")
     if not isinstance(wanted, list):
         raise fail("firewall_ids is required", "firewall_ids")
     if len(wanted) > 1:

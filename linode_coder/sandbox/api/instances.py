@@ -92,6 +92,8 @@ def create_instance(call: Call) -> Json:
     backups = flag(problems, body, "backups_enabled", False)
     generation = interfaces.generation(problems, sandbox, body)
     wanted = interfaces.check_create(problems, sandbox, body, generation)
+    if private_ip and generation == "linode":
+        problems.add("private_ip is only for Linodes whose interface_generation is legacy_config", "private_ip")
     problems.check()
     if plan is None or region is None:
         raise not_found()

@@ -9,7 +9,7 @@ from .event_log import linode_entity
 from .instances import free_address, private_address
 from .routing import Call, route
 from .sandbox import Sandbox
-from .validation import require
+from .validation import check_legacy, require
 
 _FILTERABLE = ("address", "prefix", "rdns", "region", "type")
 
@@ -110,7 +110,8 @@ def add_instance_ip(call: Call) -> Json:
     return _add(call, _linode(call))
 
 
-def _add(call: Call, record: Json) -> Json:
+def _add(call: Call, record: Json, field: str | None = None) -> Json:
+    check_legacy(record, "Allocating an address", field)
     problems = Problems()
     require(problems, call.body, "type", "public")
     if call.body.get("type") not in (None, "ipv4"):
@@ -187,7 +188,7 @@ def create_ip(call: Call) -> Json:
     record = call.sandbox.instance(call.body["linode_id"]) if isinstance(call.body.get("linode_id"), int) else None
     if record is None:
         raise fail("A Linode by that ID was not found", "linode_id")
-    return _add(call, record)
+    return _add(call, record, "linode_id")
 
 
 def _owner(sandbox: Sandbox, address: object) -> Json | None:

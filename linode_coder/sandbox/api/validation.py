@@ -7,7 +7,7 @@ import binascii
 import re
 from typing import Any
 
-from .envelope import Json, Problems
+from .envelope import Json, Problems, fail
 
 _LABEL = re.compile(r"[a-zA-Z]((?!--|__|\.\.)[a-zA-Z0-9\-_.])+")
 _VOLUME_LABEL = re.compile(r"[a-zA-Z]((?!--|__)[a-zA-Z0-9\-_])*")
@@ -130,6 +130,12 @@ def whole(problems: Problems, body: Json, field: str, *, low: int, high: int | N
         problems.add(f"Must be {low}-{high}" if high is not None else f"Must be {low} or greater", field)
         return None
     return value
+
+
+def check_legacy(record: Json, what: str, field: str | None = None) -> None:
+    """Refuse what a Linode with the new interfaces does not have. The reference says that it is refused; the text is unverified."""
+    if record["api"]["interface_generation"] == "linode":
+        raise fail(f"{what} is only for Linodes whose interface_generation is legacy_config", field)
 
 
 def require(problems: Problems, body: Json, *fields: str) -> None:

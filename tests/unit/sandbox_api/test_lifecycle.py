@@ -254,6 +254,48 @@ def test_the_new_interfaces_take_their_own_firewalls() -> None:
     with_api(check)
 
 
+def test_a_linode_with_new_interfaces_refuses_what_belongs_to_the_old() -> None:
+    async def check(api: Api) -> None:
+        _, wall = await api("POST", "/networking/firewalls", {
+            "label": "lc-demo", "rules": {"inbound_policy": "DROP", "outbound_policy": "ACCEPT"}})  # fmt: skip
+        new = {**CREATE, "interface_generation": "linode", "interfaces": [{"public": {}, "firewall_id": None}]}
+        for generation, wanted in (("legacy", CREATE), ("linode", new)):
+            status = 200 if generation == "legacy" else 400
+            _, made = await api("POST", "/linode/instances", {**wanted, "label": generation})
+            assert await api.settled(made["id"]) == "running"
+            one = f"/linode/instances/{made['id']}"
+            _, configs = await api("GET", f"{one}/configs")
+            config = configs["data"][0]
+            assert (config["helpers"]["network"] is None) is (generation == "linode")
+            for method, path, body, field in (
+                ("PUT", f"{one}/firewalls", {"firewall_ids": [wall["id"]]}, "firewall_ids"),
+                ("POST", f"{one}/configs/{config['id']}/interfaces", {"purpose": "public"}, None),
+                ("PUT", f"{one}/configs/{config['id']}", {"interfaces": [{"purpose": "public"}]}, "interfaces"),
+                ("PUT", f"{one}/configs/{config['id']}", {"helpers": {"network": True}}, "helpers.network"),
+                (
+                    "POST",
+                    f"{one}/configs",
+                    {"label": "x", "devices": {}, "helpers": {"network": False}},
+                    "helpers.network",
+                ),
+                ("POST", f"{one}/ips", {"type": "ipv4", "public": False}, None),
+                ("POST", "/networking/ips", {"type": "ipv4", "public": True, "linode_id": made["id"]}, "linode_id"),
+                (
+                    "POST",
+                    "/linode/instances",
+                    {**wanted, "label": f"{generation}-more", "private_ip": True},
+                    "private_ip",
+                ),
+            ):
+                got, answer = await api(method, path, body)
+                assert got == status, (method, path, answer)
+                assert status == 200 or [error.get("field") for error in answer["errors"]] == [field], answer
+            # What an SDK sends back as it read it is taken.
+            assert (await api("PUT", f"{one}/configs/{config['id']}", {"helpers": config["helpers"]}))[0] == 200
+
+    with_api(check)
+
+
 def test_open_jobs_continue_after_a_restart(tmp_path: Path) -> None:
     path = tmp_path / "state.sqlite"
 
