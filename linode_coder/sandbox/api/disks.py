@@ -253,7 +253,7 @@ def _in_use(sandbox: Sandbox, linode_id: int, disk_id: int) -> bool:
     )
 
 
-@route("GET", "/linode/instances/{linodeId}/configs", "linodes:read_only", filterable=("label",))
+@route("GET", "/linode/instances/{linodeId}/configs", "linodes:read_only", filterable=("label", "interfaces.label"))
 def list_configs(call: Call) -> Json:
     return call.page(of_linode(call.sandbox, "config", instance_of(call)["api"]["id"]))
 

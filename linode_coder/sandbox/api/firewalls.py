@@ -506,7 +506,7 @@ def _linode(call: Call) -> Json:
     return record
 
 
-@route("GET", "/linode/instances/{linodeId}/firewalls", "linodes:read_only")
+@route("GET", "/linode/instances/{linodeId}/firewalls", "linodes:read_only", filterable=_FILTERABLE)
 def instance_firewalls(call: Call) -> Json:
     return call.page(of_entity(call.sandbox, "linode", _linode(call)["api"]["id"]))
 

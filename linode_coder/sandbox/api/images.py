@@ -39,7 +39,9 @@ def _check_text(problems: Problems, body: Json) -> None:
 @route("GET", "/images", None, filterable=_FIELDS, limit="images")
 def list_images(call: Call) -> Json:
     private = list(call.sandbox.store.table("image").values()) if call.caller.may("images:read_only") else []
-    return call.page([*call.sandbox.catalogue.images, *private])
+    found = call.page([*call.sandbox.catalogue.images, *private])
+    # The only list that was recorded to have no page when it is empty.
+    return found if found["results"] else {**found, "page": 0, "pages": 0}
 
 
 @route("POST", "/images", _RW, limit="images")

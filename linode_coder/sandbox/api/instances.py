@@ -128,12 +128,12 @@ def create_instance(call: Call) -> Json:
     return show(call, record)
 
 
-def start_life(sandbox: Sandbox, record: Json, image: Json | None, booted: bool, action: str = "linode_create") -> None:
+def start_life(sandbox: Sandbox, record: Json, image: Json | None, booted: bool) -> None:
     """The create event and, already waiting behind it, the boot event."""
     number = record["api"]["id"]
     about = linode_entity(record["api"])
     secondary = entity("image", image["id"], image["label"], f"/v4/images/{image['id']}") if image else None
-    sandbox.events.add(action, about, secondary=secondary, status="scheduled", linode_id=number)
+    sandbox.events.add("linode_create", about, secondary=secondary, status="scheduled", linode_id=number)
     if booted:
         add_boot(sandbox, record)
     sandbox.lifecycle.begin(number)
@@ -340,13 +340,16 @@ def delete_instance(call: Call) -> Json:
         raise fail(
             f"Cannot delete Linode {number}: it is protected by a {record['locks'][0]} lock. Remove the lock first."
         )
-    waiting = [event["api"]["action"] for event in sandbox.events.open_for(number)]
+    waiting = [event["api"]["action"] for event in sandbox.events.busy(number)]
     if "linode_delete" in waiting:
         sandbox.lifecycle.begin(number)
         return {}
     if "linode_clone" in waiting:
         raise fail("Linode busy.")
     sandbox.lifecycle.interrupt(number, "The Linode was deleted.")
+    if record["api"]["status"] == "running":
+        # That it takes no time of its own is unverified.
+        sandbox.events.add("linode_shutdown", linode_entity(record["api"]), status="finished")
     sandbox.touch(record, status="deleting")
     sandbox.events.add("linode_delete", linode_entity(record["api"]), status="scheduled", linode_id=number)
     sandbox.note_usage(record)

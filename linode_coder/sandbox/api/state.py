@@ -80,7 +80,10 @@ def load_data(name: str) -> list[Json]:
 
 @dataclass
 class Catalogue:
-    """What can be bought: rows as the API lists them, and the same by id."""
+    """What can be bought: rows as the API lists them, and the same by id.
+
+    The images are those of a recording of May 2026, without Kubernetes's, and Ubuntu's of that spring; their times are unverified.
+    """
 
     types: list[Json] = field(default_factory=lambda: load_data("types.json"))
     regions: list[Json] = field(default_factory=lambda: load_data("regions.json"))

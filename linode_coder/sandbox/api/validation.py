@@ -56,6 +56,7 @@ def check_tags(problems: Problems, value: Any, field: str = "tags") -> list[str]
 
 
 def check_password(problems: Problems, value: Any, field: str = "root_pass") -> None:
+    """How the API counts a password's strength is unverified: what passes here is what old and new forms of it took."""
     if not isinstance(value, str):
         problems.add("Must be a string", field)
         return
@@ -63,7 +64,7 @@ def check_password(problems: Problems, value: Any, field: str = "root_pass") -> 
         problems.add("Length must be 7-128 characters", field)
         return
     kinds = sum(bool(re.search(kind, value)) for kind in ("[a-z]", "[A-Z]", "[0-9]", "[^a-zA-Z0-9]"))
-    if kinds < 2 or len(set(value)) < 5 or (kinds < 3 and len(value) < 11):
+    if kinds < 2 or len(set(value)) < 5 or len(value) < 11:
         problems.add("Password does not meet strength requirement", field)
 
 
