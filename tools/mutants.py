@@ -315,7 +315,7 @@ def main() -> int:
     runner = Runner(options)
     # The folder of this file would give its modules second names.
     sys.path.pop(0)
-    tests = options.tests or [str(Path(__file__).with_name("unit"))]
+    tests = options.tests or [str(Path(__file__).resolve().parents[1] / "tests/unit")]
     pytest.main(
         ["-q", "-p", "no:xdist", "-p", "no:cacheprovider", "--timeout", "0", "--no-header", *tests], plugins=[runner]
     )

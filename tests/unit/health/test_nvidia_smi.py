@@ -11,7 +11,9 @@ import pytest
 from ansible_collections.linode_coder.gpu.plugins.module_utils.health.evaluate import evaluate
 from ansible_collections.linode_coder.gpu.plugins.module_utils.health.nvidia_smi import (
     Gpu,
+    absent,
     gpu_facts,
+    is_error_text,
     normalise_bus_id,
     read_nvidia_smi,
 )
@@ -174,7 +176,7 @@ FAILURES = [
 def test_failures_have_names(text: str, code: int, state: str) -> None:
     reading = read_nvidia_smi(text, code)
     assert (reading.state, reading.gpus) == (state, ())
-    assert reading.text
+    assert reading.text and reading.readable == (state == "no_devices")
 
 
 LOST_TEXT = "Unable to determine the device handle for GPU 0000:02:00.0: GPU is lost.  Reboot the system"
@@ -339,6 +341,22 @@ def test_entities_are_neither_declared_nor_fetched() -> None:
         v13_blackwell().replace("<nvidia_smi_log>", bomb + "<nvidia_smi_log>", 1).replace("36 C", "&f;")
     )
     assert (reading.state, reading.gpus) == ("unreadable", ())
+
+
+@pytest.mark.parametrize(
+    ("text", "no_such_reading", "error"),
+    [
+        (" N/A ", True, False),
+        ("[Not Supported]", True, False),
+        ("None", True, False),
+        (" Unknown Error ", False, True),
+        ("Not Active", False, False),
+        ("Disabled", False, False),
+        ("36 C", False, False),
+    ],
+)
+def test_what_a_text_in_place_of_a_value_says(text: str, no_such_reading: bool, error: bool) -> None:
+    assert (absent(text), is_error_text(text)) == (no_such_reading, error)
 
 
 @pytest.mark.parametrize(
