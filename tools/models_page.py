@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ansible_collections.linode_coder.gpu.plugins.module_utils.linode.gpu_plans import known_plans
 from ansible_collections.linode_coder.gpu.plugins.module_utils.model.catalogue import Model, Selection, find, packaged
-from ansible_collections.linode_coder.gpu.plugins.module_utils.model.engine_choice import best_on_plan, default_model
+from ansible_collections.linode_coder.gpu.plugins.module_utils.model.choice import best_on_plan, default_model
 from ansible_collections.linode_coder.gpu.plugins.module_utils.model.view import by_price, first_that_fits
 
 from linode_coder.cli.models import licence, parameters, sized, tokens

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 import typer
 from ansible_collections.linode_coder.gpu.plugins.module_utils.model.catalogue import Model, Selection, catalogue
+from ansible_collections.linode_coder.gpu.plugins.module_utils.model.choice import best_on_plan
 from ansible_collections.linode_coder.gpu.plugins.module_utils.model.context_length import parse_context
-from ansible_collections.linode_coder.gpu.plugins.module_utils.model.engine_choice import best_on_plan
 from ansible_collections.linode_coder.gpu.plugins.module_utils.model.hub import hub_lookup
 from ansible_collections.linode_coder.gpu.plugins.module_utils.model.request import resolve
 from ansible_collections.linode_coder.gpu.plugins.module_utils.model.view import (

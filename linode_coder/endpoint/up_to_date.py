@@ -19,7 +19,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.session.name impo
 
 from .. import __version__
 from ..api import LinodeReader
-from ..playbook.places import playbook
+from ..playbook.paths import playbook
 from .api_key import kept_key
 from .port_owner import TunnelClient
 from .tunnel import open_tunnel, ssh_command

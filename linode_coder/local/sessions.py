@@ -6,8 +6,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.did_you_mean import did_you_mean, nearest
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
-from ansible_collections.linode_coder.gpu.plugins.module_utils.core.near import did_you_mean, nearest
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.paths import state_dir
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session.name import firewall_label
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session.tags import MARKER, is_ours

@@ -32,7 +32,7 @@ from ..terminal.escapes import last_line, visible
 from ..terminal.signals import Terminated
 from . import launch
 from .extra_vars import write
-from .places import playbook
+from .paths import playbook
 from .variables import Variables
 
 _PREFIX = "linode-coder-run-"

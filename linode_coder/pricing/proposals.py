@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.cost import cost
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.duration import parse_duration
 from ansible_collections.linode_coder.gpu.plugins.module_utils.model.catalogue import Selection, catalogue
-from ansible_collections.linode_coder.gpu.plugins.module_utils.model.engine_choice import best_on_plan, default_model
+from ansible_collections.linode_coder.gpu.plugins.module_utils.model.choice import best_on_plan, default_model
 from ansible_collections.linode_coder.gpu.plugins.module_utils.model.view import by_price
 
 from .plans_and_prices import Market

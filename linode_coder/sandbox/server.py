@@ -20,9 +20,9 @@ from aiohttp import web
 
 from .api.app import new_app, serve_api
 from .api.controls import control_routes
-from .api.core import Sandbox
 from .api.instances import seed
 from .api.metadata import metadata_app
+from .api.sandbox import Sandbox
 from .errors import SandboxError
 from .hosts.base import HostBackend
 from .hosts.none import NoHosts

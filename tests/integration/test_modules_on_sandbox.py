@@ -17,7 +17,7 @@ from aiohttp import web
 from ansible.module_utils.testing import patch_module_args
 
 from linode_coder.sandbox.api.app import new_app, serve_api
-from linode_coder.sandbox.api.core import Sandbox
+from linode_coder.sandbox.api.sandbox import Sandbox
 from linode_coder.sandbox.hosts.none import NoHosts
 
 MODULES = "ansible_collections.linode_coder.gpu.plugins.modules."

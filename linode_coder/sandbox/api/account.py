@@ -8,11 +8,11 @@ import time
 from typing import Any
 
 from .auth import RESOURCES, digest, normal_scopes
-from .core import Sandbox
 from .envelope import Json, Problems, fail, not_found, stamp, unstamp
 from .event_log import entity
 from .interfaces import DEFAULT_SETTING
 from .routing import Call, route
+from .sandbox import Sandbox
 from .state import USERNAME
 from .validation import check_ssh_key, require
 

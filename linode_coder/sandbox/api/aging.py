@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .core import Sandbox
 from .envelope import Json, stamp, unstamp
+from .sandbox import Sandbox
 
 
 def make_older(sandbox: Sandbox, name: str, seconds: float) -> list[Json]:

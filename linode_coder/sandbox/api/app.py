@@ -34,10 +34,10 @@ from . import (  # noqa: F401 (importing them registers their routes)
     volumes,
 )
 from .auth import Caller, identify, require
-from .core import Sandbox
 from .envelope import ApiError, Json, dumps, fail, not_found
 from .faults import AFTER, BEFORE, RESET_BEFORE, Fault, refusal
 from .routing import Call, Route, find
+from .sandbox import Sandbox
 
 _log = logging.getLogger(__name__)
 _VERSIONS = ("v4", "v4beta")

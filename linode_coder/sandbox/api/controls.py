@@ -10,10 +10,10 @@ from aiohttp import web
 
 from ..errors import SandboxError
 from .aging import make_older
-from .core import Sandbox
 from .envelope import ApiError, Json
 from .faults import KINDS
 from .host_faults import HOST_KINDS, complaint, completed
+from .sandbox import Sandbox
 
 _REQUEST_FIELDS = ("kind", "on", "count", "skip", "status", "retry_after", "delay", "where")
 

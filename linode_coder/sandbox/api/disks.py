@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from .core import Sandbox
 from .envelope import Json, Problems, fail, not_found
 from .event_log import entity, linode_entity
 from .routing import Call, route
+from .sandbox import Sandbox
 from .validation import check_password, require, whole
 
 _FILESYSTEMS = ("raw", "swap", "ext2", "ext3", "ext4", "initrd")

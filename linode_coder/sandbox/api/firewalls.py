@@ -9,10 +9,10 @@ import re
 import zlib
 from typing import Any
 
-from .core import Sandbox
 from .envelope import Json, Problems, fail, not_found
 from .event_log import entity
 from .routing import Call, route
+from .sandbox import Sandbox
 from .validation import check_label, check_tags, require
 
 _RO, _RW = "firewall:read_only", "firewall:read_write"

@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from . import firewalls, interfaces
-from .core import Sandbox
 from .disks import add_image_disks
 from .envelope import Json, Problems, fail, not_found
 from .event_log import entity, linode_entity
 from .routing import Call, route
+from .sandbox import Sandbox
 from .validation import check_label, check_password, check_ssh_key, check_tags, check_user_data, flag, require, whole
 
 FILTERABLE = (

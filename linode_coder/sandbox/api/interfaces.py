@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from . import firewalls
-from .core import Sandbox
 from .envelope import Json, Problems, fail, not_found
 from .event_log import entity, linode_entity
 from .routing import Call, route
+from .sandbox import Sandbox
 from .validation import whole
 
 DEFAULT_SETTING = "legacy_config_default_but_linode_allowed"

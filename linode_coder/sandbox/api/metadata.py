@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from .core import Sandbox
 from .envelope import Json
+from .sandbox import Sandbox
 
 _LONGEST = 86_400
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

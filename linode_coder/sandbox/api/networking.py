@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import ipaddress
 
-from .core import Sandbox
 from .envelope import Json, Problems, fail, not_found
 from .event_log import linode_entity
 from .instances import free_address, private_address
 from .routing import Call, route
+from .sandbox import Sandbox
 from .validation import require
 
 _FILTERABLE = ("address", "prefix", "rdns", "region", "type")

@@ -8,9 +8,9 @@ from typing import Any, NoReturn
 from urllib.parse import unquote
 
 from .auth import Caller
-from .core import Sandbox
 from .envelope import Json, not_found, page_bounds, paginate
 from .filters import Filter
+from .sandbox import Sandbox
 
 Handler = Callable[["Call"], Any]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from .core import Sandbox
 from .envelope import Json, Problems, fail, not_found
 from .event_log import entity
 from .routing import Call, route
+from .sandbox import Sandbox
 from .validation import check_label, check_tags, require, whole
 
 _RO, _RW = "volumes:read_only", "volumes:read_write"

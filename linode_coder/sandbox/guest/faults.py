@@ -6,7 +6,7 @@ import json
 import os
 from pathlib import Path
 
-from .document import Any, Json
+from .json_types import Any, Json
 
 FILE = Path(os.environ.get("SANDBOX_RUN", "/run/sandbox"), "faults.json")
 STRUCK = FILE.with_name("struck.json")

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import pytest
 from ansible_collections.linode_coder.gpu.plugins.module_utils.linode.gpu_plans import Plan, known_plans
 from ansible_collections.linode_coder.gpu.plugins.module_utils.model.catalogue import packaged
-from ansible_collections.linode_coder.gpu.plugins.module_utils.model.engine_choice import Engine, on_plan
+from ansible_collections.linode_coder.gpu.plugins.module_utils.model.choice import Engine, on_plan
 from ansible_collections.linode_coder.gpu.plugins.module_utils.model.engine_flags import engine_flags
 
 from linode_coder.sandbox.guest.engine import args, memory

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from ansible_collections.linode_coder.gpu.plugins.module_utils.linode.gpu_plans import known_plan, known_plans
 from ansible_collections.linode_coder.gpu.plugins.module_utils.model.catalogue import find, packaged
-from ansible_collections.linode_coder.gpu.plugins.module_utils.model.engine_choice import Engine, best_on_plan
+from ansible_collections.linode_coder.gpu.plugins.module_utils.model.choice import Engine, best_on_plan
 from ansible_collections.linode_coder.gpu.plugins.module_utils.model.measured_fits import (
     path,
     record,

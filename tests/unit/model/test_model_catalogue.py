@@ -18,9 +18,9 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.model.catalogue i
     user_file,
     variant_of,
 )
+from ansible_collections.linode_coder.gpu.plugins.module_utils.model.catalogue_data import DEFAULT_MODEL, PLAN_DEFAULTS
+from ansible_collections.linode_coder.gpu.plugins.module_utils.model.choice import on_plan
 from ansible_collections.linode_coder.gpu.plugins.module_utils.model.context_length import parse_context
-from ansible_collections.linode_coder.gpu.plugins.module_utils.model.data import DEFAULT_MODEL, PLAN_DEFAULTS
-from ansible_collections.linode_coder.gpu.plugins.module_utils.model.engine_choice import on_plan
 from ansible_collections.linode_coder.gpu.plugins.module_utils.model.engine_flags import engine_flags
 from ansible_collections.linode_coder.gpu.plugins.module_utils.model.request import (
     Request,

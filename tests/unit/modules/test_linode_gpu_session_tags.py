@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.cost import format_time
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session.host_key import to_openssh
-from ansible_collections.linode_coder.gpu.plugins.module_utils.session.note import lost
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session.lease_note import lost
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session.tags import decode, with_doom
 from ansible_collections.linode_coder.gpu.plugins.modules import linode_gpu_session_tags
 from scripted_linode import Fault, ScriptedLinode

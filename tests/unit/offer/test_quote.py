@@ -10,7 +10,7 @@ import pytest
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.cost import format_time, parse_time
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
 from ansible_collections.linode_coder.gpu.plugins.module_utils.linode.gpu_plans import known_plan
-from ansible_collections.linode_coder.gpu.plugins.module_utils.model.data import DEFAULT_MODEL
+from ansible_collections.linode_coder.gpu.plugins.module_utils.model.catalogue_data import DEFAULT_MODEL
 from ansible_collections.linode_coder.gpu.plugins.module_utils.offer import quote as quote_module
 from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.offers import Offer
 from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.quote import (

@@ -10,7 +10,7 @@ from typing import Any
 from aiohttp.test_utils import TestClient, TestServer
 
 from linode_coder.sandbox.api.app import new_app, serve_api
-from linode_coder.sandbox.api.core import Sandbox
+from linode_coder.sandbox.api.sandbox import Sandbox
 from linode_coder.sandbox.errors import SandboxError
 from linode_coder.sandbox.hosts.base import HostSpec
 

@@ -19,7 +19,7 @@ PLACES = {
     },
     "mkstemp": {CORE + "atomic_file.py"},
     "NamedTemporaryFile": {CORE + "atomic_file.py"},
-    "get_close_matches": {CORE + "near.py"},
+    "get_close_matches": {CORE + "did_you_mean.py"},
     "HTTPConnection": {
         CORE + "../engine/client.py",
         CORE + "../linode/reader.py",

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import yaml
 
-from ..document import Any, Json
+from ..json_types import Any, Json
 from . import images
 from .containers import SERVICE, STATE, Container, execute
 

@@ -16,8 +16,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from .. import start
-from ..document import Json
 from ..faults import active, mend
+from ..json_types import Json
 
 STATE = Path("/var/lib/sandbox/docker")
 ENGINE = Path("/etc/sandbox/engine.json")

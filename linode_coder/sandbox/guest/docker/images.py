@@ -8,8 +8,8 @@ import sys
 import time
 from pathlib import Path
 
-from ..document import Json
 from ..faults import active
+from ..json_types import Json
 from .containers import STATE, image_id, program, repository, seconds_of
 
 _LAYERS = {"vllm/vllm-openai": 12}

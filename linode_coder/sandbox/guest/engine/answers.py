@@ -7,7 +7,7 @@ import time
 import uuid
 from dataclasses import dataclass, field
 
-from ..document import Json
+from ..json_types import Json
 
 FINGERPRINT = "vllm-0.32.0-sandbox"
 

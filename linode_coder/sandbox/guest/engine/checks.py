@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from ..document import Json
+from ..json_types import Json
 from . import answers
 
 # What a body must have; FastAPI says so for all that is missing.

@@ -14,7 +14,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 
-from ..document import Json
+from ..json_types import Json
 from .log import log, traceback_text
 from .metrics import Metrics
 

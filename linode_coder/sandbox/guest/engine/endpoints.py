@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler
 
 from .. import faults
-from ..document import Json
+from ..json_types import Json
 from . import answers
 from .answers import Ask, Reply
 from .checks import (

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..document import Json
+from ..json_types import Json
 from .flag_names import ARCHITECTURES
 
 GIB = 2**30

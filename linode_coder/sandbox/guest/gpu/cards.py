@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from ..document import Json
 from ..faults import every
+from ..json_types import Json
 
 HARDWARE = Path("/etc/sandbox/gpus.json")
 OTHER_CARD = "NVIDIA L4"

@@ -6,8 +6,8 @@ import json
 import sys
 from pathlib import Path
 
-from ..document import Json
 from ..faults import mend
+from ..json_types import Json
 from .device_access import refusal
 
 VERSION = "1.20.1"

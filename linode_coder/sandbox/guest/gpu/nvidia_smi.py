@@ -6,8 +6,8 @@ import os
 import sys
 import time
 
-from ..document import Json
 from ..faults import every, mend, refuses
+from ..json_types import Json
 from .cards import load
 from .device_access import refusal
 from .nvidia_smi_xml import document

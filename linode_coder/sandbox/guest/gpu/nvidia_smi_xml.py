@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from ..document import Json
+from ..json_types import Json
 
 _REASONS = (
     "gpu_idle",

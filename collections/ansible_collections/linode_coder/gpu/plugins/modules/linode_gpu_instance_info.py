@@ -55,9 +55,9 @@ import time
 from typing import Any
 
 from ..module_utils.core.cost import parse_time
+from ..module_utils.core.did_you_mean import did_you_mean, nearest
 from ..module_utils.core.failure import Failure
 from ..module_utils.core.local_module import Call
-from ..module_utils.core.near import did_you_mean, nearest
 from ..module_utils.health.outside import ON_ITS_WAY, STARTING_S
 from ..module_utils.linode.client import LinodeApi
 from ..module_utils.linode.module import api_module

@@ -87,8 +87,8 @@ from ..module_utils.offer.budget import against_budget, extension_adds
 from ..module_utils.offer.budget_look import BUDGET_SPEC, budget_of, look
 from ..module_utils.session.host_key import from_openssh
 from ..module_utils.session.lease import Lease, extended, parse_idle, paused_until
+from ..module_utils.session.lease_note import with_note
 from ..module_utils.session.name import firewall_label, validate_session_name
-from ..module_utils.session.note import with_note
 from ..module_utils.session.ssh import connection_vars
 from ..module_utils.session.tags import MARKER, SessionTags, decode, encode, is_ours, merge, with_changes
 from ..module_utils.session.view import session_view

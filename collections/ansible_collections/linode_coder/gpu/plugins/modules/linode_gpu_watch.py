@@ -164,13 +164,13 @@ from ..module_utils.linode.client import LinodeApi
 from ..module_utils.linode.module import api_module
 from ..module_utils.offer.budget import ACTIONS, DEFAULT_ACTION, watched
 from ..module_utils.offer.budget_look import BUDGET_SPEC, budget_of, look
+from ..module_utils.session.lease_note import lost
 from ..module_utils.session.name import firewall_label
-from ..module_utils.session.note import lost
 from ..module_utils.session.tags import MARKER, decode, is_ours, merge, with_changes, with_doom
 from ..module_utils.session.view import session_view
 from ..module_utils.watch.decision import Decision, budget, decide, superseded, why
 from ..module_utils.watch.idle_clock import IdleClock, settled, start_overdue
-from ..module_utils.watch.one_pass import ailing, look_again
+from ..module_utils.watch.next_steps import ailing, look_again
 
 POLL_S = 1.0
 # Seconds after which a deletion whose answer was lost, and that shows no effect, is asked for once more.

@@ -109,8 +109,8 @@ from ..module_utils.core.atomic_file import replace_file
 from ..module_utils.core.file_lock import file_lock
 from ..module_utils.core.local_module import Call, LocalModule
 from ..module_utils.core.paths import state_dir
+from ..module_utils.watch.next_steps import report_of
 from ..module_utils.watch.notices import Notice, Told, body_of, notices_of
-from ..module_utils.watch.one_pass import report_of
 
 
 def post(url: str, notices: list[Notice], timeout: int) -> str | None:

@@ -9,11 +9,9 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-_Place = str | Path
-
 
 def replace_file(
-    path: _Place,
+    path: str | Path,
     content: str | bytes,
     mode: int = 0o600,
     owner: tuple[int, int] | None = None,
@@ -47,7 +45,7 @@ def replace_file(
         raise
 
 
-def move(source: _Place, target: _Place, durable: bool = False) -> None:
+def move(source: str | Path, target: str | Path, durable: bool = False) -> None:
     """Rename within a file system, over what is there. With ``durable`` it is on the disk on return."""
     os.replace(source, target)
     if durable:

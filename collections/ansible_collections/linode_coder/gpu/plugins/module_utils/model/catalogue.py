@@ -13,10 +13,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from ..core.did_you_mean import did_you_mean, nearest
 from ..core.failure import Failure
-from ..core.near import did_you_mean, nearest
 from ..core.paths import config_dir
-from .data import MODELS
+from .catalogue_data import MODELS
 
 # Models of this organisation exist in the sandbox only; the Hub is never asked about them.
 SANDBOX_ORGANISATION = "sandbox/"

@@ -18,8 +18,8 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from ..core.atomic_file import replace_file
+from ..core.did_you_mean import did_you_mean
 from ..core.failure import Failure
-from ..core.near import did_you_mean
 from ..core.paths import state_dir
 from .catalogue import Model, catalogue, near_names
 from .hub_model import model_from_hub

@@ -9,8 +9,8 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ..core.did_you_mean import did_you_mean
 from ..core.failure import Failure
-from ..core.near import did_you_mean
 from .catalogue import (
     SANDBOX_ORGANISATION,
     Model,
@@ -23,8 +23,8 @@ from .catalogue import (
     user_file,
     variant_of,
 )
+from .catalogue_data import DEFAULT_MODEL
 from .context_length import parse_context
-from .data import DEFAULT_MODEL
 from .memory_fit import tensor_parallel_problem
 
 _ID = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)

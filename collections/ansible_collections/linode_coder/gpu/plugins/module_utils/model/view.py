@@ -10,7 +10,7 @@ from typing import Any
 
 from ..linode.gpu_plans import Plan
 from .catalogue import Model, Selection
-from .engine_choice import Engine, best_on_plan, default_model
+from .choice import Engine, best_on_plan, default_model
 
 
 def model_notes(model: Model) -> list[str]:

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from ..core.did_you_mean import did_you_mean, nearest
 from ..core.failure import Failure
-from ..core.near import did_you_mean, nearest
 from ..linode.gpu_plans import card_of, hourly_price, is_gpu_plan
 
 MAX_OFFERS = 12

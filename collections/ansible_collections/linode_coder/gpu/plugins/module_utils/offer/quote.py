@@ -11,8 +11,8 @@ from ..core.cost import cost, format_time, paid_until, parse_time
 from ..core.failure import Failure
 from ..linode.gpu_plans import Plan, known_plan, plan_of
 from ..model.catalogue import Selection, catalogue, find
-from ..model.data import DEFAULT_MODEL
-from ..model.engine_choice import Engine, best_on_plan, default_model, on_plan
+from ..model.catalogue_data import DEFAULT_MODEL
+from ..model.choice import Engine, best_on_plan, default_model, on_plan
 from ..model.measured_fits import with_measurements
 from ..model.request import Lookup, Request, check_access, check_code, make_request, resolve, unlisted
 from ..session.changes import beyond, session_changes

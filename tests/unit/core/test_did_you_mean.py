@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.linode_coder.gpu.plugins.module_utils.core.near import did_you_mean, nearest
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.did_you_mean import did_you_mean, nearest
 
 KNOWN = {"status": 1, "stats": 2, "state": 3, "static": 4, "down": 5}
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.linode_coder.gpu.plugins.module_utils.watch.one_pass import (
+from ansible_collections.linode_coder.gpu.plugins.module_utils.watch.next_steps import (
     ailing,
     healthy,
     look_again,

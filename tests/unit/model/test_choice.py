@@ -13,11 +13,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.linode.gpu_plans 
     known_plans,
 )
 from ansible_collections.linode_coder.gpu.plugins.module_utils.model.catalogue import Selection, find, packaged
-from ansible_collections.linode_coder.gpu.plugins.module_utils.model.engine_choice import (
-    best_on_plan,
-    default_model,
-    on_plan,
-)
+from ansible_collections.linode_coder.gpu.plugins.module_utils.model.choice import best_on_plan, default_model, on_plan
 from ansible_collections.linode_coder.gpu.plugins.module_utils.model.request import unlisted
 
 from linode_coder.sandbox.guest.engine import args

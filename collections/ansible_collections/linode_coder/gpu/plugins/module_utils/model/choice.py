@@ -10,7 +10,7 @@ from typing import Any
 
 from ..linode.gpu_plans import Plan
 from .catalogue import SANDBOX_ORGANISATION, Model, Selection, Variant
-from .data import PLAN_DEFAULTS
+from .catalogue_data import PLAN_DEFAULTS
 from .engine_flags import CUDA_VERSION, MIN_DRIVER, engine_environment, engine_flags, utilization_of
 from .measured_fits import key_of
 from .memory_fit import Fit, fit, kv_dtype_of, largest_tensor_parallel
