@@ -226,7 +226,11 @@ def clone(call: Call) -> Json:
     if body.get("label") is not None:
         check_label(problems, body["label"])
         check_unique(problems, sandbox, body["label"])
-    tags = check_tags(problems, body["tags"]) if body.get("tags") is not None else list(source["api"]["tags"])
+    tags = (
+        check_tags(problems, body["tags"], sandbox.tags_in_use())
+        if body.get("tags") is not None
+        else list(source["api"]["tags"])
+    )
     user_data = check_user_data(problems, body.get("metadata")) or source["user_data"]
     private_ip = flag(problems, body, "private_ip", False)
     if private_ip:

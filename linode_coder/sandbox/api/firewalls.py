@@ -251,7 +251,7 @@ def create_firewall(call: Call) -> Json:
         _check_unique(problems, sandbox, body["label"])
     if body.get("rules") is not None:
         check_rules(problems, body["rules"])
-    tags = check_tags(problems, body["tags"]) if body.get("tags") is not None else []
+    tags = check_tags(problems, body["tags"], sandbox.tags_in_use()) if body.get("tags") is not None else []
     devices = body.get("devices") or {}
     wanted: list[tuple[str, int, Json]] = []
     if not isinstance(devices, dict):
@@ -304,7 +304,7 @@ def update_firewall(call: Call) -> Json:
         _check_unique(problems, sandbox, body["label"], firewall["id"])
         changes["label"] = body["label"]
     if body.get("tags") is not None:
-        changes["tags"] = check_tags(problems, body["tags"])
+        changes["tags"] = check_tags(problems, body["tags"], sandbox.tags_in_use())
     if body.get("status") is not None:
         if body["status"] not in ("enabled", "disabled"):
             problems.add("Must be one of enabled, disabled", "status")

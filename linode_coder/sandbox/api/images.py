@@ -53,7 +53,7 @@ def create_image(call: Call) -> Json:
     if body.get("disk_id") is not None and row is None:
         problems.add("Disk not found or not accessible", "disk_id")
     _check_text(problems, body)
-    tags = check_tags(problems, body["tags"]) if body.get("tags") is not None else []
+    tags = check_tags(problems, body["tags"], sandbox.tags_in_use()) if body.get("tags") is not None else []
     problems.check()
     record = sandbox.instance(row["linode_id"]) if row is not None else None
     if row is None or record is None:
@@ -106,7 +106,11 @@ def view_image(call: Call) -> Json:
 def update_image(call: Call) -> Json:
     image, problems = _own(call), Problems()
     _check_text(problems, call.body)
-    tags = check_tags(problems, call.body["tags"]) if call.body.get("tags") is not None else image["tags"]
+    tags = (
+        check_tags(problems, call.body["tags"], call.sandbox.tags_in_use())
+        if call.body.get("tags") is not None
+        else image["tags"]
+    )
     problems.check()
     given = {key: call.body[key] for key in ("label", "description") if call.body.get(key) is not None}
     image.update(given, tags=tags, updated=call.sandbox.now())

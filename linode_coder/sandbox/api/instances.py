@@ -65,7 +65,7 @@ def create_instance(call: Call) -> Json:
     if label is not None:
         check_label(problems, label)
         check_unique(problems, sandbox, label)
-    tags = check_tags(problems, body["tags"]) if body.get("tags") is not None else []
+    tags = check_tags(problems, body["tags"], sandbox.tags_in_use()) if body.get("tags") is not None else []
     image, keys = check_deploy(problems, sandbox, body)
     user_data = check_user_data(problems, body.get("metadata"))
     if user_data and image and "cloud-init" not in image["capabilities"]:
@@ -308,7 +308,7 @@ def update_instance(call: Call) -> Json:
         check_unique(problems, sandbox, body["label"], record["api"]["id"])
         changes["label"] = body["label"]
     if body.get("tags") is not None:
-        changes["tags"] = check_tags(problems, body["tags"])
+        changes["tags"] = check_tags(problems, body["tags"], sandbox.tags_in_use())
     if isinstance(body.get("group"), str):
         changes["group"] = body["group"]
     if body.get("watchdog_enabled") is not None:

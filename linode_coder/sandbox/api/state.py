@@ -167,6 +167,13 @@ class State:
     def instances(self) -> list[Json]:
         return list(self.store.table("instance").values())
 
+    def tags_in_use(self) -> list[str]:
+        """Those that something has, and those made by hand."""
+        tagged = [record["api"] for record in self.instances()]
+        tagged += [*self.store.table("volume").values(), *self.store.table("firewall").values()]
+        used = {tag for api in tagged for tag in api["tags"]}
+        return sorted(used | {str(key) for key in self.store.table("tag")})
+
     def touch(self, record: Json, **changes: Any) -> None:
         """Change the API's object of an instance and remember it."""
         record["api"].update(changes)

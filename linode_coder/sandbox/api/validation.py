@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from .envelope import Json, Problems, fail
@@ -45,14 +46,18 @@ def unlike_in_case(tags: list[str]) -> list[str]:
     return list(found.values())
 
 
-def check_tags(problems: Problems, value: Any, field: str = "tags") -> list[str]:
-    """Tags as they are stored: 3 to 50 characters each, order kept; of those that differ by case alone the first."""
+def check_tags(problems: Problems, value: Any, known: Iterable[str] = ()) -> list[str]:
+    """Tags as they are stored: 3 to 50 characters each, order kept, and of those that differ by case alone the first. One that the
+    account has is written as that one of ``known``: other clients have to expect either case; that it is always so is unverified.
+    """
+    field = "tags"
     if not isinstance(value, list) or not all(isinstance(tag, str) for tag in value):
         problems.add("Must be a list of strings", field)
         return []
     if any(not 3 <= len(tag) <= 50 for tag in value):
         problems.add("Length must be 3-50 characters", field)
-    return unlike_in_case(value)
+    as_known = {tag.lower(): tag for tag in known}
+    return [as_known.get(tag.lower(), tag) for tag in unlike_in_case(value)]
 
 
 def check_password(problems: Problems, value: Any, field: str = "root_pass") -> None:

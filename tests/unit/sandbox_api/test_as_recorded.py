@@ -292,3 +292,21 @@ def test_images_of_this_year_are_there() -> None:
         assert {"almalinux10", "alpine3.23", "centos-stream10", "fedora42", "rocky10", "ubuntu25.10"} <= there
 
     with_api(check)
+
+
+def test_a_tag_is_written_as_the_account_has_it() -> None:
+    async def check(api: Api) -> None:
+        first = await running(api, tags=["Team-Red"])
+        second = await running(api, "two", tags=["team-red", "blue"])
+        assert second["tags"] == ["Team-Red", "blue"]
+        _, changed = await api("PUT", f"/linode/instances/{second['id']}", {"tags": ["BLUE", "TEAM-RED"]})
+        assert changed["tags"] == ["blue", "Team-Red"]
+        _, volume = await api("POST", "/volumes", {"label": "data", "region": "us-ord", "tags": ["BLUE"]})
+        assert volume["tags"] == ["blue"]
+        for number in (first["id"], second["id"]):
+            await api("DELETE", f"/linode/instances/{number}")
+            await api.settled(number)
+        # Nobody has it any more.
+        assert (await running(api, "three", tags=["TEAM-red"]))["tags"] == ["TEAM-red"]
+
+    with_api(check)
