@@ -294,6 +294,23 @@ def test_images_of_this_year_are_there() -> None:
     with_api(check)
 
 
+def test_interfaces_of_a_profile_have_what_their_kind_has() -> None:
+    async def check(api: Api) -> None:
+        made = await offline(api)
+        given = [{"purpose": "public"}, {"purpose": "vlan", "label": "inner"}]
+        status, config = await api(
+            "POST", f"/linode/instances/{made['id']}/configs", {"label": "x", "devices": {}, "interfaces": given}
+        )
+        assert status == 200, config
+        fields = ("purpose", "label", "ipam_address", "vpc_id", "subnet_id", "ipv4", "ipv6", "ip_ranges")
+        assert [tuple(row[name] for name in fields) for row in config["interfaces"]] == [
+            ("public", None, None, None, None, None, None, None),
+            ("vlan", "inner", "", None, None, None, None, None),
+        ]
+
+    with_api(check)
+
+
 def test_a_tag_is_written_as_the_account_has_it() -> None:
     async def check(api: Api) -> None:
         first = await running(api, tags=["Team-Red"])
