@@ -248,7 +248,7 @@ class SimulatedHosts:
     async def _run_at_boot(link: GuestLink, spec: HostSpec, program: str, *arguments: str) -> None:
         code, output = await link.run([*guest_argv(program), *arguments])
         if output:
-            _LOG.info("%s: %s", spec.label, output.rstrip())
+            _LOG.warning("%s: %s", spec.label, output.rstrip())
         if code != 0:
             raise SandboxError(f"Host {spec.label} failed to boot: {output.strip()}", "See the server's log.")
 
