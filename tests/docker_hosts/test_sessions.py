@@ -120,6 +120,9 @@ def test_the_real_cloud_init_has_nothing_to_complain_of(sandbox: RunningSandbox,
     assert "status: done\nextended_status: done\n" in said, said
     assert "detail: DataSourceAkamaiLocal\nerrors: []\nrecoverable_errors: {}" in said, said
     assert on_host(sandbox, "cloud-init schema --system") == "Valid schema user-data"
+    # That was IPv6; the other address is there for whoever has none.
+    token = "curl --silent -X PUT -H 'Metadata-Token-Expiry-Seconds: 60' http://169.254.169.254/v1/token"
+    assert len(on_host(sandbox, token)) == 64
     files = on_host(sandbox, "cd /etc/ssh && ls ssh_host_*").split()
     assert files == ["ssh_host_ed25519_key", "ssh_host_ed25519_key.pub"]
     (vm,) = sandbox.api("GET", "linode/instances")["data"]
