@@ -342,6 +342,7 @@ def test_lock_is_named(api: ScriptedLinode, down: Any, tags: list[str]) -> None:
     result = down()
     assert result["failure"]["kind"] == "conflict"
     assert "cannot_delete" in result["failure"]["message"]
+    assert result["changed"] is False and "diff" not in result
     assert "billing" in result["failure"]["billing"][0]
 
 
