@@ -28,7 +28,7 @@ KINDS: dict[str, str] = {
     "skewed_date": "the Date header of the answer is --delay seconds ahead",
     "slow_boot": "the next boot takes --delay seconds longer",
     "boot_failure": "the next boot fails and the instance stays offline",
-    "metadata_unavailable": "the metadata service of the instance answers 503",
+    "metadata_unavailable": "the metadata service of the instance answers 500",
 }
 _GUEST_ONLY = ("slow_boot", "boot_failure", "metadata_unavailable")
 _STATUSES = (408, 500, 502, 503, 504)

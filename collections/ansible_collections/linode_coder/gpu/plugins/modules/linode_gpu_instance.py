@@ -219,10 +219,12 @@ def new_host_key() -> tuple[str, bytes]:
 
 
 def user_data(private_key: str, public_line: str) -> str:
-    """cloud-config that gives the VM its host key before anybody connects. JSON is YAML."""
+    """cloud-config that gives the VM its host key before anybody connects. JSON is YAML.
+
+    Where `ssh_keys` is given, cloud-init makes no key of any kind; an empty `ssh_genkeytypes` is against its schema.
+    """
     config = {
         "ssh_deletekeys": True,
-        "ssh_genkeytypes": [],
         "ssh_keys": {"ed25519_private": private_key, "ed25519_public": public_line},
         "ssh_pwauth": False,
     }
