@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 
 from ..json_types import Json
-from . import answers
 
 # What a body must have; FastAPI says so for all that is missing.
 _REQUIRED = {
@@ -173,25 +172,12 @@ def name_of(tool: Json) -> object:
     return dict(tool.get("function") or tool).get("name")
 
 
-def text_of_messages(body: Json) -> tuple[str, str]:
-    """The whole prompt, and the last message's text."""
-    messages = list(body["messages"])
-    if not messages:
-        raise Refusal("Cannot apply chat template to an empty conversation. Provide at least one message.")
-    texts = [answers.text_of(message.get("content")) for message in messages]
-    tools = json.dumps(body["tools"]) if body.get("tools") else ""
-    return tools + "\n".join(texts), texts[-1]
-
-
-def text_of_system(body: Json) -> str:
-    return answers.text_of(body["system"]) if body.get("system") else ""
-
-
-def after_tool(body: Json) -> bool:
-    """Whether the last message brings a tool's result, so that it is time to answer."""
-    messages = body.get("messages")
-    last = messages[-1] if isinstance(messages, list) and messages else {}
-    if last.get("role") == "tool":
-        return True
-    content = last.get("content")
-    return isinstance(content, list) and any(part.get("type") == "tool_result" for part in content)
+def check_tools(body: Json, able: bool) -> None:
+    """A chat's tools need a parser, of which the flags say whether the engine is `able`."""
+    choice = body.get("tool_choice") or ("auto" if body.get("tools") else "none")
+    if able or choice == "none" or choice == {"type": "none"}:
+        return
+    if choice in ("auto", {"type": "auto"}):
+        raise Refusal('"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set')
+    said = f'function "{name_of(choice)}"' if isinstance(choice, dict) and name_of(choice) else '"required"'
+    raise Refusal(f"tool_choice={said} requires --tool-call-parser to be set")
