@@ -434,24 +434,6 @@ def test_an_engine_is_asked_what_its_flags_let_it_take(tmp_path: Path) -> None:
             assert served.metric("vllm:prompt_tokens_total") == 0
 
 
-def test_an_image_is_refused_in_every_api_by_a_model_of_text(tmp_path: Path) -> None:
-    url = "data:image/png;base64,AAAA"
-    with engine(tmp_path) as served:
-        served.ready()
-        for path, part in (
-            ("/v1/chat/completions", {"type": "image_url", "image_url": {"url": url}}),
-            (
-                "/v1/messages",
-                {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}},
-            ),
-            ("/v1/responses", {"type": "input_image", "image_url": url, "detail": "auto"}),
-        ):
-            body = {**said(path, ""), "tools": []}
-            body["input" if "input" in body else "messages"][0]["content"] = [part]
-            status, refusal = served.ask(path, body)
-            assert (status, refusal["error"]["message"]) == (400, f"{MODEL} is not a multimodal model")
-
-
 def test_counters_move_with_use_and_with_nothing_else(tmp_path: Path) -> None:
     with engine(tmp_path) as served:
         served.ready()

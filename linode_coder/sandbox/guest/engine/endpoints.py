@@ -16,10 +16,12 @@ from .. import faults
 from ..json_types import Json
 from . import answers, messages, responses
 from .answers import Ask, Reply
-from .checks import BadBody, Refusal, check_length, check_sampling, check_tools, name_of, parsed
+from .api_limits import check_parts, check_store, no_response
+from .checks import check_length, check_sampling, check_tools, name_of, parsed
 from .client import Client, EngineDeadError, ShuttingDown
 from .conversation import Tool, Turn, after_tool, asked_call, example_call, offered, text_of, turns
 from .log import say, traceback_text
+from .refusal import BadBody, Refusal
 
 # The key guards what begins with these, and nothing else.
 _GUARDED = ("/v1", "/v2", "/inference", "/cohere")
@@ -95,7 +97,8 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
-        self.wfile.write(data)
+        if self.command != "HEAD":
+            self.wfile.write(data)
 
     def begin_stream(self) -> None:
         self.send_response(200)
@@ -128,6 +131,18 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self.guarded(self.post)
 
+    def do_HEAD(self) -> None:
+        self.guarded(self.get)
+
+    def do_OPTIONS(self) -> None:
+        """Web pages ask whether they may: as long as no flag names them they may not."""
+        if self.headers.get("Origin") and self.headers.get("Access-Control-Request-Method"):
+            self.send(400, "Disallowed CORS origin", "text/plain; charset=utf-8")
+        else:
+            self.guarded(self.get)
+
+    do_PUT = do_PATCH = do_DELETE = do_HEAD
+
     def guarded(self, work: Callable[[bytes], None]) -> None:
         """In-flight requests are counted; errors become answers."""
         with self.state.lock:
@@ -156,7 +171,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send(500, {"error": said})
 
     def authorised(self) -> bool:
-        if not self.state.keys or not self.path.startswith(_GUARDED):
+        if not self.state.keys or self.command == "OPTIONS" or not self.path.startswith(_GUARDED):
             return True
         scheme, _, key = str(self.headers.get("Authorization") or "").partition(" ")
         if scheme.lower() == "bearer" and key in self.state.keys:
@@ -165,7 +180,14 @@ class Handler(BaseHTTPRequestHandler):
         return False
 
     def known_path(self) -> bool:
-        methods = ROUTES.get(self.path.partition("?")[0])
+        path = self.path.partition("?")[0]
+        methods = ROUTES.get(path)
+        response, _slash, rest = path.removeprefix("/v1/responses/").partition("/")
+        if path.startswith("/v1/responses/") and rest in ("", "cancel"):
+            # None is kept, so there is none of that name.
+            if self.command == ("POST" if rest else "GET"):
+                raise no_response(response)
+            methods = ""
         if methods is None:
             self.send(404, {"detail": "Not Found"})
         elif self.command not in methods:
@@ -304,6 +326,7 @@ class Handler(BaseHTTPRequestHandler):
     # -- OpenAI
 
     def chat(self, body: Json) -> None:
+        check_parts(list(body["messages"]))
         ask, prompt_tokens, reply = self.ask(body, self.conversation(body), _CHAT_LIMITS)
         if self.state.options.tool_call_parser:
             self.state.client.metrics.looked_for_call(bool(body.get("stream")), reply.call is not None)
@@ -385,6 +408,8 @@ class Handler(BaseHTTPRequestHandler):
             raise BadBody(lists, lists, ("string_type", "body.prompt", "Input should be a valid string", prompt), lists)
         if prompt == []:
             raise Refusal("You must pass at least one prompt")
+        if body.get("suffix"):
+            raise Refusal("suffix is only supported for models with FIM completion rendering", field="suffix")
         text = prompt if isinstance(prompt, str) else " ".join(map(str, prompt))
         said = [Turn("user", text)]
         ask, prompt_tokens, reply = self.ask({"max_tokens": 16, **body}, said, {"max_tokens": "max_tokens"})
@@ -430,6 +455,8 @@ class Handler(BaseHTTPRequestHandler):
             kinds = (("string_type", "string"), ("list_type", "list"))
             raise BadBody(*((kind, "body.input", f"Input should be a valid {word}", given) for kind, word in kinds))
         items = [{"role": "user", "content": given}] if isinstance(given, str) else given
+        check_store(body)
+        check_parts(items)
         if not items:
             raise Refusal("Cannot apply chat template to an empty conversation. Provide at least one message.")
         instructions = [Turn("system", str(body["instructions"]))] if body.get("instructions") else []
@@ -472,6 +499,18 @@ class Handler(BaseHTTPRequestHandler):
     def anthropic(self, body: Json) -> None:
         said = self.conversation(body)
         ask, prompt_tokens, reply = self.ask(body, said, {"max_tokens": "max_completion_tokens"})
+        if "budget_tokens" in (body.get("thinking") or {}) and not self.state.options.reasoning_parser:
+            text = (
+                "thinking_token_budget is set but reasoning_config is not configured. Please set --reasoning-parser and/or "
+                "--reasoning-config to use thinking_token_budget."
+            )
+            if not body.get("stream"):
+                raise Refusal(text)
+            # vLLM finds out in its stream; there its words are those of a parser that stumbles over this.
+            self.begin_stream()
+            self.event({"type": "error", "error": {"type": "internal_error", "message": text}}, "error")
+            self.end_stream()
+            return
         model = str(body.get("model") or self.state.names[0])
         name = answers.identifier("chatcmpl")
         if not body.get("stream"):

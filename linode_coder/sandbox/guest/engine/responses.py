@@ -10,6 +10,24 @@ from ..json_types import Json
 from .answers import Reply, argument_pieces, identifier
 from .conversation import Tool
 
+_FUNCTION = ("name", "parameters", "strict", "type", "allowed_callers", "async", "defer_loading", "description")
+# What is told of each kind of tool, with null for what the client left out.
+_TOLD = {
+    "function": (*_FUNCTION, "output_schema"),
+    "custom": ("name", "type", "allowed_callers", "async", "defer_loading", "description", "format"),
+    "web_search": ("type", "external_web_access", "filters", "search_context_size", "user_location"),
+}
+
+
+_REASONING = ("context", "effort", "generate_summary", "mode", "summary")
+
+
+def _told(tool: Json) -> Json:
+    told = {**dict.fromkeys(_TOLD.get(str(tool.get("type")), ())), **tool}
+    if tool.get("type") == "namespace":
+        told["tools"] = [_told(inner) for inner in tool.get("tools") or []]
+    return told
+
 
 def name_for(kind: str) -> str:
     return identifier(kind).replace("-", "_")
@@ -85,7 +103,7 @@ def response(
             "total_tokens": prompt + len(reply.pieces),
         }
     cut = reply is not None and reply.reason == "length"
-    tools = list(body.get("tools") or [])
+    tools = [_told(tool) for tool in body.get("tools") or []]
     given = {
         key: body.get(key)
         for key in (
@@ -93,6 +111,8 @@ def response(
             *("user",),
         )
     }
+    if given["reasoning"] is not None:
+        given["reasoning"] = {**dict.fromkeys(_REASONING), **given["reasoning"]}
     empty = ("top_logprobs", "kv_transfer_params", "ec_transfer_params", "input_messages", "output_messages")
     return {
         "id": name,
@@ -102,10 +122,10 @@ def response(
         "object": "response",
         "output": output,
         "parallel_tool_calls": body.get("parallel_tool_calls") is not False,
-        "temperature": 1.0 if body.get("temperature") is None else body["temperature"],
+        "temperature": 1.0 if body.get("temperature") is None else float(body["temperature"]),
         "tool_choice": body.get("tool_choice") or ("auto" if tools else "none"),
         "tools": tools,
-        "top_p": 1.0 if body.get("top_p") is None else body["top_p"],
+        "top_p": 1.0 if body.get("top_p") is None else float(body["top_p"]),
         "background": False,
         "max_output_tokens": limit,
         "service_tier": "auto",
