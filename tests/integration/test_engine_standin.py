@@ -406,6 +406,54 @@ def test_a_stop_string_ends_an_answer(tmp_path: Path) -> None:
         assert (message["stop_reason"], message["stop_sequence"]) == ("stop_sequence", "not")
 
 
+def test_several_answers_probabilities_and_schemas(tmp_path: Path) -> None:
+    with engine(tmp_path) as served:
+        served.ready()
+        hi = {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 4}
+        status, body = served.ask("/v1/chat/completions", {**hi, "n": 3})
+        assert (status, [choice["index"] for choice in body["choices"]]) == (200, [0, 1, 2])
+        assert body["usage"]["completion_tokens"] == 12 == served.metric("vllm:generation_tokens_total")
+        streamed = events_of(served, "/v1/chat/completions", {**hi, "n": 2})
+        texts = ["", ""]
+        for event in streamed:
+            for choice in event["choices"]:
+                texts[choice["index"]] += choice["delta"].get("content", "")
+        assert texts == ["This is the linode_coder"] * 2
+        body = served.ask("/v1/completions", {"prompt": ["a", "b"], "n": 2, "max_tokens": 2})[1]
+        assert [choice["text"] for choice in body["choices"]] == ["This is"] * 4
+        assert len(served.ask("/v1/completions", {"prompt": [1, 2, 3]})[1]["choices"]) == 1
+
+        told = served.ask("/v1/chat/completions", {**hi, "logprobs": True, "top_logprobs": 2})[1]["choices"][0]
+        assert [token["token"] for token in told["logprobs"]["content"]] == ["This", " is", " the", " linode_coder"]
+        assert {len(token["top_logprobs"]) for token in told["logprobs"]["content"]} == {2}
+        told = served.ask("/v1/completions", {"prompt": "p", "logprobs": 1, "max_tokens": 3})[1]["choices"][0][
+            "logprobs"
+        ]
+        assert (told["tokens"], told["text_offset"]) == (["This", " is", " the"], [0, 4, 7])
+
+        schema = {
+            "type": "object",
+            "properties": {
+                "name": {"type": "string"},
+                "kind": {"enum": ["bug", "wish"]},
+                "place": {"type": "object", "properties": {"line": {"anyOf": [{"type": "integer"}, {"type": "null"}]}}},
+                "more": {"type": "array"},
+            },
+            "required": ["name", "kind", "place"],
+        }
+        fits = {"name": "sandbox", "kind": "bug", "place": {"line": 1}}
+        form = {"type": "json_schema", "json_schema": {"name": "issue", "schema": schema}}
+        body = served.ask("/v1/chat/completions", {"messages": hi["messages"], "response_format": form})[1]
+        assert json.loads(body["choices"][0]["message"]["content"]) == fits
+        flat = {"type": "json_schema", "name": "issue", "schema": schema}
+        body = served.ask("/v1/responses", {"input": "hi", "text": {"format": flat}})[1]
+        assert json.loads(outcome("/v1/responses", body)[0]) == fits
+        body = served.ask(
+            "/v1/messages", {**said("/v1/messages", "hi"), "tools": [], "output_config": {"format": flat}}
+        )[1]
+        assert json.loads(outcome("/v1/messages", body)[0]) == fits
+
+
 def seeing(tmp: Path) -> str:
     """A model that has an encoder for images."""
     model = tmp / "seeing"

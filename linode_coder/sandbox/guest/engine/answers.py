@@ -32,6 +32,8 @@ class Reply:
     call: tuple[Tool, Json] | None = None
     named: bool = False  # the client said which tool to call
     stop: str | None = None
+    copies: int = 1  # how many answers there are, all the same
+    top: int | None = None  # how many tokens have their probabilities told, with those that were generated
 
     def reasoning(self, count: int | None = None) -> str:
         return "".join(self.pieces[: min(self.thought, len(self.pieces) if count is None else count)])
@@ -52,6 +54,9 @@ class Ask:
     at_least: int = 0
     gibberish: bool = False
     stop: list[str] = field(default_factory=list)
+    form: str | None = None  # what the client's schema makes it say
+    copies: int = 1
+    top: int | None = None
 
 
 def compose(ask: Ask, room: int) -> Reply:
@@ -60,7 +65,7 @@ def compose(ask: Ask, room: int) -> Reply:
     if ask.gibberish:
         words = ["!"] * limit
     else:
-        words = _pieces(_WORDS)
+        words = _pieces(ask.form or _WORDS)
     thought = ["The", " user", " wants", " an", " answer", "."] if ask.think else []
     call = ask.call
     if call is not None:
@@ -73,7 +78,8 @@ def compose(ask: Ask, room: int) -> Reply:
     pieces = pieces[:limit]
     if call is not None and reason == "length":
         call = None
-    return _stopped(Reply(pieces, reason, len(thought), call, ask.named), ask.stop)
+    reply = Reply(pieces, reason, len(thought), call, ask.named, copies=ask.copies, top=ask.top)
+    return _stopped(reply, ask.stop)
 
 
 def _pieces(text: str) -> list[str]:
@@ -97,6 +103,29 @@ def _stopped(reply: Reply, stops: list[str]) -> Reply:
     reply.pieces = [*reply.pieces[: reply.thought], *kept, ""]
     reply.reason = "stop"
     return reply
+
+
+_LOGPROB = -0.5  # of every token: none was likelier than another
+
+
+def chat_logprobs(pieces: list[str], top: int | None) -> Json | None:
+    """Of these tokens; None where nobody asked. `top` counts those that are told beside each."""
+    if top is None:
+        return None
+    told = [{"token": piece, "logprob": _LOGPROB, "bytes": list(piece.encode())} for piece in pieces]
+    return {"content": [{**token, "top_logprobs": [token] * top} for token in told]}
+
+
+def text_logprobs(pieces: list[str], top: int | None) -> Json | None:
+    """The same for a completion, which tells where each of them begins."""
+    if top is None:
+        return None
+    return {
+        "text_offset": [len("".join(pieces[:index])) for index in range(len(pieces))],
+        "token_logprobs": [_LOGPROB] * len(pieces),
+        "tokens": pieces,
+        "top_logprobs": [{piece: _LOGPROB} for piece in pieces],
+    }
 
 
 def identifier(prefix: str) -> str:
@@ -152,7 +181,7 @@ def chat_completion(model: str, reply: Reply, prompt: int) -> Json:
     choice = {
         "index": 0,
         "message": message,
-        "logprobs": None,
+        "logprobs": chat_logprobs(reply.pieces, reply.top),
         "finish_reason": reason,
         "stop_reason": reply.stop,
         "token_ids": None,
@@ -163,10 +192,10 @@ def chat_completion(model: str, reply: Reply, prompt: int) -> Json:
         "object": "chat.completion",
         "created": int(time.time()),
         "model": model,
-        "choices": [choice],
+        "choices": [{**choice, "index": index} for index in range(reply.copies)],
         "service_tier": None,
         "system_fingerprint": FINGERPRINT,
-        "usage": usage(prompt, len(reply.pieces)),
+        "usage": usage(prompt, reply.copies * len(reply.pieces)),
         "prompt_logprobs": None,
         "prompt_token_ids": None,
         "prompt_text": None,
@@ -203,7 +232,7 @@ def text_completion(model: str, reply: Reply, prompt: int) -> Json:
     choice = {
         "index": 0,
         "text": "".join(reply.pieces),
-        "logprobs": None,
+        "logprobs": text_logprobs(reply.pieces, reply.top),
         "finish_reason": reply.reason,
         "stop_reason": reply.stop,
         "token_ids": None,
@@ -216,10 +245,10 @@ def text_completion(model: str, reply: Reply, prompt: int) -> Json:
         "object": "text_completion",
         "created": int(time.time()),
         "model": model,
-        "choices": [choice],
+        "choices": [{**choice, "index": index} for index in range(reply.copies)],
         "service_tier": None,
         "system_fingerprint": FINGERPRINT,
-        "usage": usage(prompt, len(reply.pieces)),
+        "usage": usage(prompt, reply.copies * len(reply.pieces)),
         "kv_transfer_params": None,
         "ec_transfer_params": None,
         "metrics": None,

@@ -118,15 +118,34 @@ def asked_call(said: list[Turn], tools: list[Tool]) -> tuple[Tool, Json] | None:
 
 def example_call(tool: Tool) -> tuple[Tool, Json]:
     """A call of this tool with something for each argument that it requires: where the API demands one."""
-    properties: Json = dict(tool.schema.get("properties") or {})
-    required = list(tool.schema.get("required") or properties)
-    return tool, {name: _example(properties.get(name)) for name in required}
+    arguments = example({**tool.schema, "type": "object"})
+    return tool, arguments if isinstance(arguments, dict) else {}
 
 
-def _example(schema: object) -> object:
+def schema_of(body: Json) -> Json | None:
+    """What the answer has to look like, in the form of each API; an empty schema where any object will do."""
+    config = body.get("output_config") or {}
+    form = body.get("response_format") or (body.get("text") or {}).get("format") or config.get("format") or {}
+    if form.get("type") == "json_object":
+        return {"type": "object"}
+    if form.get("type") != "json_schema":
+        return None
+    return dict((form.get("json_schema") or form).get("schema") or {})
+
+
+def example(schema: object) -> object:
+    """Something that fits a JSON schema, without what its references say."""
     kind = schema.get("type") if isinstance(schema, dict) else "string"
-    if isinstance(schema, dict) and schema.get("enum"):
-        return schema["enum"][0]
+    if isinstance(schema, dict):
+        if schema.get("enum"):
+            return schema["enum"][0]
+        for other in ("anyOf", "oneOf", "allOf"):
+            if schema.get(other):
+                return example(schema[other][0])
+        properties = schema.get("properties") or {}
+        if properties:
+            return {name: example(properties.get(name)) for name in schema.get("required") or properties}
+        kind = kind[0] if isinstance(kind, list) and kind else kind
     return {"integer": 1, "number": 1.0, "boolean": True, "array": [], "object": {}, "null": None}.get(
         str(kind), "sandbox"
     )

@@ -19,7 +19,7 @@ from .answers import Ask, Reply
 from .api_limits import check_parts, check_store, no_response
 from .checks import check_length, check_sampling, check_tools, name_of, parsed
 from .client import Client, EngineDeadError, ShuttingDown
-from .conversation import Tool, Turn, after_tool, asked_call, example_call, offered, text_of, turns
+from .conversation import Tool, Turn, after_tool, asked_call, example, example_call, offered, schema_of, text_of, turns
 from .log import say, traceback_text
 from .refusal import BadBody, Refusal
 
@@ -55,6 +55,19 @@ def _call(body: Json, said: list[Turn]) -> tuple[Tool, Json] | None:
     if named is not None or choice in ("required", {"type": "any"}):
         return example_call(tools[0])
     return asked_call(said, tools)
+
+
+def _prompts(prompt: object) -> int:
+    """How many a completion has: a list is several, unless it is one of tokens."""
+    return len(prompt) if isinstance(prompt, list) and not all(isinstance(part, int) for part in prompt) else 1
+
+
+def _top(body: Json) -> int | None:
+    """How many tokens' probabilities are asked for beside those of the tokens themselves; None for nothing at all."""
+    asked = body.get("logprobs")
+    if asked is None or asked is False:
+        return None
+    return int(str(body.get("top_logprobs") or 0 if asked is True else asked))
 
 
 class State:
@@ -274,6 +287,9 @@ class Handler(BaseHTTPRequestHandler):
             at_least=1 << 30 if body.get("ignore_eos") else int(str(body.get("min_tokens") or 0)),
             gibberish=faults.active("engine_gibberish") is not None,
             stop=[stop] if isinstance(stop, str) else list(stop),
+            form=None if (schema := schema_of(body)) is None else json.dumps(example(schema)),
+            copies=int(str(body.get("n") or 1)) * _prompts(body.get("prompt")),
+            top=_top(body),
         )
         return ask, prompt_tokens, answers.compose(ask, longest - prompt_tokens)
 
@@ -297,11 +313,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def tokens(self, ask: Ask, prompt_tokens: int, reply: Reply) -> Iterator[int]:
         """How many tokens there are so far, each time some came."""
-        count = 0
-        parts = self.state.client.generate(ask.prompt, prompt_tokens, len(reply.pieces) or 1, reply.reason, self.gone)
-        for new in parts:
+        count, wanted = 0, reply.copies * (len(reply.pieces) or 1)
+        for new in self.state.client.generate(ask.prompt, prompt_tokens, wanted, reply.reason, self.gone):
             count += new
-            yield count
+            yield count // reply.copies
 
     def finished(self, ask: Ask, prompt_tokens: int, reply: Reply) -> bool:
         """Waits for the whole answer; False when the client went away."""
@@ -342,12 +357,13 @@ class Handler(BaseHTTPRequestHandler):
             "model": model,
         }
 
-        def chunk(delta: Json, reason: str | None = None) -> None:
-            choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason, "token_ids": None}
-            if reason is None:
-                self.event({**base, "choices": [choice]})
-            else:
-                self.event({**base, "choices": [{**choice, "stop_reason": reply.stop}], **self.mark_of_last(body)})
+        def chunk(delta: Json, reason: str | None = None, pieces: list[str] | None = None) -> None:
+            told = answers.chat_logprobs(pieces or [], reply.top)
+            for index in range(reply.copies):
+                choice = {"index": index, "delta": delta, "logprobs": told, "finish_reason": reason, "token_ids": None}
+                last = {} if reason is None else {"stop_reason": reply.stop}
+                end = self.mark_of_last(body) if last and index == reply.copies - 1 else {}
+                self.event({**base, "choices": [{**choice, **last}], **end})
 
         parts = self.tokens(ask, prompt_tokens, reply)
         seen = next(parts, None)
@@ -355,7 +371,9 @@ class Handler(BaseHTTPRequestHandler):
             return
         self.begin_stream()
         first = {"index": 0, "delta": {"role": "assistant", "content": ""}, "logprobs": None, "finish_reason": None}
-        self.event({**base, "choices": [first], "prompt_token_ids": None, "prompt_text": None})
+        for index in range(reply.copies):
+            choices = [{**first, "index": index}]
+            self.event({**base, "choices": choices, "prompt_token_ids": None, "prompt_text": None})
         sent = 0
         try:
             while seen is not None:
@@ -366,6 +384,7 @@ class Handler(BaseHTTPRequestHandler):
                     delta["reasoning"] = thought
                 if content := reply.content(seen)[len(reply.content(sent)) :]:
                     delta["content"] = content
+                pieces = reply.pieces[sent:seen]
                 sent, seen = seen, after
                 if seen is None and sent >= len(reply.pieces):
                     if reply.call is not None:
@@ -375,13 +394,13 @@ class Handler(BaseHTTPRequestHandler):
                             chunk({"content": None, "tool_calls": [part]})
                         chunk({}, answers.reason_of_call(reply))
                     else:
-                        chunk(delta, reply.reason)
+                        chunk(delta, reply.reason, pieces)
                 elif delta:
-                    chunk(delta)
+                    chunk(delta, pieces=pieces)
         except EngineDeadError:
             self.stream_error()
             return
-        self.close_stream(body, base, prompt_tokens, len(reply.pieces))
+        self.close_stream(body, base, prompt_tokens, reply.copies * len(reply.pieces))
 
     def wants_usage(self, body: Json) -> bool:
         options = dict(body.get("stream_options") or {})
@@ -433,21 +452,24 @@ class Handler(BaseHTTPRequestHandler):
         try:
             while seen is not None:
                 last = seen >= len(reply.pieces)
+                pieces = reply.pieces[sent:seen]
                 choice = {
                     "index": 0,
-                    "text": "".join(reply.pieces[sent:seen]),
-                    "logprobs": None,
+                    "text": "".join(pieces),
+                    "logprobs": answers.text_logprobs(pieces, reply.top),
                     "finish_reason": reply.reason if last else None,
                     "stop_reason": reply.stop if last else None,
                     "prompt_token_ids": None,
                     "token_ids": None,
                 }
-                self.event({**base, "choices": [choice], **(self.mark_of_last(body) if last else {})})
+                for index in range(reply.copies):
+                    end = self.mark_of_last(body) if last and index == reply.copies - 1 else {}
+                    self.event({**base, "choices": [{**choice, "index": index}], **end})
                 sent, seen = seen, next(parts, None)
         except EngineDeadError:
             self.stream_error()
             return
-        self.close_stream(body, base, prompt_tokens, len(reply.pieces))
+        self.close_stream(body, base, prompt_tokens, reply.copies * len(reply.pieces))
 
     def responses_api(self, body: Json) -> None:
         given = body["input"]
