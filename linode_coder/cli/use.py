@@ -13,7 +13,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.session.ssh_acces
 
 from ..api import LinodeReader
 from ..endpoint.api_key import api_key_file
-from ..endpoint.engine import served_model
+from ..endpoint.engine import served_abilities, served_model
 from ..endpoint.port_owner import TunnelClient
 from ..endpoint.tunnel import open_tunnel
 from ..local.sessions import all_sessions, current_file, firewall_of, pick
@@ -31,7 +31,7 @@ def use(
         typer.Option(
             "--print",
             metavar="CLIENT",
-            help="Configuration for aider, claude, cline, codex, continue, openai, opencode or zed.",
+            help="Configuration for aider, claude, cline, codex, continue, llm, openai, opencode, qwen, vscode or zed.",
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
@@ -56,15 +56,25 @@ def use(
         _print(console, client, view, port, key_file)
         return
     answering = TunnelClient(view["name"]).healthy()
+    model = served_model(view)["id"] if answering else None
     if as_json:
         engine = "healthy" if answering else "not answering"
         console.result(
-            {"command": "use", "session": view, "endpoint": url, "api_key_file": str(key_file), "engine": engine}
+            {
+                "command": "use",
+                "session": view,
+                "endpoint": url,
+                "api_key_file": str(key_file),
+                "engine": engine,
+                "model": model,
+            }
         )
         return
     print(f"export OPENAI_BASE_URL={url}")
     print(f"export OPENAI_API_BASE={url}")
     print(f'export OPENAI_API_KEY="$(cat {shlex.quote(str(key_file))})"')
+    if model is not None:
+        print(f"export OPENAI_MODEL={shlex.quote(model)}")
     print(f"export LINODE_CODER_SESSION={view['name']}")
     console.note(f"{view['name']} serves {view['model']} at {url}")
     if not answering:
@@ -116,21 +126,19 @@ def _known(client: str) -> None:
 
 
 def _print(console: Console, client: str, view: dict[str, Any], port: int, key_file: Path) -> None:
-    """With the true name and context, as the engine says them."""
-    from ansible_collections.linode_coder.gpu.plugins.module_utils.model.catalogue import catalogue, find
-
+    """With the true name, context and abilities, as the engine says them."""
     from ..endpoint.clients import CLIENTS, Endpoint, notes
 
     card = served_model(view)
-    found = find(catalogue(), view["model"])
+    takes = served_abilities(view, card["id"])
     at = Endpoint(
         session=view["name"],
         url=f"http://127.0.0.1:{port}/v1",
         name=card["id"],
         context=card["max_model_len"],
         key_file=str(key_file),
-        tools=bool(found and found.model.tool_parser),
-        images=bool(found and found.model.multimodal),
+        tools=takes.tools,
+        images=takes.images,
     )
     text = CLIENTS[client].render(at)
     if console.as_json:
@@ -143,6 +151,8 @@ def _print(console: Console, client: str, view: dict[str, Any], port: int, key_f
                 "client": client,
                 "model": at.name,
                 "max_model_len": at.context,
+                "tools": at.tools,
+                "images": at.images,
                 "configuration": text,
                 "notes": notes(client, at),
             }

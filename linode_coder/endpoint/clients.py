@@ -15,6 +15,8 @@ from typing import Any
 # What serves agents; below it the notes say so.
 AGENT_CONTEXT = 32768
 _MOST_OUTPUT = 16384
+# Claude Code asks for models by these.
+CLAUDE_SIZES = ("OPUS", "SONNET", "HAIKU", "FABLE")
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Endpoint:
         return f'"$(cat {shlex.quote(self.key_file)})"'
 
 
-def _pretty(document: dict[str, Any]) -> str:
+def _pretty(document: dict[str, Any] | list[Any]) -> str:
     return json.dumps(document, indent=2)
 
 
@@ -86,6 +88,13 @@ def aider(at: Endpoint) -> str:
             "cat > .aider.model.metadata.json <<'END'",
             _pretty(metadata),
             "END",
+            # What it knows of a model is not what it asks for: without this it sets no limit, and leaves its map of files out.
+            "cat > .aider.model.settings.yml <<'END'",
+            f"- name: {_quoted(model)}",
+            "  use_repo_map: true",
+            "  extra_params:",
+            f"    max_tokens: {at.output}",
+            "END",
             f"aider --model {shlex.quote(model)}",
         ]
     )
@@ -96,11 +105,14 @@ def claude(at: Endpoint) -> str:
     return "\n".join(
         [
             f"export ANTHROPIC_BASE_URL={at.root}",
-            # With the other variable, ANTHROPIC_API_KEY, some versions send a header that the engine does not read.
             f"export ANTHROPIC_AUTH_TOKEN={at.key}",
-            f"export ANTHROPIC_DEFAULT_OPUS_MODEL={name}",
-            f"export ANTHROPIC_DEFAULT_SONNET_MODEL={name}",
-            f"export ANTHROPIC_DEFAULT_HAIKU_MODEL={name}",
+            # Someone else's key, which would come here in a header that the engine does not read.
+            "unset ANTHROPIC_API_KEY",
+            *(f"export ANTHROPIC_DEFAULT_{size}_MODEL={name}" for size in CLAUDE_SIZES),
+            # It knows no other models than its own: of this one it would believe in a million tokens, and ask for 32000 each time.
+            f"export CLAUDE_CODE_MAX_CONTEXT_TOKENS={at.context}",
+            "export CLAUDE_CODE_DISABLE_1M_CONTEXT=1",
+            f"export CLAUDE_CODE_MAX_OUTPUT_TOKENS={at.output}",
         ]
     )
 
@@ -113,7 +125,6 @@ def codex(at: Endpoint) -> str:
             f"model = {text(at.name)}",
             'model_provider = "linode_coder"',
             f"model_context_window = {at.context}",
-            f"model_max_output_tokens = {at.output}",
             "",
             "[model_providers.linode_coder]",
             'name = "linode_coder"',
@@ -166,10 +177,61 @@ def continue_dev(at: Endpoint) -> str:
     )
 
 
-def cline(at: Endpoint) -> str:
-    """It has no file for this: what to enter in its settings."""
+def qwen(at: Endpoint) -> str:
+    limits = {"contextWindowSize": at.context, "samplingParams": {"max_tokens": at.output}}
+    provider = {
+        "id": at.name,
+        "name": f"linode-coder {at.session}",
+        "baseUrl": at.url,
+        "envKey": "VLLM_API_KEY",
+        "generationConfig": limits,
+    }
+    return _pretty(
+        {
+            "modelProviders": {"openai": [provider]},
+            "security": {"auth": {"selectedType": "openai"}},
+            "model": {"name": at.name},
+        }
+    )
+
+
+def llm(at: Endpoint) -> str:
+    text = _quoted
     return "\n".join(
         [
+            "# extra-openai-models.yaml, beside the file that `llm logs path` names",
+            f"- model_id: {text(at.name)}",
+            f"  model_name: {text(at.name)}",
+            f"  api_base: {text(at.url)}",
+            # Without a name it would send no key at all.
+            "  api_key_name: linode-coder",
+            "  supports_schema: true",
+            f"  supports_tools: {str(at.tools).lower()}",
+            f"  vision: {str(at.images).lower()}",
+        ]
+    )
+
+
+def vscode(at: Endpoint) -> str:
+    model = {
+        "id": at.name,
+        "name": f"linode-coder {at.session}",
+        "url": f"{at.url}/chat/completions",
+        "toolCalling": at.tools,
+        "vision": at.images,
+        "maxInputTokens": at.context - at.output,
+        "maxOutputTokens": at.output,
+    }
+    provider = {"name": f"linode-coder {at.session}", "vendor": "customendpoint", "apiType": "chat-completions"}
+    return _pretty([{**provider, "models": [model]}])
+
+
+def cline(at: Endpoint) -> str:
+    """Its command line has a command for this; the extension has no file: what to enter in its settings."""
+    return "\n".join(
+        [
+            f"cline auth -p openai -k {at.key} -m {shlex.quote(at.name)} -b {at.url}",
+            "",
             "API Provider        OpenAI Compatible",
             f"Base URL            {at.url}",
             f"API Key             the content of {at.key_file}",
@@ -202,22 +264,30 @@ def zed(at: Endpoint) -> str:
 
 @dataclass(frozen=True)
 class Client:
-    """``variable`` is where the client looks for the key, None when the configuration brings it or it has to be entered."""
+    """``variable`` is where the client looks for the key, None when the configuration brings it or it has to be entered.
+
+    ``limits``: it can be told how long an answer may be.
+    """
 
     render: Callable[[Endpoint], str]
     where: str
     variable: str | None = None
     agent: bool = False
+    limits: bool = True
+    asks: bool = False
 
 
 CLIENTS: dict[str, Client] = {
     "aider": Client(aider, "a shell, in the project's directory"),
     "claude": Client(claude, "a shell, before `claude`", agent=True),
-    "cline": Client(cline, "the settings of Cline or Roo Code", agent=True),
-    "codex": Client(codex, "~/.codex/config.toml", "VLLM_API_KEY", agent=True),
+    "cline": Client(cline, "a shell, or the settings of Cline or Roo Code", agent=True),
+    "codex": Client(codex, "~/.codex/config.toml", "VLLM_API_KEY", agent=True, limits=False),
     "continue": Client(continue_dev, "~/.continue/config.yaml", "VLLM_API_KEY"),
-    "openai": Client(openai, "a shell"),
+    "llm": Client(llm, "extra-openai-models.yaml of llm", "OPENAI_API_KEY", limits=False),
+    "openai": Client(openai, "a shell", limits=False),
     "opencode": Client(opencode, "opencode.json in the project or ~/.config/opencode", "VLLM_API_KEY", agent=True),
+    "qwen": Client(qwen, "~/.qwen/settings.json of Qwen Code", "VLLM_API_KEY", agent=True),
+    "vscode": Client(vscode, "chatLanguageModels.json of VS Code", agent=True, asks=True),
     "zed": Client(zed, "settings.json of Zed", "CODERVM_API_KEY", agent=True),
 }
 
@@ -225,9 +295,14 @@ CLIENTS: dict[str, Client] = {
 def notes(name: str, at: Endpoint) -> list[str]:
     """What to know beside the configuration."""
     client = CLIENTS[name]
-    found = [f"For {client.where}. Context {at.context} tokens, answers up to {at.output}."]
+    length = f"answers up to {at.output}" if client.limits else "answers as long as it leaves room for"
+    found = [f"For {client.where}. Context {at.context} tokens, {length}."]
     if client.variable:
         found.append(f"It takes the key from the environment: export {client.variable}={at.key}")
+    if client.asks:
+        found.append(
+            f"It asks for the key when the endpoint is added in its list of models: the content of {at.key_file}"
+        )
     if client.agent and not at.tools:
         found.append("The engine runs this model without a tool parser, so agents cannot call tools.")
     if client.agent and at.context < AGENT_CONTEXT:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
-from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.client import EngineSilent
+from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.client import EngineClient, EngineSilent
 
 from .api_key import api_key
 from .port_owner import TunnelClient
 from .tunnel import open_tunnel
+
+
+@dataclass(frozen=True)
+class Abilities:
+    """What the engine takes with the flags that it runs with."""
+
+    tools: bool
+    images: bool
 
 
 def client(view: dict[str, Any], timeout: float = 120) -> TunnelClient:
@@ -24,9 +33,50 @@ def served_model(view: dict[str, Any]) -> dict[str, Any]:
     try:
         return TunnelClient(name, api_key(view), timeout=15).served()
     except EngineSilent as silent:
-        raise Failure(
-            "unhealthy",
-            f"The engine of session {name!r} does not say what it serves.",
-            cause=silent.reason,
-            remedy=f"Look at it: linode-coder logs {name}. Verify it: linode-coder up {name}",
-        ) from silent
+        raise _silent(name, silent) from silent
+
+
+def served_abilities(view: dict[str, Any], model: str) -> Abilities:
+    """What the engine takes, by the name of its model, through the tunnel that is open."""
+    name = view["name"]
+    try:
+        return abilities(TunnelClient(name, api_key(view), timeout=15), model)
+    except EngineSilent as silent:
+        raise _silent(name, silent) from silent
+
+
+def _silent(name: str, silent: EngineSilent) -> Failure:
+    return Failure(
+        "unhealthy",
+        f"The engine of session {name!r} does not say what it serves.",
+        cause=silent.reason,
+        remedy=f"Look at it: linode-coder logs {name}. Verify it: linode-coder up {name}",
+    )
+
+
+_QUESTION = "What is this?"
+_TOOL = {"name": "look", "input_schema": {"type": "object", "properties": {}}}
+# A black square of 64 pixels: some models take none that is smaller than a patch.
+_PNG = (
+    "iVBORw0KGgoAAAANSUhEUgAAAEAAAABACAAAAACPAi4CAAAAG0lEQVR42u3BgQAAAADDoPlT3+AEVQEAAAB8AxBAAAG9PLePAAAAAElFTkSuQmCC"
+)
+_IMAGE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": _PNG}}
+
+
+def abilities(client: EngineClient, model: str) -> Abilities:
+    """Asked by having prompts counted, for which it prepares them as for an answer, refuses what it cannot take, and generates
+    nothing. A catalogue does not know which flags it runs with. An image that counts for nothing was left out of the prompt.
+
+    Raises EngineSilent.
+    """
+
+    def count(content: list[dict[str, Any]], **more: Any) -> int | None:
+        body = {"model": model, "messages": [{"role": "user", "content": content}], **more}
+        status, said = client.ask("POST", "/v1/messages/count_tokens", body)
+        tokens = said.get("input_tokens") if status == 200 and isinstance(said, dict) else None
+        return tokens if isinstance(tokens, int) else None
+
+    text = {"type": "text", "text": _QUESTION}
+    plain, seen = count([text]), count([_IMAGE, text])
+    images = plain is not None and seen is not None and seen > plain
+    return Abilities(tools=count([text], tools=[_TOOL]) is not None, images=images)

@@ -20,9 +20,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.client import EngineClient
 from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.vllm_log import diagnose
 
+from linode_coder.endpoint.engine import Abilities, abilities
 from linode_coder.sandbox.guest.start import command
+from tests.agents import AGENTS, CHATS, MESSAGES, RESPONSES, TEXTS, UNTAKEN, sent, status_of
 from tests.engine.conftest import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -229,6 +232,27 @@ CALL = {
     "logit_bias": {"90": 50, "92": 100, "260": 100, "258": 60},
 }
 NAMED = {"tool_choice": {"type": "function", "function": {"name": "set_mode"}}}
+# The token { and no other.
+BRACES = {**CHAT, "logit_bias": {"90": 100}}
+FORM = {
+    "type": "json_schema",
+    "json_schema": {"name": "x", "schema": {"type": "object", "additionalProperties": False}},
+}
+FLAT = {"type": "function", "name": "set_mode", "parameters": {"type": "object", "properties": {}}}
+SPACE = {
+    "type": "namespace",
+    "name": "n",
+    "description": "d",
+    "tools": [{**FLAT, "name": "x", "description": "d", "strict": False}],
+}
+CALLED = {
+    "input": "hi",
+    "max_output_tokens": 60,
+    "temperature": 0,
+    "tools": [FLAT, SPACE, {"type": "custom", "name": "c"}, {"type": "local_shell"}, {"type": "web_search"}],
+    "tool_choice": {"type": "function", "name": "set_mode"},
+    "logit_bias": CALL["logit_bias"],
+}
 ANSWERS: dict[str, tuple[str, str, Any]] = {
     "models": ("GET", "/v1/models", None),
     "version": ("GET", "/version", None),
@@ -250,6 +274,25 @@ ANSWERS: dict[str, tuple[str, str, Any]] = {
     "count of tokens": ("POST", "/v1/messages/count_tokens", {"model": "tiny", "messages": HELLO}),
     "response": ("POST", "/v1/responses", RESPONSE),
     "response stream": ("POST", "/v1/responses", {**RESPONSE, "stream": True}),
+    "chat, two answers": ("POST", "/v1/chat/completions", {**CHAT, "n": 2, "temperature": 1}),
+    "chat, two answers in a stream": (
+        "POST",
+        "/v1/chat/completions",
+        {**BRACES, **WITH_USAGE, "n": 2, "temperature": 1},
+    ),
+    "chat with probabilities": ("POST", "/v1/chat/completions", {**BRACES, "logprobs": True, "top_logprobs": 1}),
+    "chat with probabilities in a stream": (
+        "POST",
+        "/v1/chat/completions",
+        {**BRACES, "logprobs": True, "top_logprobs": 1, "stream": True},
+    ),
+    "chat of a schema": ("POST", "/v1/chat/completions", {**CALL, "tools": None, "response_format": FORM}),
+    "completions": ("POST", "/v1/completions", {**TEXT, "prompt": ["a", "b"]}),
+    "completions in a stream": ("POST", "/v1/completions", {**TEXT, **WITH_USAGE, "prompt": ["a", "b"]}),
+    "completion of tokens": ("POST", "/v1/completions", {**TEXT, "prompt": [71, 72]}),
+    "completions of tokens": ("POST", "/v1/completions", {**TEXT, "prompt": [[71, 72], [73]]}),
+    "response with a call": ("POST", "/v1/responses", CALLED),
+    "response with a call in a stream": ("POST", "/v1/responses", {**CALLED, "stream": True}),
     "tokens of a text": ("POST", "/tokenize", {"prompt": "hi there"}),
     "tokens of a chat": ("POST", "/tokenize", {"messages": HELLO}),
     "text of tokens": ("POST", "/detokenize", {"tokens": [71, 72]}),
@@ -257,11 +300,18 @@ ANSWERS: dict[str, tuple[str, str, Any]] = {
 }
 
 
+SEVERAL = ("chat, two answers in a stream", "completions in a stream")
+
+
 @pytest.mark.parametrize("name", ANSWERS)
 def test_answers_have_the_same_shape(engines: tuple[Engine, Engine], name: str) -> None:
     real, standin = (engine.ask(*ANSWERS[name], KEY) for engine in engines)
     assert real[:2] == standin[:2]
-    if real[1].startswith("text/event-stream"):
+    if name in SEVERAL:
+        # Which of the answers goes on next is a matter of speed too.
+        kinds = [sorted({json.dumps(event) for event in events(text)}) for _status, _kind, text in (standin, real)]
+        assert kinds[0] == kinds[1]
+    elif real[1].startswith("text/event-stream"):
         assert events(standin[2]) == events(real[2])
     else:
         assert shape(json.loads(standin[2] or "{}")) == shape(json.loads(real[2] or "{}"))
@@ -278,7 +328,6 @@ def test_a_call_is_told_the_same_way(engines: tuple[Engine, Engine]) -> None:
         assert told[0][3] == {"name": "set_mode", "arguments": "{}"}
 
 
-CHATS, TEXTS, MESSAGES, RESPONSES = "/v1/chat/completions", "/v1/completions", "/v1/messages", "/v1/responses"
 ERRORS: dict[str, tuple[str, str, Any]] = {
     "unknown path": ("GET", "/nowhere", None),
     "unknown guarded path": ("GET", "/v1/nowhere", None),
@@ -347,6 +396,37 @@ def test_errors_say_the_same(engines: tuple[Engine, Engine], name: str) -> None:
     real, standin = (engine.ask(*ERRORS[name], KEY) for engine in engines)
     assert real[0] >= 400
     assert (standin[:2], json.loads(standin[2])) == (real[:2], json.loads(real[2]))
+
+
+@pytest.mark.parametrize("name", AGENTS)
+def test_agents_are_answered_the_same(engines: tuple[Engine, Engine], name: str) -> None:
+    request = AGENTS[name]
+    body = sent(request, "tiny")
+    if body is not None and "count_tokens" not in request.path:
+        # Random weights say something, and not for long.
+        limit = "max_output_tokens" if request.path == RESPONSES else "max_tokens"
+        body |= {limit: 2000 if "thinking" in body else 16, "temperature": 0}
+    real, standin = (engine.ask(request.method, request.path, body, KEY) for engine in engines)
+    assert real[0] == standin[0] == request.status, real[2]
+    assert real[1] == standin[1]
+    if real[1].startswith("text/event-stream"):
+        assert events(standin[2]) == events(real[2])
+    elif real[2]:
+        assert shape(json.loads(standin[2])) == shape(json.loads(real[2]))
+
+
+@pytest.mark.parametrize("name", UNTAKEN)
+def test_what_agents_cannot_have_is_refused_the_same_way(engines: tuple[Engine, Engine], name: str) -> None:
+    request = UNTAKEN[name]
+    answers = [engine.ask(request.method, request.path, sent(request, "tiny"), KEY) for engine in engines]
+    real, standin = answers
+    assert (standin[:2], json.loads(standin[2])) == (real[:2], json.loads(real[2]))
+    assert real[0] == status_of(request)
+
+
+def test_both_say_what_they_take(engines: tuple[Engine, Engine]) -> None:
+    for engine in engines:
+        assert abilities(EngineClient(engine.port, "key"), "tiny") == Abilities(tools=True, images=False)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.client import EngineClient
 
+from linode_coder.endpoint.engine import Abilities, abilities
 from linode_coder.sandbox.api.host_faults import HOST_KINDS, complaint
 from linode_coder.sandbox.guest.engine.failures import FAILURES
 from linode_coder.sandbox.guest.start import command
@@ -247,7 +249,8 @@ def test_tools_and_reasoning(tmp_path: Path) -> None:
             "parameters": {"type": "object", "properties": {"path": {"type": "string"}, "line": {"type": "integer"}}},
         },
     }
-    question = {"messages": [{"role": "user", "content": "hi"}], "tools": [tool]}
+    asked = {"role": "user", "content": 'Please.\nCall the tool read_file with {"path": "a", "line": 2}, and no other.'}
+    question = {"messages": [asked], "tools": [tool]}
     with engine(tmp_path) as plain:
         status, body = plain.ready().ask("/v1/chat/completions", question)
         assert (status, body["error"]["message"]) == (
@@ -260,7 +263,7 @@ def test_tools_and_reasoning(tmp_path: Path) -> None:
         message = able.ask("/v1/chat/completions", question)[1]["choices"][0]
         assert message["finish_reason"] == "tool_calls"
         call = message["message"]["tool_calls"][0]["function"]
-        assert (call["name"], json.loads(call["arguments"])) == ("read_file", {"path": "sandbox", "line": 1})
+        assert (call["name"], json.loads(call["arguments"])) == ("read_file", {"path": "a", "line": 2})
         answered = {
             **question,
             "messages": [*question["messages"], {"role": "tool", "tool_call_id": "x", "content": "text"}],
@@ -272,6 +275,211 @@ def test_tools_and_reasoning(tmp_path: Path) -> None:
         assert (short["choices"][0]["message"]["content"], short["usage"]["completion_tokens"]) == (None, 4)
         off = able.ask("/v1/chat/completions", {**body, "chat_template_kwargs": {"enable_thinking": False}})[1]
         assert off["choices"][0]["message"]["content"]
+
+
+WORDS = (
+    "This is the linode_coder sandbox, not a model: whatever is asked, these words are the answer, and nothing is done."
+)
+AGENT = ["--enable-auto-tool-choice", "--tool-call-parser", "hermes"]
+SCHEMA = {"type": "object", "properties": {"command": {"type": "string"}}, "required": ["command"]}
+SHELL = {
+    "/v1/chat/completions": {"type": "function", "function": {"name": "bash", "parameters": SCHEMA}},
+    "/v1/messages": {"name": "bash", "input_schema": SCHEMA},
+    "/v1/responses": {"type": "function", "name": "bash", "parameters": SCHEMA},
+}
+PHRASE = 'Call the tool bash with {"command": "make test"}'
+
+
+def said(path: str, prompt: str, *more: dict[str, Any]) -> dict[str, Any]:
+    """A request with a tool in the form of each API; `more` are messages that came since."""
+    messages = [{"role": "user", "content": prompt}, *more]
+    key = "input" if path == "/v1/responses" else "messages"
+    return {"model": MODEL, key: messages, "tools": [SHELL[path]]} | ({} if key == "input" else {"max_tokens": 100})
+
+
+def outcome(path: str, body: dict[str, Any]) -> tuple[str, dict[str, Any] | None]:
+    """Text and arguments of a call that an answer has."""
+    if path == "/v1/chat/completions":
+        message = body["choices"][0]["message"]
+        calls = [json.loads(call["function"]["arguments"]) for call in message.get("tool_calls") or []]
+        return message["content"] or "", (calls or [None])[0]
+    if path == "/v1/messages":
+        blocks = {block["type"]: block for block in body["content"]}
+        return blocks.get("text", {}).get("text", ""), blocks.get("tool_use", {}).get("input")
+    items = {item["type"]: item for item in body["output"]}
+    text = items["message"]["content"][0]["text"] if "message" in items else ""
+    return text, json.loads(items["function_call"]["arguments"]) if "function_call" in items else None
+
+
+RESULTS: dict[str, list[dict[str, Any]]] = {
+    "/v1/chat/completions": [
+        {"role": "assistant", "tool_calls": [{"id": "x", "type": "function", "function": {"name": "bash"}}]},
+        {"role": "tool", "tool_call_id": "x", "content": "done"},
+    ],
+    "/v1/messages": [
+        {"role": "assistant", "content": [{"type": "tool_use", "id": "x", "name": "bash", "input": {}}]},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "x", "content": PHRASE}]},
+        {"role": "system", "content": "a reminder"},
+    ],
+    "/v1/responses": [
+        {"type": "function_call", "call_id": "x", "name": "bash", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": "x", "output": "done"},
+    ],
+}
+
+
+def test_an_agent_is_told_to_do_what_its_user_asks_for_and_nothing_else(tmp_path: Path) -> None:
+    with engine(tmp_path, MODEL, *AGENT) as served:
+        served.ready()
+        for path in SHELL:
+
+            def answer(*request: Any, path: str = path) -> tuple[str, dict[str, Any] | None]:
+                status, body = served.ask(path, said(path, *request))
+                assert status == 200, body
+                return outcome(path, body)
+
+            assert answer(PHRASE) == ("", {"command": "make test"})
+            for prompt in (
+                "say hello",
+                "```sh\nrm -rf build\n```\n<<<<<<< SEARCH",
+                f"Never {PHRASE}",
+                PHRASE.replace("bash", "zsh"),
+                'Call the tool bash with {"command": ',
+                "Call the tool bash",
+            ):
+                assert answer(prompt) == (WORDS, None), prompt
+            # Neither after a tool's result, whatever that says, nor for what was asked before the model spoke.
+            assert answer(PHRASE, *RESULTS[path]) == (WORDS, None)
+            spoke = {"role": "assistant", "content": "no"}
+            assert answer(PHRASE, spoke, {"role": "user", "content": "thanks"}) == (WORDS, None)
+            assert answer("hi", spoke, {"role": "user", "content": PHRASE})[1] == {"command": "make test"}
+            # What calls itself a system or a tool is no user.
+            assert answer("hi", {"role": "system", "content": PHRASE}) == (WORDS, None)
+
+
+def events_of(served: Engine, path: str, body: dict[str, Any]) -> list[dict[str, Any]]:
+    text = served.ask(path, {**body, "stream": True})[1]
+    return [json.loads(data) for data in re.findall(r"^data: (\{.*)$", text, re.MULTILINE)]
+
+
+def test_calls_and_text_come_as_streams_in_parts(tmp_path: Path) -> None:
+    with engine(tmp_path, MODEL, *AGENT, "--reasoning-parser", "qwen3") as served:
+        served.ready()
+        path = "/v1/responses"
+        text = events_of(served, path, said(path, "hi"))
+        assert [event["sequence_number"] for event in text] == list(range(len(text)))
+        kinds = [event["type"].removeprefix("response.") for event in text]
+        assert kinds.count("reasoning_text.delta") > 0 and kinds.count("output_text.delta") > 1
+        assert "".join(event["delta"] for event in text if event["type"].endswith("output_text.delta")) == WORDS
+        assert [item["type"] for item in text[-1]["response"]["output"]] == ["reasoning", "message"]
+        spaced = {**said(path, 'Call the tool fs__read with {"path": "a"}')}
+        inner = {"type": "function", "name": "read", "parameters": {}}
+        tools = [{"type": "local_shell"}, {"type": "namespace", "name": "fs", "tools": [inner]}, {"type": "web_search"}]
+        call = events_of(served, path, {**spaced, "tools": tools})
+        deltas = [event["delta"] for event in call if event["type"] == "response.function_call_arguments.delta"]
+        assert len(deltas) > 1 and json.loads("".join(deltas)) == {"path": "a"}
+        item = call[-1]["response"]["output"][-1]
+        assert (item["type"], item["name"], item["namespace"]) == ("function_call", "read", "fs")
+
+        path = "/v1/messages"
+        text = events_of(served, path, said(path, "hi"))
+        deltas = [event["delta"] for event in text if event["type"] == "content_block_delta"]
+        assert [delta["type"] for delta in deltas].count("text_delta") > 1
+        assert "".join(delta.get("text", "") for delta in deltas) == WORDS
+        assert [event["index"] for event in text if event["type"] == "content_block_start"] == [0, 1]
+        call = events_of(served, path, said(path, PHRASE))
+        parts = [event["delta"].get("partial_json", "") for event in call if event["type"] == "content_block_delta"]
+        assert json.loads("".join(parts)) == {"command": "make test"}
+        assert call[-2]["delta"] == {"stop_reason": "tool_use", "stop_sequence": None}
+
+
+def test_a_stop_string_ends_an_answer(tmp_path: Path) -> None:
+    with engine(tmp_path) as served:
+        served.ready()
+        body = {"messages": [{"role": "user", "content": "hi"}], "stop": ["model", "sandbox,"]}
+        (choice,) = served.ask("/v1/chat/completions", body)[1]["choices"]
+        assert choice["message"]["content"] == "This is the linode_coder "
+        assert (choice["finish_reason"], choice["stop_reason"]) == ("stop", "sandbox,")
+        (choice,) = served.ask("/v1/completions", {"prompt": "p", "stop": " the", "max_tokens": 50})[1]["choices"]
+        assert (choice["text"], choice["stop_reason"]) == ("This is", " the")
+        message = served.ask("/v1/messages", {**said("/v1/messages", "hi"), "tools": [], "stop_sequences": ["not"]})[1]
+        assert (message["stop_reason"], message["stop_sequence"]) == ("stop_sequence", "not")
+
+
+def test_several_answers_probabilities_and_schemas(tmp_path: Path) -> None:
+    with engine(tmp_path) as served:
+        served.ready()
+        hi = {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 4}
+        status, body = served.ask("/v1/chat/completions", {**hi, "n": 3})
+        assert (status, [choice["index"] for choice in body["choices"]]) == (200, [0, 1, 2])
+        assert body["usage"]["completion_tokens"] == 12 == served.metric("vllm:generation_tokens_total")
+        streamed = events_of(served, "/v1/chat/completions", {**hi, "n": 2})
+        texts = ["", ""]
+        for event in streamed:
+            for choice in event["choices"]:
+                texts[choice["index"]] += choice["delta"].get("content", "")
+        assert texts == ["This is the linode_coder"] * 2
+        body = served.ask("/v1/completions", {"prompt": ["a", "b"], "n": 2, "max_tokens": 2})[1]
+        assert [choice["text"] for choice in body["choices"]] == ["This is"] * 4
+        assert len(served.ask("/v1/completions", {"prompt": [1, 2, 3]})[1]["choices"]) == 1
+
+        told = served.ask("/v1/chat/completions", {**hi, "logprobs": True, "top_logprobs": 2})[1]["choices"][0]
+        assert [token["token"] for token in told["logprobs"]["content"]] == ["This", " is", " the", " linode_coder"]
+        assert {len(token["top_logprobs"]) for token in told["logprobs"]["content"]} == {2}
+        told = served.ask("/v1/completions", {"prompt": "p", "logprobs": 1, "max_tokens": 3})[1]["choices"][0][
+            "logprobs"
+        ]
+        assert (told["tokens"], told["text_offset"]) == (["This", " is", " the"], [0, 4, 7])
+
+        schema = {
+            "type": "object",
+            "properties": {
+                "name": {"type": "string"},
+                "kind": {"enum": ["bug", "wish"]},
+                "place": {"type": "object", "properties": {"line": {"anyOf": [{"type": "integer"}, {"type": "null"}]}}},
+                "more": {"type": "array"},
+            },
+            "required": ["name", "kind", "place"],
+        }
+        fits = {"name": "sandbox", "kind": "bug", "place": {"line": 1}}
+        form = {"type": "json_schema", "json_schema": {"name": "issue", "schema": schema}}
+        body = served.ask("/v1/chat/completions", {"messages": hi["messages"], "response_format": form})[1]
+        assert json.loads(body["choices"][0]["message"]["content"]) == fits
+        flat = {"type": "json_schema", "name": "issue", "schema": schema}
+        body = served.ask("/v1/responses", {"input": "hi", "text": {"format": flat}})[1]
+        assert json.loads(outcome("/v1/responses", body)[0]) == fits
+        body = served.ask(
+            "/v1/messages", {**said("/v1/messages", "hi"), "tools": [], "output_config": {"format": flat}}
+        )[1]
+        assert json.loads(outcome("/v1/messages", body)[0]) == fits
+
+
+def seeing(tmp: Path) -> str:
+    """A model that has an encoder for images."""
+    model = tmp / "seeing"
+    model.mkdir()
+    config = {"architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2", "vision_config": {}}
+    (model / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 4096}))
+    (model / "model.safetensors").write_bytes(bytes(8))
+    return str(model)
+
+
+def test_an_engine_is_asked_what_its_flags_let_it_take(tmp_path: Path) -> None:
+    for number, (sees, flags, found) in enumerate(
+        [
+            (False, [], Abilities(tools=False, images=False)),
+            (False, AGENT, Abilities(tools=True, images=False)),
+            (True, AGENT, Abilities(tools=True, images=True)),
+            (True, ["--language-model-only"], Abilities(tools=False, images=False)),
+            (True, ["--limit-mm-per-prompt", '{"image": 0}'], Abilities(tools=False, images=False)),
+        ]
+    ):
+        place = tmp_path / str(number)
+        place.mkdir()
+        with engine(place, seeing(place) if sees else MODEL, *flags, "--served-model-name", "coder") as served:
+            served.ready()
+            assert abilities(EngineClient(served.port, "key"), "coder") == found, flags
+            assert served.metric("vllm:prompt_tokens_total") == 0
 
 
 def test_counters_move_with_use_and_with_nothing_else(tmp_path: Path) -> None:

@@ -205,6 +205,16 @@ def understood(client: str, text: str, directory: Path) -> tuple[str, str, int |
         provider = json.loads(text)["language_models"]["openai_compatible"]["CoderVM"]
         (model,) = provider["available_models"]
         return provider["api_url"], model["name"], model["max_tokens"]
+    if client == "qwen":
+        (model,) = json.loads(text)["modelProviders"]["openai"]
+        return model["baseUrl"], json.loads(text)["model"]["name"], model["generationConfig"]["contextWindowSize"]
+    if client == "vscode":
+        (model,) = json.loads(text)[0]["models"]
+        context = model["maxInputTokens"] + model["maxOutputTokens"]
+        return model["url"].removesuffix("/chat/completions"), model["id"], context
+    if client == "llm":
+        (row,) = yaml.safe_load(text)
+        return row["api_base"], row["model_name"], None
     if client == "codex":
         settings = tomllib.loads(text)
         provider = settings["model_providers"][settings["model_provider"]]
@@ -218,8 +228,8 @@ def understood(client: str, text: str, directory: Path) -> tuple[str, str, int |
         return rows["Base URL"], rows["Model ID"], int(rows["Context Window"])
     shell = partial(in_a_shell, text, directory)
     if client == "claude":
-        names = {shell(f"ANTHROPIC_DEFAULT_{size}_MODEL") for size in ("OPUS", "SONNET", "HAIKU")}
-        return shell("ANTHROPIC_BASE_URL"), names.pop(), None
+        (name,) = {shell(f"ANTHROPIC_DEFAULT_{size}_MODEL") for size in ("OPUS", "SONNET", "HAIKU", "FABLE")}
+        return shell("ANTHROPIC_BASE_URL"), name, int(shell("CLAUDE_CODE_MAX_CONTEXT_TOKENS"))
     if client == "openai":
         assert shell("OPENAI_BASE_URL") == shell("OPENAI_API_BASE")
         return shell("OPENAI_BASE_URL"), shell("OPENAI_MODEL"), None
@@ -240,13 +250,14 @@ def test_the_configuration_of_a_client(sandbox: RunningSandbox, session: dict[st
     url, context = f"http://127.0.0.1:{port}/v1", session["max_model_len"]
     address, model, tokens = understood(client, text, sandbox.home)
     assert (address, model) == (url.removesuffix("/v1") if client == "claude" else url, "coder")
-    assert tokens in (context, None) and (tokens or client in ("claude", "openai"))
+    assert tokens == (None if client in ("llm", "openai") else context)
     if client in ("aider", "claude", "openai"):
         name = "ANTHROPIC_AUTH_TOKEN" if client == "claude" else "OPENAI_API_KEY"
         assert in_a_shell(text, sandbox.home, name) == key
     described = result_of(coder(sandbox, "use", "main", "--print", client, "--json"))
     assert described["configuration"] + "\n" == text
     assert (described["max_model_len"], described["model"]) == (context, "coder")
+    assert (described["tools"], described["images"]) == (True, False)
 
 
 def test_logs_ssh_and_tunnel(sandbox: RunningSandbox, session: dict[str, Any]) -> None:

@@ -20,6 +20,7 @@ def listed_models() -> dict[str, dict[str, Any]]:
             "weights_gib": round(variant.disk_gb * 1e9 / GIB, 3),
             "kv_bytes": int(token_bytes(model.attention, 1, 2)) if model.attention else _KV_BYTES,
             "context": model.max_context or 32768,
+            "images": model.multimodal,
         }
         for model in packaged()
         for variant in model.variants

@@ -26,6 +26,33 @@ def test_the_docs_name_every_client() -> None:
     ]
 
 
+@pytest.mark.parametrize("client", ["aider", "claude", "cline", "continue", "opencode", "qwen", "vscode", "zed"])
+def test_who_can_limit_an_answer_does(client: str) -> None:
+    assert CLIENTS[client].limits and re.search(r"\b16384\b", CLIENTS[client].render(AT))
+
+
+@pytest.mark.parametrize("client", ["codex", "llm", "openai"])
+def test_who_cannot_limit_an_answer_is_not_told_to(client: str) -> None:
+    assert not CLIENTS[client].limits and "16384" not in CLIENTS[client].render(AT) + " ".join(notes(client, AT))
+
+
+def test_claude_code_is_told_all_that_it_would_guess(tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_text("secret")
+    at = Endpoint("demo", AT.url, "coder", 16384, str(key), tools=True, images=False)
+    shell = ["env", "-i", "ANTHROPIC_API_KEY=another", "sh", "-euc", f"{CLIENTS['claude'].render(at)}\n/usr/bin/env"]
+    said = subprocess.run(shell, capture_output=True, text=True, check=True).stdout
+    found = dict(line.split("=", 1) for line in said.splitlines() if line.startswith(("ANTHROPIC_", "CLAUDE_")))
+    assert found == {
+        "ANTHROPIC_BASE_URL": "http://127.0.0.1:18123",
+        "ANTHROPIC_AUTH_TOKEN": "secret",
+        **{f"ANTHROPIC_DEFAULT_{size}_MODEL": "coder" for size in ("OPUS", "SONNET", "HAIKU", "FABLE")},
+        "CLAUDE_CODE_MAX_CONTEXT_TOKENS": "16384",
+        "CLAUDE_CODE_DISABLE_1M_CONTEXT": "1",
+        "CLAUDE_CODE_MAX_OUTPUT_TOKENS": "4096",
+    }
+
+
 @pytest.mark.parametrize("client", sorted(CLIENTS))
 def test_the_context_is_the_engine_s_and_an_answer_a_part_of_it(client: str) -> None:
     text = CLIENTS[client].render(AT) + " ".join(notes(client, AT))
@@ -51,7 +78,11 @@ SAID = {
     "openai": 'printf %s "$OPENAI_MODEL"',
     "claude": 'printf %s "$ANTHROPIC_DEFAULT_OPUS_MODEL"',
     "aider": "",
+    "cline": "",
 }
+
+
+AIDERS = (".aider.model.metadata.json", ".aider.model.settings.yml")
 
 
 @pytest.mark.parametrize("client", SAID)
@@ -61,19 +92,34 @@ def test_a_name_is_no_word_of_a_shell(client: str, tmp_path: Path) -> None:
     key.write_text("secret")
     for name in NAMES:
         text = CLIENTS[client].render(Endpoint("demo", AT.url, name, 8192, str(key), tools=True, images=False))
-        script = f'aider() {{ printf %s "${{2#openai/}}"; }}\n{text}\n{SAID[client]}'
+        if client == "cline":
+            text = text.partition("\n\nAPI Provider")[0]
+        called = 'aider() { printf %s "${2#openai/}"; }\ncline() { printf %s "$7"; }'
+        script = f"{called}\n{text}\n{SAID[client]}"
         done = subprocess.run(["sh", "-eu"], input=script.encode(), cwd=tmp_path, capture_output=True, check=True)
         assert (done.stdout.decode(), done.stderr) == (name, b"")
-        assert {path.name for path in tmp_path.iterdir()} <= {key.name, ".aider.model.metadata.json"}
+        assert {path.name for path in tmp_path.iterdir()} <= {key.name, *AIDERS}
+        if client == "aider":
+            (metadata, settings) = ((tmp_path / file).read_text() for file in AIDERS)
+            ((told, limits),) = json.loads(metadata).items()
+            assert (told, limits["max_output_tokens"]) == (f"openai/{name}", 2048)
+            assert yaml.safe_load(settings) == [
+                {"name": f"openai/{name}", "use_repo_map": True, "extra_params": {"max_tokens": 2048}}
+            ]
         assert not Path("/dev/shm/lc-client-canary").exists()
 
 
-@pytest.mark.parametrize("client", ["codex", "continue", "opencode", "zed"])
+@pytest.mark.parametrize("client", ["codex", "continue", "llm", "opencode", "qwen", "vscode", "zed"])
 def test_a_name_is_no_syntax_of_a_configuration(client: str) -> None:
     for name in NAMES:
         text = CLIENTS[client].render(Endpoint("demo", AT.url, name, 8192, "k", tools=True, images=False))
         if client == "codex":
             assert tomllib.loads(text)["model"] == name
+        elif client == "llm":
+            assert yaml.safe_load(text)[0]["model_name"] == name
+        elif client in ("qwen", "vscode"):
+            read = json.loads(text)
+            assert (read[0]["models"][0]["id"] if client == "vscode" else read["model"]["name"]) == name
         elif client == "continue":
             assert yaml.safe_load(text)["models"][0]["model"] == name
         else:

@@ -8,8 +8,13 @@ import uuid
 from dataclasses import dataclass, field
 
 from ..json_types import Json
+from .conversation import Tool
 
 FINGERPRINT = "vllm-0.32.0-sandbox"
+# Nothing of what was asked: an agent might take it for an edit or for a command.
+_WORDS = (
+    "This is the linode_coder sandbox, not a model: whatever is asked, these words are the answer, and nothing is done."
+)
 
 
 def tokens_of(text: str) -> int:
@@ -17,21 +22,18 @@ def tokens_of(text: str) -> int:
     return max(1, len(text) // 4)
 
 
-def text_of(content: str | list[Json] | None) -> str:
-    if isinstance(content, str):
-        return content
-    return " ".join(str(part.get("text", "")) for part in content or [])
-
-
 @dataclass
 class Reply:
-    """`pieces` are the tokens; the first `thought` of them are reasoning."""
+    """`pieces` are the tokens; the first `thought` of them are reasoning. `stop` is the string that ended it."""
 
     pieces: list[str]
     reason: str
     thought: int = 0
-    tool: Json | None = None
+    call: tuple[Tool, Json] | None = None
     named: bool = False  # the client said which tool to call
+    stop: str | None = None
+    copies: int = 1  # how many answers there are, all the same
+    top: int | None = None  # how many tokens have their probabilities told, with those that were generated
 
     def reasoning(self, count: int | None = None) -> str:
         return "".join(self.pieces[: min(self.thought, len(self.pieces) if count is None else count)])
@@ -45,14 +47,16 @@ class Ask:
     """One request, whatever the endpoint."""
 
     prompt: str
-    last: str
     limit: int | None
-    tools: list[Json] = field(default_factory=list)
+    call: tuple[Tool, Json] | None = None
     named: bool = False
     think: bool = False
     at_least: int = 0
-    after_tool: bool = False
     gibberish: bool = False
+    stop: list[str] = field(default_factory=list)
+    form: str | None = None  # what the client's schema makes it say
+    copies: int = 1
+    top: int | None = None
 
 
 def compose(ask: Ask, room: int) -> Reply:
@@ -61,39 +65,67 @@ def compose(ask: Ask, room: int) -> Reply:
     if ask.gibberish:
         words = ["!"] * limit
     else:
-        words = f"This is the linode_coder sandbox, not a model. You wrote: {ask.last.strip()[:400]}".split(" ")
-        words = [word if index == 0 else " " + word for index, word in enumerate(words)]
+        words = _pieces(ask.form or _WORDS)
     thought = ["The", " user", " wants", " an", " answer", "."] if ask.think else []
-    tool = None
-    if ask.tools and not ask.after_tool:
-        tool, words = _call(ask.tools[0]), []
+    call = ask.call
+    if call is not None:
+        words = []
         thought += [""] * 8  # tokens that the parser takes for the call
     pieces = thought + words
     while len(pieces) < min(ask.at_least, limit):
         pieces += words or [" ..."]
     reason = "length" if len(pieces) > limit or ask.at_least >= limit else "stop"
     pieces = pieces[:limit]
-    if tool is not None and reason == "length":
-        tool = None
-    return Reply(pieces, reason, len(thought), tool, ask.named)
+    if call is not None and reason == "length":
+        call = None
+    reply = Reply(pieces, reason, len(thought), call, ask.named, copies=ask.copies, top=ask.top)
+    return _stopped(reply, ask.stop)
 
 
-def _call(tool: Json) -> Json:
-    """A call of this tool with something for each argument that it requires."""
-    function: Json = dict(tool.get("function") or tool)
-    schema: Json = dict(function.get("parameters") or function.get("input_schema") or {})
-    properties: Json = dict(schema.get("properties") or {})
-    required = list(schema.get("required") or properties)
-    return {"name": function["name"], "arguments": {name: _example(properties.get(name)) for name in required}}
+def _pieces(text: str) -> list[str]:
+    return [word if index == 0 else " " + word for index, word in enumerate(text.split(" "))]
 
 
-def _example(schema: object) -> object:
-    kind = schema.get("type") if isinstance(schema, dict) else "string"
-    if isinstance(schema, dict) and schema.get("enum"):
-        return schema["enum"][0]
-    return {"integer": 1, "number": 1.0, "boolean": True, "array": [], "object": {}, "null": None}.get(
-        str(kind), "sandbox"
-    )
+def _stopped(reply: Reply, stops: list[str]) -> Reply:
+    """Without the first of the strings that end an answer, and what comes after it."""
+    text = reply.content()
+    found = min(((at, stop) for stop in stops if (at := text.find(stop)) >= 0), default=None)
+    if found is None or reply.call is not None:
+        return reply
+    at, reply.stop = found
+    kept: list[str] = []
+    for piece in reply.pieces[reply.thought :]:
+        left = at - sum(map(len, kept))
+        if left <= 0:
+            break
+        kept.append(piece[:left])
+    # The token that completed the string was generated as well.
+    reply.pieces = [*reply.pieces[: reply.thought], *kept, ""]
+    reply.reason = "stop"
+    return reply
+
+
+_LOGPROB = -0.5  # of every token: none was likelier than another
+
+
+def chat_logprobs(pieces: list[str], top: int | None) -> Json | None:
+    """Of these tokens; None where nobody asked. `top` counts those that are told beside each."""
+    if top is None:
+        return None
+    told = [{"token": piece, "logprob": _LOGPROB, "bytes": list(piece.encode())} for piece in pieces]
+    return {"content": [{**token, "top_logprobs": [token] * top} for token in told]}
+
+
+def text_logprobs(pieces: list[str], top: int | None) -> Json | None:
+    """The same for a completion, which tells where each of them begins."""
+    if top is None:
+        return None
+    return {
+        "text_offset": [len("".join(pieces[:index])) for index in range(len(pieces))],
+        "token_logprobs": [_LOGPROB] * len(pieces),
+        "tokens": pieces,
+        "top_logprobs": [{piece: _LOGPROB} for piece in pieces],
+    }
 
 
 def identifier(prefix: str) -> str:
@@ -144,14 +176,14 @@ def chat_completion(model: str, reply: Reply, prompt: int) -> Json:
         "reasoning": reply.reasoning() or None,
     }
     reason = reply.reason
-    if reply.tool is not None:
-        message["tool_calls"], reason = [tool_call(reply.tool)], reason_of_call(reply)
+    if reply.call is not None:
+        message["tool_calls"], reason = [tool_call(*reply.call)], reason_of_call(reply)
     choice = {
         "index": 0,
         "message": message,
-        "logprobs": None,
+        "logprobs": chat_logprobs(reply.pieces, reply.top),
         "finish_reason": reason,
-        "stop_reason": None,
+        "stop_reason": reply.stop,
         "token_ids": None,
         "routed_experts": None,
     }
@@ -160,10 +192,10 @@ def chat_completion(model: str, reply: Reply, prompt: int) -> Json:
         "object": "chat.completion",
         "created": int(time.time()),
         "model": model,
-        "choices": [choice],
+        "choices": [{**choice, "index": index} for index in range(reply.copies)],
         "service_tier": None,
         "system_fingerprint": FINGERPRINT,
-        "usage": usage(prompt, len(reply.pieces)),
+        "usage": usage(prompt, reply.copies * len(reply.pieces)),
         "prompt_logprobs": None,
         "prompt_token_ids": None,
         "prompt_text": None,
@@ -173,18 +205,22 @@ def chat_completion(model: str, reply: Reply, prompt: int) -> Json:
     }
 
 
-def tool_call(tool: Json) -> Json:
-    function = {"name": tool["name"], "arguments": json.dumps(tool["arguments"])}
+def tool_call(tool: Tool, arguments: Json) -> Json:
+    function = {"name": tool.name, "arguments": json.dumps(arguments)}
     return {"id": identifier("chatcmpl-tool"), "type": "function", "function": function}
 
 
-def tool_call_parts(tool: Json) -> list[Json]:
+def argument_pieces(arguments: Json) -> list[str]:
+    """As they come in a stream."""
+    text = json.dumps(arguments)
+    return [text[at : at + 8] for at in range(0, len(text), 8)]
+
+
+def tool_call_parts(tool: Tool, arguments: Json) -> list[Json]:
     """The call in a stream: its name first, then its arguments."""
-    whole = tool_call(tool)
-    head = {"id": whole["id"], "type": "function", "index": 0, "function": {"name": tool["name"]}}
-    arguments = json.dumps(tool["arguments"])
-    pieces = [arguments[at : at + 8] for at in range(0, len(arguments), 8)]
-    return [head, *({"index": 0, "function": {"arguments": piece}} for piece in pieces)]
+    whole = tool_call(tool, arguments)
+    head = {"id": whole["id"], "type": "function", "index": 0, "function": {"name": tool.name}}
+    return [head, *({"index": 0, "function": {"arguments": piece}} for piece in argument_pieces(arguments))]
 
 
 def reason_of_call(reply: Reply) -> str:
@@ -196,9 +232,9 @@ def text_completion(model: str, reply: Reply, prompt: int) -> Json:
     choice = {
         "index": 0,
         "text": "".join(reply.pieces),
-        "logprobs": None,
+        "logprobs": text_logprobs(reply.pieces, reply.top),
         "finish_reason": reply.reason,
-        "stop_reason": None,
+        "stop_reason": reply.stop,
         "token_ids": None,
         "prompt_logprobs": None,
         "prompt_token_ids": None,
@@ -209,88 +245,11 @@ def text_completion(model: str, reply: Reply, prompt: int) -> Json:
         "object": "text_completion",
         "created": int(time.time()),
         "model": model,
-        "choices": [choice],
+        "choices": [{**choice, "index": index} for index in range(reply.copies)],
         "service_tier": None,
         "system_fingerprint": FINGERPRINT,
-        "usage": usage(prompt, len(reply.pieces)),
+        "usage": usage(prompt, reply.copies * len(reply.pieces)),
         "kv_transfer_params": None,
         "ec_transfer_params": None,
         "metrics": None,
-    }
-
-
-def anthropic_blocks(reply: Reply) -> list[Json]:
-    blocks: list[Json] = []
-    if reply.reasoning():
-        blocks.append({"type": "thinking", "thinking": reply.reasoning(), "signature": uuid.uuid4().hex})
-    if reply.content():
-        blocks.append({"type": "text", "text": reply.content()})
-    if reply.tool is not None:
-        name, arguments = reply.tool["name"], reply.tool["arguments"]
-        blocks.append({"type": "tool_use", "id": identifier("chatcmpl-tool"), "name": name, "input": arguments})
-    return blocks
-
-
-def anthropic_reason(reply: Reply) -> str:
-    return "tool_use" if reply.tool else {"stop": "end_turn", "length": "max_tokens"}[reply.reason]
-
-
-def response(model: str, reply: Reply | None, prompt: int, limit: int | None, name: str, message: str) -> Json:
-    """The object of /v1/responses; `reply` None is the one that is still in progress."""
-    output: list[Json] = []
-    counts: Json | None = None
-    if reply is not None:
-        part: Json = {"annotations": [], "text": reply.content(), "type": "output_text", "logprobs": None}
-        kind: Json = {
-            "id": message,
-            "content": [part],
-            "role": "assistant",
-            "status": "completed",
-            "type": "message",
-            "phase": None,
-        }
-        output = [kind]
-        counts = {
-            "input_tokens": prompt,
-            "input_tokens_details": {
-                "cached_tokens": 0,
-                "cache_write_tokens": 0,
-                "input_tokens_per_turn": [],
-                "cached_tokens_per_turn": [],
-            },
-            "output_tokens": len(reply.pieces),
-            "output_tokens_details": {
-                "reasoning_tokens": reply.thought,
-                "tool_output_tokens": 0,
-                "output_tokens_per_turn": [],
-                "tool_output_tokens_per_turn": [],
-            },
-            "total_tokens": prompt + len(reply.pieces),
-        }
-    cut = reply is not None and reply.reason == "length"
-    empty = ("instructions", "metadata", "max_tool_calls", "previous_response_id", "prompt", "reasoning", "text")
-    return {
-        "id": name,
-        "created_at": int(time.time()),
-        "incomplete_details": {"reason": "max_output_tokens"} if cut else None,
-        "model": model,
-        "object": "response",
-        "output": output,
-        "parallel_tool_calls": True,
-        "temperature": 1.0,
-        "tool_choice": "none",
-        "tools": [],
-        "top_p": 1.0,
-        "background": False,
-        "max_output_tokens": limit,
-        "service_tier": "auto",
-        "status": "in_progress" if reply is None else "incomplete" if cut else "completed",
-        "truncation": "disabled",
-        "usage": counts,
-        "presence_penalty": 0.0,
-        "frequency_penalty": 0.0,
-        **dict.fromkeys(empty),
-        **dict.fromkeys(
-            ("top_logprobs", "user", "kv_transfer_params", "ec_transfer_params", "input_messages", "output_messages")
-        ),
     }

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 
 from ..json_types import Json
-from . import answers
+from .api_limits import check_chat, check_message, check_response
+from .refusal import BadBody, Refusal, missing
 
 # What a body must have; FastAPI says so for all that is missing.
 _REQUIRED = {
@@ -16,50 +17,13 @@ _REQUIRED = {
     "/detokenize": ("tokens",),
 }
 _INTEGERS = ("max_tokens", "max_completion_tokens", "max_output_tokens", "min_tokens", "n")
+_STOPS = 4
+_MOST_LOGPROBS = 20
 _NUMBERS = ("temperature", "top_p")
 # pydantic tries every kind of message that there is.
 _MESSAGES = ("Developer", "System", "User", "Assistant", "Tool", "Function")
 _MESSAGE_KINDS = (*(f"ChatCompletion{who}MessageParam" for who in _MESSAGES), "CustomChatCompletionMessageParam")
 _NO_OBJECT = "Input should be a valid dictionary or object to extract fields from"
-
-
-class Refusal(Exception):
-    """An error of the route: `body` is how OpenAI's clients get it, `anthropic` how Anthropic's do."""
-
-    def __init__(
-        self,
-        message: str,
-        param: str | None = None,
-        value: object = None,
-        *,
-        status: int = 400,
-        kind: str = "BadRequestError",
-    ) -> None:
-        if param is not None and kind == "BadRequestError":
-            message += f" (parameter={param}" + (")" if value is None else f", value={value})")
-        super().__init__(message)
-        self.status = status
-        self.body: Json = {"error": {"message": message, "type": kind, "param": param, "code": status}}
-        self.anthropic: Json = {"type": "error", "error": {"type": kind, "message": message}}
-
-
-class BadBody(Refusal):
-    """What FastAPI refuses before the route: every client gets it the same way. Each error is type, place, text, input."""
-
-    def __init__(self, *errors: tuple[str, str, str, object], context: str = "") -> None:
-        lines = [
-            f"  {{'type': '{kind}', 'loc': '{place}', 'msg': '{text}', 'input': '{_shown(given)}'{context}}}"
-            for kind, place, text, given in errors
-        ]
-        head = "1 validation error:" if len(errors) == 1 else f"{len(errors)} validation errors:"
-        super().__init__("\n".join([head, *lines]), errors[0][1], kind="Bad Request")
-        self.anthropic = self.body
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, dict | list):
-        return f"<{type(value).__name__} of {len(value)} items>"
-    return str(value)
 
 
 def parsed(raw: bytes, path: str) -> Json:
@@ -74,12 +38,13 @@ def parsed(raw: bytes, path: str) -> Json:
         raise BadBody(("json_invalid", "body.1", "JSON decode error", {}), context=context) from None
     if not isinstance(body, dict):
         raise BadBody(("model_attributes_type", "body", _NO_OBJECT, body))
-    missing = [name for name in _REQUIRED.get(path, ()) if name not in body]
+    absent = [name for name in _REQUIRED.get(path, ()) if name not in body]
     if path == "/tokenize" and "prompt" not in body and "messages" not in body:
-        missing = ["prompt", "messages"]
-    if missing:
-        raise BadBody(*(("missing", f"body.{name}", "Field required", body) for name in missing))
+        absent = ["prompt", "messages"]
+    if absent:
+        raise BadBody(*(missing(f"body.{name}", body) for name in absent))
     _check_types(body)
+    check_stops(body)
     if path == "/v1/messages" and int(str(body["max_tokens"])) < 1:
         text = "max_tokens must be positive"
         context = f", 'ctx': {{'error': ValueError('{text}')}}"
@@ -87,9 +52,26 @@ def parsed(raw: bytes, path: str) -> Json:
             ("value_error", "body.max_tokens", f"Value error, {text}", body["max_tokens"]),
             context=context,
         )
-    if path == "/v1/chat/completions":
+    if path.startswith("/v1/messages"):
+        check_message(body)
+    elif path == "/v1/chat/completions":
         _check_chat(body)
+        check_chat(body)
+    elif path == "/v1/responses":
+        check_response(body)
     return body
+
+
+def check_stops(body: Json) -> None:
+    """No more than four strings end an answer."""
+    for name in ("stop", "stop_sequences"):
+        given = body.get(name)
+        if isinstance(given, list) and len(given) > _STOPS:
+            text = f"List should have at most {_STOPS} items after validation, not {len(given)}"
+            why = f", 'ctx': {{'field_type': 'List', 'max_length': {_STOPS}, 'actual_length': {len(given)}}}"
+            too_long = ("too_long", f"body.{name}", text, given, why)
+            string = ("string_type", f"body.{name}", "Input should be a valid string", given)
+            raise BadBody(*([string] if name == "stop" else []), too_long)
 
 
 def _check_types(body: Json) -> None:
@@ -143,6 +125,10 @@ def check_sampling(body: Json, asked: int | None) -> None:
     temperature, top_p = (float(str(body[name])) if body.get(name) is not None else None for name in _NUMBERS)
     if asked is not None and asked < 1:
         raise Refusal(f"max_tokens must be at least 1, got {asked}.", "max_tokens", asked)
+    logprobs = body.get("top_logprobs") if isinstance(body.get("logprobs"), bool) else body.get("logprobs")
+    if logprobs is not None and int(str(logprobs)) > _MOST_LOGPROBS:
+        text = f"Requested sample logprobs of {logprobs}, which is greater than max allowed: {_MOST_LOGPROBS}"
+        raise Refusal(text, "logprobs", logprobs)
     if body.get("n") is not None and int(str(body["n"])) < 1:
         raise Refusal(f"n must be at least 1, got {body['n']}.")
     if temperature is not None and temperature < 0:
@@ -173,25 +159,15 @@ def name_of(tool: Json) -> object:
     return dict(tool.get("function") or tool).get("name")
 
 
-def text_of_messages(body: Json) -> tuple[str, str]:
-    """The whole prompt, and the last message's text."""
-    messages = list(body["messages"])
-    if not messages:
-        raise Refusal("Cannot apply chat template to an empty conversation. Provide at least one message.")
-    texts = [answers.text_of(message.get("content")) for message in messages]
-    tools = json.dumps(body["tools"]) if body.get("tools") else ""
-    return tools + "\n".join(texts), texts[-1]
-
-
-def text_of_system(body: Json) -> str:
-    return answers.text_of(body["system"]) if body.get("system") else ""
-
-
-def after_tool(body: Json) -> bool:
-    """Whether the last message brings a tool's result, so that it is time to answer."""
-    messages = body.get("messages")
-    last = messages[-1] if isinstance(messages, list) and messages else {}
-    if last.get("role") == "tool":
-        return True
-    content = last.get("content")
-    return isinstance(content, list) and any(part.get("type") == "tool_result" for part in content)
+def check_tools(body: Json, able: bool) -> None:
+    """A chat's tools need a parser, of which the flags say whether the engine is `able`."""
+    choice = body.get("tool_choice") or ("auto" if body.get("tools") else "none")
+    names = [name_of(tool) for tool in body.get("tools") or []]
+    if isinstance(choice, dict) and choice.get("type") == "tool" and choice.get("name") not in names:
+        raise Refusal(f"The tool with name '{choice.get('name')}' is not found in the tools list.")
+    if able or choice == "none" or choice == {"type": "none"}:
+        return
+    if choice in ("auto", {"type": "auto"}):
+        raise Refusal('"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set')
+    said = f'function "{name_of(choice)}"' if isinstance(choice, dict) and name_of(choice) else '"required"'
+    raise Refusal(f"tool_choice={said} requires --tool-call-parser to be set")

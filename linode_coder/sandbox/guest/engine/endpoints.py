@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import select
 import socket
@@ -13,21 +14,14 @@ from http.server import BaseHTTPRequestHandler
 
 from .. import faults
 from ..json_types import Json
-from . import answers
+from . import answers, messages, responses
 from .answers import Ask, Reply
-from .checks import (
-    BadBody,
-    Refusal,
-    after_tool,
-    check_length,
-    check_sampling,
-    name_of,
-    parsed,
-    text_of_messages,
-    text_of_system,
-)
+from .api_limits import check_parts, check_store, no_response
+from .checks import check_length, check_sampling, check_tools, name_of, parsed
 from .client import Client, EngineDeadError, ShuttingDown
+from .conversation import Tool, Turn, after_tool, asked_call, example, example_call, offered, schema_of, text_of, turns
 from .log import say, traceback_text
+from .refusal import BadBody, Refusal
 
 # The key guards what begins with these, and nothing else.
 _GUARDED = ("/v1", "/v2", "/inference", "/cohere")
@@ -37,14 +31,52 @@ _POST = (
     *("/tokenize", "/detokenize", "/invocations", "/ping"),
 )
 _CHAT_LIMITS = {"max_completion_tokens": "max_completion_tokens", "max_tokens": "max_tokens"}
+# What an image is in a prompt: a token for each patch of it.
+_IMAGE = "<image_patch>  " * 64
 ROUTES = {**dict.fromkeys(_GET, "GET"), **dict.fromkeys(_POST, "POST"), "/ping": "GET, POST"}
+
+
+def _prompt(body: Json, said: list[Turn]) -> str:
+    """What the engine reads: tools, the system's text and what was said."""
+    tools = json.dumps(body["tools"]) if body.get("tools") else ""
+    texts = [turn.text + _IMAGE * turn.images for turn in said]
+    return tools + text_of(body.get("system")) + "\n".join(texts)
+
+
+def _call(body: Json, said: list[Turn]) -> tuple[Tool, Json] | None:
+    """The call that the answer is to be: one that the API demands, or that the user asks for."""
+    tools = offered(list(body.get("tools") or []))
+    choice = body.get("tool_choice")
+    if not tools or after_tool(said) or choice in ("none", {"type": "none"}):
+        return None
+    named = name_of(choice) if isinstance(choice, dict) else None
+    if named is not None:
+        tools = [tool for tool in tools if tool.name == named] or tools
+    if named is not None or choice in ("required", {"type": "any"}):
+        return example_call(tools[0])
+    return asked_call(said, tools)
+
+
+def _prompts(prompt: object) -> int:
+    """How many a completion has: a list is several, unless it is one of tokens."""
+    return len(prompt) if isinstance(prompt, list) and not all(isinstance(part, int) for part in prompt) else 1
+
+
+def _top(body: Json) -> int | None:
+    """How many tokens' probabilities are asked for beside those of the tokens themselves; None for nothing at all."""
+    asked = body.get("logprobs")
+    if asked is None or asked is False:
+        return None
+    return int(str(body.get("top_logprobs") or 0 if asked is True else asked))
 
 
 class State:
     """What all requests share."""
 
-    def __init__(self, options: argparse.Namespace, client: Client, key: list[str]) -> None:
+    def __init__(self, options: argparse.Namespace, client: Client, key: list[str], images: bool) -> None:
         self.options = options
+        self.images = images
+        self.calls = bool(options.enable_auto_tool_choice and options.tool_call_parser)
         self.client = client
         self.keys = key
         self.names = options.served_model_name or [options.model]
@@ -78,7 +110,8 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
-        self.wfile.write(data)
+        if self.command != "HEAD":
+            self.wfile.write(data)
 
     def begin_stream(self) -> None:
         self.send_response(200)
@@ -111,6 +144,18 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self.guarded(self.post)
 
+    def do_HEAD(self) -> None:
+        self.guarded(self.get)
+
+    def do_OPTIONS(self) -> None:
+        """Web pages ask whether they may: as long as no flag names them they may not."""
+        if self.headers.get("Origin") and self.headers.get("Access-Control-Request-Method"):
+            self.send(400, "Disallowed CORS origin", "text/plain; charset=utf-8")
+        else:
+            self.guarded(self.get)
+
+    do_PUT = do_PATCH = do_DELETE = do_HEAD
+
     def guarded(self, work: Callable[[bytes], None]) -> None:
         """In-flight requests are counted; errors become answers."""
         with self.state.lock:
@@ -139,7 +184,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send(500, {"error": said})
 
     def authorised(self) -> bool:
-        if not self.state.keys or not self.path.startswith(_GUARDED):
+        if not self.state.keys or self.command == "OPTIONS" or not self.path.startswith(_GUARDED):
             return True
         scheme, _, key = str(self.headers.get("Authorization") or "").partition(" ")
         if scheme.lower() == "bearer" and key in self.state.keys:
@@ -148,7 +193,14 @@ class Handler(BaseHTTPRequestHandler):
         return False
 
     def known_path(self) -> bool:
-        methods = ROUTES.get(self.path.partition("?")[0])
+        path = self.path.partition("?")[0]
+        methods = ROUTES.get(path)
+        response, _slash, rest = path.removeprefix("/v1/responses/").partition("/")
+        if path.startswith("/v1/responses/") and rest in ("", "cancel"):
+            # None is kept, so there is none of that name.
+            if self.command == ("POST" if rest else "GET"):
+                raise no_response(response)
+            methods = ""
         if methods is None:
             self.send(404, {"detail": "Not Found"})
         elif self.command not in methods:
@@ -206,64 +258,77 @@ class Handler(BaseHTTPRequestHandler):
 
     # -- what was asked
 
-    def ask(self, body: Json, prompt: str, last: str, names: dict[str, str]) -> tuple[Ask, int, Reply]:
+    def ask(self, body: Json, said: list[Turn], names: dict[str, str]) -> tuple[Ask, int, Reply]:
         """Checked against the context; the number of prompt tokens, and the whole answer to be.
 
         `names` are the fields that may hold the limit, with what a refusal calls them.
         """
         limit = next(
-            ((said, int(str(body[field]))) for field, said in names.items() if body.get(field) is not None), None
+            ((told, int(str(body[field]))) for field, told in names.items() if body.get(field) is not None), None
         )
         longest = self.state.context
+        prompt = _prompt(body, said)
         prompt_tokens = answers.tokens_of(prompt)
         check_length(limit, prompt_tokens, longest)
         check_sampling(body, None if limit is None else limit[1])
         options = self.state.options
         defaults = dict(options.default_chat_template_kwargs or {})
         template: Json = {**defaults, **dict(body.get("chat_template_kwargs") or {})}
+        stop = body.get("stop") or body.get("stop_sequences") or []
         ask = Ask(
             prompt=prompt,
-            last=last,
             limit=None if limit is None else limit[1],
-            tools=self.tools(body),
+            # Without a parser a call would be text.
+            call=_call(body, said) if self.state.calls else None,
             named=isinstance(body.get("tool_choice"), dict),
             think=bool(options.reasoning_parser)
             and "prompt" not in body
             and template.get("enable_thinking", True) is not False,
             at_least=1 << 30 if body.get("ignore_eos") else int(str(body.get("min_tokens") or 0)),
-            after_tool=after_tool(body),
             gibberish=faults.active("engine_gibberish") is not None,
+            stop=[stop] if isinstance(stop, str) else list(stop),
+            form=None if (schema := schema_of(body)) is None else json.dumps(example(schema)),
+            copies=int(str(body.get("n") or 1)) * _prompts(body.get("prompt")),
+            top=_top(body),
         )
         return ask, prompt_tokens, answers.compose(ask, longest - prompt_tokens)
 
-    def tools(self, body: Json) -> list[Json]:
-        """The tools that may be called, the one that must be first."""
-        tools = list(body.get("tools") or [])
-        choice = body.get("tool_choice") or ("auto" if tools else "none")
-        options = self.state.options
-        if (
-            choice in ("auto", {"type": "auto"})
-            and tools
-            and not (options.enable_auto_tool_choice and options.tool_call_parser)
-        ):
-            raise Refusal('"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set')
-        if choice == "none":
-            return []
-        if isinstance(choice, dict):
-            return [tool for tool in tools if name_of(tool) == name_of(choice)] or tools
-        return tools
+    def conversation(self, body: Json) -> list[Turn]:
+        """The turns of a chat, when the engine can make a prompt of them and of the tools."""
+        said = turns(list(body["messages"]))
+        if not said:
+            raise Refusal("Cannot apply chat template to an empty conversation. Provide at least one message.")
+        check_tools(body, self.state.calls)
+        self.check_images(said)
+        return said
+
+    def check_images(self, said: list[Turn]) -> None:
+        if not any(turn.images for turn in said):
+            return
+        if not self.state.images:
+            raise Refusal(f"{self.state.names[0]} is not a multimodal model")
+        most = dict(self.state.options.limit_mm_per_prompt or {}).get("image")
+        if self.state.options.language_model_only or most == 0:
+            raise Refusal("At most 0 image(s) may be provided in one prompt.", "image")
 
     def tokens(self, ask: Ask, prompt_tokens: int, reply: Reply) -> Iterator[int]:
         """How many tokens there are so far, each time some came."""
-        count = 0
-        parts = self.state.client.generate(ask.prompt, prompt_tokens, len(reply.pieces) or 1, reply.reason, self.gone)
-        for new in parts:
+        count, wanted = 0, reply.copies * (len(reply.pieces) or 1)
+        for new in self.state.client.generate(ask.prompt, prompt_tokens, wanted, reply.reason, self.gone):
             count += new
-            yield count
+            yield count // reply.copies
 
     def finished(self, ask: Ask, prompt_tokens: int, reply: Reply) -> bool:
         """Waits for the whole answer; False when the client went away."""
         return max(self.tokens(ask, prompt_tokens, reply), default=0) >= len(reply.pieces)
+
+    def begun(self, tokens: Iterator[int]) -> Iterator[int] | None:
+        """The same, after the first of them came and the stream began; None when the client went away before."""
+        first = next(tokens, None)
+        if first is None:
+            return None
+        self.begin_stream()
+        return itertools.chain([first], tokens)
 
     def stream_error(self) -> None:
         body = {
@@ -276,10 +341,10 @@ class Handler(BaseHTTPRequestHandler):
     # -- OpenAI
 
     def chat(self, body: Json) -> None:
-        prompt, last = text_of_messages(body)
-        ask, prompt_tokens, reply = self.ask(body, prompt, last, _CHAT_LIMITS)
+        check_parts(list(body["messages"]))
+        ask, prompt_tokens, reply = self.ask(body, self.conversation(body), _CHAT_LIMITS)
         if self.state.options.tool_call_parser:
-            self.state.client.metrics.looked_for_call(bool(body.get("stream")), reply.tool is not None)
+            self.state.client.metrics.looked_for_call(bool(body.get("stream")), reply.call is not None)
         model = str(body.get("model") or self.state.names[0])
         if not body.get("stream"):
             if self.finished(ask, prompt_tokens, reply):
@@ -292,12 +357,13 @@ class Handler(BaseHTTPRequestHandler):
             "model": model,
         }
 
-        def chunk(delta: Json, reason: str | None = None) -> None:
-            choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason, "token_ids": None}
-            if reason is None:
-                self.event({**base, "choices": [choice]})
-            else:
-                self.event({**base, "choices": [{**choice, "stop_reason": None}], **self.mark_of_last(body)})
+        def chunk(delta: Json, reason: str | None = None, pieces: list[str] | None = None) -> None:
+            told = answers.chat_logprobs(pieces or [], reply.top)
+            for index in range(reply.copies):
+                choice = {"index": index, "delta": delta, "logprobs": told, "finish_reason": reason, "token_ids": None}
+                last = {} if reason is None else {"stop_reason": reply.stop}
+                end = self.mark_of_last(body) if last and index == reply.copies - 1 else {}
+                self.event({**base, "choices": [{**choice, **last}], **end})
 
         parts = self.tokens(ask, prompt_tokens, reply)
         seen = next(parts, None)
@@ -305,7 +371,9 @@ class Handler(BaseHTTPRequestHandler):
             return
         self.begin_stream()
         first = {"index": 0, "delta": {"role": "assistant", "content": ""}, "logprobs": None, "finish_reason": None}
-        self.event({**base, "choices": [first], "prompt_token_ids": None, "prompt_text": None})
+        for index in range(reply.copies):
+            choices = [{**first, "index": index}]
+            self.event({**base, "choices": choices, "prompt_token_ids": None, "prompt_text": None})
         sent = 0
         try:
             while seen is not None:
@@ -316,22 +384,23 @@ class Handler(BaseHTTPRequestHandler):
                     delta["reasoning"] = thought
                 if content := reply.content(seen)[len(reply.content(sent)) :]:
                     delta["content"] = content
+                pieces = reply.pieces[sent:seen]
                 sent, seen = seen, after
                 if seen is None and sent >= len(reply.pieces):
-                    if reply.tool is not None:
+                    if reply.call is not None:
                         if delta:
                             chunk(delta)
-                        for part in answers.tool_call_parts(reply.tool):
+                        for part in answers.tool_call_parts(*reply.call):
                             chunk({"content": None, "tool_calls": [part]})
                         chunk({}, answers.reason_of_call(reply))
                     else:
-                        chunk(delta, reply.reason)
+                        chunk(delta, reply.reason, pieces)
                 elif delta:
-                    chunk(delta)
+                    chunk(delta, pieces=pieces)
         except EngineDeadError:
             self.stream_error()
             return
-        self.close_stream(body, base, prompt_tokens, len(reply.pieces))
+        self.close_stream(body, base, prompt_tokens, reply.copies * len(reply.pieces))
 
     def wants_usage(self, body: Json) -> bool:
         options = dict(body.get("stream_options") or {})
@@ -358,8 +427,11 @@ class Handler(BaseHTTPRequestHandler):
             raise BadBody(lists, lists, ("string_type", "body.prompt", "Input should be a valid string", prompt), lists)
         if prompt == []:
             raise Refusal("You must pass at least one prompt")
+        if body.get("suffix"):
+            raise Refusal("suffix is only supported for models with FIM completion rendering", field="suffix")
         text = prompt if isinstance(prompt, str) else " ".join(map(str, prompt))
-        ask, prompt_tokens, reply = self.ask({"max_tokens": 16, **body}, text, text, {"max_tokens": "max_tokens"})
+        said = [Turn("user", text)]
+        ask, prompt_tokens, reply = self.ask({"max_tokens": 16, **body}, said, {"max_tokens": "max_tokens"})
         model = str(body.get("model") or self.state.names[0])
         if not body.get("stream"):
             if self.finished(ask, prompt_tokens, reply):
@@ -380,21 +452,24 @@ class Handler(BaseHTTPRequestHandler):
         try:
             while seen is not None:
                 last = seen >= len(reply.pieces)
+                pieces = reply.pieces[sent:seen]
                 choice = {
                     "index": 0,
-                    "text": "".join(reply.pieces[sent:seen]),
-                    "logprobs": None,
+                    "text": "".join(pieces),
+                    "logprobs": answers.text_logprobs(pieces, reply.top),
                     "finish_reason": reply.reason if last else None,
-                    "stop_reason": None,
+                    "stop_reason": reply.stop if last else None,
                     "prompt_token_ids": None,
                     "token_ids": None,
                 }
-                self.event({**base, "choices": [choice], **(self.mark_of_last(body) if last else {})})
+                for index in range(reply.copies):
+                    end = self.mark_of_last(body) if last and index == reply.copies - 1 else {}
+                    self.event({**base, "choices": [{**choice, "index": index}], **end})
                 sent, seen = seen, next(parts, None)
         except EngineDeadError:
             self.stream_error()
             return
-        self.close_stream(body, base, prompt_tokens, len(reply.pieces))
+        self.close_stream(body, base, prompt_tokens, reply.copies * len(reply.pieces))
 
     def responses_api(self, body: Json) -> None:
         given = body["input"]
@@ -402,118 +477,87 @@ class Handler(BaseHTTPRequestHandler):
             kinds = (("string_type", "string"), ("list_type", "list"))
             raise BadBody(*((kind, "body.input", f"Input should be a valid {word}", given) for kind, word in kinds))
         items = [{"role": "user", "content": given}] if isinstance(given, str) else given
-        prompt, last = text_of_messages({"messages": items})
-        ask, prompt_tokens, reply = self.ask(body, prompt, last, {"max_output_tokens": "max_output_tokens"})
-        reply.tool = None
+        check_store(body)
+        check_parts(items)
+        if not items:
+            raise Refusal("Cannot apply chat template to an empty conversation. Provide at least one message.")
+        instructions = [Turn("system", str(body["instructions"]))] if body.get("instructions") else []
+        said = [*instructions, *turns(items)]
+        self.check_images(said)
+        ask, prompt_tokens, reply = self.ask(body, said, {"max_output_tokens": "max_output_tokens"})
         model = str(body.get("model") or self.state.names[0])
-        limit = ask.limit
-        name, message = answers.identifier("resp").replace("-", "_"), answers.identifier("msg").replace("-", "_")
+        limit = ask.limit or self.state.context - prompt_tokens
+        name = responses.name_for("resp")
+
+        def response(reply: Reply | None, output: list[Json]) -> Json:
+            return responses.response(body, model, reply, prompt_tokens, limit, name, output)
+
         if not body.get("stream"):
             if self.finished(ask, prompt_tokens, reply):
-                self.send(200, answers.response(model, reply, prompt_tokens, limit, name, message))
+                self.send(200, response(reply, responses.items(reply)))
             return
-        number = iter(range(1 << 30))
 
-        def event(kind: str, **data: object) -> None:
-            self.event({**data, "sequence_number": next(number), "type": f"response.{kind}"}, f"response.{kind}")
+        def send(event: Json) -> None:
+            self.event(event, str(event["type"]))
 
-        self.begin_stream()
-        empty = answers.response(model, None, prompt_tokens, limit, name, message)
-        event("created", response=empty)
-        event("in_progress", response=empty)
-        item: Json = {
-            "id": message,
-            "content": [],
-            "role": "assistant",
-            "status": "in_progress",
-            "type": "message",
-            "phase": None,
-        }
-        where = {"content_index": 0, "item_id": message, "output_index": 0}
-        event("output_item.added", item=item, output_index=0)
-        event(
-            "content_part.added", **where, part={"annotations": [], "text": "", "type": "output_text", "logprobs": []}
-        )
-        sent = 0
-        for seen in self.tokens(ask, prompt_tokens, reply):
-            if text := reply.content(seen)[len(reply.content(sent)) :]:
-                event("output_text.delta", **where, delta=text, logprobs=[])
-            sent = seen
-        whole = answers.response(model, reply, prompt_tokens, limit, name, message)
-        done = whole["output"][0]
-        event("output_text.done", **where, logprobs=[], text=reply.content())
-        event("content_part.done", **where, part=done["content"][0])
-        event("output_item.done", item=done, output_index=0)
-        event("completed", response=whole)
+        tokens = self.begun(self.tokens(ask, prompt_tokens, reply))
+        if tokens is None:
+            return
+        stream = responses.Stream()
+        send(stream.event("created", response=response(None, [])))
+        send(stream.event("in_progress", response=response(None, [])))
+        try:
+            for event in stream.events(reply, tokens):
+                send(event)
+        except EngineDeadError:
+            # vLLM says nothing more, and the answer has no end.
+            self.close_connection = True
+            return
+        send(stream.event("completed", response=response(reply, stream.output)))
         self.end_stream()
 
     # -- Anthropic
 
     def anthropic(self, body: Json) -> None:
-        prompt, last = text_of_messages(body)
-        names = {"max_tokens": "max_completion_tokens"}
-        ask, prompt_tokens, reply = self.ask(body, text_of_system(body) + prompt, last, names)
+        said = self.conversation(body)
+        ask, prompt_tokens, reply = self.ask(body, said, {"max_tokens": "max_completion_tokens"})
+        if "budget_tokens" in (body.get("thinking") or {}) and not self.state.options.reasoning_parser:
+            text = (
+                "thinking_token_budget is set but reasoning_config is not configured. Please set --reasoning-parser and/or "
+                "--reasoning-config to use thinking_token_budget."
+            )
+            if not body.get("stream"):
+                raise Refusal(text)
+            # vLLM finds out in its stream; there its words are those of a parser that stumbles over this.
+            self.begin_stream()
+            self.event({"type": "error", "error": {"type": "internal_error", "message": text}}, "error")
+            self.end_stream()
+            return
         model = str(body.get("model") or self.state.names[0])
         name = answers.identifier("chatcmpl")
-        counts = {"input_tokens": prompt_tokens, "output_tokens": len(reply.pieces)}
         if not body.get("stream"):
             if self.finished(ask, prompt_tokens, reply):
-                self.send(
-                    200,
-                    {
-                        "id": name,
-                        "type": "message",
-                        "role": "assistant",
-                        "content": answers.anthropic_blocks(reply),
-                        "model": model,
-                        "stop_reason": answers.anthropic_reason(reply),
-                        "usage": counts,
-                    },
-                )
+                self.send(200, messages.message(name, model, reply, prompt_tokens))
             return
-        if not self.finished(ask, prompt_tokens, reply):
+        tokens = self.begun(self.tokens(ask, prompt_tokens, reply))
+        if tokens is None:
             return
-        self.begin_stream()
-        message: Json = {
-            "id": name,
-            "type": "message",
-            "role": "assistant",
-            "content": [],
-            "model": model,
-            "stop_reason": None,
-            "stop_sequence": None,
-            "usage": {"input_tokens": prompt_tokens, "output_tokens": 0},
-        }
-
-        def event(kind: str, **data: object) -> None:
-            self.event({"type": kind, **data}, kind)
-
-        event("message_start", message=message)
-        for index, block in enumerate(answers.anthropic_blocks(reply)):
-            kind = str(block["type"])
-            if kind == "tool_use":
-                event("content_block_start", content_block={**block, "input": {}}, index=index)
-                delta: Json = {"type": "input_json_delta", "partial_json": json.dumps(block["input"])}
-            else:
-                key = "thinking" if kind == "thinking" else "text"
-                event("content_block_start", content_block={"type": kind, key: ""}, index=index)
-                delta = {"type": f"{key}_delta", key: block[key]}
-            event("content_block_delta", delta=delta, index=index)
-            event("content_block_stop", index=index)
-        event(
-            "message_delta", delta={"stop_reason": answers.anthropic_reason(reply), "stop_sequence": None}, usage=counts
-        )
-        event("message_stop")
+        try:
+            for event in messages.events(name, model, reply, prompt_tokens, tokens):
+                self.event(event, str(event["type"]))
+        except EngineDeadError:
+            error = {"type": "internal_error", "message": EngineDeadError.__doc__}
+            self.event({"type": "error", "error": error}, "error")
         self.end_stream()
 
     def count_tokens(self, body: Json) -> None:
-        count = answers.tokens_of(text_of_system(body) + text_of_messages(body)[0])
+        count = answers.tokens_of(_prompt(body, self.conversation(body)))
         self.send(200, {"input_tokens": count, "context_management": {"original_input_tokens": count}})
 
     # -- tokens
 
     def tokenize(self, body: Json) -> None:
-        text = str(body["prompt"]) if "prompt" in body else text_of_messages(body)[0]
+        text = str(body["prompt"]) if "prompt" in body else _prompt(body, self.conversation(body))
         tokens = [int.from_bytes(text[at : at + 4].encode()[:4], "big") for at in range(0, len(text), 4)]
         self.send(
             200, {"count": len(tokens), "max_model_len": self.state.context, "tokens": tokens, "token_strs": None}

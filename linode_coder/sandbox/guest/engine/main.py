@@ -177,7 +177,7 @@ def main(arguments: list[str]) -> int:
             text = "RuntimeError: Engine core initialization failed. See root cause above. Failed core proc(s): {}"
             say(traceback_text(where, text), error=True)
             return 1
-        return serve(server, State(options, client, _keys(options)))
+        return serve(server, State(options, client, _keys(options), model.images))
     except KeyboardInterrupt:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)

@@ -27,6 +27,7 @@ class Model:
     context: int
     files: int
     kind: str = "qwen2"
+    images: bool = False  # it has an encoder for them
 
 
 def cards() -> list[dict[str, object]]:
@@ -71,7 +72,8 @@ def model_of(name: str) -> Model | None:
     known = listed(name)
     if known is not None:
         weights = float(known["weights_gib"])
-        return Model("Qwen2ForCausalLM", weights, known["kv_bytes"], known["context"], max(1, round(weights / 4)))
+        files, images = max(1, round(weights / 4)), bool(known.get("images"))
+        return Model("Qwen2ForCausalLM", weights, known["kv_bytes"], known["context"], files, images=images)
     if match is None:
         return Model("Qwen2ForCausalLM", 0.01, _KV_BYTES, 32768, 1) if "tiny" in low else None
     per_parameter = (
@@ -107,6 +109,7 @@ def _from_files(path: Path) -> Model:
         context=config.get("max_position_embeddings", 32768),
         files=len(shards),
         kind=config.get("model_type", "qwen2"),
+        images="vision_config" in config,
     )
 
 

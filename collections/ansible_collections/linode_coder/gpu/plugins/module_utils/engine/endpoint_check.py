@@ -113,7 +113,8 @@ def _calls(body: Any) -> str | None:
 def _tool_call(client: EngineClient, model: str) -> Finding:
     body = {
         "model": model,
-        "messages": [{"role": "user", "content": "Read the file README.md with the tool."}],
+        # The sandbox's stand-in calls a tool only when it is told to in these words.
+        "messages": [{"role": "user", "content": 'Call the tool read_file with {"path": "README.md"}'}],
         "tools": [_TOOL],
         "max_tokens": 256,
     }
