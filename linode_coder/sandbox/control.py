@@ -22,6 +22,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.core.paths import
 
 # Any token opens the sandbox, which holds nothing. Not a word of ours: Ansible masks tokens wherever they appear.
 TOKEN = "lc-local-token-5c1d"  # noqa: S105
+TINY = "sandbox/tiny-coder-1m"
 
 
 def record() -> dict[str, Any] | None:
@@ -228,4 +229,7 @@ def environment(facts: dict[str, Any]) -> dict[str, str]:
     }
     if facts["ssh_port"] != 22:
         exports["LINODE_CODER_SSH_PORT"] = str(facts["ssh_port"])
+    if facts["engine"] == "vllm":
+        # Its hub has the tiny models and no others: what `up` would choose could not be fetched, by a VM that bills.
+        exports["LINODE_CODER_MODEL"] = TINY
     return exports
