@@ -32,23 +32,24 @@ class Sandbox:
             keygen(self.client)
             keygen(home / "host_key")
         self.host_key = (home / "host_key.pub").read_text().strip()
+        keys = {"ed25519_private": (home / "host_key").read_text(), "ed25519_public": self.host_key}
+        self.user_data = b"#cloud-config\n" + json.dumps({"ssh_keys": keys}).encode()
         self.hosts = backend(home / "hosts", self.metadata, {"engine": "standin", "env": {}}, {})
 
     def metadata(self, instance_id: int) -> web.Application:
-        config = {
-            "ssh_keys": {"ed25519_private": (self.home / "host_key").read_text(), "ed25519_public": self.host_key}
-        }
-        body = base64.b64encode(b"#cloud-config\n" + json.dumps(config).encode()).decode()
-
         async def token(request: web.Request) -> web.Response:
             return web.Response(text="token")
 
         async def user_data(request: web.Request) -> web.Response:
-            return web.Response(text=body)
+            return web.Response(text=base64.b64encode(self.user_data).decode())
+
+        async def instance(request: web.Request) -> web.Response:
+            return web.json_response({"id": instance_id, "label": f"lc-test-{instance_id}", "region": "us-ord"})
 
         app = web.Application()
         app.router.add_put("/v1/token", token)
         app.router.add_get("/v1/user-data", user_data)
+        app.router.add_get("/v1/instance", instance)
         return app
 
     async def add(self, number: int) -> HostSpec:

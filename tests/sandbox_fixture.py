@@ -14,10 +14,11 @@ from typing import Any
 
 from linode_coder.sandbox import control
 from linode_coder.sandbox import snapshot as snapshots
+from linode_coder.sandbox.own_token import TOKEN
 from tests import leftovers
 
-# The token of every test: the sandbox takes any, and this one must not be found in any file afterwards.
-PLANTED = "planted-secret-7f3a9c"
+# The token of every test, the sandbox's own: it must not be found in any file afterwards.
+PLANTED = TOKEN
 
 # The sandbox is as quick as it is asked to be: what lets the real API rest is a tenth here.
 RETRY_SCALE = "0.1"
@@ -101,7 +102,6 @@ def start_sandbox(
                 assert started
             env = {**os.environ, **control.environment(facts), "LINODE_CODER_HOME": str(home)}
         env["LINODE_CLI_CONFIG"] = str(tmp_path / "linode-cli.ini")
-        env["LINODE_TOKEN"] = PLANTED
         # No ansible.cfg is there, as with a collection that was just installed: results as our pages show them.
         env["ANSIBLE_CALLBACK_RESULT_FORMAT"] = "yaml"
         env["XDG_RUNTIME_DIR"] = runtime

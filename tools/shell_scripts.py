@@ -18,6 +18,10 @@ PLACES = (*SHIPPED, ".ci", "molecule", "tests", "tools")
 _SHELL = re.compile(r"#!\s*/\S*?(?:/env\s+)?(?:ba|da)?sh\b")
 
 
+def _text(value: object) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+
 def literals(program: str) -> Iterator[tuple[int, str]]:
     """Line and text of each string that is a script, with a 1 for what is put into it when it runs."""
     tree = ast.parse(program)
@@ -27,7 +31,7 @@ def literals(program: str) -> Iterator[tuple[int, str]]:
         if id(node) in inside or not isinstance(node, ast.JoinedStr | ast.Constant):
             continue
         parts = node.values if isinstance(node, ast.JoinedStr) else [node]
-        text = "".join(str(part.value) if isinstance(part, ast.Constant) else "1" for part in parts)
+        text = "".join(_text(part.value) if isinstance(part, ast.Constant) else "1" for part in parts)
         # A first line alone is put before something that is elsewhere.
         if _SHELL.match(text) and text.partition("\n")[2]:
             yield node.lineno, text

@@ -294,7 +294,7 @@ def add(
     host: Annotated[str | None, typer.Option(help="Break this instance's host instead (label or id).")] = None,
     count: Annotated[int | None, typer.Option(min=0, help="How often; 0 is until cleared. [default: 1]")] = None,
     skip: Annotated[int, typer.Option(min=0, help="Let this many pass first.")] = 0,
-    status: Annotated[int, typer.Option(help="Status of error and error_after_commit.")] = 502,
+    status: Annotated[int, typer.Option(help="Status of error and edge, and of these after commit.")] = 502,
     retry_after: Annotated[int, typer.Option(min=0, help="Seconds, for rate_limited.")] = 2,
     delay: Annotated[float, typer.Option(min=0, help="Seconds, for delay and slow_boot.")] = 5.0,
     where: Annotated[list[str] | None, typer.Option(help="FIELD=VALUE of the request's body; may be repeated.")] = None,

@@ -16,6 +16,7 @@ import pytest
 
 from linode_coder.sandbox.hosts.base import HostSpec
 from linode_coder.sandbox.hosts.docker_hosts import LABEL, DockerHosts
+from tests import user_data
 from tests.hosts_fixture import Sandbox, keygen, sandbox
 
 BIN = Path(sys.executable).parent
@@ -58,9 +59,13 @@ async def outside(directory: Path, spec: HostSpec) -> dict[str, list[int]]:
 def test_a_machine_with_systemd_and_docker(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with docker_sandbox(tmp_path) as box:
+            box.user_data = user_data.everything((tmp_path / "host_key").read_text(), box.host_key)
             spec = await box.add(1)
             assert await box.say(spec, "hostname") == spec.label
             assert await box.say(spec, "cat /proc/1/comm") == "systemd"
+            assert "\nrecoverable_errors: {}" in await box.say(spec, "cloud-init status --wait --long")
+            assert await box.say(spec, "cloud-init schema --system") == "Valid schema user-data"
+            assert await box.say(spec, user_data.SHOW) == user_data.LEFT
             assert await box.say(spec, "systemctl is-system-running --wait") == "running"
             assert (await box.say(spec, "docker version --format '{{.Server.Version}}'")).startswith("26.")
             assert (await box.say(spec, "docker compose version --short")).startswith("2.")
@@ -72,9 +77,11 @@ def test_a_machine_with_systemd_and_docker(tmp_path: Path) -> None:
 
             first = await box.say(spec, "cat /proc/sys/kernel/random/boot_id")
             assert first != Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-            await box.say(spec, "echo kept > /srv/file; touch /run/gone /tmp/gone")
+            await box.say(spec, "echo kept > /root/file; touch /run/gone /tmp/gone")
             await box.hosts.reboot(1)
-            assert await box.say(spec, "cat /srv/file; ls /run/gone /tmp/gone 2>/dev/null || true") == "kept"
+            assert (await box.say(spec, "cloud-init status --wait")).endswith("status: done")
+            assert await box.say(spec, user_data.SHOW) == user_data.LEFT_AFTER_A_REBOOT
+            assert await box.say(spec, "cat /root/file; ls /run/gone /tmp/gone 2>/dev/null || true") == "kept"
             second = await box.say(spec, "cat /proc/sys/kernel/random/boot_id")
             assert second != first
 

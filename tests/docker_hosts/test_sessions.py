@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session.host_key import to_openssh
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session.tags import decode, encode
 
 from linode_coder.sandbox.hosts.docker_cli import DockerCli
@@ -109,8 +110,24 @@ def test_nothing_but_ssh_listens_to_the_world(sandbox: RunningSandbox, session: 
     listening = [
         line.split()[3] for line in on_host(sandbox, "ss --listening --tcp --numeric --no-header").splitlines()
     ]
-    own = ("127.", "[::1]", "169.254.169.254", "192.0.2.80")
+    own = ("127.", "[::1]", "169.254.169.254", "[fd00:a9fe:a9fe::1]", "192.0.2.80")
     assert {address.rpartition(":")[2] for address in listening if not address.startswith(own)} == {"22"}
+
+
+def test_the_real_cloud_init_has_nothing_to_complain_of(sandbox: RunningSandbox, session: dict[str, Any]) -> None:
+    """In the user-data that `up` sends; and the host has the key of the tags and no other."""
+    said = on_host(sandbox, "cloud-init status --wait --long")
+    assert "status: done\nextended_status: done\n" in said, said
+    assert "detail: DataSourceAkamaiLocal\nerrors: []\nrecoverable_errors: {}" in said, said
+    assert on_host(sandbox, "cloud-init schema --system") == "Valid schema user-data"
+    # That was IPv6; the other address is there for whoever has none.
+    token = "curl --silent -X PUT -H 'Metadata-Token-Expiry-Seconds: 60' http://169.254.169.254/v1/token"
+    assert len(on_host(sandbox, token)) == 64
+    files = on_host(sandbox, "cd /etc/ssh && ls ssh_host_*").split()
+    assert files == ["ssh_host_ed25519_key", "ssh_host_ed25519_key.pub"]
+    (vm,) = sandbox.api("GET", "linode/instances")["data"]
+    host_key = decode(vm["tags"]).whole().host_key
+    assert on_host(sandbox, "cat /etc/ssh/ssh_host_ed25519_key.pub").split()[:2] == to_openssh(host_key).split()[:2]
 
 
 def test_the_real_nginx_lets_through_what_the_list_says(sandbox: RunningSandbox, session: dict[str, Any]) -> None:

@@ -28,7 +28,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSandbox
 
 @pytest.fixture
 def client(sandbox: RunningSandbox) -> LinodeClient:
-    return LinodeClient("any-token", base_url=sandbox.url + "v4", retry=False)
+    return LinodeClient(sandbox.env["LINODE_TOKEN"], base_url=sandbox.url + "v4", retry=False)
 
 
 def cli(sandbox: RunningSandbox, *arguments: str, ok: bool = True) -> Any:

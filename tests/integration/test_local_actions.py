@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from linode_coder.sandbox.own_token import TOKEN as OWN_TOKEN
 from tests.integration.test_modules_on_sandbox import Served
 
 BIN = Path(sys.executable).parent
@@ -83,7 +84,7 @@ def play(served: Served, tmp_path: Path, tasks: list[dict[str, Any]]) -> tuple[l
             **os.environ,
             "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
             "LINODE_CODER_HOME": str(tmp_path / "home"),
-            "LINODE_TOKEN": "another-token",
+            "LINODE_TOKEN": OWN_TOKEN,
             "LINODE_API_URL": served.url,
             "ANSIBLE_HOME": str(tmp_path / "ansible"),
         },

@@ -19,10 +19,10 @@ from ansible.module_utils.testing import patch_module_args
 from linode_coder.sandbox.api.app import new_app, serve_api
 from linode_coder.sandbox.api.sandbox import Sandbox
 from linode_coder.sandbox.hosts.none import NoHosts
+from linode_coder.sandbox.own_token import TOKEN
 
 MODULES = "ansible_collections.linode_coder.gpu.plugins.modules."
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f me"
-TOKEN = "planted-secret-token"
 CREATE = "POST /linode/instances"
 
 
@@ -134,7 +134,13 @@ def test_up_again_and_down(served: Served, run: Any, up: Any) -> None:
     assert served.labels() == []
 
 
-@pytest.mark.parametrize("kind", ["error_after_commit", "reset_after_commit", "error", "reset"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *("error_after_commit", "reset_after_commit", "edge_after_commit"),
+        *("error", "reset", "edge", "maintenance"),
+    ],
+)
 def test_exactly_one_vm_whatever_becomes_of_the_answer(served: Served, up: Any, kind: str) -> None:
     served.fault(kind=kind, on=CREATE)
     result = up()
@@ -174,7 +180,7 @@ def ask(served: Served, method: str, path: str, body: dict[str, Any]) -> dict[st
         served.url + path,
         data=json.dumps(body).encode(),
         method=method,
-        headers={"Authorization": "Bearer other", "Content-Type": "application/json"},
+        headers={"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"},
     )
     with urllib.request.urlopen(request, timeout=30) as answer:
         return dict(json.loads(answer.read()))

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from linode_coder.sandbox.own_token import TOKEN
 from tests.sandbox_fixture import RunningSandbox, start_sandbox
 
 CREATE = {"type": "g6-nanode-1", "region": "us-ord", "image": "linode/debian12", "root_pass": "Correct-Horse-42"}
@@ -23,7 +24,9 @@ CREATE = {"type": "g6-nanode-1", "region": "us-ord", "image": "linode/debian12",
 def api(url: str, method: str, path: str, body: Any = None) -> tuple[int, Any, http.client.HTTPResponse]:
     connection = http.client.HTTPConnection(str(urlsplit(url).netloc), timeout=20)
     try:
-        connection.request(method, "/v4" + path, json.dumps(body) if body else None, {"Authorization": "Bearer t"})
+        connection.request(
+            method, "/v4" + path, json.dumps(body) if body else None, {"Authorization": f"Bearer {TOKEN}"}
+        )
         answer = connection.getresponse()
         return answer.status, json.loads(answer.read()), answer
     finally:

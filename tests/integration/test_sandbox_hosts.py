@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from linode_coder.sandbox.hosts.base import SandboxError
+from tests import user_data
 from tests.hosts_fixture import keygen, sandbox
 
 
@@ -89,6 +90,61 @@ def test_reboot_keeps_files_drops_processes_and_delete_leaves_nothing(tmp_path: 
             assert list((tmp_path / "hosts" / "trash").iterdir()) == []
             with pytest.raises(SandboxError):
                 await box.hosts.boot(1)
+
+    asyncio.run(scenario())
+
+
+def test_user_data_of_every_kind_does_what_the_real_cloud_init_does(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with sandbox(tmp_path) as box:
+            box.user_data = user_data.everything((tmp_path / "host_key").read_text(), box.host_key)
+            spec = await box.add(1)
+            assert (await box.say(spec, "cloud-init status --wait")).endswith("status: done")
+            assert await box.say(spec, user_data.SHOW) == user_data.LEFT
+            await box.hosts.reboot(1)
+            assert await box.say(spec, user_data.SHOW) == user_data.LEFT_AFTER_A_REBOOT
+
+    asyncio.run(scenario())
+
+
+SAID = """\
+status: error
+extended_status: error - done
+boot_status_code: enabled-by-generator
+detail: DataSourceAkamaiLocal
+errors:
+\t- write_files failed: KeyError: 'path'
+\t- scripts user failed: ValueError: runcmd: exit code 3
+recoverable_errors:
+WARNING:
+\t- left out by the sandbox: part-003 of the user-data, text/x-include-url, which begins with '#include https://example.com/'
+\t- left out by the sandbox: part-004 of the user-data, text/html, which begins with '<p>'
+\t- left out by the sandbox: ntp\\x1b of the cloud-config
+\t- left out by the sandbox: users of the cloud-config: a simulated host has root alone
+"""
+LEFT_OUT = """\
+#cloud-config
+"ntp\\e": {enabled: true}
+users: [default, {name: dev}]
+write_files: [{content: nowhere}]
+runcmd: [exit 3]
+"""
+
+
+def test_what_of_user_data_is_left_out_or_fails_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """And the host boots with the rest of it."""
+
+    async def scenario() -> None:
+        async with sandbox(tmp_path) as box:
+            parts = (box.user_data.decode(), LEFT_OUT, "#include https://example.com/")
+            box.user_data = user_data.several(*(("plain", part) for part in parts), ("html", "<p>"))
+            spec = await box.add(1)
+            code, said, _err = await box.ssh(spec, "cloud-init status --wait --long")
+            assert (code, said.decode()) == (1, SAID)
+            for line in SAID.splitlines():
+                if "left out" in line:
+                    assert f"cloud-init of the sandbox leaves out: {line.partition(': ')[2]}\n" in caplog.text
+            assert "cloud-init: write_files failed" in caplog.text
 
     asyncio.run(scenario())
 

@@ -56,6 +56,12 @@ def test_a_narrow_token_is_told_what_it_lacks(sandbox: RunningSandbox) -> None:
     assert "images:read_only" not in message
 
 
+def test_a_mistyped_token_opens_nothing(sandbox: RunningSandbox) -> None:
+    done = run(sandbox, "linode-coder", "validate", "--json", LINODE_TOKEN=sandbox.env["LINODE_TOKEN"][:-1])
+    assert (done.returncode, checks(done)["token"]) == (3, "fail")
+    assert "mistyped" in json.loads(done.stdout)["error"]["message"]
+
+
 def test_configuration_and_options_meet(sandbox: RunningSandbox, tmp_path: Path) -> None:
     done = run(sandbox, "linode-coder", "validate", "--json", LINODE_CODER_MAX_COST="1", LINODE_CODER_REGION="us-ord")
     assert (done.returncode, checks(done)["budget"]) == (3, "fail")

@@ -128,6 +128,12 @@ HARMLESS: dict[str, dict[str, Any]] = {
     "reset after": {"kind": "reset_after_commit", "on": f"DELETE {ONE}"},
     "no answer in time": {"kind": "delay", "on": f"DELETE {ONE}", "delay": 3},
     "502 while waiting": {"kind": "error", "on": f"GET {ONE}", "count": 2},
+    "the edge's 200 before": {"kind": "edge", "on": f"DELETE {ONE}", "status": 200},
+    "the edge's 400 before": {"kind": "edge", "on": f"DELETE {ONE}", "status": 400},
+    "the edge's 404 before": {"kind": "edge", "on": f"DELETE {ONE}", "status": 404},
+    "the edge's 502 after": {"kind": "edge_after_commit", "on": f"DELETE {ONE}"},
+    "the edge's 404 while waiting": {"kind": "edge", "on": f"GET {ONE}", "status": 404, "count": 2},
+    "maintenance": {"kind": "maintenance", "on": f"DELETE {ONE}"},
 }
 
 

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -29,6 +30,7 @@ SETTINGS = dict(
     re.findall(r'^ +(HF_\w+): "(\w+)"$', (ROLE / "templates" / "weights.yaml.j2").read_text(), re.MULTILINE)
 )
 MODEL, COMMIT = "acme/Tiny-1B", "0123456789abcdef0123456789abcdef01234567"
+NEWEST = "2.4.0"
 MEGABYTE = 1 << 20
 GOOD, BAD = "hf_good", "hf_bad"
 
@@ -62,6 +64,9 @@ class Hub:
     close: threading.Event = field(default_factory=threading.Event)
     on_file: Callable[[], None] | None = None
     asked: list[tuple[str, str, str, str]] = field(default_factory=list)
+    files: dict[str, bytes] = field(default_factory=lambda: FILES)
+    # By file: the bytes that went out.
+    sent: Counter[str] = field(default_factory=Counter)
 
     def ranges(self, name: str) -> list[str]:
         """Of the requests that a file's bytes came from."""
@@ -72,13 +77,23 @@ class Hub:
         ]
 
 
-def information() -> bytes:
+def information(files: dict[str, bytes]) -> bytes:
     rows: list[dict[str, Any]] = []
-    for name, data in FILES.items():
+    for name, data in files.items():
         rows.append({"rfilename": name, "size": len(data), "blobId": hashlib.sha1(data).hexdigest()})
         if name.endswith(".safetensors"):
             rows[-1]["lfs"] = {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data), "pointerSize": 134}
     return json.dumps({"id": MODEL, "sha": COMMIT, "siblings": rows, "private": False, "tags": []}).encode()
+
+
+def tree(files: dict[str, bytes]) -> bytes:
+    """The same as the newest version of the library asks for it."""
+    rows: list[dict[str, Any]] = []
+    for name, data in files.items():
+        rows.append({"type": "file", "path": name, "size": len(data), "oid": hashlib.sha1(data).hexdigest()})
+        if name.endswith(".safetensors"):
+            rows[-1]["lfs"] = {"oid": hashlib.sha256(data).hexdigest(), "size": len(data), "pointerSize": 134}
+    return json.dumps(rows).encode()
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -101,17 +116,21 @@ class Handler(BaseHTTPRequestHandler):
             self.send(429, b"slow down", {"Retry-After": "1"})
         elif token == BAD:
             self.refuse(401, None, "Invalid credentials in Authorization header")
+        elif path == f"/api/models/{MODEL}/tree/{COMMIT}":
+            self.send(200, tree(hub.files), {"Content-Type": "application/json"})
+        elif path.startswith("/api/") and not path.startswith("/api/models/"):
+            self.send(404, b"{}")
         elif not path.startswith("/api/models/"):
             if hub.gated and token != GOOD and not path.startswith("/cdn/"):
                 self.refuse(403 if token else 401, "GatedRepo", "Access is restricted")
             else:
-                self.file(name, FILES[name], path.startswith("/cdn/"))
+                self.file(name, hub.files[name], path.startswith("/cdn/"))
         elif model != MODEL:
             self.refuse(404, "RepoNotFound", "Repository not found")
         elif revision not in ("main", COMMIT):
             self.refuse(404, "RevisionNotFound", "Invalid rev id")
         else:
-            self.send(200, information(), {"Content-Type": "application/json"})
+            self.send(200, information(hub.files), {"Content-Type": "application/json"})
 
     do_HEAD = do_GET
 
@@ -152,6 +171,8 @@ class Handler(BaseHTTPRequestHandler):
             facts["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
         # A connection that is closed at once works the next time; a silent one stays so until the test mends it.
         end = self.hub.cut.pop(name, None) if self.hub.close.is_set() else self.hub.cut.get(name)
+        if self.command == "GET":
+            self.hub.sent[name] += len(data[start:end])
         self.send(206 if start else 200, data[start:end], facts, len(data) - start)
         if end is not None:
             self.hub.close.wait(60)
@@ -186,6 +207,7 @@ class Fetch:
     """One model directory, and the program run on it."""
 
     def __init__(self, hub: Hub, home: Path, temporary: Path) -> None:
+        self.hub = hub
         self.home = home
         token = home.parent / "token"
         self.token = token
@@ -223,7 +245,7 @@ class Fetch:
         return self.blob(name).with_suffix(".incomplete")
 
     def blob(self, name: str) -> Path:
-        return self.folder / "blobs" / hashlib.sha256(FILES[name]).hexdigest()
+        return self.folder / "blobs" / hashlib.sha256(self.hub.files[name]).hexdigest()
 
     @property
     def folder(self) -> Path:
@@ -231,7 +253,7 @@ class Fetch:
 
     def complete(self) -> bool:
         snapshot = self.folder / "snapshots" / COMMIT
-        return all((snapshot / name).read_bytes() == data for name, data in FILES.items())
+        return all((snapshot / name).read_bytes() == data for name, data in self.hub.files.items())
 
 
 @pytest.fixture
@@ -297,6 +319,54 @@ def test_a_run_that_is_killed_goes_on_in_the_middle_of_a_file(hub: Hub, fetch: F
     ranges = hub.ranges(FIRST)
     assert ranges and set(ranges) == {f"bytes={had}-"}
     assert fetch.complete()
+
+
+def newest_library() -> Path:
+    """As `temporary`, with the newest version instead of the one that the role pins."""
+    path = ROOT / ".cache" / "fetch-weights" / NEWEST
+    target = path / "huggingface_hub"
+    if not (target / "huggingface_hub").exists():
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--only-binary=:all:", "--target", str(target)]
+        subprocess.run([*pip, f"huggingface_hub=={NEWEST}"], check=True)
+    return path
+
+
+@pytest.mark.parametrize("library", ["pinned", "newest"])
+def test_the_library_that_goes_on_is_the_one_that_is_pinned(
+    hub: Hub, fetch: Fetch, temporary: Path, library: str
+) -> None:
+    """A run that is killed in the middle of 200 MB: what is fetched of the file in all. When the newest version goes on too, it is
+    the one to pin."""
+    large = content("large", 200 * 10**6)
+    hub.files = {"config.json": FILES["config.json"], FIRST: large}
+    hub.cut[FIRST] = 150 * 10**6
+    folder = str(temporary if library == "pinned" else newest_library())
+    process = fetch.start(TMPDIR=folder)
+    deadline = time.monotonic() + 240
+    while max((part.stat().st_size for part in fetch.folder.glob("blobs/*.incomplete")), default=0) < 14 * PIECE:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    hub.cut.clear()
+    hub.close.set()
+    assert fetch.run(TMPDIR=folder)[-1]["event"] == "done"
+    assert fetch.complete()
+    assert (hub.sent[FIRST] <= 1.05 * len(large)) == (library == "pinned"), hub.sent
+
+
+@pytest.mark.parametrize("library", ["pinned", "newest"])
+def test_either_library_goes_on_after_a_cut_of_the_connection(
+    hub: Hub, fetch: Fetch, temporary: Path, library: str
+) -> None:
+    hub.files = {"config.json": FILES["config.json"], FIRST: content("large", 200 * 10**6)}
+    hub.cut[FIRST] = 150 * 10**6
+    hub.close.set()
+    folder = str(temporary if library == "pinned" else newest_library())
+    assert fetch.run(TMPDIR=folder)[-1]["event"] == "done"
+    assert fetch.complete()
+    assert hub.sent[FIRST] <= 1.05 * 200 * 10**6, hub.sent
 
 
 def test_a_connection_that_is_cut_is_taken_up_again(hub: Hub, fetch: Fetch) -> None:

@@ -116,7 +116,6 @@ class Session:
 @pytest.fixture(scope="module")
 def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
     with ready_session(tmp_path_factory, tmp_path_factory.mktemp("findings"), "four cards") as running:
-        running.env["LINODE_TOKEN"] = "findings-test-token"
         yield Session(running)
 
 

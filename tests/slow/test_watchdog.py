@@ -120,7 +120,8 @@ def test_tokens_are_use_and_looking_is_not(sandbox: RunningSandbox, up: dict[str
 def test_a_timer_on_the_vm_comes_and_goes_and_its_token_is_seen_by_nobody(
     sandbox: RunningSandbox, up: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    secret = "planted-secret-dead-man"
+    wanted = {"label": "dead man", "scopes": "linodes:read_write"}
+    secret = sandbox.api("POST", "profile/tokens", wanted)["token"]
     monkeypatch.setitem(sandbox.env, "LINODE_CODER_DEAD_MAN_TOKEN", secret)
     look = (
         "import json, os, stat\n"

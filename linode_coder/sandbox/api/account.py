@@ -28,6 +28,7 @@ _INTERFACE_SETTINGS = (
     "legacy_config_only", "legacy_config_default_but_linode_allowed", "linode_default_but_legacy_config_allowed",
     "linode_only",
 )  # fmt: skip
+_MAINTENANCE = ("complete_time", "maintenance_policy_set", "not_before", "start_time", "status", "type", "when")
 _ADDRESS: Json = {
     "company": "",
     "email": _EMAIL,
@@ -171,7 +172,7 @@ def account_transfer(call: Call) -> Json:
     return {"used": 0, "quota": quota, "billable": 0, "region_transfers": regions}
 
 
-@route("GET", "/account/maintenance", "*", filterable=("status", "type"))
+@route("GET", "/account/maintenance", "*", filterable=_MAINTENANCE)
 def list_maintenance(call: Call) -> Json:
     return call.page([])
 
@@ -221,6 +222,12 @@ def view_user(call: Call) -> Json:
     if call.params["username"] != USERNAME:
         raise not_found()
     return _user(call)
+
+
+@route("GET", "/account/users/{username}/grants", _RO)
+def view_user_grants(call: Call) -> Json:
+    view_user(call)
+    raise NoContent
 
 
 @route("GET", "/maintenance/policies", None, filterable=("notification_period_sec",), beta_only=True)
@@ -273,6 +280,7 @@ def view_profile(call: Call) -> Json:
         "tfa_enforced": False,
         "authentication_type": "password",
         "verified_phone_number": None,
+        "user_type": "default",
     }
     return {**profile, **call.sandbox.setting("profile")}
 
@@ -371,7 +379,7 @@ def revoke_token(call: Call) -> Json:
     return {}
 
 
-@route("GET", "/profile/sshkeys", _RO)
+@route("GET", "/profile/sshkeys", _RO, filterable=("label",))
 def list_keys(call: Call) -> Json:
     return call.page(list(call.sandbox.store.table("sshkey").values()))
 

@@ -7,7 +7,7 @@ import time
 from . import interfaces
 from .disks import add_image_disks, drop_all, of_linode
 from .envelope import Json, Problems, fail, not_found, stamp
-from .event_log import entity, linode_entity
+from .event_log import linode_entity
 from .instances import (
     add_boot,
     check_capacity,
@@ -16,11 +16,11 @@ from .instances import (
     free_address,
     new_record,
     one,
+    private_address,
     show,
-    start_life,
 )
 from .routing import Call, route
-from .validation import check_label, check_password, check_tags, check_user_data, flag, require
+from .validation import check_label, check_legacy, check_password, check_tags, check_user_data, flag, require
 
 _RW = "linodes:read_write"
 
@@ -112,7 +112,7 @@ def resize(call: Call) -> Json:
         problems.add("A valid plan type by that ID was not found", "type")
     if body.get("migration_type") not in (None, "cold", "warm"):
         problems.add("Must be one of warm, cold", "migration_type")
-    flag(problems, body, "allow_auto_disk_resize", True)
+    along = flag(problems, body, "allow_auto_disk_resize", True)
     problems.check()
     if plan is None:
         raise not_found()
@@ -120,10 +120,30 @@ def resize(call: Call) -> Json:
     if plan["id"] == record["api"]["type"]:
         raise fail("Linode is already on that plan", "type")
     check_capacity(plan, sandbox.catalogue.region[record["api"]["region"]])
+    job = {"type": plan["id"], **_disk_for(call, record, plan["disk"], along)}
     was_running = record["api"]["status"] == "running"
     sandbox.events.add("linode_resize_create", linode_entity(record["api"]))
-    _job(call, record, "linode_resize", {"type": plan["id"]}, boot=was_running)
+    _job(call, record, "linode_resize", job, boot=was_running)
     sandbox.touch(record, status="resizing")
+    return {}
+
+
+def _disk_for(call: Call, record: Json, room: int, along: bool) -> Json:
+    """Which disk a resize to a plan with ``room`` MB takes along, and its size then: the only ext3 or ext4 one beside swap.
+
+    Data always fits here as long as the image does. That other disks than these are left alone, and the texts, are unverified.
+    """
+    disks = of_linode(call.sandbox, "disk", record["api"]["id"])
+    swap = [disk for disk in disks if disk["filesystem"] == "swap"]
+    others = [disk for disk in disks if disk["filesystem"] != "swap"]
+    if along and len(others) == 1 and len(swap) < 2 and others[0]["filesystem"] in ("ext3", "ext4"):
+        image = call.sandbox.image(record["api"]["image"] or "")
+        size = room - sum(disk["size"] for disk in swap)
+        if size < (image["size"] if image else 1):
+            raise fail("The data of the disk does not fit on the new plan")
+        return {"disk_id": others[0]["id"], "size": size}
+    if sum(disk["size"] for disk in disks) > room:
+        raise fail("The Linode has more disk allocated than the new plan allows: delete or resize its disks first")
     return {}
 
 
@@ -193,7 +213,8 @@ def rescue(call: Call) -> Json:
 
 @route("POST", "/linode/instances/{linodeId}/clone", _RW, limit="create")
 def clone(call: Call) -> Json:
-    """A new instance from this one's image and settings; its disks are deployed afresh."""
+    """A new instance from this one's image and settings; its disks are deployed afresh. Both are busy meanwhile, and the event is
+    one of the source."""
     source, body, sandbox = one(call), call.body, call.sandbox
     problems = Problems()
     plan = sandbox.catalogue.type.get(str(body.get("type") or source["api"]["type"]))
@@ -205,8 +226,15 @@ def clone(call: Call) -> Json:
     if body.get("label") is not None:
         check_label(problems, body["label"])
         check_unique(problems, sandbox, body["label"])
-    tags = check_tags(problems, body["tags"]) if body.get("tags") is not None else list(source["api"]["tags"])
+    tags = (
+        check_tags(problems, body["tags"], sandbox.tags_in_use())
+        if body.get("tags") is not None
+        else list(source["api"]["tags"])
+    )
     user_data = check_user_data(problems, body.get("metadata")) or source["user_data"]
+    private_ip = flag(problems, body, "private_ip", False)
+    if private_ip:
+        check_legacy(source, "private_ip", "private_ip")
     problems.check()
     if plan is None or region is None:
         raise not_found()
@@ -218,7 +246,10 @@ def clone(call: Call) -> Json:
     record = new_record(sandbox, number, label, plan, region["id"], image["id"] if image else None, tags)
     record["user_data"] = user_data
     record["authorized_keys"] = list(source["authorized_keys"])
+    if private_ip:
+        record["api"]["ipv4"].append(private_address(number))
     record["api"].update(
+        status="offline",
         has_user_data=bool(user_data),
         interface_generation=source["api"]["interface_generation"],
         disk_encryption=source["api"]["disk_encryption"],
@@ -228,10 +259,13 @@ def clone(call: Call) -> Json:
         add_image_disks(sandbox, record, image, 512, "linode/grub2")
     interfaces.attach(sandbox, record, [{"body": {"public": {}}, "firewall_id": None}]
                       if record["api"]["interface_generation"] == "linode" else [])  # fmt: skip
-    start_life(sandbox, record, image, False, "linode_clone")
-    about = entity("linode", source["api"]["id"], source["api"]["label"], f"/v4/linode/instances/{source['api']['id']}")
-    sandbox.events.open_for(number)[0]["api"]["secondary_entity"] = about
-    return show(call, record)
+    answer = dict(show(call, record))
+    sandbox.events.add(
+        "linode_clone", linode_entity(source["api"]), secondary=linode_entity(record["api"]), status="scheduled",
+        linode_id=source["api"]["id"], job={"clone": number},
+    )  # fmt: skip
+    sandbox.lifecycle.begin(source["api"]["id"])
+    return answer
 
 
 @route("GET", "/linode/instances/{linodeId}/stats", "linodes:read_only", limit="stats")
@@ -279,7 +313,7 @@ def transfer_month(call: Call) -> Json:
     return {"bytes_in": 0, "bytes_out": 0, "bytes_total": 0}
 
 
-@route("GET", "/linode/instances/{linodeId}/volumes", "linodes:read_only")
+@route("GET", "/linode/instances/{linodeId}/volumes", "linodes:read_only", filterable=("id", "label", "tags"))
 def volumes(call: Call) -> Json:
     number = one(call)["api"]["id"]
     return call.page([row for row in call.sandbox.store.table("volume").values() if row["linode_id"] == number])

@@ -35,7 +35,7 @@ from . import (  # noqa: F401 (importing them registers their routes)
 )
 from .auth import Caller, identify, require
 from .envelope import ApiError, Json, dumps, fail, not_found
-from .faults import AFTER, BEFORE, RESET_BEFORE, Fault, refusal
+from .faults import AFTER, BEFORE, RESET_BEFORE, EdgePage, Fault, refusal
 from .routing import Call, Route, find
 from .sandbox import Sandbox
 
@@ -116,6 +116,10 @@ async def answer(sandbox: Sandbox, request: web.Request) -> web.StreamResponse:
         headers.update(error.headers)
         text = dumps({"errors": error.errors})
         return web.Response(status=error.status, body=text, content_type="application/json", headers=headers)
+    except EdgePage as page:
+        sandbox.store.flush()
+        bare = {"Server": headers["Server"]}
+        return web.Response(status=page.status, text=page.html, content_type="text/html", headers=bare)
     except _Reset:
         sandbox.store.flush()
         return _reset(request)

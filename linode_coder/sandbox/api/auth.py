@@ -55,18 +55,15 @@ def normal_scopes(text: str) -> str | None:
 
 
 def identify(store: Store, authorization: str | None, address: str) -> Caller:
-    """Raises ApiError 401 ``Invalid Token`` for a header that is there but worth nothing; none at all is anonymous."""
+    """Raises ApiError 401 ``Invalid Token`` for a header that is there but worth nothing, also where everybody may read; none
+    at all is anonymous."""
     if authorization is None:
         return Caller(f"ip:{address}", "unknown", False)
     scheme, _, token = authorization.partition(" ")
     token = token.strip()
-    if scheme.lower() not in ("bearer", "token") or not token or token.lower() in ("none", "null", "undefined"):
-        raise invalid_token()
     key = digest(token)
-    known = store.table("token_secret").get(key)
-    if known is None:
-        return Caller(f"token:{key[:16]}", "*", True)
-    if known["revoked"] or (known.get("expiry") and unstamp(known["expiry"]) <= time.time()):
+    known = store.table("token_secret").get(key) if scheme.lower() in ("bearer", "token") else None
+    if known is None or known["revoked"] or (known.get("expiry") and unstamp(known["expiry"]) <= time.time()):
         raise invalid_token()
     return Caller(f"token:{key[:16]}", known["scopes"], True)
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from .disks import config_of
+from .disks import config_of, instance_of
 from .envelope import Json, Problems, fail, not_found
 from .interfaces import PURPOSES, legacy_interface
 from .routing import Call, route
+from .validation import check_legacy
 
 _PATH = "/linode/instances/{linodeId}/configs/{configId}/interfaces"
 _RO, _RW = "linodes:read_only", "linodes:read_write"
@@ -41,6 +42,7 @@ def list_config_interfaces(call: Call) -> list[Json]:
 @route("POST", _PATH, _RW)
 def create_config_interface(call: Call) -> Json:
     row, body, problems = config_of(call), call.body, Problems()
+    check_legacy(instance_of(call), "An interface of a configuration profile")
     purpose = body.get("purpose")
     if purpose not in PURPOSES:
         problems.add(f"Must be one of {', '.join(PURPOSES)}", "purpose")

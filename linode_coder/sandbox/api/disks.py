@@ -6,7 +6,7 @@ from .envelope import Json, Problems, fail, not_found
 from .event_log import entity, linode_entity
 from .routing import Call, route
 from .sandbox import Sandbox
-from .validation import check_password, require, whole
+from .validation import check_legacy, check_password, require, whole
 
 _FILESYSTEMS = ("raw", "swap", "ext2", "ext3", "ext4", "initrd")
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -15,7 +15,8 @@ _DEVICES = tuple(f"sd{letter}" for letter in _LETTERS[:8])
 _EXTENDED = tuple(f"sd{prefix}{letter}" for prefix in ("", "a", "b") for letter in _LETTERS)[:64]
 
 
-def _instance(call: Call) -> Json:
+def instance_of(call: Call) -> Json:
+    """The record of the instance of the path, or 404."""
     record = call.sandbox.instance(call.number("linodeId"))
     if record is None:
         raise not_found()
@@ -53,7 +54,8 @@ def add_config(sandbox: Sandbox, record: Json, label: str, devices: Json, kernel
             "updatedb_disabled": True,
             "distro": True,
             "modules_dep": True,
-            "network": True,
+            # Network Helper of the new interfaces is a setting of theirs; that null stands here then is unverified.
+            "network": True if record["api"]["interface_generation"] == "legacy_config" else None,
             "devtmpfs_automount": True,
         },
         "kernel": kernel,
@@ -103,11 +105,11 @@ def drop_all(sandbox: Sandbox, linode_id: int) -> None:
 
 @route("GET", "/linode/instances/{linodeId}/disks", "linodes:read_only", filterable=("label", "size"))
 def list_disks(call: Call) -> Json:
-    return call.page(of_linode(call.sandbox, "disk", _instance(call)["api"]["id"]))
+    return call.page(of_linode(call.sandbox, "disk", instance_of(call)["api"]["id"]))
 
 
 def _disk(call: Call) -> Json:
-    record = _instance(call)
+    record = instance_of(call)
     row = call.sandbox.store.table("disk").get(call.number("diskId"))
     if row is None or row["linode_id"] != record["api"]["id"]:
         raise not_found()
@@ -122,7 +124,7 @@ def view_disk(call: Call) -> Json:
 
 @route("POST", "/linode/instances/{linodeId}/disks", "linodes:read_write")
 def create_disk(call: Call) -> Json:
-    record, body, sandbox = _instance(call), call.body, call.sandbox
+    record, body, sandbox = instance_of(call), call.body, call.sandbox
     problems = Problems()
     require(problems, body, "size")
     size = whole(problems, body, "size", low=1)
@@ -178,7 +180,7 @@ def update_disk(call: Call) -> Json:
 
 @route("DELETE", "/linode/instances/{linodeId}/disks/{diskId}", "linodes:read_write")
 def delete_disk(call: Call) -> Json:
-    row, record = _disk(call), _instance(call)
+    row, record = _disk(call), instance_of(call)
     number, disk = record["api"]["id"], row["api"]
     call.sandbox.lifecycle.check_free(number)
     if record["api"]["status"] == "running" and _in_use(call.sandbox, number, disk["id"]):
@@ -191,7 +193,7 @@ def delete_disk(call: Call) -> Json:
 
 @route("POST", "/linode/instances/{linodeId}/disks/{diskId}/resize", "linodes:read_write")
 def resize_disk(call: Call) -> Json:
-    row, record = _disk(call), _instance(call)
+    row, record = _disk(call), instance_of(call)
     problems = Problems()
     require(problems, call.body, "size")
     size = whole(problems, call.body, "size", low=1)
@@ -208,7 +210,7 @@ def resize_disk(call: Call) -> Json:
 
 @route("POST", "/linode/instances/{linodeId}/disks/{diskId}/clone", "linodes:read_write")
 def clone_disk(call: Call) -> Json:
-    source, record = _disk(call)["api"], _instance(call)
+    source, record = _disk(call)["api"], instance_of(call)
     number = record["api"]["id"]
     call.sandbox.lifecycle.check_free(number)
     used = sum(disk["size"] for disk in of_linode(call.sandbox, "disk", number))
@@ -222,7 +224,7 @@ def clone_disk(call: Call) -> Json:
 
 @route("POST", "/linode/instances/{linodeId}/disks/{diskId}/password", "linodes:read_write")
 def reset_disk_password(call: Call) -> Json:
-    disk, record, problems = _disk(call)["api"], _instance(call), Problems()
+    disk, record, problems = _disk(call)["api"], instance_of(call), Problems()
     require(problems, call.body, "password")
     if call.body.get("password") is not None:
         check_password(problems, call.body["password"], "password")
@@ -251,14 +253,14 @@ def _in_use(sandbox: Sandbox, linode_id: int, disk_id: int) -> bool:
     )
 
 
-@route("GET", "/linode/instances/{linodeId}/configs", "linodes:read_only", filterable=("label",))
+@route("GET", "/linode/instances/{linodeId}/configs", "linodes:read_only", filterable=("label", "interfaces.label"))
 def list_configs(call: Call) -> Json:
-    return call.page(of_linode(call.sandbox, "config", _instance(call)["api"]["id"]))
+    return call.page(of_linode(call.sandbox, "config", instance_of(call)["api"]["id"]))
 
 
 def config_of(call: Call) -> Json:
     """The record of the config of the path, or 404."""
-    record = _instance(call)
+    record = instance_of(call)
     row = call.sandbox.store.table("config").get(call.number("configId"))
     if row is None or row["linode_id"] != record["api"]["id"]:
         raise not_found()
@@ -278,7 +280,7 @@ def _check_config(call: Call, *, create: bool) -> None:
     elif isinstance(devices, dict):
         own = {disk["id"] for disk in of_linode(call.sandbox, "disk", call.number("linodeId"))}
         volumes = call.sandbox.store.table("volume")
-        allowed = _EXTENDED[: max(8, min(64, _instance(call)["api"]["specs"]["memory"] // 1024))]
+        allowed = _EXTENDED[: max(8, min(64, instance_of(call)["api"]["specs"]["memory"] // 1024))]
         for name, device in devices.items():
             if name not in allowed:
                 problems.add(f"Must be one of {', '.join(allowed)}", f"devices.{name}")
@@ -289,11 +291,15 @@ def _check_config(call: Call, *, create: bool) -> None:
     if body.get("kernel") is not None and body["kernel"] not in call.sandbox.catalogue.kernel:
         problems.add("kernel is not valid", "kernel")
     problems.check()
+    if body.get("interfaces"):
+        check_legacy(instance_of(call), "interfaces", "interfaces")
+    if isinstance(body.get("helpers"), dict) and body["helpers"].get("network") is not None:
+        check_legacy(instance_of(call), "helpers.network", "helpers.network")
 
 
 @route("POST", "/linode/instances/{linodeId}/configs", "linodes:read_write")
 def create_config(call: Call) -> Json:
-    record = _instance(call)
+    record = instance_of(call)
     _check_config(call, create=True)
     kernel = call.body.get("kernel") or "linode/latest-64bit"
     api = add_config(call.sandbox, record, call.body["label"], call.body["devices"], kernel)
@@ -321,7 +327,7 @@ def update_config(call: Call) -> Json:
     _apply_config(call, api)
     api["updated"] = call.sandbox.now()
     call.sandbox.store.put("config", api["id"], row)
-    _config_event(call, _instance(call), "linode_config_update", api)
+    _config_event(call, instance_of(call), "linode_config_update", api)
     return api
 
 
@@ -341,7 +347,7 @@ def _apply_config(call: Call, api: Json) -> None:
 
 @route("DELETE", "/linode/instances/{linodeId}/configs/{configId}", "linodes:read_write")
 def delete_config(call: Call) -> Json:
-    row, record = config_of(call), _instance(call)
+    row, record = config_of(call), instance_of(call)
     call.sandbox.store.drop("config", row["api"]["id"])
     _config_event(call, record, "linode_config_delete", row["api"])
     return {}

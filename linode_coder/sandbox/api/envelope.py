@@ -72,7 +72,7 @@ def page_bounds(query: dict[str, str]) -> tuple[int, int]:
 
 
 def paginate(rows: Sequence[Any], page: int, size: int) -> Json:
-    """One page as ``{data, page, pages, results}``; a page past the last one is a 404, an empty list has one page."""
+    """One page as ``{data, page, pages, results}``; an empty list has one page. That one past the last is a 404 is unverified."""
     pages = max(1, -(-len(rows) // size))
     if page > pages:
         raise not_found()

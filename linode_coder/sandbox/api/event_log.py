@@ -89,8 +89,14 @@ class Events:
         self._open.pop(api["id"], None)
         self._store.put("event", api["id"], record)
 
+    def busy(self, linode_id: int) -> list[Json]:
+        """Unfinished events that keep an instance busy: its own, and that of a clone which it is made by."""
+        return [
+            record for record in self._open.values() if linode_id in (record["linode_id"], record["job"].get("clone"))
+        ]
+
     def open_for(self, linode_id: int) -> list[Json]:
-        """Unfinished events of an instance, oldest first: it is busy while there is one."""
+        """Unfinished events of an instance, oldest first."""
         return [record for record in self._open.values() if record["linode_id"] == linode_id]
 
     def open(self) -> list[Json]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from .envelope import Json
+from .envelope import Json, page_bounds, paginate
+from .filters import Filter
 from .routing import Call, route
 
 _FILTERABLE = (
@@ -16,7 +17,18 @@ _FILTERABLE = (
 
 @route("GET", "/account/events", "events:read_only", filterable=_FILTERABLE, limit="collection")
 def list_events(call: Call) -> Json:
-    return call.page(call.sandbox.events.rows())
+    """A disk's events belong to its Linode, and are found by the disk too, which is their second entity (whether other second
+    entities are found is unverified)."""
+    page, size = page_bounds(call.query)
+    wanted = Filter(call.filter_text, call.route.filterable, call.route.orderable)
+    rows = call.sandbox.events.rows()
+    by_disk = [dict(row, entity=row["secondary_entity"]) for row in rows if _disk(row["secondary_entity"])]
+    found = {row["id"] for row in (*wanted.apply(rows), *wanted.apply(by_disk))}
+    return paginate(wanted.ordered([row for row in rows if row["id"] in found]), page, size)
+
+
+def _disk(entity: Json | None) -> bool:
+    return entity is not None and entity["type"] == "disk"
 
 
 def _one(call: Call) -> Json:

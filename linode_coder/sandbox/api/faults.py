@@ -19,16 +19,29 @@ KINDS: dict[str, str] = {
     "busy": "400 Linode busy., before anything is done",
     "error": "--status (500, 502, 503, 408) before anything is done",
     "error_after_commit": "--status (500, 502, 503, 408) although the request was carried out",
+    "edge": "an HTML page of the edge with --status (200, 400, 403, 404, 502, 503, 504) before anything is done",
+    "edge_after_commit": "the same although the request was carried out",
+    "maintenance": "503 with the header X-Maintenance-Mode, before anything is done",
     "reset": "connection reset before anything is done",
     "reset_after_commit": "connection reset although the request was carried out",
     "delay": "--delay seconds before the request is carried out",
     "skewed_date": "the Date header of the answer is --delay seconds ahead",
     "slow_boot": "the next boot takes --delay seconds longer",
     "boot_failure": "the next boot fails and the instance stays offline",
-    "metadata_unavailable": "the metadata service of the instance answers 503",
+    "metadata_unavailable": "the metadata service of the instance answers 500",
 }
 _GUEST_ONLY = ("slow_boot", "boot_failure", "metadata_unavailable")
 _STATUSES = (408, 500, 502, 503, 504)
+# What the edge says in front of the API, as nginx words it; a 200 is what a sign-in page would be.
+_PAGES = {
+    200: "Please wait",
+    400: "400 Bad Request",
+    403: "403 Forbidden",
+    404: "404 Not Found",
+    502: "502 Bad Gateway",
+    503: "503 Service Temporarily Unavailable",
+    504: "504 Gateway Time-out",
+}
 _TEXTS = {
     408: "Request timed out",
     500: "Internal Server Error",
@@ -115,8 +128,9 @@ class Faults:
         elif on is not None and kind in _GUEST_ONLY:
             problems.add(f"{kind} strikes instances, not requests; narrow it with where", "on")
         status = wanted.get("status") or 502
-        if status not in _STATUSES:
-            problems.add(f"{status!r} is not one of {', '.join(map(str, _STATUSES))}", "status")
+        statuses = tuple(_PAGES) if str(kind).startswith("edge") else _STATUSES
+        if status not in statuses:
+            problems.add(f"{status!r} is not one of {', '.join(map(str, statuses))}", "status")
         where = wanted.get("where") or {}
         if not isinstance(where, dict):
             problems.add("where must be an object of field and value", "where")
@@ -179,13 +193,33 @@ class Faults:
         self._store.put("fault", fault.id, dict(vars(fault)))
 
 
-BEFORE = ("capacity", "unauthorized", "forbidden", "rate_limited", "busy", "error")
+BEFORE = ("capacity", "unauthorized", "forbidden", "rate_limited", "busy", "error", "edge", "maintenance")
 RESET_BEFORE = ("reset",)
-AFTER = ("error_after_commit", "reset_after_commit")
+AFTER = ("error_after_commit", "edge_after_commit", "reset_after_commit")
 
 
-def refusal(fault: Fault) -> ApiError:
+class EdgePage(Exception):
+    """Answered as an HTML page, without any header of the API."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+        said = _PAGES[status]
+        self.html = (
+            f"<html>\r\n<head><title>{said}</title></head>\r\n<body>\r\n<center><h1>{said}</h1></center>\r\n"
+            "<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n"
+        )
+
+
+def refusal(fault: Fault) -> ApiError | EdgePage:
     """The answer of a fault that is an answer."""
+    if fault.kind.startswith("edge"):
+        return EdgePage(fault.status)
+    if fault.kind == "maintenance":
+        # The header is what clients look for; its value and the text are unverified.
+        error = fail("The API is undergoing maintenance.", status=503)
+        error.headers["X-Maintenance-Mode"] = "true"
+        return error
     if fault.kind == "capacity":
         return fail(CAPACITY_TEXT, status=403)
     if fault.kind == "unauthorized":

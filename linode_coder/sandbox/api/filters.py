@@ -15,7 +15,10 @@ _MAX_DEPTH = 20
 
 
 def _lookup(row: Any, path: tuple[str, ...]) -> Any:
-    for part in path:
+    """What stands there; of the items of a list what stands there in each."""
+    for depth, part in enumerate(path):
+        if isinstance(row, list):
+            return [_lookup(item, path[depth:]) for item in row]
         if not isinstance(row, dict):
             return None
         row = row.get(part)
@@ -160,9 +163,12 @@ class Filter:
         self._descending = order == "desc"
 
     def apply(self, rows: Iterable[Json]) -> list[Json]:
-        """The matching rows, ordered; rows that tie keep their order (reversed when descending)."""
+        """The matching rows, ordered."""
         tests = self._tests
-        found = [row for row in rows if all(test(row) for test in tests)] if tests else list(rows)
+        return self.ordered([row for row in rows if all(test(row) for test in tests)] if tests else list(rows))
+
+    def ordered(self, found: list[Json]) -> list[Json]:
+        """In the order that was asked for; rows that tie keep theirs (reversed when descending)."""
         if self._order_by is not None:
             path = self._order_by
             if self._descending:

@@ -13,7 +13,7 @@ from .envelope import Json, Problems, fail, not_found
 from .event_log import entity
 from .routing import Call, route
 from .sandbox import Sandbox
-from .validation import check_label, check_tags, require
+from .validation import check_label, check_legacy, check_tags, require
 
 _RO, _RW = "firewall:read_only", "firewall:read_write"
 _FILTERABLE = ("created", "id", "label", "tags", "updated")
@@ -251,7 +251,7 @@ def create_firewall(call: Call) -> Json:
         _check_unique(problems, sandbox, body["label"])
     if body.get("rules") is not None:
         check_rules(problems, body["rules"])
-    tags = check_tags(problems, body["tags"]) if body.get("tags") is not None else []
+    tags = check_tags(problems, body["tags"], sandbox.tags_in_use()) if body.get("tags") is not None else []
     devices = body.get("devices") or {}
     wanted: list[tuple[str, int, Json]] = []
     if not isinstance(devices, dict):
@@ -304,7 +304,7 @@ def update_firewall(call: Call) -> Json:
         _check_unique(problems, sandbox, body["label"], firewall["id"])
         changes["label"] = body["label"]
     if body.get("tags") is not None:
-        changes["tags"] = check_tags(problems, body["tags"])
+        changes["tags"] = check_tags(problems, body["tags"], sandbox.tags_in_use())
     if body.get("status") is not None:
         if body["status"] not in ("enabled", "disabled"):
             problems.add("Must be one of enabled, disabled", "status")
@@ -506,7 +506,7 @@ def _linode(call: Call) -> Json:
     return record
 
 
-@route("GET", "/linode/instances/{linodeId}/firewalls", "linodes:read_only")
+@route("GET", "/linode/instances/{linodeId}/firewalls", "linodes:read_only", filterable=_FILTERABLE)
 def instance_firewalls(call: Call) -> Json:
     return call.page(of_entity(call.sandbox, "linode", _linode(call)["api"]["id"]))
 
@@ -515,6 +515,7 @@ def instance_firewalls(call: Call) -> Json:
 def set_instance_firewalls(call: Call) -> Json:
     record, sandbox = _linode(call), call.sandbox
     api, wanted = record["api"], call.body.get("firewall_ids")
+    check_legacy(record, "firewall_ids", "firewall_ids")
     if not isinstance(wanted, list):
         raise fail("firewall_ids is required", "firewall_ids")
     if len(wanted) > 1:

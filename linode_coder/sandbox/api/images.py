@@ -39,7 +39,9 @@ def _check_text(problems: Problems, body: Json) -> None:
 @route("GET", "/images", None, filterable=_FIELDS, limit="images")
 def list_images(call: Call) -> Json:
     private = list(call.sandbox.store.table("image").values()) if call.caller.may("images:read_only") else []
-    return call.page([*call.sandbox.catalogue.images, *private])
+    found = call.page([*call.sandbox.catalogue.images, *private])
+    # The only list that was recorded to have no page when it is empty.
+    return found if found["results"] else {**found, "page": 0, "pages": 0}
 
 
 @route("POST", "/images", _RW, limit="images")
@@ -51,7 +53,7 @@ def create_image(call: Call) -> Json:
     if body.get("disk_id") is not None and row is None:
         problems.add("Disk not found or not accessible", "disk_id")
     _check_text(problems, body)
-    tags = check_tags(problems, body["tags"]) if body.get("tags") is not None else []
+    tags = check_tags(problems, body["tags"], sandbox.tags_in_use()) if body.get("tags") is not None else []
     problems.check()
     record = sandbox.instance(row["linode_id"]) if row is not None else None
     if row is None or record is None:
@@ -104,7 +106,11 @@ def view_image(call: Call) -> Json:
 def update_image(call: Call) -> Json:
     image, problems = _own(call), Problems()
     _check_text(problems, call.body)
-    tags = check_tags(problems, call.body["tags"]) if call.body.get("tags") is not None else image["tags"]
+    tags = (
+        check_tags(problems, call.body["tags"], call.sandbox.tags_in_use())
+        if call.body.get("tags") is not None
+        else image["tags"]
+    )
     problems.check()
     given = {key: call.body[key] for key in ("label", "description") if call.body.get(key) is not None}
     image.update(given, tags=tags, updated=call.sandbox.now())

@@ -65,7 +65,7 @@ def create_instance(call: Call) -> Json:
     if label is not None:
         check_label(problems, label)
         check_unique(problems, sandbox, label)
-    tags = check_tags(problems, body["tags"]) if body.get("tags") is not None else []
+    tags = check_tags(problems, body["tags"], sandbox.tags_in_use()) if body.get("tags") is not None else []
     image, keys = check_deploy(problems, sandbox, body)
     user_data = check_user_data(problems, body.get("metadata"))
     if user_data and image and "cloud-init" not in image["capabilities"]:
@@ -92,6 +92,8 @@ def create_instance(call: Call) -> Json:
     backups = flag(problems, body, "backups_enabled", False)
     generation = interfaces.generation(problems, sandbox, body)
     wanted = interfaces.check_create(problems, sandbox, body, generation)
+    if private_ip and generation == "linode":
+        problems.add("private_ip is only for Linodes whose interface_generation is legacy_config", "private_ip")
     problems.check()
     if plan is None or region is None:
         raise not_found()
@@ -126,12 +128,12 @@ def create_instance(call: Call) -> Json:
     return show(call, record)
 
 
-def start_life(sandbox: Sandbox, record: Json, image: Json | None, booted: bool, action: str = "linode_create") -> None:
+def start_life(sandbox: Sandbox, record: Json, image: Json | None, booted: bool) -> None:
     """The create event and, already waiting behind it, the boot event."""
     number = record["api"]["id"]
     about = linode_entity(record["api"])
     secondary = entity("image", image["id"], image["label"], f"/v4/images/{image['id']}") if image else None
-    sandbox.events.add(action, about, secondary=secondary, status="scheduled", linode_id=number)
+    sandbox.events.add("linode_create", about, secondary=secondary, status="scheduled", linode_id=number)
     if booted:
         add_boot(sandbox, record)
     sandbox.lifecycle.begin(number)
@@ -306,7 +308,7 @@ def update_instance(call: Call) -> Json:
         check_unique(problems, sandbox, body["label"], record["api"]["id"])
         changes["label"] = body["label"]
     if body.get("tags") is not None:
-        changes["tags"] = check_tags(problems, body["tags"])
+        changes["tags"] = check_tags(problems, body["tags"], sandbox.tags_in_use())
     if isinstance(body.get("group"), str):
         changes["group"] = body["group"]
     if body.get("watchdog_enabled") is not None:
@@ -338,13 +340,16 @@ def delete_instance(call: Call) -> Json:
         raise fail(
             f"Cannot delete Linode {number}: it is protected by a {record['locks'][0]} lock. Remove the lock first."
         )
-    waiting = [event["api"]["action"] for event in sandbox.events.open_for(number)]
+    waiting = [event["api"]["action"] for event in sandbox.events.busy(number)]
     if "linode_delete" in waiting:
         sandbox.lifecycle.begin(number)
         return {}
     if "linode_clone" in waiting:
         raise fail("Linode busy.")
     sandbox.lifecycle.interrupt(number, "The Linode was deleted.")
+    if record["api"]["status"] == "running":
+        # That it takes no time of its own is unverified.
+        sandbox.events.add("linode_shutdown", linode_entity(record["api"]), status="finished")
     sandbox.touch(record, status="deleting")
     sandbox.events.add("linode_delete", linode_entity(record["api"]), status="scheduled", linode_id=number)
     sandbox.note_usage(record)

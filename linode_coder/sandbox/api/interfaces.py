@@ -106,18 +106,19 @@ def attach(sandbox: Sandbox, record: Json, wanted: list[Json]) -> None:
 
 
 def legacy_interface(sandbox: Sandbox, item: Json) -> Json:
+    vlan = item["purpose"] == "vlan"
     return {
         "id": sandbox.store.next_id("interface"),
         "purpose": item["purpose"],
         "primary": bool(item.get("primary", False)),
         "active": True,
-        "ipam_address": item.get("ipam_address") or "",
-        "label": item.get("label") or "",
+        "ipam_address": item.get("ipam_address") or "" if vlan else None,
+        "label": item.get("label") or "" if vlan else None,
         "vpc_id": None,
         "subnet_id": item.get("subnet_id"),
         "ipv4": item.get("ipv4"),
         "ipv6": None,
-        "ip_ranges": item.get("ip_ranges") or [],
+        "ip_ranges": item.get("ip_ranges"),
     }
 
 

@@ -28,7 +28,7 @@ class Lifecycle:
         self._side: set[asyncio.Task[None]] = set()
         self._jobs: dict[str, tuple[str, Job]] = {
             "linode_create": ("create", self._create),
-            "linode_clone": ("clone", self._create),
+            "linode_clone": ("clone", self._clone),
             "linode_boot": ("boot", self._boot),
             "linode_reboot": ("reboot", self._reboot),
             "linode_shutdown": ("shutdown", self._shutdown),
@@ -48,7 +48,7 @@ class Lifecycle:
 
     def check_free(self, linode_id: int) -> None:
         """Raise the API's 400 when a job of the instance is not done yet."""
-        if self._state.events.open_for(linode_id):
+        if self._state.events.busy(linode_id):
             raise fail("Linode busy.")
 
     def begin(self, linode_id: int) -> None:
@@ -166,16 +166,16 @@ class Lifecycle:
         await asyncio.sleep(max(0.0, seconds - (time.monotonic() - began)))
 
     def _fail_open(self, linode_id: int, reason: str) -> None:
-        record = self._state.instance(linode_id)
-        if record is not None and record["api"]["status"] != "deleting":
+        record, waiting = self._state.instance(linode_id), self._state.events.open_for(linode_id)
+        cloned = all(event["api"]["action"] == "linode_clone" for event in waiting)
+        if record is not None and record["api"]["status"] != "deleting" and not cloned:
             self._state.touch(record, status="offline")
-        for event in self._state.events.open_for(linode_id):
+        for event in waiting:
             self._state.events.finish(event, failed=reason)
         self._state.store.flush()
 
     _DURING = {  # noqa: RUF012 (a constant)
         "linode_create": "provisioning",
-        "linode_clone": "provisioning",
         "linode_boot": "booting",
         "linode_reboot": "rebooting",
         "linode_shutdown": "shutting_down",
@@ -198,7 +198,7 @@ class Lifecycle:
     def _done(self, record: Json, event: Json) -> None:
         action = event["api"]["action"]
         status = self._AFTER.get(action)
-        if action in ("linode_create", "linode_clone", "linode_rebuild", "linode_resize", "linode_migrate_datacenter"):
+        if action in ("linode_create", "linode_rebuild", "linode_resize", "linode_migrate_datacenter"):
             pending = [other for other in self._state.events.open_for(record["api"]["id"]) if other is not event]
             status = "booting" if any(other["api"]["action"] == "linode_boot" for other in pending) else "offline"
         if action == "linode_delete":
@@ -215,6 +215,12 @@ class Lifecycle:
         if record["api"]["image"] is not None and not record["foreign"]:
             await self._make_host(record)
         self._disks_ready(record)
+
+    async def _clone(self, record: Json, event: Json) -> None:
+        """The source only waits: what is made is the other instance."""
+        copy = self._state.instance(event["job"]["clone"])
+        if copy is not None:
+            await self._create(copy, event)
 
     async def _make_host(self, record: Json) -> None:
         await self._drop_half_made(record)
@@ -273,6 +279,8 @@ class Lifecycle:
         plan = self._state.catalogue.type[event["job"]["type"]]
         specs = {**record["api"]["specs"], **{key: plan[key] for key in record["api"]["specs"]}}
         self._state.touch(record, type=plan["id"], specs=specs)
+        if event["job"].get("disk_id") is not None:
+            self._set_size(event["job"]["disk_id"], event["job"]["size"])
 
     async def _delete(self, record: Json, event: Json) -> None:
         await self._drop_half_made(record)
@@ -294,10 +302,13 @@ class Lifecycle:
         self._disks_ready(record)
 
     async def _disk_resize(self, record: Json, event: Json) -> None:
-        disk = self._state.store.table("disk").get(event["job"]["disk_id"])
+        self._set_size(event["job"]["disk_id"], event["job"]["size"])
+
+    def _set_size(self, number: int, size: int) -> None:
+        disk = self._state.store.table("disk").get(number)
         if disk is not None:
-            disk["api"].update(size=event["job"]["size"], status="ready", updated=self._state.now())
-            self._state.store.put("disk", event["job"]["disk_id"], disk)
+            disk["api"].update(size=size, status="ready", updated=self._state.now())
+            self._state.store.put("disk", number, disk)
 
     async def _imagize(self, record: Json, event: Json) -> None:
         image = self._state.store.table("image").get(event["job"]["image_id"])

@@ -29,7 +29,8 @@ def metadata_app(sandbox: Sandbox, instance_id: int) -> web.Application:
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         if sandbox.faults.strike_instance("metadata_unavailable", record()["api"]) is not None:
-            raise web.HTTPServiceUnavailable(text="Service Unavailable\n")
+            # Not 503: as long as that is the answer cloud-init asks again, and SSH never answers.
+            raise web.HTTPInternalServerError(text="Internal Server Error\n")
         if request.path != "/v1/token":
             expiry = tokens.get(request.headers.get("Metadata-Token", ""), 0.0)
             if expiry < time.monotonic():

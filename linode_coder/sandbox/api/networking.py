@@ -9,9 +9,13 @@ from .event_log import linode_entity
 from .instances import free_address, private_address
 from .routing import Call, route
 from .sandbox import Sandbox
-from .validation import require
+from .validation import check_legacy, require
 
 _FILTERABLE = ("address", "prefix", "rdns", "region", "type")
+_NO_MORE_RESERVED = (
+    "Additional Reserved IPv4 addresses require technical justification."
+    " Please contact support describing your requirement."
+)
 
 
 def _private(address: str) -> bool:
@@ -37,23 +41,22 @@ def _ipv4(sandbox: Sandbox, record: Json, address: str) -> Json:
         "linode_id": api["id"],
         "region": api["region"],
     }
-    if not private:
-        interface = next(
-            (
-                entry["api"]["id"]
-                for entry in sandbox.store.table("interface").values()
-                if entry["linode_id"] == api["id"] and entry["api"]["public"]
-            ),
-            None,
-        )
-        url = f"/v4/linode/instances/{api['id']}"
-        row.update(
-            interface_id=interface,
-            vpc_nat_1_1=None,
-            reserved=False,
-            tags=[],
-            assigned_entity={"id": api["id"], "label": api["label"], "type": "linode", "url": url},
-        )
+    interface = next(
+        (
+            entry["api"]["id"]
+            for entry in sandbox.store.table("interface").values()
+            if not private and entry["linode_id"] == api["id"] and entry["api"]["public"]
+        ),
+        None,
+    )
+    url = f"/v4/linode/instances/{api['id']}"
+    row.update(
+        interface_id=interface,
+        vpc_nat_1_1=None,
+        reserved=False,
+        tags=[],
+        assigned_entity={"id": api["id"], "label": api["label"], "type": "linode", "url": url},
+    )
     return row
 
 
@@ -110,11 +113,13 @@ def add_instance_ip(call: Call) -> Json:
     return _add(call, _linode(call))
 
 
-def _add(call: Call, record: Json) -> Json:
+def _add(call: Call, record: Json, field: str | None = None) -> Json:
+    check_legacy(record, "Allocating an address", field)
     problems = Problems()
     require(problems, call.body, "type", "public")
-    if call.body.get("type") not in (None, "ipv4"):
-        problems.add("Must be ipv4", "type")
+    _check_type(problems, call.body)
+    if "address" in call.body:
+        _refuse_reserved(problems, call.body)
     problems.check()
     api = record["api"]
     if call.body["public"]:
@@ -126,6 +131,24 @@ def _add(call: Call, record: Json) -> Json:
     call.sandbox.touch(record, ipv4=[*api["ipv4"], address])
     call.sandbox.events.add("linode_addip", linode_entity(api))
     return _ipv4(call.sandbox, record, address)
+
+
+def _check_type(problems: Problems, body: Json) -> None:
+    if body.get("type") not in (None, "ipv4"):
+        problems.add("Only addresses of type ipv4 are currently supported.")
+
+
+def _refuse_reserved(problems: Problems, body: Json) -> None:
+    """A reserved address was named, and the account has none."""
+    try:
+        ipaddress.IPv4Address(body["address"])
+    except ValueError:
+        problems.add("Must provide a valid reserved address", "address")
+        return
+    if body.get("public") is False:
+        problems.add("Cannot reserve a private address.", "address")
+    else:
+        problems.add("Address must be reserved and must be currently unassigned.", "address")
 
 
 def _of_linode(call: Call) -> tuple[Json, str]:
@@ -184,10 +207,25 @@ def list_ips(call: Call) -> Json:
 
 @route("POST", "/networking/ips", "ips:read_write")
 def create_ip(call: Call) -> Json:
-    record = call.sandbox.instance(call.body["linode_id"]) if isinstance(call.body.get("linode_id"), int) else None
-    if record is None:
-        raise fail("A Linode by that ID was not found", "linode_id")
-    return _add(call, record)
+    """Without the reserved addresses, of which this account may have none."""
+    body, problems = call.body, Problems()
+    named, region, reserve = body.get("linode_id"), body.get("region"), body.get("reserved") is True
+    record = call.sandbox.instance(named)
+    _check_type(problems, body)
+    if reserve and body.get("public") is False:
+        problems.add("Cannot reserve a private address.", "public")
+    if named is not None and record is None:
+        problems.add("Linode is not active", "linode_id")
+    elif named is None and not reserve:
+        problems.add("Linode is a required argument when not reserving an IP address.", "linode_id")
+    elif named is None and region is None:
+        problems.add("A datacenter or a Linode must be provided when reserving an address.")
+    elif record is not None and region not in (None, record["api"]["region"]):
+        problems.add("Region passed in must match Linode's region.", "region")
+    problems.check()
+    if reserve or record is None:
+        raise fail(_NO_MORE_RESERVED)
+    return _add(call, record, "linode_id")
 
 
 def _owner(sandbox: Sandbox, address: object) -> Json | None:
@@ -243,10 +281,12 @@ def assign_ips(call: Call) -> Json:
         field = f"assignments[{position}]"
         source = _owner(sandbox, item.get("address")) if isinstance(item, dict) else None
         target = sandbox.instance(item.get("linode_id")) if isinstance(item, dict) else None
-        if source is None:
-            problems.add("Must be an address of this account", f"{field}.address")
+        if not isinstance(item, dict) or "linode_id" not in item:
+            problems.add("Must be an object with address and linode_id", field)
+        elif source is None:
+            problems.add("IP Address not found.")
         elif target is None:
-            problems.add("A Linode by that ID was not found", f"{field}.linode_id")
+            problems.add(f"Invalid Linode ID {item['linode_id']}")
         elif body.get("region") not in (source["api"]["region"], None) or body.get("region") != target["api"]["region"]:
             problems.add("Must be in the region of the request", f"{field}.linode_id")
         else:

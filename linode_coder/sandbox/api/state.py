@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from ..hosts.base import HostBackend
+from ..own_token import TOKEN
+from .auth import digest
 from .envelope import Json, stamp
 from .event_log import Events
 from .faults import Faults
@@ -78,7 +80,10 @@ def load_data(name: str) -> list[Json]:
 
 @dataclass
 class Catalogue:
-    """What can be bought: rows as the API lists them, and the same by id."""
+    """What can be bought: rows as the API lists them, and the same by id.
+
+    The images are those of a recording of May 2026, without Kubernetes's, and Ubuntu's of that spring; their times are unverified.
+    """
 
     types: list[Json] = field(default_factory=lambda: load_data("types.json"))
     regions: list[Json] = field(default_factory=lambda: load_data("regions.json"))
@@ -128,7 +133,9 @@ class State:
         if "account" not in self.store.table("singleton"):
             identity = str(uuid.uuid4()).upper()
             self.store.put("singleton", "account", {"euuid": identity, "active_since": stamp(time.time())})
-            self.store.flush()
+        own = {"id": 0, "scopes": "*", "revoked": False, "expiry": None}
+        self.store.put("token_secret", digest(TOKEN), own)
+        self.store.flush()
 
     @property
     def backend(self) -> HostBackend:
@@ -159,6 +166,13 @@ class State:
 
     def instances(self) -> list[Json]:
         return list(self.store.table("instance").values())
+
+    def tags_in_use(self) -> list[str]:
+        """Those that something has, and those made by hand."""
+        tagged = [record["api"] for record in self.instances()]
+        tagged += [*self.store.table("volume").values(), *self.store.table("firewall").values()]
+        used = {tag for api in tagged for tag in api["tags"]}
+        return sorted(used | {str(key) for key in self.store.table("tag")})
 
     def touch(self, record: Json, **changes: Any) -> None:
         """Change the API's object of an instance and remember it."""

@@ -25,8 +25,7 @@ def _tagged(call: Call) -> Iterator[tuple[str, Json, Json]]:
 
 
 def _labels(call: Call) -> list[str]:
-    used = {tag for _, api, _ in _tagged(call) for tag in api["tags"]}
-    return unlike_in_case(sorted(used | {str(key) for key in call.sandbox.store.table("tag")}))
+    return unlike_in_case(call.sandbox.tags_in_use())
 
 
 def _among(label: object, tags: list[str]) -> bool:

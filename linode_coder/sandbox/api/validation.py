@@ -5,9 +5,10 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections.abc import Iterable
 from typing import Any
 
-from .envelope import Json, Problems
+from .envelope import Json, Problems, fail
 
 _LABEL = re.compile(r"[a-zA-Z]((?!--|__|\.\.)[a-zA-Z0-9\-_.])+")
 _VOLUME_LABEL = re.compile(r"[a-zA-Z]((?!--|__)[a-zA-Z0-9\-_])*")
@@ -45,17 +46,22 @@ def unlike_in_case(tags: list[str]) -> list[str]:
     return list(found.values())
 
 
-def check_tags(problems: Problems, value: Any, field: str = "tags") -> list[str]:
-    """Tags as they are stored: 3 to 50 characters each, order kept; of those that differ by case alone the first."""
+def check_tags(problems: Problems, value: Any, known: Iterable[str] = ()) -> list[str]:
+    """Tags as they are stored: 3 to 50 characters each, order kept, and of those that differ by case alone the first. One that the
+    account has is written as that one of ``known``: other clients have to expect either case; that it is always so is unverified.
+    """
+    field = "tags"
     if not isinstance(value, list) or not all(isinstance(tag, str) for tag in value):
         problems.add("Must be a list of strings", field)
         return []
     if any(not 3 <= len(tag) <= 50 for tag in value):
         problems.add("Length must be 3-50 characters", field)
-    return unlike_in_case(value)
+    as_known = {tag.lower(): tag for tag in known}
+    return [as_known.get(tag.lower(), tag) for tag in unlike_in_case(value)]
 
 
 def check_password(problems: Problems, value: Any, field: str = "root_pass") -> None:
+    """How the API counts a password's strength is unverified: what passes here is what old and new forms of it took."""
     if not isinstance(value, str):
         problems.add("Must be a string", field)
         return
@@ -63,7 +69,7 @@ def check_password(problems: Problems, value: Any, field: str = "root_pass") -> 
         problems.add("Length must be 7-128 characters", field)
         return
     kinds = sum(bool(re.search(kind, value)) for kind in ("[a-z]", "[A-Z]", "[0-9]", "[^a-zA-Z0-9]"))
-    if kinds < 2 or len(set(value)) < 5 or (kinds < 3 and len(value) < 11):
+    if kinds < 2 or len(set(value)) < 5 or len(value) < 11:
         problems.add("Password does not meet strength requirement", field)
 
 
@@ -130,6 +136,12 @@ def whole(problems: Problems, body: Json, field: str, *, low: int, high: int | N
         problems.add(f"Must be {low}-{high}" if high is not None else f"Must be {low} or greater", field)
         return None
     return value
+
+
+def check_legacy(record: Json, what: str, field: str | None = None) -> None:
+    """Refuse what a Linode with the new interfaces does not have. The reference says that it is refused; the text is unverified."""
+    if record["api"]["interface_generation"] == "linode":
+        raise fail(f"{what} is only for Linodes whose interface_generation is legacy_config", field)
 
 
 def require(problems: Problems, body: Json, *fields: str) -> None:

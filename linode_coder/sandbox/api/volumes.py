@@ -56,7 +56,7 @@ def create_volume(call: Call) -> Json:
         check_label(problems, body["label"], low=1, high=32, volume=True)
         _check_unique(problems, sandbox, body["label"])
     size = whole(problems, body, "size", low=10, high=16384)
-    tags = check_tags(problems, body["tags"]) if body.get("tags") is not None else []
+    tags = check_tags(problems, body["tags"], sandbox.tags_in_use()) if body.get("tags") is not None else []
     owner = sandbox.instance(body["linode_id"]) if isinstance(body.get("linode_id"), int) else None
     if body.get("linode_id") is not None and owner is None:
         problems.add("A Linode by that ID was not found", "linode_id")
@@ -139,7 +139,11 @@ def update_volume(call: Call) -> Json:
     if call.body.get("label") is not None:
         check_label(problems, call.body["label"], low=1, high=32, volume=True)
         _check_unique(problems, call.sandbox, call.body["label"], row["id"])
-    tags = check_tags(problems, call.body["tags"]) if call.body.get("tags") is not None else row["tags"]
+    tags = (
+        check_tags(problems, call.body["tags"], call.sandbox.tags_in_use())
+        if call.body.get("tags") is not None
+        else row["tags"]
+    )
     problems.check()
     row.update(label=call.body.get("label") or row["label"], tags=tags, updated=call.sandbox.now())
     call.sandbox.store.put("volume", row["id"], row)

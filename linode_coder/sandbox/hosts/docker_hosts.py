@@ -24,7 +24,7 @@ from . import docker_image, played_repositories
 from .addresses import Addresses
 from .base import SSH_FAULTS, HostSpec, SandboxError, survives
 from .docker_cli import DockerCli, check_machine
-from .image import GUEST, GUEST_PACKAGE, NVIDIA_IMAGE, authorized_keys, guest_command, sandbox_files
+from .image import GUEST, GUEST_PACKAGE, NVIDIA_IMAGE, authorized_keys, firmware, guest_command, sandbox_files
 from .played_internet import ADDRESS, NAMES, certificate, internet_app
 from .played_repositories import DRIVER_FILES
 from .registry import Registry
@@ -38,17 +38,17 @@ _LASSIE_SECONDS = 1.0
 _BOOTS_AT_ONCE = 4
 _MACHINE = GUEST / "machine"
 _WANTED_BY = {
-    "sandbox-metadata.socket": "sockets.target",
+    "sandbox-metadata.socket": "cloud-init-local.service",
     "sandbox-internet.socket": "sockets.target",
-    "sandbox-cloud-init.service": "multi-user.target",
 }
 # What systemd and a Docker Engine need inside; --privileged asks for CAP_SYS_RESOURCE too, which not every machine has.
 _LIKE_A_MACHINE = (
     *("--cap-add", "ALL", "--cap-drop", "SYS_RESOURCE"),
     *("--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined"),
     *("--tmpfs", "/run", "--tmpfs", "/run/lock", "--tmpfs", "/tmp"),
-    *("--cgroupns", "host", "--volume", "/sys/fs/cgroup:/sys/fs/cgroup:rw", "--env", "container=docker"),
+    *("--cgroupns", "host", "--volume", "/sys/fs/cgroup:/sys/fs/cgroup:rw"),
     *("--stop-signal", "SIGRTMIN+3", "--shm-size", "2g"),
+    *("--sysctl", "net.ipv6.conf.lo.disable_ipv6=0"),  # the metadata service is asked by IPv6 first
 )
 
 
@@ -146,6 +146,7 @@ class DockerHosts:
                 "create",
                 *("--name", host.name, "--label", self._label, "--hostname", spec.label),
                 *_LIKE_A_MACHINE,
+                *("--mac-address", _mac_address(host.name)),
                 *("--volume", f"{host.name}:/var/lib/docker"),
                 *(part for here, there in binds.items() for part in ("--volume", f"{here}:{there}")),
                 *("--publish", f"{spec.address}:{self.ssh_port}:22", "--device-cgroup-rule", "c 195:* rwm"),
@@ -404,6 +405,12 @@ async def _remove(docker: DockerCli, label: str, which: Callable[[str], bool]) -
             await docker.run(*removal, *names)
 
 
+def _mac_address(name: str) -> str:
+    """As Linode's begin, and another one for each container of the machine."""
+    digest = hashlib.sha256(name.encode()).hexdigest()
+    return "f2:3c:" + ":".join(digest[at : at + 2] for at in range(0, 8, 2))
+
+
 def _unix_socket(directory: Path, name: str) -> socket.socket:
     """A listening socket in `directory`, whose path may be longer than a socket's address."""
     (directory / name).unlink(missing_ok=True)
@@ -429,6 +436,10 @@ def _files(spec: HostSpec, engine: dict[str, Any], authority: bytes, binds: list
     files["usr/local/share/ca-certificates/sandbox.crt"] = (authority.decode(), 0o644)
     for name in ("modprobe", "lsmod"):
         files[f"usr/local/sbin/{name}"] = (guest_command(f"gpu.{name}"), 0o755)
+    for name, text in firmware(spec).items():
+        files[f"etc/sandbox/firmware/dmi/id/{name}"] = (text + "\n", 0o444)
+    files["etc/cloud/cloud.cfg.d/90-sandbox.cfg"] = ((_MACHINE / "cloud.cfg").read_text(), 0o644)
+    files["usr/local/bin/systemd-detect-virt"] = ((_MACHINE / "detect_virt.sh").read_text(), 0o755)
     if spec.image == NVIDIA_IMAGE:
         files |= {path: (text, 0o755 if "/bin/" in path else 0o644) for path, text in DRIVER_FILES.items()}
     files["etc/machine-id"] = (spec.host_uuid.replace("-", "")[:32].ljust(32, "0") + "\n", 0o444)

@@ -56,6 +56,7 @@ HOST = Recipe(
     (
         *("systemd", "systemd-sysv", "dbus", "openssh-server", "docker.io", "docker-cli", "docker-compose"),
         *("ca-certificates", "curl", "iproute2", "iptables", "kmod", "less", "procps", "python3", "python3-apt"),
+        "cloud-init",
     ),
     (
         # Keys come from user-data, sources from whoever needs them; a host never depends on the outside.

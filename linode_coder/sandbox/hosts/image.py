@@ -327,6 +327,19 @@ def sandbox_files(spec: HostSpec, engine: dict[str, Any]) -> dict[str, str]:
     return {f"sandbox/{name}.json": json.dumps(fact, indent=1) + "\n" for name, fact in facts.items()}
 
 
+def firmware(spec: HostSpec) -> dict[str, str]:
+    """What the firmware says of the machine, as the kernel shows it: file of /sys/class/dmi/id -> text.
+
+    cloud-init knows Linode by the vendor, and by the serial number, which is the instance's id, that it is still the same.
+    """
+    return {
+        "sys_vendor": "Akamai",
+        "product_name": "Compute Instance",
+        "product_serial": str(spec.instance_id),
+        "bios_vendor": "linode-coder sandbox",
+    }
+
+
 def authorized_keys(spec: HostSpec) -> str:
     """Content of root's authorized_keys."""
     return "".join(key.rstrip("\n") + "\n" for key in spec.authorized_keys)

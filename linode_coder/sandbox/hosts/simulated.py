@@ -21,7 +21,7 @@ from .addresses import Addresses
 from .base import SSH_FAULTS, HostSpec, SandboxError, survives
 from .guest_init import METADATA_ADDRESS
 from .guest_link import GuestLink
-from .image import Image, guest_argv, remove_tree
+from .image import Image, firmware, guest_argv, remove_tree
 from .keeper import VOLATILE
 from .namespaces import Namespaces
 from .ssh_listener import SshListener
@@ -248,7 +248,7 @@ class SimulatedHosts:
     async def _run_at_boot(link: GuestLink, spec: HostSpec, program: str, *arguments: str) -> None:
         code, output = await link.run([*guest_argv(program), *arguments])
         if output:
-            _LOG.info("%s: %s", spec.label, output.rstrip())
+            _LOG.warning("%s: %s", spec.label, output.rstrip())
         if code != 0:
             raise SandboxError(f"Host {spec.label} failed to boot: {output.strip()}", "See the server's log.")
 
@@ -264,7 +264,7 @@ class SimulatedHosts:
             "run_dirs": ["/run/lock", "/run/systemd/system", "/run/user", "/run/sshd"],
             "remove": self._image.first_boot_removals(),
             "files": self._image.driver_files(host.home),
-            "dmi": {"sys_vendor": "Akamai", "product_name": "Compute Instance", "bios_vendor": "linode-coder sandbox"},
+            "dmi": firmware(host.spec),
         }
         first = host.home / "booted"
         if first.exists() and volatile is None:

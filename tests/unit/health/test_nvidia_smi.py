@@ -196,7 +196,8 @@ LOST_TEXT = "Unable to determine the device handle for GPU 0000:02:00.0: GPU is 
         ("x" * 600, 255, "x" * 500, None),
         ("", 255, "not the output of nvidia-smi -q -x", None),
         ("</nvidia_smi_log>", 255, "</nvidia_smi_log>", None),
-        ("<nvidia_smi_log>", None, "<nvidia_smi_log>", None),
+        ("<nvidia_smi_log>", None, "a document that ends early", None),
+        ("<nvidia_smi_log><gpu> GPU 0: x (UUID: y)", 0, "a document that ends early", None),
     ],
 )
 def test_the_line_that_shows_a_failure(text: str, code: int | None, said: str, bus_id: str | None) -> None:
@@ -332,7 +333,7 @@ def test_a_table_or_a_text_is_told_apart_from_a_failure() -> None:
 def test_an_exit_code_discards_no_document() -> None:
     warned = v13_blackwell() + "WARNING: infoROM is corrupted at gpu 0000:00:02.0\n"
     reading = read_nvidia_smi(warned, 14)
-    assert (reading.state, len(reading.gpus)) == ("ok", 1)
+    assert (reading.state, reading.text, len(reading.gpus)) == ("ok", "", 1)
 
 
 def test_entities_are_neither_declared_nor_fetched() -> None:

@@ -378,7 +378,8 @@ CONTEXT = (
         (HEADS(28, 2), {"tensor-parallel-size": 2}, True),
         (HEADS(6, 4), {"tensor-parallel-size": 2}, True),
         (HEADS(7, 2), {"tensor-parallel-size": 1}, True),
-        (HEADS(7, 0), {"tensor-parallel-size": 1}, True),
+        (HEADS(8, 1), {"tensor-parallel-size": 1}, True),
+        (HEADS(8, 0), {"tensor-parallel-size": 1}, True),
         (FLAGS("--one=1 --two x"), {"one": None, "two": None}, False),
         (FLAGS("one two"), None, False),
         (CONTEXT(8704), {"max-model-len": 8192}, True),
@@ -395,6 +396,7 @@ def test_a_step_from_the_engines_own_figures(text: str, parameters: dict[str, An
 def test_what_is_missing_in_a_text_is_empty_and_not_none() -> None:
     found = diagnose(START("{}") + "torch.OutOfMemoryError")[0]
     assert (found.slug, found.groups, found.healable) == ("oom", ("", "", "", ""), True)
+    assert found.sentence == "The GPU ran out of memory."
     assert diagnose(START("{}") + CONTEXT("unknown"))[0].groups == ("131072", "7.00", "2.50", "")
     assert diagnose(START("{}") + OOM)[0].groups == ("1.02 GiB", "0", "19.53 GiB", "512.00 MiB")
 
@@ -452,6 +454,7 @@ def apart(text: str, characters: int) -> str:
         # One that explains comes first, what may only follow from it later, and each once.
         (f"NCCL error: internal error\n{NVML}\n", ["container_lost_gpu", "nccl"]),
         ("Worker proc x died unexpectedly (exit code: 1)\nWorker proc y died unexpectedly\n", ["worker_died"]),
+        ("Worker proc x died unexpectedly\nWorker proc y died unexpectedly (exit code: 1)\n", ["worker_died"]),
         (f"{NVML}\nCUDA error: device-side assert triggered\n", ["container_lost_gpu", "device_assert"]),
         (f"CUDA error: device-side assert triggered\n{NVML}\n", ["device_assert", "container_lost_gpu"]),
         # Two patterns for one text.

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import EXIT_CODES, Failure
 from ansible_collections.linode_coder.gpu.plugins.module_utils.linode.errors import (
+    body_of,
     classify,
     from_transport,
     is_refusal,
@@ -72,6 +73,25 @@ def test_kinds(method: str, status: int, reason: str, headers: dict[str, str], k
     assert failure.message.endswith(".")
 
 
+@pytest.mark.parametrize(
+    ("method", "kind", "told"),
+    [
+        ("GET", "transient", "Nothing was changed."),
+        ("POST", "ambiguous", "looks for what exists before it creates anything"),
+    ],
+)
+@pytest.mark.parametrize("body", [{}, {"errors": [{"reason": "x"}]}])
+def test_maintenance_is_called_by_its_name(method: str, kind: str, told: str, body: dict[str, Any]) -> None:
+    failure = classify(method, "/x", 503, {"x-maintenance-mode": "true"}, body)
+    assert failure.kind == kind and "maintenance" in failure.message and told in str(failure.remedy)
+    assert "status.linode.com" in str(failure.remedy)
+    for other in (
+        classify(method, "/x", 502, {"X-Maintenance-Mode": "true"}, body),
+        classify(method, "/x", 503, {}, body),
+    ):
+        assert other.kind == kind and "maintenance" not in other.message
+
+
 def test_the_missing_scope_is_named() -> None:
     failure = classify("POST", "/linode/instances", 401, NARROW, {"errors": [{"reason": NOT_AUTHORIZED}]})
     assert "linodes:read_write" in failure.message
@@ -99,6 +119,7 @@ def test_every_reason_is_told_with_its_field() -> None:
     assert failure.cause == "POST /x: [400] Bad.; region: Worse; type: x"
     assert failure.message == "The Linode API refused the request: Bad.; region: Worse; type: x."
     assert failure.field == "region" and "--region" in str(failure.remedy)
+    assert classify("GET", "/x", 408, {}, {}).message == "The Linode API could not be read (HTTP 408)."
     assert classify("GET", "/x", 500, {}, {}).cause == "GET /x: [500] HTTP 500"
 
 
@@ -178,6 +199,34 @@ def test_the_type_of_a_foreign_answer_is_no_terminal_control(kind: str | None) -
     said = not_the_api("GET", "https://api.linode.com", 200, kind).message
     assert "\x1b" not in said and len(said) < 200
     assert ("text/html" in said) == ((kind or "").lower().startswith("text/html"))
+
+
+HTML = {"X-Y": "z", "content-TYPE": "text/html"}
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "headers", "body", "kind", "told"),
+    [
+        ("GET", 299, {}, None, "transient", "HTTP 299, of no known type."),
+        ("GET", 200, HTML, None, "transient", "HTTP 200, text/html."),
+        ("DELETE", 200, HTML, None, "ambiguous", "HTTP 200, text/html."),
+        ("GET", 200, {}, [], "transient", "the answer to GET /account: it is no object."),
+        ("GET", 300, {}, {"errors": [{"reason": "moved"}]}, "cloud", "refused the request: moved."),
+        ("GET", 404, {}, {"errors": [{"reason": "Not found"}]}, "not_found", "does not know this object."),
+    ],
+)
+def test_an_answer_that_is_not_what_the_api_promises(
+    method: str, status: int, headers: dict[str, str], body: Any, kind: str, told: str
+) -> None:
+    with pytest.raises(Failure) as raised:
+        body_of(method, "account?x=1", status, headers, body, "https://api")
+    assert raised.value.kind == kind and raised.value.message.removesuffix(
+        " Whether the request was carried out is not known."
+    ).endswith(told)
+
+
+def test_an_answer_that_is_what_the_api_promises() -> None:
+    assert body_of("DELETE", "linode/instances/5", 200, {}, {}, "https://api") == {}
 
 
 def test_no_answer() -> None:

@@ -49,8 +49,10 @@ def test_everything_is_in_the_create_call_itself(api: ScriptedLinode, up: Any) -
     assert tags.complete
     assert (tags.session, tags.owner, tags.idle_minutes, tags.model) == ("demo", "ada-lovelace", 30, "org/Model-7B")
     config = json.loads(base64.b64decode(body["metadata"]["user_data"]).decode().removeprefix("#cloud-config\n"))
-    assert config["ssh_deletekeys"] is True
-    assert config["ssh_keys"]["ed25519_public"] == result["instance"]["host_keys"][0]
+    private = config["ssh_keys"].pop("ed25519_private")
+    assert private.startswith("-----BEGIN OPENSSH PRIVATE KEY-----\n")
+    host_key = result["instance"]["host_keys"][0]
+    assert config == {"ssh_deletekeys": True, "ssh_keys": {"ed25519_public": host_key}, "ssh_pwauth": False}
     assert result["instance"]["status"] == "running"
     assert "StrictHostKeyChecking=yes" in result["connection"]["ansible_ssh_common_args"]
     shown = json.dumps(result)
@@ -340,6 +342,7 @@ def test_lock_is_named(api: ScriptedLinode, down: Any, tags: list[str]) -> None:
     result = down()
     assert result["failure"]["kind"] == "conflict"
     assert "cannot_delete" in result["failure"]["message"]
+    assert result["changed"] is False and "diff" not in result
     assert "billing" in result["failure"]["billing"][0]
 
 

@@ -13,8 +13,9 @@ from linode_coder.sandbox.api.app import new_app, serve_api
 from linode_coder.sandbox.api.sandbox import Sandbox
 from linode_coder.sandbox.errors import SandboxError
 from linode_coder.sandbox.hosts.base import HostSpec
+from linode_coder.sandbox.own_token import TOKEN
 
-TOKEN = {"Authorization": "Bearer anything"}
+AUTHORIZED = {"Authorization": f"Bearer {TOKEN}"}
 CREATE = {
     "type": "g2-gpu-rtx4000a1-s",
     "region": "us-ord",
@@ -79,7 +80,7 @@ class Api:
         self.client, self.sandbox, self.hosts = client, sandbox, hosts
 
     async def __call__(self, method: str, path: str, body: Any = None, version: str = "v4") -> tuple[int, Any]:
-        answer = await self.client.request(method, f"/{version}{path}", json=body, headers=TOKEN)
+        answer = await self.client.request(method, f"/{version}{path}", json=body, headers=AUTHORIZED)
         return answer.status, await answer.json()
 
     async def settled(self, number: int) -> str:

@@ -6,7 +6,9 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-from tests.unit.sandbox_api.api_client import CREATE, Api, with_api
+import pytest
+
+from tests.unit.sandbox_api.api_client import AUTHORIZED, CREATE, Api, with_api
 
 
 def test_create_boot_and_delete() -> None:
@@ -125,6 +127,32 @@ def test_an_error_after_commit_was_carried_out() -> None:
     with_api(check)
 
 
+@pytest.mark.parametrize("status", [200, 400, 502, 503])
+def test_the_edge_answers_with_a_page(status: int) -> None:
+    async def check(api: Api) -> None:
+        api.sandbox.faults.add({"kind": "edge", "on": "POST /linode/instances", "status": status})
+        api.sandbox.faults.add({"kind": "edge_after_commit", "on": "POST /linode/instances", "status": status})
+        for label in ("refused", "made"):
+            answer = await api.client.post("/v4/linode/instances", json={**CREATE, "label": label}, headers=AUTHORIZED)
+            assert (answer.status, answer.content_type, answer.headers["Server"]) == (status, "text/html", "nginx")
+            assert "<html>" in await answer.text()
+            assert not {name for name in answer.headers if name.startswith("X-")}
+        _, rows = await api("GET", "/linode/instances")
+        assert [row["label"] for row in rows["data"]] == ["made"]
+
+    with_api(check)
+
+
+def test_maintenance_of_the_api_has_a_header() -> None:
+    async def check(api: Api) -> None:
+        api.sandbox.faults.add({"kind": "maintenance", "on": "* /**"})
+        answer = await api.client.post("/v4/linode/instances", json=CREATE, headers=AUTHORIZED)
+        assert (answer.status, bool(answer.headers["X-Maintenance-Mode"])) == (503, True)
+        assert (await api("GET", "/linode/instances"))[1]["data"] == []
+
+    with_api(check)
+
+
 def test_boot_failure_leaves_it_offline_with_a_failed_event() -> None:
     async def check(api: Api) -> None:
         api.sandbox.faults.add({"kind": "boot_failure", "where": {"label": "lc-demo-1"}})
@@ -222,6 +250,48 @@ def test_the_new_interfaces_take_their_own_firewalls() -> None:
         await api("PUT", "/account/settings", {"interfaces_for_new_linodes": "legacy_config_only"})
         status, _ = await api("POST", "/linode/instances", {**wanted, "label": "again"})
         assert status == 400
+
+    with_api(check)
+
+
+def test_a_linode_with_new_interfaces_refuses_what_belongs_to_the_old() -> None:
+    async def check(api: Api) -> None:
+        _, wall = await api("POST", "/networking/firewalls", {
+            "label": "lc-demo", "rules": {"inbound_policy": "DROP", "outbound_policy": "ACCEPT"}})  # fmt: skip
+        new = {**CREATE, "interface_generation": "linode", "interfaces": [{"public": {}, "firewall_id": None}]}
+        for generation, wanted in (("legacy", CREATE), ("linode", new)):
+            status = 200 if generation == "legacy" else 400
+            _, made = await api("POST", "/linode/instances", {**wanted, "label": generation})
+            assert await api.settled(made["id"]) == "running"
+            one = f"/linode/instances/{made['id']}"
+            _, configs = await api("GET", f"{one}/configs")
+            config = configs["data"][0]
+            assert (config["helpers"]["network"] is None) is (generation == "linode")
+            for method, path, body, field in (
+                ("PUT", f"{one}/firewalls", {"firewall_ids": [wall["id"]]}, "firewall_ids"),
+                ("POST", f"{one}/configs/{config['id']}/interfaces", {"purpose": "public"}, None),
+                ("PUT", f"{one}/configs/{config['id']}", {"interfaces": [{"purpose": "public"}]}, "interfaces"),
+                ("PUT", f"{one}/configs/{config['id']}", {"helpers": {"network": True}}, "helpers.network"),
+                (
+                    "POST",
+                    f"{one}/configs",
+                    {"label": "x", "devices": {}, "helpers": {"network": False}},
+                    "helpers.network",
+                ),
+                ("POST", f"{one}/ips", {"type": "ipv4", "public": False}, None),
+                ("POST", "/networking/ips", {"type": "ipv4", "public": True, "linode_id": made["id"]}, "linode_id"),
+                (
+                    "POST",
+                    "/linode/instances",
+                    {**wanted, "label": f"{generation}-more", "private_ip": True},
+                    "private_ip",
+                ),
+            ):
+                got, answer = await api(method, path, body)
+                assert got == status, (method, path, answer)
+                assert status == 200 or [error.get("field") for error in answer["errors"]] == [field], answer
+            # What an SDK sends back as it read it is taken.
+            assert (await api("PUT", f"{one}/configs/{config['id']}", {"helpers": config["helpers"]}))[0] == 200
 
     with_api(check)
 

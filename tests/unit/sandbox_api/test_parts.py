@@ -10,8 +10,10 @@ from linode_coder.sandbox.api.auth import Caller, digest, identify, normal_scope
 from linode_coder.sandbox.api.envelope import ApiError, Problems
 from linode_coder.sandbox.api.faults import Faults
 from linode_coder.sandbox.api.ratelimit import Limits
+from linode_coder.sandbox.api.state import State
 from linode_coder.sandbox.api.store import Store
 from linode_coder.sandbox.api.validation import check_label, check_ssh_key, check_tags, check_user_data
+from linode_coder.sandbox.own_token import TOKEN
 
 
 def test_creates_are_limited_to_twenty_per_fifteen_seconds() -> None:
@@ -54,12 +56,23 @@ def test_scopes_are_normalised_and_checked() -> None:
     assert normal_scopes("nothing:read_only") is None
 
 
-@pytest.mark.parametrize("header", ["", "Bearer ", "Bearer", "Basic abc", "Bearer null"])
+@pytest.mark.parametrize(
+    "header", ["", "Bearer ", "Bearer", "Basic abc", "Bearer null", "Bearer mistyped", f"Basic {TOKEN}"]
+)
 def test_worthless_tokens(header: str) -> None:
+    account = State()
     with pytest.raises(ApiError) as caught:
-        identify(Store(None), header, "127.0.0.1")
+        identify(account.store, header, "127.0.0.1")
     assert (caught.value.status, caught.value.errors) == (401, [{"reason": "Invalid Token"}])
     assert caught.value.headers["X-OAuth-Scopes"] == "unknown"
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "token"])
+def test_the_token_that_every_sandbox_takes(scheme: str) -> None:
+    account = State()
+    assert identify(account.store, f"{scheme} {TOKEN}", "").scopes == "*"
+    account.forget()
+    assert identify(account.store, f"{scheme} {TOKEN}", "").scopes == "*"
 
 
 def test_revoked_tokens() -> None:
@@ -95,6 +108,14 @@ def test_bad_faults_name_every_bad_field() -> None:
     with pytest.raises(ApiError) as caught:
         Faults(Store(None)).add({"kind": "nope", "on": "here", "status": 418, "skip": -1, "count": 0})
     assert {error["field"] for error in caught.value.errors} == {"kind", "on", "status", "skip", "count"}
+
+
+@pytest.mark.parametrize(("kind", "status"), [("edge", 200), ("edge_after_commit", 400), ("error", 503)])
+def test_statuses_are_those_of_the_kind(kind: str, status: int) -> None:
+    faults = Faults(Store(None))
+    assert faults.add({"kind": kind, "status": status}).status == status
+    with pytest.raises(ApiError, match="status"):
+        faults.add({"kind": kind, "status": 408 if kind.startswith("edge") else 200})
 
 
 def test_store_survives_without_a_clean_end(tmp_path: Path) -> None:

@@ -46,6 +46,8 @@ RECORDED = {
     "fields of IPv4 addresses only": r"/networking/ips data\[\]\.(interface_id|reserved|vpc_nat_1_1): missing",
     "newer than the description": r".*(ips.*\.?(tags|assigned_entity)|default_route\.ipv6): unknown field",
     "an interface's device": r".*'linode_interface' is none|.*entity\.(label|parent_entity.*): (null|None is no object)",
+    "public images are everywhere": r"/images.* (data\[\]\.)?regions: None is no list",
+    "a user's type": r"/profile user_type: unknown field",
     "dollars and cents": r".*referrals\.credit: 0\.0 is not integer",
 }
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4"

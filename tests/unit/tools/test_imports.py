@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -100,3 +103,34 @@ def test_rooms_may_be_in_a_circle_whose_modules_are_not(tmp_path: Path) -> None:
 def test_a_line_of_imports_is_no_circle() -> None:
     assert circles({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
     assert circles({"a": {"b"}, "b": {"a"}, "c": {"c"}}) == [["a", "b"], ["c"]]
+
+
+IMPORTER = """
+import importlib, os, pkgutil, sys
+import aiohttp, ansible_runner, asyncssh, linode_api4, yaml  # what these do is not ours
+import linode_coder
+from ansible_collections.linode_coder.gpu.plugins import module_utils
+seen = []
+def watch(event, arguments):
+    if event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+        seen.append(arguments[0])
+    elif event in ("os.mkdir", "os.remove", "os.rename", "subprocess.Popen", "socket.bind", "socket.connect"):
+        seen.append((event, arguments))
+sys.addaudithook(watch)
+names = [one.name for top in (linode_coder, module_utils) for one in pkgutil.walk_packages(top.__path__, top.__name__ + ".")]
+for name in names:
+    if not name.endswith(("__main__", "tiny_models", "vllm_cpu", "vllm_processes")):  # need the real engine's packages
+        importlib.import_module(name)
+print(len(names), seen)
+"""
+
+
+def test_importing_does_nothing_to_the_machine() -> None:
+    """A module that is imported by who only reads it, a test or a tool, makes no file and asks nobody."""
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORTER], env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    count, _space, seen = done.stdout.strip().partition(" ")
+    assert int(count) > 200 and seen == "[]"

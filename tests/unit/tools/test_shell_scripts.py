@@ -19,7 +19,9 @@ def test_scripts_are_found_in_files_and_in_programs() -> None:
 
 
 def test_a_script_in_a_program_is_one_text() -> None:
-    program = 'PLAIN = "#!/bin/sh\\nexit 0\\n"\nmade = f"#!/bin/sh\\nexec {name} $1\\n"\nhead = "#!/bin/sh\\n" + rest\n'
+    program = (
+        'PLAIN = b"#!/bin/sh\\nexit 0\\n"\nmade = f"#!/bin/sh\\nexec {name} $1\\n"\nhead = "#!/bin/sh\\n" + rest\n'
+    )
     assert list(literals(program)) == [(1, "#!/bin/sh\nexit 0\n"), (2, "#!/bin/sh\nexec 1 $1\n")]
 
 

@@ -37,21 +37,9 @@ def kept_secret(path: Path) -> bytes:
     return path.read_bytes()
 
 
-DATA = Path(os.environ.get("DATA_DIR", "/app/backend/data"))
-DATABASE = Database(DATA / "webui.db")
-SECRET = kept_secret(Path(os.environ.get("WEBUI_SECRET_KEY_FILE", "/tmp/.webui_secret_key")))
-if os.environ.get("ENABLE_PERSISTENT_CONFIG", "True").lower() == "false":
-    KEY = os.environ.get("OPENAI_API_KEY", "")
-else:
-    KEY = str(DATABASE.data.setdefault("key", os.environ.get("OPENAI_API_KEY", "")))
-DATABASE.save()
-
-
-def session_of(email: str) -> str:
-    return f"{email}.{hmac.new(SECRET, email.encode(), hashlib.sha256).hexdigest()}"
-
-
 class Page(BaseHTTPRequestHandler):
+    server: WebUI
+
     def send(self, status: int, body: object) -> None:
         text = body if isinstance(body, bytes) else json.dumps(body).encode()
         self.send_response(status)
@@ -62,7 +50,7 @@ class Page(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or b"{}")
-        accounts = DATABASE.data["accounts"]
+        accounts = self.server.database.data["accounts"]
         assert isinstance(accounts, list)
         if self.path != "/api/v1/auths/signup":
             self.send(404, {"detail": "Not Found"})
@@ -70,8 +58,8 @@ class Page(BaseHTTPRequestHandler):
             self.send(400, {"detail": "This email is already registered."})
         else:
             accounts.append(body["email"])
-            DATABASE.save()
-            self.send(200, {"email": body["email"], "token": session_of(body["email"])})
+            self.server.database.save()
+            self.send(200, {"email": body["email"], "token": self.server.session_of(body["email"])})
 
     def do_GET(self) -> None:
         given = self.headers.get("Authorization", "").removeprefix("Bearer ")
@@ -82,7 +70,9 @@ class Page(BaseHTTPRequestHandler):
             self.send(200, b"<title>Open WebUI (the sandbox's)</title>\n")
         elif self.path != "/api/models":
             self.send(404, {"detail": "Not Found"})
-        elif email not in DATABASE.data["accounts"] or not hmac.compare_digest(given, session_of(email)):
+        elif email not in self.server.database.data["accounts"] or not hmac.compare_digest(
+            given, self.server.session_of(email)
+        ):
             self.send(401, {"detail": "401 Unauthorized"})
         else:
             self.send(200, {"data": self.models()})
@@ -90,7 +80,7 @@ class Page(BaseHTTPRequestHandler):
     def models(self) -> object:
         """Of the engine; none while it does not answer or does not take the key."""
         request = urllib.request.Request(
-            f"{os.environ['OPENAI_API_BASE_URL']}/models", headers={"Authorization": f"Bearer {KEY}"}
+            f"{os.environ['OPENAI_API_BASE_URL']}/models", headers={"Authorization": f"Bearer {self.server.key}"}
         )
         try:
             with urllib.request.urlopen(request, timeout=10) as answer:
@@ -103,8 +93,25 @@ class Page(BaseHTTPRequestHandler):
         print(format % arguments, flush=True)
 
 
+class WebUI(ThreadingHTTPServer):
+    """Reads its settings, and what it kept, when it starts."""
+
+    def __init__(self, address: tuple[str, int]) -> None:
+        super().__init__(address, Page)
+        self.database = Database(Path(os.environ.get("DATA_DIR", "/app/backend/data")) / "webui.db")
+        self.secret = kept_secret(Path(os.environ.get("WEBUI_SECRET_KEY_FILE", "/tmp/.webui_secret_key")))
+        self.key = os.environ.get("OPENAI_API_KEY", "")
+        if os.environ.get("ENABLE_PERSISTENT_CONFIG", "True").lower() != "false":
+            self.key = str(self.database.data.setdefault("key", self.key))
+        self.database.save()
+
+    def session_of(self, email: str) -> str:
+        return f"{email}.{hmac.new(self.secret, email.encode(), hashlib.sha256).hexdigest()}"
+
+
 def main(_arguments: list[str]) -> int:
     address = (os.environ.get("HOST", "0.0.0.0"), int(os.environ.get("PORT", "8080")))
+    server = WebUI(address)
     print(f"Uvicorn running on http://{address[0]}:{address[1]}", flush=True)
-    ThreadingHTTPServer(address, Page).serve_forever()
+    server.serve_forever()
     return 0

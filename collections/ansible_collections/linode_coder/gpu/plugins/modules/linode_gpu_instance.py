@@ -219,10 +219,12 @@ def new_host_key() -> tuple[str, bytes]:
 
 
 def user_data(private_key: str, public_line: str) -> str:
-    """cloud-config that gives the VM its host key before anybody connects. JSON is YAML."""
+    """cloud-config that gives the VM its host key before anybody connects. JSON is YAML.
+
+    Where `ssh_keys` is given, cloud-init makes no key of any kind; an empty `ssh_genkeytypes` is against its schema.
+    """
     config = {
         "ssh_deletekeys": True,
-        "ssh_genkeytypes": [],
         "ssh_keys": {"ed25519_private": private_key, "ed25519_public": public_line},
         "ssh_pwauth": False,
     }
@@ -653,15 +655,13 @@ class Session:
     def remove(self, instance: dict[str, Any]) -> None:
         view = session_view(instance, int(time.time()))
         shown = {name: view[name] for name in ("label", "linode_id", "plan", "region", "created", "cost_so_far")}
-        if instance["status"] != "deleting" or self.module.check_mode:
-            self.result["changed"] = True
-            # There may be two.
-            self.result.setdefault("diff", {"before": {}, "after": {}})["before"][instance["label"]] = shown
         if self.module.check_mode:
+            self.deleted(instance["label"], shown)
             return
         try:
             if instance["status"] != "deleting":
                 self.delete(instance)
+                self.deleted(instance["label"], shown)
             if self.params["wait"]:
                 self.wait_gone(instance, ask_again=True)
         except Failure as failure:
@@ -672,6 +672,11 @@ class Session:
         hours = self.result.get("hours", 0) + gone["started_hours"]
         self.result.update(hours=hours, cost=round(sum(costs), 4) if costs else None, deleted=gone)
         self.result["actions"].append(f"deleted {instance['label']}")
+
+    def deleted(self, label: str, shown: dict[str, Any]) -> None:
+        """Say that a VM goes, or would; a session may have two."""
+        self.result["changed"] = True
+        self.result.setdefault("diff", {"before": {}, "after": {}})["before"][label] = shown
 
     def check_account(self) -> None:
         """Nothing is deleted, and nothing is called gone, in another account than the one that was asked for."""

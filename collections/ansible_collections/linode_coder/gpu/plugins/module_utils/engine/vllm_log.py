@@ -740,9 +740,8 @@ def _arguments(run: str) -> dict[str, Any]:
 
 
 def _line_at(text: str, match: re.Match[str]) -> str:
-    start = text.rfind("\n", 0, match.start()) + 1
-    end = text.find("\n", match.start())
-    return text[start : end if end >= 0 else None].strip()[:500]
+    line = text[: match.start()].rpartition("\n")[2] + text[match.start() :].partition("\n")[0]
+    return line.strip()[:500]
 
 
 def _placed_oom(match: re.Match[str], context: _Context, line: str) -> Diagnosis:

@@ -496,8 +496,8 @@ def _failure(text: str, code: int | None) -> tuple[str | None, str]:
     for name, pattern in _FAILURES:
         match = pattern.search(text)
         if match:
-            start, end = text.rfind("\n", 0, match.start()) + 1, text.find("\n", match.end())
-            return name, text[start : end if end >= 0 else None].strip()[:500]
+            line = text[: match.start()].rpartition("\n")[2] + text[match.start() :].partition("\n")[0]
+            return name, line.strip()[:500]
     if code in _CODES:
         return _CODES[code], text.strip()[:500] or f"exit code {code}"
     return None, text.strip()[:500]
@@ -512,14 +512,16 @@ def read_nvidia_smi(text: str, code: int | None = None) -> SmiReading:
     if len(text) > _LONGEST:
         return SmiReading("unreadable", f"longer than {_LONGEST} characters, which no output of nvidia-smi -q -x is")
     opened = text.find("<nvidia_smi_log")
-    closed = text.find("</nvidia_smi_log>", max(opened, 0))
+    closed = text.find("</nvidia_smi_log>", opened)
     if -1 in (opened, closed):
         state, line = _failure(text, code)
         named = re.search(r"\b([0-9a-fA-F]{4,8}:[0-9a-fA-F]{2}:[0-9a-fA-F]{2}(?:\.[0-9a-fA-F])?)", line)
-        cut_off = "a document that ends early" if opened >= 0 else "not the output of nvidia-smi -q -x"
-        if state is None and _NOT_XML.search(text):
+        if state is None and opened >= 0:
+            line = "a document that ends early"
+        elif state is None and _NOT_XML.search(text):
             state, line = "not_xml", "a table or a text of nvidia-smi, not the XML of nvidia-smi -q -x"
-        return SmiReading(state or "unreadable", line or cut_off, bus_id=normalise_bus_id(named[1]) if named else None)
+        line = line or "not the output of nvidia-smi -q -x"
+        return SmiReading(state or "unreadable", line, bus_id=normalise_bus_id(named[1]) if named else None)
     document = text[opened : closed + len("</nvidia_smi_log>")]
     try:
         # Without the prologue there is no document type, so nothing can declare or fetch an entity.
@@ -548,7 +550,8 @@ def read_nvidia_smi(text: str, code: int | None = None) -> SmiReading:
 
 def gpu_facts(gpu: Gpu) -> dict[str, Any]:
     """A card as plain data for a report."""
-    facts = {name: value for name, value in vars(gpu).items() if name not in ("processes", "mig_devices")}
-    facts["processes"] = [vars(process) for process in gpu.processes]
-    facts["mig_devices"] = [vars(device) for device in gpu.mig_devices]
-    return facts
+    return {
+        **vars(gpu),
+        "processes": [vars(process) for process in gpu.processes],
+        "mig_devices": [vars(device) for device in gpu.mig_devices],
+    }

@@ -72,6 +72,20 @@ def _lost(method: str, what: str, cause: str) -> Failure:
     )
 
 
+def _in_maintenance(method: str, cause: str) -> Failure:
+    """It is not said anywhere that nothing is carried out meanwhile, so a write is unclear here too."""
+    known = "See https://status.linode.com for when it ends, then run the command again"
+    if method == "GET":
+        message = "The Linode API is down for maintenance."
+        return Failure("transient", message, cause=cause, remedy=f"Nothing was changed. {known}.")
+    return Failure(
+        "ambiguous",
+        "The Linode API is down for maintenance; it did not say whether the request was carried out.",
+        cause=cause,
+        remedy=f"{known}: it looks for what exists before it creates anything.",
+    )
+
+
 def from_transport(method: str, error: Exception) -> Failure:
     """No answer at all: timeout, reset, refused, name not found."""
     return _lost(method, "no answer", f"{type(error).__name__}: {error}")
@@ -173,6 +187,8 @@ def classify(
             remedy=f"Try again in {low_headers.get('retry-after', '60')} s.",
             retry_after=_seconds(low_headers.get("retry-after")),
         )
+    if status == 503 and "x-maintenance-mode" in low_headers:
+        return _in_maintenance(method, cause)
     if status == 408 or status >= 500:
         return _lost(method, f"HTTP {status}", cause)
     if any(part in lower for part in _LIMIT):

@@ -153,7 +153,8 @@ def longest_context(attention: tuple[Layers, ...], room: float, tensor_parallel:
 
     if needs(limit) <= room:
         return limit
-    low, high = 0, limit // _STEP  # in steps; needs() grows with the context
+    # In steps; needs() grows with the context.
+    low, high = 0, limit // _STEP
     while low < high:
         middle = (low + high + 1) // 2
         low, high = (middle, high) if needs(middle * _STEP) <= room else (low, middle - 1)
