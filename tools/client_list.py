@@ -23,7 +23,7 @@ class Run:
     """``command`` is a line of a shell in which $PROMPT is the prompt; ``file`` is where the configuration goes, below the home of
     the client; None where a shell reads it. ``tool`` is called with ``arguments`` that make a file made.txt. ``own`` begins the
     names of files that it keeps in a project for itself. ``window`` is a prompt on which it says how long it believes the context to
-    be, in thousands of tokens.
+    be, in thousands of tokens. With a context of less than ``least`` its own prompt has no room.
     """
 
     package: Package
@@ -33,6 +33,7 @@ class Run:
     arguments: str = ""
     own: tuple[str, ...] = ()
     window: str | None = None
+    least: int = 0
 
 
 def _npm(name: str, version: str) -> Package:
@@ -80,6 +81,7 @@ CLIENTS: dict[str, Run] = {
         ".qwen/settings.json",
         tool="run_shell_command",
         arguments=json.dumps({"command": _DO, "is_background": False}),
+        least=32768,
     ),
 }
 # No telemetry, no updates, nothing beyond this machine, and no minutes of trying again.

@@ -27,7 +27,7 @@ class Asked:
 
 @dataclass
 class Recorder:
-    """``port`` is where it listens. With ``cut`` the next streams end in their middle, without a word."""
+    """``port`` is where it listens. With ``cut`` the next stream ends in its middle, without a word."""
 
     port: int = 0
     cut: bool = False
@@ -70,6 +70,7 @@ def recording(endpoint: int) -> Iterator[Recorder]:
             self.close_connection = True
             while part := answer.read1(65536):
                 if stream and recorder.cut:
+                    recorder.cut = False
                     self.wfile.write(part[: len(part) // 2])
                     break
                 self.wfile.write(part)

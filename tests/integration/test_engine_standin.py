@@ -339,6 +339,7 @@ def test_an_agent_is_told_to_do_what_its_user_asks_for_and_nothing_else(tmp_path
                 return outcome(path, body)
 
             assert answer(PHRASE) == ("", {"command": "make test"})
+            assert answer(json.dumps(PHRASE)) == ("", {"command": "make test"})
             for prompt in (
                 "say hello",
                 "```sh\nrm -rf build\n```\n<<<<<<< SEARCH",

@@ -102,12 +102,12 @@ def offered(tools: list[Json]) -> list[Tool]:
 
 def asked_call(said: list[Turn], tools: list[Tool]) -> tuple[Tool, Json] | None:
     """The tool that the user asks for in so many words, and its arguments."""
-    for turn in latest(said):
-        if turn.role != "user":
-            continue
-        for match in _PHRASE.finditer(turn.text):
+    texts = [turn.text for turn in latest(said) if turn.role == "user"]
+    # Some clients put what they were given into quotes.
+    for text in [*texts, *(text.replace('\\"', '"') for text in texts)]:
+        for match in _PHRASE.finditer(text):
             try:
-                arguments, _end = json.JSONDecoder().raw_decode(turn.text, match.end())
+                arguments, _end = json.JSONDecoder().raw_decode(text, match.end())
             except ValueError:
                 continue
             for tool in tools:
