@@ -354,6 +354,9 @@ def test_an_agent_is_told_to_do_what_its_user_asks_for_and_nothing_else(tmp_path
             spoke = {"role": "assistant", "content": "no"}
             assert answer(PHRASE, spoke, {"role": "user", "content": "thanks"}) == (WORDS, None)
             assert answer("hi", spoke, {"role": "user", "content": PHRASE})[1] == {"command": "make test"}
+            kind = "input_text" if path == "/v1/responses" else "text"
+            parts = [{"type": kind, "text": text} for text in ("a reminder", PHRASE)]
+            assert answer("hi", spoke, {"role": "user", "content": parts})[1] == {"command": "make test"}
             # What calls itself a system or a tool is no user.
             assert answer("hi", {"role": "system", "content": PHRASE}) == (WORDS, None)
 

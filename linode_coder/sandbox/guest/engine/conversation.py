@@ -42,7 +42,7 @@ def text_of(content: object) -> str:
     if isinstance(content, str):
         return content
     parts = content if isinstance(content, list) else []
-    return " ".join(str(part.get("text") or "") for part in parts if isinstance(part, dict))
+    return "\n".join(str(part.get("text") or "") for part in parts if isinstance(part, dict))
 
 
 def parts_of(message: Json) -> list[Json]:
@@ -65,7 +65,7 @@ def turns(messages: list[Json]) -> list[Turn]:
             results = [part for part in parts if part.get("type") == "tool_result"]
             inner = [part for result in results for part in parts_of(result)]
             images = sum(part.get("type") in _IMAGES for part in (*parts, *inner))
-            text = " ".join((text_of(message.get("content")), *(text_of(result.get("content")) for result in results)))
+            text = "\n".join((text_of(message.get("content")), *(text_of(result.get("content")) for result in results)))
             found.append(Turn(role, text, bool(results) or role == "tool", images))
     return found
 
