@@ -146,7 +146,6 @@ class DockerHosts:
                 "create",
                 *("--name", host.name, "--label", self._label, "--hostname", spec.label),
                 *_LIKE_A_MACHINE,
-                *("--mac-address", _mac_address(host.name)),
                 *("--volume", f"{host.name}:/var/lib/docker"),
                 *(part for here, there in binds.items() for part in ("--volume", f"{here}:{there}")),
                 *("--publish", f"{spec.address}:{self.ssh_port}:22", "--device-cgroup-rule", "c 195:* rwm"),
@@ -403,12 +402,6 @@ async def _remove(docker: DockerCli, label: str, which: Callable[[str], bool]) -
         names = [name for name in await docker.labelled(kind, label) if which(name)]
         if names:
             await docker.run(*removal, *names)
-
-
-def _mac_address(name: str) -> str:
-    """As Linode's begin, and another one for each container of the machine."""
-    digest = hashlib.sha256(name.encode()).hexdigest()
-    return "f2:3c:" + ":".join(digest[at : at + 2] for at in range(0, 8, 2))
 
 
 def _unix_socket(directory: Path, name: str) -> socket.socket:

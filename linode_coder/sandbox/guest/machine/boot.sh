@@ -10,6 +10,8 @@ cp -r /etc/sandbox/firmware /run/firmware
 mount -t overlay -o ro,lowerdir=/run/firmware:/sys/class firmware /sys/class
 mount --bind /run/network-devices /sys/class/net
 umount /run/network-devices
+# Linode's begin like this, and cloud-init looks for it. The rest is the engine's, which gives each container another one.
+ip link set eth0 address "f2:3c:$(cut -d : -f 3- /sys/class/net/eth0/address)"
 ip address add 169.254.169.254/32 dev lo
 ip address add fd00:a9fe:a9fe::1/128 dev lo nodad
 ip address add 192.0.2.80/32 dev lo
