@@ -458,6 +458,20 @@ def test_several_answers_probabilities_and_schemas(tmp_path: Path) -> None:
         assert json.loads(outcome("/v1/messages", body)[0]) == fits
 
 
+def test_what_the_cache_had_of_a_prompt_is_told_where_a_flag_says_so(tmp_path: Path) -> None:
+    long = {"model": MODEL, "messages": [{"role": "user", "content": "x" * 410}], "max_tokens": 2}  # 102 tokens
+    with engine(tmp_path, MODEL, "--enable-prompt-tokens-details") as served:
+        served.ready()
+        told = [served.ask("/v1/chat/completions", long)[1]["usage"]["prompt_tokens_details"] for _ in range(2)]
+        assert [(each["cached_tokens"], each["created_cache_tokens"]) for each in told] == [(0, 96), (96, 0)]
+        usage = events_of(served, "/v1/chat/completions", {**long, "stream_options": {"include_usage": True}})[-1][
+            "usage"
+        ]
+        assert usage["prompt_tokens_details"] == {"cached_tokens": 96, "created_cache_tokens": 0}
+        usage = served.ask("/v1/messages", long)[1]["usage"]
+        assert (usage["input_tokens"], usage["cache_read_input_tokens"]) == (6, 96)
+
+
 def seeing(tmp: Path) -> str:
     """A model that has an encoder for images."""
     model = tmp / "seeing"
