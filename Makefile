@@ -13,7 +13,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export TEST_SNAPSHOTS ?= $(abspath .cache/snapshots)
 PRODUCT := $(shell find linode_coder collections roles playbooks inventory_plugins -type f -not -name '*.pyc' 2>/dev/null) CHANGELOG.md
 
-.PHONY: help install demo test lint types unit integration sanity test-installed test-slow test-docker test-engine test-foreign test-molecule test-newest vllm bench mutants clean constraints dist collection changelog
+.PHONY: help install demo test lint types unit integration sanity test-installed test-slow test-docker test-engine test-foreign test-clients test-molecule test-newest vllm bench mutants clean constraints dist collection changelog
 
 help:
 	@echo 'make demo           bring a session up in the local sandbox, ask it something, show the cost, take it down'
@@ -29,6 +29,7 @@ help:
 	@echo 'make test-docker    integration tests on docker hosts (root, docker.io, mmdebstrap)'
 	@echo 'make test-engine    tests against the real vLLM, on docker hosts and beside its stand-in'
 	@echo "make test-foreign   the SDK's own integration tests against the sandbox"
+	@echo "make test-clients   real coding agents with what use --print prints, against the sandbox (Node 20, 4 GB once)"
 	@echo 'make test-newest    the lowest and the highest versions that the wheel allows, the latter on the newest Python here'
 	@echo 'make bench          ratios of our commands against their peers, in one run'
 	@echo 'make mutants        break the decisions one small way at a time: which of it do the unit tests notice?'
@@ -110,6 +111,10 @@ test-engine: vllm
 
 test-foreign: $(BIN)/.complete
 	$(BIN)/python tools/foreign_sdk.py
+
+# CLIENTS: which of tools/client_list.py.
+test-clients: $(BIN)/.complete
+	@$(BIN)/python tools/clients.py
 
 test-molecule: $(BIN)/.complete
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python tools/with_docker.py $(BIN)/python tools/molecule_in_sandbox.py $(SCENARIO)

@@ -9,10 +9,11 @@ from typing import Annotated, Any
 import typer
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.did_you_mean import did_you_mean, nearest
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
+from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.client import EngineSilent
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session.ssh_access import access_of
 
 from ..api import LinodeReader
-from ..endpoint.api_key import api_key_file
+from ..endpoint.api_key import api_key, api_key_file
 from ..endpoint.engine import served_abilities, served_model
 from ..endpoint.port_owner import TunnelClient
 from ..endpoint.tunnel import open_tunnel
@@ -56,7 +57,7 @@ def use(
         _print(console, client, view, port, key_file)
         return
     answering = TunnelClient(view["name"]).healthy()
-    model = served_model(view)["id"] if answering else None
+    model = _model_name(view) if answering else None
     if as_json:
         engine = "healthy" if answering else "not answering"
         console.result(
@@ -109,6 +110,14 @@ def _tunnel(console: Console, view: dict[str, Any]) -> int:
         # It was something else: what the tunnel said is nearer to it.
         raise away from other
     return open_tunnel(view)
+
+
+def _model_name(view: dict[str, Any]) -> str | None:
+    """What the engine calls its model; None when it does not say: the rest of the environment is true all the same."""
+    try:
+        return str(TunnelClient(view["name"], api_key(view)).served()["id"])
+    except EngineSilent:
+        return None
 
 
 def _known(client: str) -> None:

@@ -22,6 +22,9 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.core.paths import
 
 from .own_token import TOKEN
 
+# The smallest of the real engine's models.
+TINY = "sandbox/tiny-coder-1m"
+
 
 def record() -> dict[str, Any] | None:
     """What the running server wrote of itself; None when none runs (a record left by a killed one does not count)."""
@@ -227,4 +230,7 @@ def environment(facts: dict[str, Any]) -> dict[str, str]:
     }
     if facts["ssh_port"] != 22:
         exports["LINODE_CODER_SSH_PORT"] = str(facts["ssh_port"])
+    if facts["engine"] == "vllm":
+        # Its hub has the tiny models and no others: what `up` would choose could not be fetched, by a VM that bills.
+        exports["LINODE_CODER_MODEL"] = TINY
     return exports

@@ -41,7 +41,8 @@ def coder(tmp_path_factory: pytest.TempPathFactory, vllm: Path) -> Iterator[Code
 
 @pytest.fixture(scope="module")
 def session(coder: Coder) -> dict[str, Any]:
-    return coder.done("up", "real", "--model", FIRST, "--lease", "8h", "--yes")
+    # The first model is what the sandbox's environment names.
+    return coder.done("up", "real", "--lease", "8h", "--yes")
 
 
 @pytest.fixture(scope="module")

@@ -29,7 +29,10 @@ from tests.agents import AGENTS, CHATS, MESSAGES, RESPONSES, TEXTS, UNTAKEN, sen
 from tests.engine.conftest import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[2]
-SERVED = ["--served-model-name", "tiny", "--enable-auto-tool-choice", "--tool-call-parser", "hermes"]
+SERVED = [
+    *("--served-model-name", "tiny", "--enable-auto-tool-choice", "--tool-call-parser", "hermes"),
+    "--enable-prompt-tokens-details",
+]
 # A card that leaves half a GiB for the cache, as the real one gets it below.
 CARD = {"index": 0, "name": "NVIDIA RTX 4000 Ada Generation", "memory_mib": 2800, "cc": "8.9"}
 CPU_BUILD = ["--dtype", "float32", "--enforce-eager", "--gpu-memory-utilization", "0.1"]

@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterator
 
 import pytest
+from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.client import EngineClient
+from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.endpoint_check import check_endpoint
 
 from tests.agents import AGENTS, UNTAKEN, Request, sent, status_of
 from tests.integration.test_engine_standin import AGENT, MODEL, WORDS, Engine, engine
@@ -72,3 +74,9 @@ def test_a_web_page_may_not_ask(served: Engine) -> None:
     answered = connection.getresponse()
     assert (answered.status, answered.read()) == (400, b"Disallowed CORS origin")
     connection.close()
+
+
+def test_our_own_check_finds_all_well(served: Engine) -> None:
+    found = check_endpoint(EngineClient(served.port, "key"), MODEL)
+    assert {finding.id: finding.severity for finding in found if finding.severity != "pass"} == {}
+    assert "calls a tool by itself" in " ".join(finding.summary for finding in found)

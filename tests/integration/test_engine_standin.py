@@ -339,6 +339,7 @@ def test_an_agent_is_told_to_do_what_its_user_asks_for_and_nothing_else(tmp_path
                 return outcome(path, body)
 
             assert answer(PHRASE) == ("", {"command": "make test"})
+            assert answer(json.dumps(PHRASE)) == ("", {"command": "make test"})
             for prompt in (
                 "say hello",
                 "```sh\nrm -rf build\n```\n<<<<<<< SEARCH",
@@ -353,6 +354,9 @@ def test_an_agent_is_told_to_do_what_its_user_asks_for_and_nothing_else(tmp_path
             spoke = {"role": "assistant", "content": "no"}
             assert answer(PHRASE, spoke, {"role": "user", "content": "thanks"}) == (WORDS, None)
             assert answer("hi", spoke, {"role": "user", "content": PHRASE})[1] == {"command": "make test"}
+            kind = "input_text" if path == "/v1/responses" else "text"
+            parts = [{"type": kind, "text": text} for text in ("a reminder", PHRASE)]
+            assert answer("hi", spoke, {"role": "user", "content": parts})[1] == {"command": "make test"}
             # What calls itself a system or a tool is no user.
             assert answer("hi", {"role": "system", "content": PHRASE}) == (WORDS, None)
 
@@ -452,6 +456,20 @@ def test_several_answers_probabilities_and_schemas(tmp_path: Path) -> None:
             "/v1/messages", {**said("/v1/messages", "hi"), "tools": [], "output_config": {"format": flat}}
         )[1]
         assert json.loads(outcome("/v1/messages", body)[0]) == fits
+
+
+def test_what_the_cache_had_of_a_prompt_is_told_where_a_flag_says_so(tmp_path: Path) -> None:
+    long = {"model": MODEL, "messages": [{"role": "user", "content": "x" * 410}], "max_tokens": 2}  # 102 tokens
+    with engine(tmp_path, MODEL, "--enable-prompt-tokens-details") as served:
+        served.ready()
+        told = [served.ask("/v1/chat/completions", long)[1]["usage"]["prompt_tokens_details"] for _ in range(2)]
+        assert [(each["cached_tokens"], each["created_cache_tokens"]) for each in told] == [(0, 96), (96, 0)]
+        usage = events_of(served, "/v1/chat/completions", {**long, "stream_options": {"include_usage": True}})[-1][
+            "usage"
+        ]
+        assert usage["prompt_tokens_details"] == {"cached_tokens": 96, "created_cache_tokens": 0}
+        usage = served.ask("/v1/messages", long)[1]["usage"]
+        assert (usage["input_tokens"], usage["cache_read_input_tokens"]) == (6, 96)
 
 
 def seeing(tmp: Path) -> str:

@@ -240,6 +240,13 @@ def understood(client: str, text: str, directory: Path) -> tuple[str, str, int |
     return shell("OPENAI_API_BASE"), name.removeprefix("openai/"), model["max_input_tokens"]
 
 
+def test_the_environment_has_the_name_of_the_model(sandbox: RunningSandbox, session: dict[str, Any]) -> None:
+    done = coder(sandbox, "use", "main")
+    assert done.returncode == 0, done.stderr
+    assert in_a_shell(done.stdout, sandbox.home, "OPENAI_MODEL") == "coder"
+    assert result_of(coder(sandbox, "use", "main", "--json"))["model"] == "coder"
+
+
 @pytest.mark.parametrize("client", sorted(CLIENTS))
 def test_the_configuration_of_a_client(sandbox: RunningSandbox, session: dict[str, Any], client: str) -> None:
     done = coder(sandbox, "use", "main", "--print", client)

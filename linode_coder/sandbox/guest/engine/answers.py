@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from ..json_types import Json
 from .conversation import Tool
 
+BLOCK = 16  # tokens that are cached together
 FINGERPRINT = "vllm-0.32.0-sandbox"
 # Nothing of what was asked: an agent might take it for an edit or for a command.
 _WORDS = (
@@ -34,6 +35,7 @@ class Reply:
     stop: str | None = None
     copies: int = 1  # how many answers there are, all the same
     top: int | None = None  # how many tokens have their probabilities told, with those that were generated
+    cached: int | None = None  # tokens of the prompt that the cache had, where that is told
 
     def reasoning(self, count: int | None = None) -> str:
         return "".join(self.pieces[: min(self.thought, len(self.pieces) if count is None else count)])
@@ -132,9 +134,29 @@ def identifier(prefix: str) -> str:
     return f"{prefix}-{uuid.uuid4().hex[:16]}"
 
 
-def usage(prompt: int, completion: int, *, details: bool = True) -> Json:
+def new_in_cache(prompt: int, cached: int) -> int:
+    """Tokens of a prompt that the cache has now and had not before: whole blocks."""
+    return max(0, prompt // BLOCK * BLOCK - cached)
+
+
+def cache_details(prompt: int, cached: int | None, *, chat: bool) -> Json | None:
+    """Of a usage; of a completion it is not told what is new. None without the flag --enable-prompt-tokens-details."""
+    if cached is None:
+        return None
+    new = new_in_cache(prompt, cached) if chat else None
+    return {"cached_tokens": cached, "created_cache_tokens": new, "multimodal_tokens": None}
+
+
+def streamed_usage(prompt: int, completion: int, told: Json | None) -> Json:
+    """The last of a stream leaves out what is null."""
+    counts = {"prompt_tokens": prompt, "total_tokens": prompt + completion, "completion_tokens": completion}
+    details = {name: value for name, value in (told or {}).items() if value is not None}
+    return {**counts, **({"prompt_tokens_details": details} if details else {})}
+
+
+def usage(prompt: int, completion: int, told: Json | None) -> Json:
     counts: Json = {"prompt_tokens": prompt, "total_tokens": prompt + completion, "completion_tokens": completion}
-    return {**counts, "prompt_tokens_details": None, "completion_tokens_details": None} if details else counts
+    return {**counts, "prompt_tokens_details": told, "completion_tokens_details": None}
 
 
 def model_card(name: str, root: str, context: int) -> Json:
@@ -195,7 +217,7 @@ def chat_completion(model: str, reply: Reply, prompt: int) -> Json:
         "choices": [{**choice, "index": index} for index in range(reply.copies)],
         "service_tier": None,
         "system_fingerprint": FINGERPRINT,
-        "usage": usage(prompt, reply.copies * len(reply.pieces)),
+        "usage": usage(prompt, reply.copies * len(reply.pieces), cache_details(prompt, reply.cached, chat=True)),
         "prompt_logprobs": None,
         "prompt_token_ids": None,
         "prompt_text": None,
@@ -248,7 +270,7 @@ def text_completion(model: str, reply: Reply, prompt: int) -> Json:
         "choices": [{**choice, "index": index} for index in range(reply.copies)],
         "service_tier": None,
         "system_fingerprint": FINGERPRINT,
-        "usage": usage(prompt, reply.copies * len(reply.pieces)),
+        "usage": usage(prompt, reply.copies * len(reply.pieces), cache_details(prompt, reply.cached, chat=False)),
         "kv_transfer_params": None,
         "ec_transfer_params": None,
         "metrics": None,

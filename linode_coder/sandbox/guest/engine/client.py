@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Callable, Iterator
 
 from ..json_types import Json
+from .answers import BLOCK
 from .log import log, traceback_text
 from .metrics import Metrics
 
@@ -165,9 +166,13 @@ class Client:
         self._send({"op": "abort", "id": identifier})
         self.metrics.finish("abort")
 
+    def cached(self, prompt: str, prompt_tokens: int) -> int:
+        """How many of its tokens the cache has."""
+        return (prompt_tokens - 1) // BLOCK * BLOCK if prompt in self._seen_prompts else 0
+
     def _count_prompt(self, prompt: str, prompt_tokens: int) -> int:
         """How much of it was cached: a prompt that came before is, but for its last, incomplete block."""
-        cached = (prompt_tokens - 1) // 16 * 16 if prompt in self._seen_prompts else 0
+        cached = self.cached(prompt, prompt_tokens)
         if len(self._seen_prompts) < 1000:
             self._seen_prompts.add(prompt)
         self.metrics.add("prompt_tokens", prompt_tokens)

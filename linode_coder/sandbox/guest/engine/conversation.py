@@ -42,7 +42,7 @@ def text_of(content: object) -> str:
     if isinstance(content, str):
         return content
     parts = content if isinstance(content, list) else []
-    return " ".join(str(part.get("text") or "") for part in parts if isinstance(part, dict))
+    return "\n".join(str(part.get("text") or "") for part in parts if isinstance(part, dict))
 
 
 def parts_of(message: Json) -> list[Json]:
@@ -65,7 +65,7 @@ def turns(messages: list[Json]) -> list[Turn]:
             results = [part for part in parts if part.get("type") == "tool_result"]
             inner = [part for result in results for part in parts_of(result)]
             images = sum(part.get("type") in _IMAGES for part in (*parts, *inner))
-            text = " ".join((text_of(message.get("content")), *(text_of(result.get("content")) for result in results)))
+            text = "\n".join((text_of(message.get("content")), *(text_of(result.get("content")) for result in results)))
             found.append(Turn(role, text, bool(results) or role == "tool", images))
     return found
 
@@ -102,12 +102,12 @@ def offered(tools: list[Json]) -> list[Tool]:
 
 def asked_call(said: list[Turn], tools: list[Tool]) -> tuple[Tool, Json] | None:
     """The tool that the user asks for in so many words, and its arguments."""
-    for turn in latest(said):
-        if turn.role != "user":
-            continue
-        for match in _PHRASE.finditer(turn.text):
+    texts = [turn.text for turn in latest(said) if turn.role == "user"]
+    # Some clients put what they were given into quotes.
+    for text in [*texts, *(text.replace('\\"', '"') for text in texts)]:
+        for match in _PHRASE.finditer(text):
             try:
-                arguments, _end = json.JSONDecoder().raw_decode(turn.text, match.end())
+                arguments, _end = json.JSONDecoder().raw_decode(text, match.end())
             except ValueError:
                 continue
             for tool in tools:

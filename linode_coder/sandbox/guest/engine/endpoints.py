@@ -291,7 +291,10 @@ class Handler(BaseHTTPRequestHandler):
             copies=int(str(body.get("n") or 1)) * _prompts(body.get("prompt")),
             top=_top(body),
         )
-        return ask, prompt_tokens, answers.compose(ask, longest - prompt_tokens)
+        reply = answers.compose(ask, longest - prompt_tokens)
+        if options.enable_prompt_tokens_details:
+            reply.cached = self.state.client.cached(prompt, prompt_tokens)
+        return ask, prompt_tokens, reply
 
     def conversation(self, body: Json) -> list[Turn]:
         """The turns of a chat, when the engine can make a prompt of them and of the tools."""
@@ -400,7 +403,7 @@ class Handler(BaseHTTPRequestHandler):
         except EngineDeadError:
             self.stream_error()
             return
-        self.close_stream(body, base, prompt_tokens, reply.copies * len(reply.pieces))
+        self.close_stream(body, base, prompt_tokens, reply, chat=True)
 
     def wants_usage(self, body: Json) -> bool:
         options = dict(body.get("stream_options") or {})
@@ -410,10 +413,11 @@ class Handler(BaseHTTPRequestHandler):
         """The last chunk names the engine: that with the usage when there is one, else the last of the answer."""
         return {} if self.wants_usage(body) else {"system_fingerprint": answers.FINGERPRINT}
 
-    def close_stream(self, body: Json, base: Json, prompt_tokens: int, generated: int) -> None:
+    def close_stream(self, body: Json, base: Json, prompt_tokens: int, reply: Reply, *, chat: bool) -> None:
         """The usage, where somebody asked for it, and the end."""
         if self.wants_usage(body):
-            counts = answers.usage(prompt_tokens, generated, details=False)
+            told = answers.cache_details(prompt_tokens, reply.cached, chat=chat)
+            counts = answers.streamed_usage(prompt_tokens, reply.copies * len(reply.pieces), told)
             self.event({**base, "choices": [], "usage": counts, "system_fingerprint": answers.FINGERPRINT})
         self.event("[DONE]")
         self.end_stream()
@@ -469,7 +473,7 @@ class Handler(BaseHTTPRequestHandler):
         except EngineDeadError:
             self.stream_error()
             return
-        self.close_stream(body, base, prompt_tokens, reply.copies * len(reply.pieces))
+        self.close_stream(body, base, prompt_tokens, reply, chat=False)
 
     def responses_api(self, body: Json) -> None:
         given = body["input"]

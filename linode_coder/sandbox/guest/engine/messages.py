@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Iterator
 
 from ..json_types import Json
-from .answers import Reply, argument_pieces, identifier
+from .answers import Reply, argument_pieces, identifier, new_in_cache
 
 
 def blocks(reply: Reply) -> list[Json]:
@@ -30,6 +30,16 @@ def why_it_ended(reply: Reply) -> Json:
     return {"stop_reason": {"stop": "end_turn", "length": "max_tokens"}[reply.reason], "stop_sequence": None}
 
 
+def usage(reply: Reply, prompt: int) -> Json:
+    """Here what the cache had, or got, is no part of the input."""
+    counts: Json = {"input_tokens": prompt, "output_tokens": len(reply.pieces)}
+    if reply.cached is None:
+        return counts
+    new = new_in_cache(prompt, reply.cached)
+    left = max(0, prompt - reply.cached - new)
+    return {**counts, "input_tokens": left, "cache_creation_input_tokens": new, "cache_read_input_tokens": reply.cached}
+
+
 def message(name: str, model: str, reply: Reply, prompt: int) -> Json:
     ended = {key: value for key, value in why_it_ended(reply).items() if value is not None}
     return {
@@ -39,7 +49,7 @@ def message(name: str, model: str, reply: Reply, prompt: int) -> Json:
         "content": blocks(reply),
         "model": model,
         **ended,
-        "usage": {"input_tokens": prompt, "output_tokens": len(reply.pieces)},
+        "usage": usage(reply, prompt),
     }
 
 
@@ -89,6 +99,5 @@ def events(name: str, model: str, reply: Reply, prompt: int, tokens: Iterator[in
             delta = {"type": "input_json_delta", "partial_json": piece}
             yield {"type": "content_block_delta", "delta": delta, "index": index}
         yield {"type": "content_block_stop", "index": index}
-    usage = {"input_tokens": prompt, "output_tokens": len(reply.pieces)}
-    yield {"type": "message_delta", "delta": why_it_ended(reply), "usage": usage}
+    yield {"type": "message_delta", "delta": why_it_ended(reply), "usage": usage(reply, prompt)}
     yield {"type": "message_stop"}
