@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
 from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.client import EngineClient, EngineSilent
@@ -11,6 +12,8 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.client imp
 from .api_key import api_key
 from .port_owner import TunnelClient
 from .tunnel import open_tunnel
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -29,29 +32,26 @@ def client(view: dict[str, Any], timeout: float = 120) -> TunnelClient:
 
 def served_model(view: dict[str, Any]) -> dict[str, Any]:
     """The first of the models that the engine names, as it describes it, through the tunnel that is open."""
-    name = view["name"]
-    try:
-        return TunnelClient(name, api_key(view), timeout=15).served()
-    except EngineSilent as silent:
-        raise _silent(name, silent) from silent
+    return _said(view, EngineClient.served)
 
 
 def served_abilities(view: dict[str, Any], model: str) -> Abilities:
     """What the engine takes, by the name of its model, through the tunnel that is open."""
+    return _said(view, lambda client: abilities(client, model))
+
+
+def _said(view: dict[str, Any], question: Callable[[EngineClient], T]) -> T:
+    """The engine's answer; Failure(unhealthy) when it is silent."""
     name = view["name"]
     try:
-        return abilities(TunnelClient(name, api_key(view), timeout=15), model)
+        return question(TunnelClient(name, api_key(view), timeout=15))
     except EngineSilent as silent:
-        raise _silent(name, silent) from silent
-
-
-def _silent(name: str, silent: EngineSilent) -> Failure:
-    return Failure(
-        "unhealthy",
-        f"The engine of session {name!r} does not say what it serves.",
-        cause=silent.reason,
-        remedy=f"Look at it: linode-coder logs {name}. Verify it: linode-coder up {name}",
-    )
+        raise Failure(
+            "unhealthy",
+            f"The engine of session {name!r} does not say what it serves.",
+            cause=silent.reason,
+            remedy=f"Look at it: linode-coder logs {name}. Verify it: linode-coder up {name}",
+        ) from silent
 
 
 _QUESTION = "What is this?"

@@ -75,8 +75,8 @@ def _proxy(scheme: str, host: str) -> SplitResult | None:
 
 
 class LinodeReader:
-    """GET requests only, repeated on 408, 429, 5xx and answers that are not the API's. Counts them in ``requests``; ``scopes`` are the token's, as the last
-    answer said them.
+    """GET requests only, repeated on 408, 429, 5xx and answers that are not the API's. Counts them in ``requests``; ``scopes`` are
+    the token's, as the last answer said them.
     """
 
     def __init__(
