@@ -79,6 +79,10 @@ class Sandbox:
             "StrictHostKeyChecking=yes",
             "BatchMode=yes",
             f"IdentityFile={self.client}",
+            # A host that reboots in the middle of a question may never answer it, nor end the connection.
+            "ConnectTimeout=20",
+            "ServerAliveInterval=5",
+            "ServerAliveCountMax=3",
         )
         return [part for pair in pairs for part in ("-o", pair)]
 
