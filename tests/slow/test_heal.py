@@ -78,6 +78,16 @@ def heal_once_it_fails(sandbox: RunningSandbox) -> dict[str, Any]:
     raise AssertionError(report["stop"])
 
 
+def heal_until(sandbox: RunningSandbox, text: str, *more: str) -> subprocess.CompletedProcess[str]:
+    """Heal without waiting, until that is said: while a start runs, a healing waits for it."""
+    for _look in range(20):
+        done = coder(sandbox, "heal", "main", "--patience", "0", "--json", *more)
+        if text in done.stdout:
+            return done
+        time.sleep(1)
+    raise AssertionError(done.stdout)
+
+
 def wait_for_log(sandbox: RunningSandbox, text: str) -> None:
     for _look in range(30):
         if text in coder(sandbox, "logs", "main", "--tail", "400").stdout:
@@ -123,11 +133,7 @@ def test_a_configuration_error_is_told_and_nothing_is_touched(sandbox: RunningSa
     before = len(history(sandbox))
     for fault in broken_start(cause="gated"):
         sandbox.fault(host=HOST, **fault)
-    for _look in range(20):
-        done = coder(sandbox, "heal", "main", "--patience", "0", "--json", "--yes")
-        if done.returncode:
-            break
-        time.sleep(1)
+    done = heal_until(sandbox, "config error", "--yes")
     sandbox.fault(kind="clear", host=HOST)
     error = json.loads(done.stdout.splitlines()[-1])["error"]
     assert (done.returncode, error["kind"]) == (6, "unhealthy"), done.stdout
@@ -145,13 +151,9 @@ def test_that_no_rung_is_left_is_written_down_until_a_person_has_looked(sandbox:
     # The rows above have used both rungs of this trouble.
     for fault in broken_start(**SEGFAULT):
         sandbox.fault(host=HOST, **fault)
-    for _look in range(20):
-        done = coder(sandbox, "heal", "main", "--patience", "0", "--dry-run", "--json")
-        if "No rung is left" in done.stdout:
-            break
-        time.sleep(1)
+    heal_until(sandbox, "No rung is left", "--dry-run")
     assert breaker() is None
-    done = coder(sandbox, "heal", "main", "--patience", "0", "--json", "--yes")
+    done = heal_until(sandbox, "No rung is left", "--yes")
     sandbox.fault(kind="clear", host=HOST)
     error = json.loads(done.stdout.splitlines()[-1])["error"]
     assert (done.returncode, error["kind"]) == (6, "unhealthy"), done.stdout
