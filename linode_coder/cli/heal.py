@@ -10,8 +10,8 @@ import typer
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.cost import format_time, parse_time
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.finding import Finding
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.rungs import BY_ID, CAPS, ORDER
 from ansible_collections.linode_coder.gpu.plugins.module_utils.heal.attempts import Record, parse
-from ansible_collections.linode_coder.gpu.plugins.module_utils.heal.ladder import CAPS, DISRUPTIVE, EFFECTS, ORDER
 from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.budget import against_budget, replacement_adds
 from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.budget_look import look
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session.tags import MARKER, decode
@@ -84,18 +84,19 @@ def heal(
         report = play(console, replace(variables, heal_dry_run=True, heal_give_up=not dry_run))["report"]
         step = report["step"]
         console.event(
-            "plan", command="heal", step=step, stop=report["stop"], effect=EFFECTS[step["rung"]] if step else None
+            "plan", command="heal", step=step, stop=report["stop"], effect=BY_ID[step["rung"]].takes if step else None
         )
         if step:
             describe(console, step, report["hourly"])
             if step["rung"] == "recreate_vm" and limit.dollars is not None:
                 stand_before(console, view, limit.dollars, limit.records)
         if step and not dry_run:
-            if step["rung"] in DISRUPTIVE and not yes:
-                confirm(f"{step['rung']}: {EFFECTS[step['rung']]}. Go on?", f"linode-coder heal {session}")
+            rung = BY_ID[step["rung"]]
+            if rung.asks and not yes:
+                confirm(f"{rung.id}: {rung.takes}. Go on?", f"linode-coder heal {session}")
             # Nothing that would have been asked about, whatever has happened since.
-            quiet = "container" if max_rung == "container" else ORDER[ORDER.index(DISRUPTIVE[0]) - 1]
-            highest = step["rung"] if step["rung"] in DISRUPTIVE else quiet
+            unasked = [name for name in ORDER if not BY_ID[name].asks]
+            highest = rung.id if rung.asks else "container" if max_rung == "container" else unasked[-1]
             real = replace(variables, heal_policy=highest, heal_observations=report["observations"])
             report = play(console, real)["report"]
     conclude(console, view, report)
@@ -139,7 +140,7 @@ def describe(console: Console, step: dict[str, Any], hourly: float | None) -> No
     if step["change"]:
         change = step["change"]
         console.text(f"change     {change['flag']}: {change['old']} -> {change['new']}")
-    console.text(f"effect     {EFFECTS[step['rung']]}")
+    console.text(f"effect     {BY_ID[step['rung']].takes}")
     extra = hourly if step["rung"] == "recreate_vm" else 0.0
     console.text(
         f"cost       {money(extra)} more per hour while both VMs exist" if extra else "cost       nothing more"

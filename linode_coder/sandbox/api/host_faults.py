@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.rungs import ORDER
+
 from ..guest.engine.failures import FAILURES, STAGES
 
 HOST_KINDS: dict[str, str] = {
@@ -73,11 +75,8 @@ HOST_KINDS: dict[str, str] = {
 }
 # What --set may give to a fault of a host.
 _TEXTS = ("cause", "text", "stage", "phase", "service", "until")
-# What ends a fault that says so, as the rungs of healing are called.
-UNTIL = (
-    *("restart_container", "recreate_container", "restart_services", "regenerate_cdi", "reload_driver", "reset_gpu"),
-    *("reboot", "power_cycle", "recreate_vm"),
-)
+# What ends a fault that says so, as the rungs of healing are called; what other parameters end is said by the engine's failures.
+UNTIL = tuple(rung for rung in ORDER if rung != "change_parameters")
 
 # What ends a fault that does not say so; a reboot ends the others. Bad hardware stays until there is another host.
 _ENDS = {

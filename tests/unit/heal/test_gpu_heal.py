@@ -16,9 +16,8 @@ from typing import Any
 import pytest
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.finding import Finding
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.rungs import BY_ID, GUEST_RUNGS, Command
 from ansible_collections.linode_coder.gpu.plugins.module_utils.heal.attempts import parse
-from ansible_collections.linode_coder.gpu.plugins.module_utils.heal.guest import commands_for
-from ansible_collections.linode_coder.gpu.plugins.module_utils.heal.ladder import GUEST_RUNGS
 from ansible_collections.linode_coder.gpu.plugins.modules import gpu_heal
 
 from tests.unit.heal.cases import finding
@@ -308,6 +307,11 @@ EXPECTED = {
 
 @pytest.mark.parametrize("rung", GUEST_RUNGS)
 def test_what_each_rung_runs(rung: str) -> None:
+    def commands_for(name: str, directory: str, trouble: str) -> tuple[Command, ...]:
+        run = BY_ID[name].run
+        assert run is not None
+        return run(directory, trouble)
+
     run = [" ".join(command.argv) for command in commands_for(rung, "D", "ctr.state")]
     assert [words.replace(" --project-directory D", "") for words in run] == EXPECTED[rung]
     assert [" ".join(command.argv) for command in commands_for("restart_services", "D", "gpu.persist|gpu:x|")] == [

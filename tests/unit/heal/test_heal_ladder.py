@@ -6,14 +6,17 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from ansible_collections.linode_coder.gpu.plugins.module_utils.core.finding import RUNGS, Finding
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.finding import Finding
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.rungs import (
+    API_RUNGS,
+    NAMES,
+    ORDER,
+    RUNGS,
+    WHEN_IDLE,
+    sharing,
+)
 from ansible_collections.linode_coder.gpu.plugins.module_utils.heal.attempts import Attempt, Record, key_of
 from ansible_collections.linode_coder.gpu.plugins.module_utils.heal.ladder import (
-    API_RUNGS,
-    BUDGETS,
-    ORDER,
-    PENDING_S,
-    WHEN_IDLE,
     Event,
     Observation,
     Policy,
@@ -52,8 +55,7 @@ def rung_of(answer: Step | Stop) -> str:
 def test_the_catalogue_knows_no_rung_that_nobody_takes() -> None:
     used = {rung for check in CHECKS.values() for rung in check.ladder}
     assert {WHEN_IDLE.get(rung, rung) for rung in used} <= {*ORDER, "alert"}
-    assert {WHEN_IDLE.get(rung, rung) for rung in RUNGS} == {*ORDER, "alert"}
-    assert {rung for rungs, _allowed in BUDGETS for rung in rungs} == set(ORDER) == set(PENDING_S)
+    assert {WHEN_IDLE.get(rung, rung) for rung in NAMES} == {*ORDER, "alert"}
 
 
 def test_every_rung_is_taken_by_some_fault_of_the_sandbox() -> None:
@@ -309,7 +311,7 @@ def troubles(draw: st.DrawFn) -> tuple[Finding, ...]:
         cause = draw(st.sampled_from([None, "a", "b"]))
         ladder = CHECKS[check].ladder
         if draw(st.booleans()):
-            ladder = tuple(draw(st.lists(st.sampled_from(RUNGS), max_size=4, unique=True)))
+            ladder = tuple(draw(st.lists(st.sampled_from(NAMES), max_size=4, unique=True)))
         made.append(finding(check, severity, cause=cause, ladder=ladder))
     return tuple(made)
 
@@ -347,8 +349,8 @@ def test_whatever_happens_budgets_hold_and_it_ends(history: list[Any], crashes: 
         if answer.resume is None:
             record = replace(record, attempts=(*record.attempts, made))
         day = [one for one in record.attempts if one.at > now - 86400]
-        for rungs, allowed in BUDGETS:
-            assert sum(one.rung in rungs for one in day) <= allowed
+        for rung in RUNGS:
+            assert sum(one.rung in sharing(rung.budget) for one in day) <= rung.budget.allowed
         per_trouble = Counter((one.key, one.rung) for one in day if one.rung != "change_parameters")
         assert not per_trouble or max(per_trouble.values()) == 1
     changes = [(one.change["flag"], one.change["new"]) for one in record.attempts if one.change]

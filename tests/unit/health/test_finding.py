@@ -6,7 +6,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from ansible_collections.linode_coder.gpu.plugins.module_utils.core.finding import RUNGS, SEVERITIES, Finding, worst
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.finding import SEVERITIES, Finding, worst
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.rungs import NAMES
 from ansible_collections.linode_coder.gpu.plugins.module_utils.health.catalogue import CHECKS
 
 
@@ -40,8 +41,8 @@ def test_the_catalogue_is_complete() -> None:
     for name, check in CHECKS.items():
         assert name == check.id
         assert all((check.what, check.how, check.passes, check.warns, check.fails, check.remedy)), name
-        assert set(check.ladder) <= set(RUNGS), name
+        assert set(check.ladder) <= set(NAMES), name
         assert bool(check.ladder) or name == "vm.boot"
         acting = [rung for rung in check.ladder if rung != "alert"]
-        assert acting == sorted(acting, key=RUNGS.index), f"{name}: rungs climb"
+        assert acting == sorted(acting, key=NAMES.index), f"{name}: rungs climb"
         assert check.confirm.probes >= 2, f"{name}: a failure is confirmed before anything is touched"

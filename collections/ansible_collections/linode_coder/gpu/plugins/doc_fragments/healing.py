@@ -5,6 +5,10 @@
 
 from __future__ import annotations
 
+from ..module_utils.core.rungs import CAPS, ORDER
+
+_POLICIES = ", ".join(f'"{name}"' for name in (*CAPS, *ORDER))
+
 
 class ModuleDocFragment:
     DOCUMENTATION = r"""
@@ -17,25 +21,10 @@ options:
   policy:
     description: V(off), V(alert), V(container), V(host), V(vm), or the highest rung that may be taken.
     type: str
-    choices:
-      - "off"
-      - alert
-      - container
-      - host
-      - vm
-      - restart_container
-      - recreate_container
-      - change_parameters
-      - restart_services
-      - regenerate_cdi
-      - reload_driver
-      - reset_gpu
-      - reboot
-      - power_cycle
-      - recreate_vm
+    choices: [POLICIES]
     default: vm
   patience:
     description: Factor on every waiting time.
     type: float
     default: 1.0
-"""
+""".replace("POLICIES", _POLICIES)

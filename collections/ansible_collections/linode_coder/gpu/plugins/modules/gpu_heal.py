@@ -136,8 +136,9 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.core.failure import Failure
 from ..module_utils.core.module_fail import fail
+from ..module_utils.core.rungs import CAPS, ORDER
 from ..module_utils.heal.guest import Healer
-from ..module_utils.heal.ladder import CAPS, ORDER, Policy, Step, verdict
+from ..module_utils.heal.ladder import Policy, Step, verdict
 from ..module_utils.heal.machine import Machine
 from ..module_utils.heal.situation import findings_of, idle_seconds, world_of
 

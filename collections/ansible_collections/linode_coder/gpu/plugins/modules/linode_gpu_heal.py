@@ -128,8 +128,9 @@ from typing import Any
 
 from ..module_utils.core.failure import Failure
 from ..module_utils.core.local_module import Call
+from ..module_utils.core.rungs import API_RUNGS, CAPS, ORDER
 from ..module_utils.heal.attempts import BREAKER_TAG, Attempt, Record, is_attempt_tag, key_of
-from ..module_utils.heal.ladder import API_RUNGS, CAPS, ORDER, Policy, Step, next_step
+from ..module_utils.heal.ladder import Policy, Step, next_step
 from ..module_utils.heal.provider import SETTLE_S, Provider
 from ..module_utils.heal.situation import outside_findings, world_of
 from ..module_utils.linode.client import LinodeApi

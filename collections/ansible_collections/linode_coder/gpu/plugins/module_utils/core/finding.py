@@ -8,25 +8,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Iterable
 
+from .rungs import NAMES
+
 # From harmless to serious. Unknown outranks a warning, because something may be broken behind it.
 SEVERITIES = ("pass", "warn", "unknown", "fail")
-
-# The remedy ladder in climbing order. The last two wait for a moment in which nobody uses the engine.
-RUNGS = (
-    "restart_container",
-    "recreate_container",
-    "change_parameters",
-    "restart_services",
-    "regenerate_cdi",
-    "reload_driver",
-    "reset_gpu",
-    "reboot",
-    "power_cycle",
-    "recreate_vm",
-    "alert",
-    "reboot_when_idle",
-    "recreate_when_idle",
-)
 
 
 @dataclass(frozen=True)
@@ -55,7 +40,7 @@ class Finding:
     def __post_init__(self) -> None:
         if self.severity not in SEVERITIES:
             raise ValueError(f"unknown severity: {self.severity}")
-        unknown = set(self.ladder) - set(RUNGS)
+        unknown = set(self.ladder) - set(NAMES)
         if unknown:
             raise ValueError(f"unknown rung: {', '.join(sorted(unknown))}")
 

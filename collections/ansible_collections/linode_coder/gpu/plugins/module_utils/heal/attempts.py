@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ..core.failure import Failure
+from ..core.rungs import BY_ID
 
 SCHEMA = 1
 DAY_S = 24 * 3600
@@ -71,7 +72,7 @@ class Attempt:
     def from_id(cls, text: str) -> Attempt | None:
         """What an id tells; None when it is none."""
         match = _ID.fullmatch(text)
-        return cls(match[1], match[2], int(match[3]), match[4]) if match else None
+        return cls(match[1], match[2], int(match[3]), match[4]) if match and match[1] in BY_ID else None
 
     def as_dict(self) -> dict[str, Any]:
         return {"id": self.id, **asdict(self)}
@@ -148,6 +149,8 @@ def parse(text: str) -> Record:
                 raise _unreadable(number, f"a newer version wrote it (schema {schema}), this one only observes")
             if event == "attempt":
                 made = Attempt(at=at, **data)
+                if made.rung not in BY_ID:
+                    raise ValueError(made.rung)
                 attempts[made.id] = made
             elif event in ("acted", "resumed", "outcome"):
                 one = attempts[data["id"]]

@@ -8,25 +8,20 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Protocol
 
-from ..core.docker_compose import compose_command
 from ..core.failure import Failure
 from ..core.finding import Finding
+from ..core.rungs import BY_ID
 from ..engine.config_file import parse as parse_flags
 from .attempts import Attempt, Record, attempt_line, key_of, line, parse, whole_lines
 from .changes import with_flag
-from .ladder import PENDING_S, Policy, Step, Stop, World, next_step, verdict
+from .ladder import Policy, Step, Stop, World, next_step, verdict
 
 # A holder that shows no sign of life for so long has died or hangs. Longer than any rung takes.
 LOCK_S = 900
-# The engine's service in the Compose project.
-ENGINE = "vllm"
-# An engine that fails serves nobody who would be worth its long grace.
-_GRACE_S = "20"
 _EVIDENCE = 500
-_COMPOSE_S = 180
 
 
 class Guest(Protocol):
@@ -63,53 +58,6 @@ class Guest(Protocol):
 
     def run(self, argv: Sequence[str], timeout: float) -> tuple[int, str]:
         """Exit code and output; 124 when it took too long, 127 when there is no such program."""
-
-
-@dataclass(frozen=True)
-class Command:
-    """``best_effort``: go on when it fails."""
-
-    argv: tuple[str, ...]
-    timeout: float = 60
-    best_effort: bool = False
-
-
-def commands_for(rung: str, directory: str, cause: str) -> tuple[Command, ...]:
-    """What is run for ``rung``. After a rung that stops the engine its start comes last, whatever happened before."""
-
-    def compose(*words: str) -> Command:
-        return Command(tuple(compose_command(directory, *words)), _COMPOSE_S)
-
-    def unit(action: str, name: str) -> Command:
-        return Command(("systemctl", action, name), 60, best_effort=True)
-
-    # Compose does not see that a mounted file changed, so the container is always made anew.
-    create_anew = compose("up", "--detach", "--no-deps", "--force-recreate", "--timeout", _GRACE_S, ENGINE)
-    stop_clients = (
-        replace(compose("stop", "--timeout", _GRACE_S, ENGINE), best_effort=True),
-        unit("stop", "nvidia-persistenced"),
-    )
-    start_clients = (unit("start", "nvidia-persistenced"), compose("up", "--detach"))
-    if rung == "restart_container":
-        return (compose("restart", "--no-deps", "--timeout", _GRACE_S, ENGINE),)
-    if rung in ("recreate_container", "change_parameters"):
-        return (create_anew,)
-    if rung == "restart_services":
-        persistenced = unit("restart", "nvidia-persistenced")
-        if cause.startswith("gpu.persist"):
-            return (replace(persistenced, best_effort=False),)
-        return (persistenced, Command(("systemctl", "restart", "docker"), 120), compose("up", "--detach"))
-    if rung == "regenerate_cdi":
-        return (Command(("systemctl", "restart", "nvidia-cdi-refresh"), 120), create_anew)
-    if rung == "reload_driver":
-        modules = ("nvidia_uvm", "nvidia_drm", "nvidia_modeset", "nvidia")
-        unload = Command(("modprobe", "--remove", *modules), 60, best_effort=True)
-        load = tuple(Command(("modprobe", name), 60, best_effort=True) for name in ("nvidia", "nvidia_uvm"))
-        return (*stop_clients, unload, *load, *start_clients)
-    if rung == "reset_gpu":
-        # Hypervisors often refuse it, and its own manual promises little: what counts is what the next look sees.
-        return (*stop_clients, Command(("nvidia-smi", "--gpu-reset"), 60, best_effort=True), *start_clients)
-    raise ValueError(f"{rung} is not taken on the VM")
 
 
 class Healer:
@@ -181,7 +129,7 @@ class Healer:
         now = self.guest.now()
         for attempt in record.pending():
             outcome = verdict(attempt.fingerprint, findings) if attempt.fingerprint else None
-            if outcome == "failed" and not (attempt.acted and now >= attempt.at + PENDING_S[attempt.rung]):
+            if outcome == "failed" and not (attempt.acted and now >= attempt.at + BY_ID[attempt.rung].pending_s):
                 outcome = None
             if outcome is not None:
                 self.still_mine()
@@ -263,7 +211,10 @@ class Healer:
                 return "the engine's configuration is gone"
             self.guest.write_config(with_flag(text, attempt.change["flag"], attempt.change["new"]))
         failed: list[str] = []
-        for command in commands_for(attempt.rung, self.directory, attempt.fingerprint):
+        commands = BY_ID[attempt.rung].run
+        if commands is None:
+            raise ValueError(f"{attempt.rung} is not taken on the VM")
+        for command in commands(self.directory, attempt.fingerprint):
             code, output = self.guest.run(command.argv, command.timeout)
             if code and not command.best_effort:
                 failed.append(f"{' '.join(command.argv)}: {output.strip()[-300:] or code}")

@@ -14,65 +14,15 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ..core.finding import Finding
+from ..core.rungs import ALERT, API_RUNGS, BY_ID, CAPS, FOR_WARNINGS, GUEST_RUNGS, ORDER, WHEN_IDLE, sharing
 from ..health.catalogue import CHECKS, TWICE
 from .attempts import DAY_S, Attempt, Record, key_of
 from .changes import Change, next_change
 
-CONTAINER_RUNGS = ("restart_container", "recreate_container", "change_parameters")
-HOST_RUNGS = ("restart_services", "regenerate_cdi", "reload_driver", "reset_gpu")
-GUEST_RUNGS = (*CONTAINER_RUNGS, *HOST_RUNGS)
-BOOT_RUNGS = ("reboot", "power_cycle")
-API_RUNGS = (*BOOT_RUNGS, "recreate_vm")
-ORDER = (*GUEST_RUNGS, *API_RUNGS)
-# Rungs that wait until nobody uses the engine, and what they are then.
-WHEN_IDLE = {"reboot_when_idle": "reboot", "recreate_when_idle": "recreate_vm"}
-# A warning is no fault: it may only be answered by what nobody notices.
-_FOR_WARNINGS = ("restart_services", *WHEN_IDLE)
-
-CAPS = ("off", "alert", "container", "host", "vm")
-# What a rung takes from who uses the VM, for a person to decide by.
-EFFECTS = {
-    "restart_container": "requests in flight are lost; the model is loaded again",
-    "recreate_container": "requests in flight are lost; the model is loaded again",
-    "change_parameters": "requests in flight are lost; the model is loaded again with the changed setting",
-    "restart_services": "requests in flight are lost; Docker is away for some seconds",
-    "regenerate_cdi": "requests in flight are lost; the model is loaded again",
-    "reload_driver": "everything on the GPU stops; the model is loaded again",
-    "reset_gpu": "everything on the GPU stops; the model is loaded again",
-    "reboot": "everything on the VM stops for some minutes; the model is loaded again",
-    "power_cycle": "everything on the VM stops for some minutes; the model is loaded again",
-    "recreate_vm": "a second VM bills until the new one serves, then the old one goes with everything on it; the model is "
-    "downloaded again",
-}
-# Rungs that nobody takes for a person without asking.
-DISRUPTIVE = ("reboot", "power_cycle", "recreate_vm")
-_NEEDS_CAP = {
-    **dict.fromkeys(CONTAINER_RUNGS, "container"),
-    **dict.fromkeys((*HOST_RUNGS, *BOOT_RUNGS), "host"),
-    "recreate_vm": "vm",
-}
-
-# How often in 24 hours, for each group of rungs that wear out the same thing.
-BUDGETS: tuple[tuple[tuple[str, ...], int], ...] = (
-    (("restart_container",), 3),
-    (("recreate_container",), 2),
-    (("change_parameters",), 3),
-    (("restart_services", "regenerate_cdi"), 2),
-    (("reload_driver",), 2),
-    (("reset_gpu",), 1),
-    (BOOT_RUNGS, 2),
-    (("recreate_vm",), 1),
-)
 ACCOUNT_RECREATIONS = 2
 
-# Seconds that have to pass since the world last saw the like, whoever did it.
-CONTAINER_COOLDOWN_S = 120
-HOST_COOLDOWN_S = 300
-DRIVER_COOLDOWN_S = 1800
-BOOT_COOLDOWN_S = 1200
-VM_AGE_S = 1800
-# Seconds for which an attempt belongs to the watcher that made it; then anybody may judge it.
-PENDING_S = {**dict.fromkeys(GUEST_RUNGS, 180), **dict.fromkeys(BOOT_RUNGS, 600), "recreate_vm": 1800}
+# What others do to a VM is left alone for so many seconds.
+_OTHERS_S = 1200
 MAX_RESUMES = 2
 # Observations older than this say nothing about now.
 OBSERVATION_S = 900
@@ -185,7 +135,7 @@ class Step:
 
     @property
     def scope(self) -> str:
-        return "api" if self.rung in API_RUNGS else "guest"
+        return BY_ID[self.rung].scope
 
     def as_dict(self) -> dict[str, Any]:
         return {**asdict(self), "scope": self.scope}
@@ -229,7 +179,7 @@ def _rank(finding: Finding) -> tuple[int, int]:
 
 
 def _actionable(finding: Finding) -> bool:
-    return bool(finding.ladder) and finding.ladder[0] != "alert"
+    return bool(finding.ladder) and finding.ladder[0] != ALERT
 
 
 def root_of(fails: Sequence[Finding]) -> Finding | None:
@@ -273,7 +223,7 @@ def foreign_events(record: Record, events: Iterable[Event], since: float) -> lis
         for event in events
         if event.action in POWER_EVENTS
         and event.at > since
-        and not any(one.at - 5 <= event.at <= one.at + PENDING_S[one.rung] for one in ours)
+        and not any(one.at - 5 <= event.at <= one.at + BY_ID[one.rung].pending_s for one in ours)
     ]
 
 
@@ -316,27 +266,27 @@ class _Incident:
 
     def wait(self, rung: str) -> Stop | None:
         """Why ``rung`` has to wait; None when it may be taken now."""
-        patience = self.policy.patience
-        if rung in CONTAINER_RUNGS:
-            until = (self.world.container_started or _LONG_AGO) + CONTAINER_COOLDOWN_S * patience
-            return (
-                self.later("cooldown", "The container was started a moment ago.", until) if self.now < until else None
-            )
+        row = BY_ID[rung]
+        cooldown = row.cooldown.seconds * self.policy.patience
+        if row.cooldown.since == "started":
+            until = (self.world.container_started or _LONG_AGO) + cooldown
+            return self.cooling("The container was started a moment ago.", until)
         if (self.world.running or self.world.waiting) and self.served():
             return self.later("busy", "Requests are running, and the engine serves them.", self.now + _BUSY_S)
-        if rung in HOST_RUNGS:
+        if row.cooldown.since == "taken":
             before = [one.at for one in self.record.attempts if one.rung == rung and one.outcome != "cancelled"]
-            cooldown = DRIVER_COOLDOWN_S if rung in ("reload_driver", "reset_gpu") else HOST_COOLDOWN_S
-            until = max(before, default=_LONG_AGO) + cooldown * patience
-            return self.later("cooldown", f"{rung} was tried a moment ago.", until) if self.now < until else None
+            return self.cooling(f"{rung} was tried a moment ago.", max(before, default=_LONG_AGO) + cooldown)
         return self.wait_for_provider(rung)
+
+    def cooling(self, message: str, until: float) -> Stop | None:
+        return self.later("cooldown", message, until) if self.now < until else None
 
     def wait_for_provider(self, rung: str) -> Stop | None:
         world, now = self.world, self.now
         if world.events is None:
             message = "The account's events cannot be read, so what others do to the VM is not known."
             return self.later("blind", message, now + 300)
-        window = BOOT_COOLDOWN_S * self.policy.patience
+        window = _OTHERS_S * self.policy.patience
         for event in world.events:
             if event.status in OPEN_EVENT:
                 return self.later("busy", f"Linode is working on it: {event.action} is {event.status}.", now + 15)
@@ -347,14 +297,14 @@ class _Incident:
             newest = max(foreign, key=lambda event: event.at)
             who = f" by {newest.user}" if newest.user else ""
             return self.later("cooldown", f"Somebody else acted: {newest.action}{who}.", newest.at + window)
-        if rung == "recreate_vm":
-            until = (world.created or _LONG_AGO) + VM_AGE_S * self.policy.patience
-            return self.later("cooldown", "The VM is new.", until) if now < until else None
-        climbing = any(one.rung in BOOT_RUNGS and one.rung != rung for one in self.tried())
-        until = (world.boot_time or _LONG_AGO) + window
-        if now < until and not climbing:
-            return self.later("cooldown", "The VM booted a moment ago.", until)
-        return None
+        cooldown = BY_ID[rung].cooldown
+        if cooldown.since == "created":
+            return self.cooling(
+                "The VM is new.", (world.created or _LONG_AGO) + cooldown.seconds * self.policy.patience
+            )
+        climbing = any(one.rung != rung and BY_ID[one.rung].cooldown.since == "booted" for one in self.tried())
+        until = (world.boot_time or _LONG_AGO) + cooldown.seconds * self.policy.patience
+        return None if climbing else self.cooling("The VM booted a moment ago.", until)
 
     def overtaken(self) -> Stop | None:
         """Look again, since something was done after the findings were made: a watcher may have slept in between."""
@@ -373,10 +323,11 @@ class _Incident:
 
     def spent(self, rung: str) -> str | None:
         """Which budget is used up for ``rung``."""
-        for rungs, allowed in BUDGETS:
-            made = sum(one.rung in rungs for one in self.record.since(self.now - DAY_S))
-            if rung in rungs and made >= allowed:
-                return f"{' and '.join(rungs)}: {made} of {allowed} in 24 hours"
+        budget = BY_ID[rung].budget
+        rungs = sharing(budget)
+        made = sum(one.rung in rungs for one in self.record.since(self.now - DAY_S))
+        if made >= budget.allowed:
+            return f"{' and '.join(rungs)}: {made} of {budget.allowed} in 24 hours"
         recreated = self.world.account_recreations
         if rung == "recreate_vm" and recreated >= ACCOUNT_RECREATIONS:
             return f"recreate_vm: {recreated} of {ACCOUNT_RECREATIONS} in 24 hours in the whole account"
@@ -391,7 +342,7 @@ class _Incident:
     def allowed(self, rung: str) -> bool:
         if self.policy.cap in ORDER:
             return ORDER.index(rung) <= ORDER.index(self.policy.cap)
-        return CAPS.index(self.policy.cap) >= CAPS.index(_NEEDS_CAP[rung])
+        return CAPS.index(self.policy.cap) >= CAPS.index(BY_ID[rung].cap)
 
     def change(self) -> Change | None:
         made = [one.change for one in self.record.attempts if one.change]
@@ -407,9 +358,7 @@ class _Incident:
         start = reached if reached >= 0 and ladder[reached] == "change_parameters" else reached + 1
         for position in range(start, len(ladder)):
             rung = ladder[position]
-            if rung == "alert" or (
-                self.finding.severity == "warn" and self.finding.ladder[position] not in _FOR_WARNINGS
-            ):
+            if rung == ALERT or (self.finding.severity == "warn" and self.finding.ladder[position] not in FOR_WARNINGS):
                 break
             change = self.change() if rung == "change_parameters" else None
             if rung == "change_parameters" and change is None:
@@ -519,7 +468,7 @@ def next_step(
     :param record: what was tried; None when it could not be read, which is not the same as nothing.
     """
     fails = [finding for finding in findings if finding.severity == "fail"]
-    warned = [one for one in findings if one.severity == "warn" and one.ladder and one.ladder[0] in _FOR_WARNINGS]
+    warned = [one for one in findings if one.severity == "warn" and one.ladder and one.ladder[0] in FOR_WARNINGS]
     idle = _is_idle(world, policy)
     if world.status == "deleting":
         return Stop("nothing", "The VM is being deleted.")
@@ -545,7 +494,7 @@ def next_step(
         return Stop("policy", message, finding.remedy, fingerprint=finding.fingerprint)
     incident = _Incident(finding, findings, record, world, policy, now)
     if pending is not None:
-        limit = pending.began + PENDING_S[pending.rung] * policy.patience
+        limit = pending.began + BY_ID[pending.rung].pending_s * policy.patience
         if now < limit:
             return incident.later("pending", f"{pending.rung} was begun and is not judged yet.", limit)
     if begun:

@@ -17,12 +17,13 @@ from typing import Any, Protocol
 from ..core.cost import parse_time
 from ..core.failure import Failure
 from ..core.retry import pause_s
+from ..core.rungs import API_RUNGS, BY_ID
 from ..offer.budget import refuse_beyond, replacement_adds
 from ..offer.budget_look import look
 from ..offer.offers import build_offers
 from ..session.tags import MARKER, decode, folded
 from .attempts import BREAKER_TAG, DAY_S, Attempt, from_tags, is_attempt_tag, is_healing_tag, to_tag
-from .ladder import API_RUNGS, MAINTENANCE_EVENTS, OPEN_EVENT, PENDING_S, POWER_EVENTS, Event
+from .ladder import MAINTENANCE_EVENTS, OPEN_EVENT, POWER_EVENTS, Event
 from .situation import event_of
 
 # Seconds between a reservation and its reading back: whoever read the tags before has written them by then.
@@ -192,7 +193,7 @@ class Provider:
         rivals = [
             one
             for one in from_tags(tag for tag in now if tag not in known and tag != mine)
-            if one.rung in API_RUNGS and self.clock.now() - one.at < PENDING_S[one.rung]
+            if one.rung in API_RUNGS and self.clock.now() - one.at < BY_ID[one.rung].pending_s
         ]
         if any((one.at, one.nonce) < (attempt.at, attempt.nonce) for one in rivals):
             self._write_tags(number, (), [mine])

@@ -1,14 +1,22 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The tables of docs/healing.md, from the catalogue. `python -m tests.unit.heal.healing_table` writes them."""
+"""The tables of docs/healing.md, from the checks and the rungs: python -m tools.healing_page"""
 
 from __future__ import annotations
 
 import re
-import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[3]
-PAGE = ROOT / "collections/ansible_collections/linode_coder/gpu/docs/healing.md"
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.rungs import RUNGS, Cooldown, Rung, sharing
+from ansible_collections.linode_coder.gpu.plugins.module_utils.health.catalogue import CHECKS
+
+PAGE = Path(__file__).parents[1] / "collections/ansible_collections/linode_coder/gpu/docs/healing.md"
+
+_SINCE = {
+    "started": "the container was started",
+    "taken": "it was taken",
+    "booted": "the VM booted",
+    "created": "the VM was created",
+}
 
 
 def table(header: list[str], rows: list[list[str]]) -> str:
@@ -17,13 +25,17 @@ def table(header: list[str], rows: list[list[str]]) -> str:
 
 
 def tables() -> dict[str, str]:
-    from ansible_collections.linode_coder.gpu.plugins.module_utils.heal.ladder import BUDGETS, EFFECTS
-    from ansible_collections.linode_coder.gpu.plugins.module_utils.health.catalogue import CHECKS
 
     def confirmed(probes: int, seconds: int) -> str:
         return f"{probes} looks" + (f", {seconds} s" if seconds else "")
 
-    budget = {rung: (rungs, allowed) for rungs, allowed in BUDGETS for rung in rungs}
+    def often(rung: Rung) -> str:
+        others = [name for name in sharing(rung.budget) if name != rung.id]
+        return f"{rung.budget.allowed}" + (f" together with {', '.join(others)}" if others else "")
+
+    def waits(cooldown: Cooldown) -> str:
+        return f"{cooldown.seconds // 60} min since {_SINCE[cooldown.since]}"
+
     return {
         "findings": table(
             ["finding", "fails when", "seen", "rungs, in this order"],
@@ -34,19 +46,18 @@ def tables() -> dict[str, str]:
             ],
         ),
         "rungs": table(
-            ["rung", "what it takes from you", "at most in 24 h"],
+            ["rung", "what it does", "what it takes from you", "from `--max-rung`", "asks", "waits", "at most in 24 h"],
             [
                 [
-                    f"`{rung}`",
-                    effect,
-                    f"{budget[rung][1]}"
-                    + (
-                        ""
-                        if len(budget[rung][0]) == 1
-                        else f" together with {', '.join(r for r in budget[rung][0] if r != rung)}"
-                    ),
+                    f"`{rung.id}`",
+                    rung.does,
+                    rung.takes,
+                    rung.cap,
+                    "yes" if rung.asks else "no",
+                    waits(rung.cooldown),
+                    often(rung),
                 ]
-                for rung, effect in EFFECTS.items()
+                for rung in RUNGS
             ],
         ),
     }
@@ -64,7 +75,4 @@ def with_tables(page: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.path.append(str(ROOT))
-    import tests.conftest  # noqa: F401 - makes the collection importable
-
     PAGE.write_text(with_tables(PAGE.read_text()))
