@@ -10,6 +10,7 @@ from typing import Any
 
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.finding import Finding
+from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.state import EMPTY
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session.tags import MARKER
 
 from tests.unit.heal.cases import finding
@@ -231,8 +232,8 @@ class ModelGuest:
     def write_config(self, text: str) -> None:
         raise AssertionError("no parameter changes here")
 
-    def wanted_engine(self) -> dict[str, Any] | None:
-        return None
+    def engine_state(self) -> dict[str, Any]:
+        return dict(EMPTY)
 
     def run(self, argv: Sequence[str], timeout: float) -> tuple[int, str]:
         self._step()

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
 from ansible_collections.linode_coder.gpu.plugins.module_utils.heal.attempts import (
+    SCHEMA,
     Attempt,
     Record,
     attempt_line,
@@ -74,7 +75,7 @@ def test_a_line_that_was_cut_off_announced_nothing_that_was_done() -> None:
         line("outcome", 1, id="never:made:1", outcome="healed"),
         line("party", 1),
         attempt_line(FIRST) + line("outcome", 1, id=FIRST.id, outcome="better"),
-        json.dumps({"schema": 2, "event": "ack", "at": 1}) + "\n",
+        json.dumps({"schema": SCHEMA + 1, "event": "ack", "at": 1}) + "\n",
         json.dumps({"schema": 1, "event": "attempt", "at": 1, "rung": "reboot"}) + "\n",
         json.dumps({"schema": 1, "event": "attempt", "at": 1, "rung": "reboot", "key": "x", "new": 1}) + "\n",
     ],
@@ -188,4 +189,4 @@ def test_the_line_that_cannot_be_read_is_named() -> None:
     with pytest.raises(Failure, match="Line 2 of"):
         parse(attempt_line(FIRST) + "nonsense\n")
     with pytest.raises(Failure, match="a newer version wrote it"):
-        parse(json.dumps({"schema": 2, "event": "ack", "at": 1}) + "\n")
+        parse(json.dumps({"schema": SCHEMA + 1, "event": "ack", "at": 1}) + "\n")

@@ -108,6 +108,7 @@ from ..module_utils.core.module_fail import fail
 from ..module_utils.core.vm_module import inspect
 from ..module_utils.engine.api_key import key_in
 from ..module_utils.engine.client import EngineClient, EngineSilent
+from ..module_utils.engine.failed_start import last_words
 from ..module_utils.engine.measures import measures
 from ..module_utils.engine.vllm_log import diagnose, progress_of
 
@@ -174,9 +175,7 @@ def failure_of(found: dict[str, Any], log: str) -> Failure | None:
     # One end that may have been an accident passes; the second is a loop.
     if not (ended or hopeless or again >= _PATIENCE):
         return None
-    said = [line.strip() for line in log.splitlines() if line.strip()]
-    errors = [line for line in said if "Error" in line or "error:" in line][-1:]
-    last = causes[0].line.strip() if causes and causes[0].line else "; ".join(errors or said[-2:])
+    last = causes[0].line.strip() if causes and causes[0].line else last_words(log)
     how = []
     if found["oom"]:
         how.append("the kernel killed it for want of memory")

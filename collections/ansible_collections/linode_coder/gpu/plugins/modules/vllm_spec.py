@@ -250,7 +250,7 @@ def main() -> None:
     except Failure as failure:
         fail(module, failure)
     flags.pop("model", None)
-    good = {**wanted, "flags": flags} if wanted else None
+    good = engine_state.in_effect({"wanted": wanted}, flags)
 
     def work(state_now: dict[str, Any]) -> None:
         state_now["wanted"] = wanted

@@ -45,6 +45,12 @@ def change(
     return before, after
 
 
+def in_effect(known: dict[str, Any], flags: dict[str, Any]) -> dict[str, Any] | None:
+    """The engine as it starts: the one that was asked for, with the ``flags`` that vllm.yaml has by now; None when none was."""
+    wanted = known["wanted"]
+    return {**wanted, "flags": {name: value for name, value in flags.items() if name != "model"}} if wanted else None
+
+
 def serves(spec: dict[str, Any] | None) -> str | None:
     """The model of a spec."""
     return None if spec is None else str(spec.get("model"))

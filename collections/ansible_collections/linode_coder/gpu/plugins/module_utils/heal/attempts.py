@@ -18,8 +18,9 @@ from typing import Any
 
 from ..core.failure import Failure
 from ..core.rungs import BY_ID
+from ..engine.failed_start import signature
 
-SCHEMA = 1
+SCHEMA = 2
 DAY_S = 24 * 3600
 # Pending: reserved, its end not known yet. Cancelled: reserved, but nothing was done.
 OUTCOMES = ("pending", "healed", "failed", "cancelled")
@@ -36,10 +37,16 @@ def key_of(fingerprint: str) -> str:
     return hashlib.sha256(fingerprint.encode()).hexdigest()[:8]
 
 
+def failure_key(configuration: str, error: str) -> str:
+    """The same for a start that fails in the same way with the same configuration."""
+    return hashlib.sha256(f"{configuration}|{signature(error)}".encode()).hexdigest()[:12]
+
+
 @dataclass(frozen=True)
 class Attempt:
     """One rung taken once. ``change`` is ``{"flag", "old", "new"}`` of a changed engine parameter, ``nonce`` tells two
-    watchers apart that reserve in the same second."""
+    watchers apart that reserve in the same second, ``failure`` is the ``failure_key`` of the start that it answers, if it is
+    one."""
 
     rung: str
     key: str
@@ -51,6 +58,7 @@ class Attempt:
     owner: str = ""
     boot_id: str = ""
     change: dict[str, Any] | None = None
+    failure: str = ""
     acted: bool = False
     acted_at: int | None = None
     resumed: int = 0
@@ -81,11 +89,14 @@ class Attempt:
 @dataclass(frozen=True)
 class Record:
     """All that is known. ``acknowledged`` is when a person last looked; ``breaker`` is why healing stopped until one does,
-    None while it may go on."""
+    None while it may go on. ``told`` are the failures that a person was told of, ``served`` the engine's configurations that
+    healing has seen serve."""
 
     attempts: tuple[Attempt, ...] = ()
     acknowledged: int = 0
     breaker: str | None = None
+    told: frozenset[str] = frozenset()
+    served: frozenset[str] = frozenset()
 
     def since(self, moment: int) -> tuple[Attempt, ...]:
         """What counts: not older than ``moment``, not acknowledged, and really made."""
@@ -141,6 +152,8 @@ def parse(text: str) -> Record:
     """The record that the file's ``text`` is; Failure(unhealthy) when any whole line of it makes no sense."""
     attempts: dict[str, Attempt] = {}
     acknowledged, breaker = 0, None
+    told: set[str] = set()
+    served: set[str] = set()
     for number, raw in enumerate(whole_lines(text).splitlines(), start=1):
         try:
             data = json.loads(raw)
@@ -162,17 +175,20 @@ def parse(text: str) -> Record:
                     raise ValueError(data["outcome"])
                 elif one.outcome == "pending":  # of two watchers that judge, the first one counts
                     one = replace(one, outcome=data["outcome"], ended=at)
+                    served |= {str(data["served"])} if data.get("served") else set()
                 attempts[one.id] = one
             elif event == "breaker":
                 breaker = str(data["reason"])
+            elif event == "told":
+                told.add(str(data["failure"]))
             elif event == "ack":
-                acknowledged, breaker = at, None
+                acknowledged, breaker, told = at, None, set()
                 attempts = {name: replace(one, acknowledged=True) for name, one in attempts.items()}
             else:
                 raise ValueError(event)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise _unreadable(number, f"{type(error).__name__}: {error}") from error
-    return Record(tuple(attempts.values()), acknowledged, breaker)
+    return Record(tuple(attempts.values()), acknowledged, breaker, frozenset(told), frozenset(served))
 
 
 # -- the tags ----------------------------------------------------------------------------------------------------------

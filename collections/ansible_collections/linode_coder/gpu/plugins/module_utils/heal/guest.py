@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Callable, Sequence
@@ -14,6 +15,7 @@ from typing import Any, Protocol
 from ..core.failure import Failure
 from ..core.finding import Finding
 from ..core.rungs import BY_ID
+from ..engine import state as engine_state
 from ..engine.config_file import parse as parse_flags
 from .attempts import Attempt, Record, attempt_line, key_of, line, parse, whole_lines
 from .changes import with_flag
@@ -50,8 +52,8 @@ class Guest(Protocol):
 
     def write_config(self, text: str) -> None: ...
 
-    def wanted_engine(self) -> dict[str, Any] | None:
-        """The engine that was asked for, as engine.json remembers it."""
+    def engine_state(self) -> dict[str, Any]:
+        """What engine.json remembers, as engine/state.py describes it."""
 
     def set_record_aside(self) -> None:
         """Keep a record that nobody can read under another name."""
@@ -133,8 +135,15 @@ class Healer:
                 outcome = None
             if outcome is not None:
                 self.still_mine()
-                self.write(line("outcome", now, id=attempt.id, outcome=outcome))
+                self.write(self.outcome(attempt.id, outcome))
         return self.read()
+
+    def outcome(self, attempt_id: str, outcome: str) -> str:
+        """The line that says how an attempt ended, and which configuration has served by it."""
+        served = self.configuration() if outcome == "healed" else ""
+        return line(
+            "outcome", self.guest.now(), id=attempt_id, outcome=outcome, **({"served": served} if served else {})
+        )
 
     # -- a pass
 
@@ -158,6 +167,9 @@ class Healer:
                 if decided.trips:
                     self.still_mine()
                     self.write(line("breaker", self.guest.now(), reason=decided.message))
+                elif decided.tells:
+                    self.still_mine()
+                    self.write(line("told", self.guest.now(), failure=decided.failure, by=self.owner))
                 return decided, None
             return decided, self.take(decided)
         finally:
@@ -190,6 +202,7 @@ class Healer:
                 owner=self.owner,
                 boot_id=self.guest.boot_id(),
                 change=step.change.as_dict() if step.change else None,
+                failure=step.failure,
             )
             self.write(attempt_line(attempt))
         if step.scope == "api":
@@ -249,7 +262,7 @@ class Healer:
                 told = evidence[-_EVIDENCE:]
                 late = replace(made, fingerprint=fingerprint, evidence=told, owner=self.owner)
                 done = attempt_line(late) + done
-            return done + line("outcome", now, id=attempt_id, outcome=outcome)
+            return done + self.outcome(attempt_id, outcome)
 
         self._locked(text)
 
@@ -275,15 +288,29 @@ class Healer:
         except Failure:
             return None
 
+    def in_effect(self) -> dict[str, Any] | None:
+        """The engine as it starts by now; None when that cannot be read."""
+        flags = self.flags()
+        return None if flags is None else engine_state.in_effect(self.guest.engine_state(), flags)
+
+    def configuration(self) -> str:
+        """The same for the same engine with the same flags; empty when they cannot be read."""
+        spec = self.in_effect()
+        return "" if spec is None else hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()[:12]
+
     def engine(self) -> dict[str, Any] | None:
         """What goes on with a VM that replaces this one: the engine that was asked for, and the flags that it has by now."""
-        wanted = self.guest.wanted_engine()
+        wanted = self.guest.engine_state()["wanted"]
         flags = self.flags()
         same = wanted is not None and flags is not None and flags.get("model") == wanted["model"]
         return {"wanted": wanted, "config": self.guest.read_config()} if same else None
 
     def look(self, findings: Sequence[Finding], world: World) -> World:
-        """``world`` with what a change of parameters is decided by, when one may come up."""
+        """``world`` with what only the VM knows: which engine has served, and what a change of parameters is decided by, when
+        one may come up."""
+        good, spec = self.guest.engine_state()["last_good"], self.in_effect()
+        served = good is not None and good == spec
+        world = replace(world, set_up=good is not None, served=served, configuration=self.configuration())
         if not any("change_parameters" in one.ladder for one in findings if one.severity == "fail"):
             return world
         flags = self.flags()

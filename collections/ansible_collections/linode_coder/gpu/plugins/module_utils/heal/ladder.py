@@ -15,8 +15,9 @@ from typing import Any
 
 from ..core.finding import Finding
 from ..core.rungs import ALERT, API_RUNGS, BY_ID, CAPS, FOR_WARNINGS, GUEST_RUNGS, ORDER, WHEN_IDLE, sharing
+from ..engine.failed_start import FailedStart
 from ..health.catalogue import CHECKS, TWICE
-from .attempts import DAY_S, Attempt, Record, key_of
+from .attempts import DAY_S, Attempt, Record, failure_key, key_of
 from .changes import Change, next_change
 
 ACCOUNT_RECREATIONS = 2
@@ -53,6 +54,8 @@ _LEVELS = (
     tuple(name for name in CHECKS if name.startswith("vllm.")),
 )
 _ENGINE_LEVEL = 4
+# The checks that fail because the engine does not start.
+_STARTS = ("ctr.state", "vllm.health")
 # What is seen from another side and says the same: then one look is enough.
 _WITNESSES = {
     "ctr.state": ("vllm.health",),
@@ -86,7 +89,9 @@ class World:
 
     ``container_started`` is when somebody last started the container on purpose: a crash loop starts it all the time.
     ``suggested`` are the engine flags that the diagnosis of its log points to. ``successor`` is the label of the VM that
-    was made to replace this one. ``seen_at`` is when the findings were made, by the VM's clock.
+    was made to replace this one. ``seen_at`` is when the findings were made, by the VM's clock. ``failed_start`` is how the
+    engine's newest start ended, if it did before it served; ``configuration`` is what it starts with, the same for the same;
+    ``served`` is whether that has served, ``set_up`` whether any engine has on this VM.
     """
 
     status: str | None = "running"
@@ -109,6 +114,10 @@ class World:
     account_recreations: int = 0
     successor: str | None = None
     seen_at: int | None = None
+    failed_start: FailedStart | None = None
+    configuration: str = ""
+    served: bool = False
+    set_up: bool = False
 
 
 @dataclass(frozen=True)
@@ -122,7 +131,8 @@ class Policy:
 
 @dataclass(frozen=True)
 class Step:
-    """Take ``rung``. ``resume`` is the id of an attempt that was reserved before and never made."""
+    """Take ``rung``. ``resume`` is the id of an attempt that was reserved before and never made, ``failure`` the key of the
+    failed start that it answers."""
 
     rung: str
     reason: str
@@ -132,6 +142,7 @@ class Step:
     evidence: str = ""
     change: Change | None = None
     resume: str | None = None
+    failure: str = ""
 
     @property
     def scope(self) -> str:
@@ -144,7 +155,8 @@ class Step:
 @dataclass(frozen=True)
 class Stop:
     """Do nothing. ``reason`` is one of nothing, confirm, pending, busy, cooldown, paused, blind, policy, config_error,
-    budget, needs_human. ``trips``: only a person may start healing again. ``until``: when to look again."""
+    start_error, budget, needs_human. ``trips``: only a person may start healing again. ``tells``: nobody was told of this
+    ``failure`` yet. ``until``: when to look again."""
 
     reason: str
     message: str
@@ -152,10 +164,12 @@ class Stop:
     until: int | None = None
     fingerprint: str | None = None
     trips: bool = False
+    failure: str = ""
+    tells: bool = False
 
     @property
     def needs_person(self) -> bool:
-        return self.reason in ("config_error", "budget", "needs_human", "policy")
+        return self.reason in ("config_error", "start_error", "budget", "needs_human", "policy")
 
     def as_dict(self) -> dict[str, Any]:
         return {**asdict(self), "needs_person": self.needs_person}
@@ -315,6 +329,41 @@ class _Incident:
             return None
         return self.later("pending", f"{done[-1]} was done after this was seen.", self.now + 1)
 
+    # -- a start that fails again
+
+    @property
+    def failure(self) -> str:
+        """The key of the failed start that this trouble is; empty when it is none, or its configuration has served before."""
+        failed = self.world.failed_start
+        served = self.world.served or self.world.configuration in self.record.served
+        if failed is None or served or self.finding.id not in _STARTS:
+            return ""
+        # A cause that is known may ask for more than another start.
+        plain = all(rung == ALERT or BY_ID[rung].repeats or self.in_vain(rung) for rung in self.finding.ladder)
+        return failure_key(self.world.configuration, failed.error) if plain or not failed.known else ""
+
+    def in_vain(self, rung: str) -> bool:
+        return rung == "change_parameters" and self.change() is None
+
+    def starts_in_vain(self) -> Stop | None:
+        """The same error at two starts, whoever began them, and the configuration has never served: a person is told of it,
+        and nothing is repeated."""
+        failed, failure = self.world.failed_start, self.failure
+        if failed is None or not failure:
+            return None
+        tried = any(one.failure == failure and one.acted and not one.acknowledged for one in self.record.attempts)
+        if failed.times < 2 and not tried:
+            return None
+        return Stop(
+            "start_error",
+            "The engine has never served as it is set up now, and ends at each start with the same error: "
+            f"{failed.error.rstrip('.')}. Another start would end like that.",
+            f"{self.finding.remedy} Then change the model, the image or a flag: linode-coder up.",
+            fingerprint=self.finding.fingerprint,
+            failure=failure,
+            tells=failure not in self.record.told,
+        )
+
     # -- which rung
 
     def tried(self) -> list[Attempt]:
@@ -368,7 +417,8 @@ class _Incident:
                 return refused
             why = self.finding.summary if not tried else f"{self.finding.summary} {tried[-1].rung} did not last."
             fingerprint, evidence = self.finding.fingerprint, self.finding.evidence
-            return Step(rung, why, fingerprint, len(tried) + 1, self.now, evidence, change)
+            failure = self.failure
+            return Step(rung, why, fingerprint, len(tried) + 1, self.now, evidence, change, failure=failure)
         what = ", ".join(dict.fromkeys(one.rung for one in tried)) or "nothing"
         return self.give_up(f"No rung is left; tried: {what}.")
 
@@ -413,7 +463,8 @@ class _Incident:
 
     def again(self, pending: Attempt, why: str, change: Change | None = None) -> Step:
         fingerprint, evidence = self.finding.fingerprint, self.finding.evidence
-        return Step(pending.rung, why, fingerprint, pending.number, self.now, evidence, change, resume=pending.id)
+        failure = pending.failure
+        return Step(pending.rung, why, fingerprint, pending.number, self.now, evidence, change, pending.id, failure)
 
     def finish(self, begun: Attempt) -> Step | Stop:
         """Two VMs bill until a replacement that was begun has come to its end, whatever fails by now."""
@@ -502,6 +553,9 @@ def next_step(
     late = incident.overtaken()
     if late is not None:
         return late
+    in_vain = incident.starts_in_vain()
+    if in_vain is not None:
+        return in_vain
     if fails:
         unconfirmed = incident.unconfirmed()
         if unconfirmed is not None:

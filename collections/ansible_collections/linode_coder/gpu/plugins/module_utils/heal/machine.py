@@ -90,8 +90,8 @@ class Machine:
     def write_config(self, text: str) -> None:
         replace_file(self.config, text, os.stat(self.config).st_mode & 0o777)
 
-    def wanted_engine(self) -> dict[str, Any] | None:
-        return engine_state.load(self.engine)["wanted"]  # type: ignore[no-any-return]
+    def engine_state(self) -> dict[str, Any]:
+        return engine_state.load(self.engine)
 
     def run(self, argv: Sequence[str], timeout: float) -> tuple[int, str]:
         """In a process group of its own, which is killed when time is up; a process stuck in the kernel is left behind."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..core.cost import parse_time
 from ..core.finding import Finding
+from ..engine.failed_start import FailedStart
 from ..health.outside import ssh_finding, status_finding
 from ..watch.idle_clock import IdleClock
 from .attempts import bad_gpus
@@ -55,7 +56,9 @@ def world_of(
     container = facts.get("container") or {}
     events = provider.get("events")
     restarts = container.get("restarts")
-    causes = (facts.get("engine") or {}).get("causes") or ()
+    engine = facts.get("engine") or {}
+    causes = engine.get("causes") or ()
+    failed = engine.get("failed_start")
     return World(
         status=provider.get("status"),
         reachable=reachable,
@@ -68,6 +71,7 @@ def world_of(
         events=None if events is None else tuple(Event(**dict(event)) for event in events),
         earlier=tuple(Observation(int(one["at"]), findings_of(one["findings"])) for one in earlier),
         suggested=next((cause["parameters"] for cause in causes if cause.get("parameters")), None),
+        failed_start=FailedStart(**failed) if failed else None,
         paused_until=_moment(provider.get("paused_until")),
         gpus=frozenset(str(gpu["uuid"]).lower() for gpu in facts.get("gpus") or () if gpu.get("uuid")),
         bad_gpus=bad_gpus(provider.get("tags") or ()),

@@ -12,6 +12,7 @@ from typing import Any
 
 from ..core.bounded import newest
 from ..core.docker_time import parse_docker_time
+from ..engine.failed_start import FailedStart, failed_start
 from ..engine.vllm_log import Diagnosis, diagnose, has_served
 from ..engine.vllm_metrics import activity
 from .kernel_log import KernelLine, OomKill, kernel_lines, oom_kills
@@ -66,6 +67,7 @@ class Look:
     :param log: what the engine said since its process began; all that it said where the lines have no times.
     :param diagnoses: why it fails, or why the run before failed where the restart policy began this one.
     :param restarted: whether the run before had served: then this start is another try and not another failure.
+    :param failed_start: how the newest start that ended did so, when it did before it served.
     """
 
     texts: dict[str, str]
@@ -81,6 +83,7 @@ class Look:
     log: str = ""
     diagnoses: list[Diagnosis] = field(default_factory=list)
     restarted: bool = False
+    failed_start: FailedStart | None = None
     activity: dict[str, Any] = field(default_factory=dict)
 
     def probe(self, name: str) -> dict[str, Any]:
@@ -125,6 +128,14 @@ def _runs(log: str, container: Any) -> tuple[str, str]:
     return (log, "") if started is not None and stamped else ("", log)
 
 
+def _failed(before: str, log: str, container: Any) -> FailedStart | None:
+    """Of the present process where it has ended or says why it will, else of the one before it."""
+    restarts = int(number(section(container, "RestartCount")) or 0)
+    if section(container, "State", "Status") != "running" or diagnose(log):
+        return failed_start(log, before, restarts + 1)
+    return failed_start(before, "", restarts)
+
+
 def _containers(text: str) -> dict[str, Any] | None:
     """``docker inspect`` as a list, an object, or one object a line; an empty list is a container that is not there."""
     data = _json(text)
@@ -158,6 +169,7 @@ def read(texts: dict[str, str], expected: dict[str, Any] | None, previous: dict[
     before, log = _runs(newest(texts.get("engine.log") or "", _LONGEST), container)
     diagnoses = diagnose(log)
     again = not diagnoses and bool(number(section(container, "RestartCount"))) and not has_served(log)
+    diagnoses = diagnose(before) if again else diagnoses
     return Look(
         texts=texts,
         expected={**known, **{key: value for key, value in (expected or {}).items() if value is not None}},
@@ -170,7 +182,8 @@ def read(texts: dict[str, str], expected: dict[str, Any] | None, previous: dict[
         container=container,
         models=_json(texts.get("models.json")),
         log=log,
-        diagnoses=diagnose(before) if again else diagnoses,
+        diagnoses=diagnoses,
         restarted=again and has_served(before),
+        failed_start=_failed(before, log, container),
         activity=activity(texts.get("metrics.txt") or ""),
     )

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..core.docker_time import parse_docker_time
@@ -94,6 +94,7 @@ def _facts(look: Look) -> dict[str, Any]:
                 }
                 for found in look.diagnoses
             ],
+            "failed_start": None if look.failed_start is None else asdict(look.failed_start),
             **gauges(look.texts.get("metrics.txt") or ""),
         },
         "faults": [

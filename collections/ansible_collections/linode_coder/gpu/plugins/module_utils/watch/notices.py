@@ -78,11 +78,13 @@ def _healing(label: str, report: dict[str, Any]) -> Notice | None:
         return Notice(
             f"healed:{label}:{attempt['id']}", "healed", label, f"{label}: {attempt['rung']} helped{said}: {why}"
         )
-    # A breaker that is open was told by who opened it.
-    if stop.get("needs_person") and (stop.get("trips") or not report.get("breaker")):
-        key = f"person:{label}:{stop.get('fingerprint') or stop['reason']}"
+    # What is written down on the VM is told by who wrote it: an open breaker, and a start that fails in the same way again.
+    noted = bool(stop.get("trips") or stop.get("tells"))
+    lasts = not report.get("breaker") and not stop.get("failure")
+    if stop.get("needs_person") and (noted or lasts):
+        key = f"person:{label}:{stop.get('failure') or stop.get('fingerprint') or stop['reason']}"
         text = f"{label} needs a person: {stop['message']} {stop.get('remedy') or ''}".strip()
-        return Notice(key, "needs_person", label, text, lasting=True)
+        return Notice(key, "needs_person", label, text, lasting=not noted)
     return None
 
 
