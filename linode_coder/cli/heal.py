@@ -40,6 +40,10 @@ def heal(
     max_rung: Annotated[
         str | None, typer.Option(help="Highest group of rungs: container, host or vm (default: the configuration's).")
     ] = None,
+    now: Annotated[
+        bool,
+        typer.Option("--now", help="Do not wait for a recent boot, start or request: show what that costs, and ask."),
+    ] = False,
     ack: Annotated[bool, typer.Option("--ack", help="You looked after it: let healing start anew.")] = False,
     past: Annotated[bool, typer.Option("--history", help="Show what was tried.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before a reboot or more.")] = False,
@@ -68,6 +72,7 @@ def heal(
         session=session,
         heal_policy=max_rung,
         heal_patience=patience,
+        heal_now=now or None,
         watcher=identity(),
         budget=limit.dollars,
         budget_records=limit.records,
@@ -92,8 +97,8 @@ def heal(
                 stand_before(console, view, limit.dollars, limit.records)
         if step and not dry_run:
             rung = BY_ID[step["rung"]]
-            if rung.asks and not yes:
-                confirm(f"{rung.id}: {rung.takes}. Go on?", f"linode-coder heal {session}")
+            if (rung.asks or step["pushed"]) and not yes:
+                confirm(f"{rung.id}: {rung.takes}. Go on?", f"linode-coder heal {session}{' --now' if now else ''}")
             # Nothing that would have been asked about, whatever has happened since.
             unasked = [name for name in ORDER if not BY_ID[name].asks]
             highest = rung.id if rung.asks else "container" if max_rung == "container" else unasked[-1]
@@ -140,6 +145,8 @@ def describe(console: Console, step: dict[str, Any], hourly: float | None) -> No
     if step["change"]:
         change = step["change"]
         console.text(f"change     {change['flag']}: {change['old']} -> {change['new']}")
+    if step["pushed"]:
+        console.text(f"no wait    {step['pushed']}")
     console.text(f"effect     {BY_ID[step['rung']].takes}")
     extra = hourly if step["rung"] == "recreate_vm" else 0.0
     console.text(
@@ -174,6 +181,8 @@ def conclude(console: Console, view: dict[str, Any], report: dict[str, Any]) -> 
         console.text(f"Nothing to heal: {stop['message']}")
         return
     until = f" Look again after {format_time(stop['until'])}." if stop["until"] else ""
+    if stop["waits"]:
+        until += f" Or do not wait: linode-coder heal {name} --now."
     raise Failure(
         "unhealthy",
         f"{name} is not healed ({stop['reason'].replace('_', ' ')}): {stop['message']}",

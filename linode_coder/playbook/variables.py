@@ -123,7 +123,8 @@ class Cleanup(Variables):
 
 @dataclass(frozen=True, kw_only=True)
 class Heal(Spends):
-    """``heal_policy`` is the highest rung; ``heal_patience`` multiplies every wait; ``watcher`` says who asks."""
+    """``heal_policy`` is the highest rung; ``heal_patience`` multiplies every wait, ``heal_now`` leaves those out that only
+    time settles; ``watcher`` says who asks."""
 
     playbook: ClassVar[str] = "heal"
     session: str
@@ -131,6 +132,7 @@ class Heal(Spends):
     heal_policy: str
     heal_patience: float = 1.0
     heal_ack: bool | None = None
+    heal_now: bool | None = None
     heal_dry_run: bool | None = None
     heal_give_up: bool | None = None
     heal_observations: Sequence[dict[str, Any]] | None = None

@@ -599,6 +599,102 @@ def test_the_exact_moments(
     assert told(ask(*findings, **changes)) == expected
 
 
+# A VM of 1000 s that booted by itself when it was made.
+MADE, FIRST_BOOT = NOW - 1000, event("linode_boot", 960, user="ada")
+NEW: dict[str, Any] = {"created": MADE, "boot_time": NOW - 950, "events": (FIRST_BOOT,), "set_up": True}
+YOUNG = "The VM was made a moment ago, and may still be being set up."
+BOOTED = "The VM booted a moment ago."
+BY_OTHERS = "Somebody else acted: linode_boot by ada."
+
+
+def at(seconds: int) -> dict[str, Any]:
+    """Booted, and the event of it, so long after the VM was made."""
+    return {"boot_time": MADE + seconds, "events": (replace(FIRST_BOOT, at=MADE + seconds),)}
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, "reboot"),
+        ({"set_up": False}, (YOUNG, 200)),
+        ({"set_up": False, "boot_time": None}, (YOUNG, 200)),
+        ({"set_up": False, "created": None}, (BY_OTHERS, 240)),
+        ({"set_up": False, "created": NOW - 1200, "boot_time": None, "events": ()}, "reboot"),
+        ({"set_up": False, "policy": PATIENT}, (YOUNG, 1400)),
+        (at(-5), "reboot"),
+        (at(-6), (BY_OTHERS, 194)),
+        (at(600), "reboot"),
+        (at(601), (BY_OTHERS, 801)),
+        ({"boot_time": MADE + 601}, (BOOTED, 801)),
+        ({"boot_time": MADE + 601, "created": None, "events": ()}, (BOOTED, 801)),
+        # Whoever boots it once more is somebody else.
+        ({"events": (replace(FIRST_BOOT, id=2, at=MADE + 90), FIRST_BOOT)}, (BY_OTHERS, 290)),
+        ({"events": (event("linode_reboot", 900, user="ada"), FIRST_BOOT)}, (BY_OTHERS.replace("_boot", "_reboot"), 300)),
+    ],
+)  # fmt: skip
+def test_our_own_creation_is_not_somebody_else(changes: dict[str, Any], expected: str | tuple[str, int]) -> None:
+    answer = ask(LOST, **{**NEW, **changes})
+    if isinstance(answer, Step):
+        assert (answer.rung, answer.pushed) == (expected, "")
+    else:
+        assert answer.until is not None and (answer.message, answer.until - NOW) == expected
+        assert (answer.reason, answer.waits) == ("cooldown", True)
+
+
+AT_ONCE = Policy(now=True)
+OPEN = event("linode_snapshot", 5, status="started")
+
+
+@pytest.mark.parametrize(
+    ("findings", "changes", "expected", "pushed"),
+    [
+        ((DEAD, MUTE), {"container_started": NOW - 30}, "restart_container", "The container was started a moment ago."),
+        ((LOST,), {"boot_time": NOW - 300}, "reboot", BOOTED),
+        ((SRAM,), {"created": NOW - 300}, "recreate_vm", "The VM is new."),
+        ((NO_DRIVER,), {"attempts": (tried(DEAD, "reload_driver", 9),)}, "reload_driver", "reload_driver was tried a moment ago."),
+        ((LOST, SERVES), {"running": 2}, "reboot", "Requests are running, and the engine serves them."),
+        (
+            (LOST, SERVES),
+            {"running": 2, "boot_time": NOW - 300, "events": (event("lassie_reboot", 60), event("linode_boot", 70))},
+            "reboot",
+            "Requests are running, and the engine serves them. Linode did lassie_reboot a moment ago. "
+            f"Somebody else acted: lassie_reboot by bob. {BOOTED}",
+        ),
+        ((DEAD, MUTE), {}, "restart_container", ""),
+        # What no insisting changes.
+        ((LOST,), {"boot_time": NOW - 300, "events": (event("lassie_reboot", 60), OPEN)}, "busy", None),
+        ((LOST,), {"events": None}, "blind", None),
+        ((LOST,), {"reachable": False, "paused_until": NOW + 60}, "paused", None),
+        ((DEAD, MUTE), {"attempts": (tried(DEAD, "restart_container", 10, outcome="pending"),)}, "pending", None),
+        ((finding("gpu.recovery"),), {"attempts": (tried(DEAD, "reset_gpu", 60),)}, "budget", None),
+        ((REMAP_FAILS,), {"running": 1}, "busy", None),
+        ((MUTE,), {"earlier": ()}, "confirm", None),
+    ],
+)  # fmt: skip
+def test_who_insists_does_not_wait_for_what_time_settles(
+    findings: tuple[Finding, ...], changes: dict[str, Any], expected: str, pushed: str | None
+) -> None:
+    answer = ask(*findings, policy=AT_ONCE, **changes)
+    assert rung_of(answer) == expected
+    if isinstance(answer, Step):
+        assert answer.pushed == pushed
+        patient = ask(*findings, **changes)
+        assert isinstance(patient, Step) if not pushed else isinstance(patient, Stop) and patient.waits
+    else:
+        assert not answer.waits and answer.as_dict()["waits"] is False
+
+
+def test_an_interrupted_attempt_is_insisted_on_too() -> None:
+    reserved = tried(LOST, "reboot", 1300, outcome="pending", acted=False)
+    others = {"events": (event("linode_reboot", 1310),), "boot_time": NOW - 90000}
+    assert rung_of(ask(LOST, attempts=(reserved,), policy=PATIENT, **others)) == "cooldown"
+    answer = ask(LOST, attempts=(reserved,), policy=Policy(patience=2.0, now=True), **others)
+    assert isinstance(answer, Step) and (answer.resume, answer.pushed) == (
+        reserved.id,
+        "Somebody else acted: linode_reboot by bob.",
+    )
+
+
 @pytest.mark.parametrize(
     ("what", "looks", "policy", "expected"),
     [

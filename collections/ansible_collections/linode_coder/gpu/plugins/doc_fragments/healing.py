@@ -27,4 +27,10 @@ options:
     description: Factor on every waiting time.
     type: float
     default: 1.0
+  now:
+    description:
+      - A person insists. Nothing is waited for that only time settles, such as a recent boot, or requests that run.
+      - A failure is still confirmed, and budgets, the breaker and what Linode is working on still count.
+    type: bool
+    default: false
 """.replace("POLICIES", _POLICIES)

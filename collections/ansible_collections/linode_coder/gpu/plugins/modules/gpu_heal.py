@@ -185,7 +185,7 @@ def work(module: AnsibleModule, healer: Healer, result: dict[str, Any]) -> None:
             world, idle_seconds=idle_seconds(kept(params["state_dir"]), params["health"].get("activity") or {})
         )
         tags = params["provider"].get("tags") or []
-        policy = Policy(params["policy"], params["patience"])
+        policy = Policy(params["policy"], params["patience"], params["now"])
         decided, attempt = healer.heal(findings, world, policy, tags, dry)
         result["step"] = decided.as_dict() if isinstance(decided, Step) else None
         result["stop"] = None if isinstance(decided, Step) else decided.as_dict()
@@ -216,6 +216,7 @@ def main() -> None:
             "provider": {"type": "dict", "default": {}},
             "policy": {"type": "str", "choices": [*CAPS, *ORDER], "default": "vm"},
             "patience": {"type": "float", "default": 1.0},
+            "now": {"type": "bool", "default": False},
             "owner": {"type": "str", "default": "unknown"},
             "attempt": {"type": "str"},
             "fingerprint": {"type": "str", "default": ""},

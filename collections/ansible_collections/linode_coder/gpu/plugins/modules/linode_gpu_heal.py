@@ -158,7 +158,7 @@ def plan(params: dict[str, Any], provider: dict[str, Any], result: dict[str, Any
     now = int(time.time())
     findings = outside_findings(provider, params["ssh_error"], now)
     result["findings"] = [finding.as_dict() for finding in findings]
-    decided = next_step(findings, record, world, Policy(params["policy"], params["patience"]), now)
+    decided = next_step(findings, record, world, Policy(params["policy"], params["patience"], params["now"]), now)
     result["step"] = result["stop"] = result["attempt"] = None
     if not isinstance(decided, Step):
         result["stop"] = decided.as_dict()
@@ -239,6 +239,7 @@ MODULE = api_module(
         "earlier": {"type": "list", "elements": "dict", "default": []},
         "policy": {"type": "str", "choices": [*CAPS, *ORDER], "default": "vm"},
         "patience": {"type": "float", "default": 1.0},
+        "now": {"type": "bool", "default": False},
         "wait_timeout": {"type": "int", "default": 600},
         **BUDGET_SPEC,
     },

@@ -9,7 +9,7 @@ that the next one would not do by itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -24,6 +24,8 @@ ACCOUNT_RECREATIONS = 2
 
 # What others do to a VM is left alone for so many seconds.
 _OTHERS_S = 1200
+# So long after its creation a VM boots for the first time at the latest.
+_CREATION_S = 600
 MAX_RESUMES = 2
 # Observations older than this say nothing about now.
 OBSERVATION_S = 900
@@ -123,16 +125,17 @@ class World:
 @dataclass(frozen=True)
 class Policy:
     """``cap`` is the highest group of rungs that may be taken, or the highest rung; ``patience`` is a factor on every
-    waiting time."""
+    waiting time; ``now``: a person insists on not waiting for what others did, a boot, a start or requests a moment ago."""
 
     cap: str = "vm"
     patience: float = 1.0
+    now: bool = False
 
 
 @dataclass(frozen=True)
 class Step:
     """Take ``rung``. ``resume`` is the id of an attempt that was reserved before and never made, ``failure`` the key of the
-    failed start that it answers."""
+    failed start that it answers, ``pushed`` what it would have waited for if nobody had insisted."""
 
     rung: str
     reason: str
@@ -143,6 +146,7 @@ class Step:
     change: Change | None = None
     resume: str | None = None
     failure: str = ""
+    pushed: str = ""
 
     @property
     def scope(self) -> str:
@@ -156,7 +160,7 @@ class Step:
 class Stop:
     """Do nothing. ``reason`` is one of nothing, confirm, pending, busy, cooldown, paused, blind, policy, config_error,
     start_error, budget, needs_human. ``trips``: only a person may start healing again. ``tells``: nobody was told of this
-    ``failure`` yet. ``until``: when to look again."""
+    ``failure`` yet. ``until``: when to look again. ``waits``: a person may insist on not waiting."""
 
     reason: str
     message: str
@@ -166,6 +170,7 @@ class Stop:
     trips: bool = False
     failure: str = ""
     tells: bool = False
+    waits: bool = False
 
     @property
     def needs_person(self) -> bool:
@@ -229,16 +234,24 @@ def _happened(attempt: Attempt, world: World) -> bool:
     return any(event.action in done and event.at >= attempt.at - 1 for event in world.events or ())
 
 
-def foreign_events(record: Record, events: Iterable[Event], since: float) -> list[Event]:
-    """Power events after ``since`` that none of our attempts explains."""
+def foreign_events(record: Record, events: Sequence[Event], since: float, created: int | None) -> list[Event]:
+    """Power events after ``since`` that neither one of our attempts nor the VM's own creation explains."""
     ours = [one for one in record.attempts if one.rung in API_RUNGS]
+    boots = [event for event in events if event.action == "linode_boot" and _at_creation(event.at, created)]
+    first = min(boots, key=lambda event: event.at, default=None)
     return [
         event
         for event in events
         if event.action in POWER_EVENTS
         and event.at > since
+        and event is not first
         and not any(one.at - 5 <= event.at <= one.at + BY_ID[one.rung].pending_s for one in ours)
     ]
+
+
+def _at_creation(at: int, created: int | None) -> bool:
+    """Whether a boot is that of the creation: a session's VM is made by us, and boots by itself then."""
+    return created is not None and created - 5 <= at <= created + _CREATION_S
 
 
 @dataclass(frozen=True)
@@ -254,8 +267,8 @@ class _Incident:
 
     # -- whether now
 
-    def later(self, reason: str, message: str, until: float) -> Stop:
-        return Stop(reason, message, until=round(until), fingerprint=self.finding.fingerprint)
+    def later(self, reason: str, message: str, until: float, waits: bool = False) -> Stop:
+        return Stop(reason, message, until=round(until), fingerprint=self.finding.fingerprint, waits=waits)
 
     def unconfirmed(self) -> Stop | None:
         """Look again before it counts; None when it counts."""
@@ -278,47 +291,66 @@ class _Incident:
     def served(self) -> bool:
         return any(one.id == "vllm.gen" and one.severity == "pass" for one in self.findings)
 
-    def wait(self, rung: str) -> Stop | None:
-        """Why ``rung`` has to wait; None when it may be taken now."""
+    def waits(self, rung: str) -> Iterator[Stop]:
+        """What ``rung`` would have to wait for."""
         row = BY_ID[rung]
         cooldown = row.cooldown.seconds * self.policy.patience
         if row.cooldown.since == "started":
-            until = (self.world.container_started or _LONG_AGO) + cooldown
-            return self.cooling("The container was started a moment ago.", until)
+            yield from self.cooling(
+                "The container was started a moment ago.", (self.world.container_started or _LONG_AGO) + cooldown
+            )
+            return
         if (self.world.running or self.world.waiting) and self.served():
-            return self.later("busy", "Requests are running, and the engine serves them.", self.now + _BUSY_S)
+            message = "Requests are running, and the engine serves them."
+            yield self.later("busy", message, self.now + _BUSY_S, waits=True)
         if row.cooldown.since == "taken":
             before = [one.at for one in self.record.attempts if one.rung == rung and one.outcome != "cancelled"]
-            return self.cooling(f"{rung} was tried a moment ago.", max(before, default=_LONG_AGO) + cooldown)
-        return self.wait_for_provider(rung)
+            yield from self.cooling(f"{rung} was tried a moment ago.", max(before, default=_LONG_AGO) + cooldown)
+        else:
+            yield from self.waits_for_provider(rung)
 
-    def cooling(self, message: str, until: float) -> Stop | None:
-        return self.later("cooldown", message, until) if self.now < until else None
+    def cooling(self, message: str, until: float) -> Iterator[Stop]:
+        if self.now < until:
+            yield self.later("cooldown", message, until, waits=True)
 
-    def wait_for_provider(self, rung: str) -> Stop | None:
+    def waits_for_provider(self, rung: str) -> Iterator[Stop]:
         world, now = self.world, self.now
         if world.events is None:
             message = "The account's events cannot be read, so what others do to the VM is not known."
-            return self.later("blind", message, now + 300)
+            yield self.later("blind", message, now + 300)
+            return
         window = _OTHERS_S * self.policy.patience
         for event in world.events:
             if event.status in OPEN_EVENT:
-                return self.later("busy", f"Linode is working on it: {event.action} is {event.status}.", now + 15)
-            if event.action in MAINTENANCE_EVENTS and event.at > now - window:
-                return self.later("cooldown", f"Linode did {event.action} a moment ago.", event.at + window)
-        foreign = foreign_events(self.record, world.events, now - window)
+                yield self.later("busy", f"Linode is working on it: {event.action} is {event.status}.", now + 15)
+            elif event.action in MAINTENANCE_EVENTS:
+                yield from self.cooling(f"Linode did {event.action} a moment ago.", event.at + window)
+        foreign = foreign_events(self.record, world.events, now - window, world.created)
         if foreign:
             newest = max(foreign, key=lambda event: event.at)
             who = f" by {newest.user}" if newest.user else ""
-            return self.later("cooldown", f"Somebody else acted: {newest.action}{who}.", newest.at + window)
-        cooldown = BY_ID[rung].cooldown
+            yield from self.cooling(f"Somebody else acted: {newest.action}{who}.", newest.at + window)
+        yield from self.young(rung)
+
+    def young(self, rung: str) -> Iterator[Stop]:
+        """A VM that was made or booted a moment ago is left its time."""
+        world, cooldown = self.world, BY_ID[rung].cooldown
+        created, wait = world.created or _LONG_AGO, cooldown.seconds * self.policy.patience
         if cooldown.since == "created":
-            return self.cooling(
-                "The VM is new.", (world.created or _LONG_AGO) + cooldown.seconds * self.policy.patience
-            )
-        climbing = any(one.rung != rung and BY_ID[one.rung].cooldown.since == "booted" for one in self.tried())
-        until = (world.boot_time or _LONG_AGO) + cooldown.seconds * self.policy.patience
-        return None if climbing else self.cooling("The VM booted a moment ago.", until)
+            yield from self.cooling("The VM is new.", created + wait)
+        elif any(one.rung != rung and BY_ID[one.rung].cooldown.since == "booted" for one in self.tried()):
+            return  # climbing
+        elif world.boot_time is not None and not _at_creation(world.boot_time, world.created):
+            yield from self.cooling("The VM booted a moment ago.", world.boot_time + wait)
+        elif not world.set_up:
+            yield from self.cooling("The VM was made a moment ago, and may still be being set up.", created + wait)
+
+    def wait(self, stops: Iterable[Stop]) -> tuple[Stop | None, str]:
+        """The first reason to wait that is not insisted on, and those that are, in words."""
+        found = list(stops)
+        pushed = [one for one in found if one.waits and self.policy.now]
+        first = next((one for one in found if one not in pushed), None)
+        return first, " ".join(one.message for one in pushed)
 
     def overtaken(self) -> Stop | None:
         """Look again, since something was done after the findings were made: a watcher may have slept in between."""
@@ -415,15 +447,22 @@ class _Incident:
             refused = self.refuse(rung, self.finding.ladder[position] in WHEN_IDLE and not idle)
             if refused is not None:
                 return refused
+            waiting, pushed = self.wait(self.waits(rung))
+            if waiting is not None:
+                return waiting
+            spent = self.spent(rung)
+            if spent is not None:
+                return self.give_up(f"The budget is used up ({spent}).", "budget")
             why = self.finding.summary if not tried else f"{self.finding.summary} {tried[-1].rung} did not last."
             fingerprint, evidence = self.finding.fingerprint, self.finding.evidence
             failure = self.failure
-            return Step(rung, why, fingerprint, len(tried) + 1, self.now, evidence, change, failure=failure)
+            number = len(tried) + 1
+            return Step(rung, why, fingerprint, number, self.now, evidence, change, None, failure, pushed)
         what = ", ".join(dict.fromkeys(one.rung for one in tried)) or "nothing"
         return self.give_up(f"No rung is left; tried: {what}.")
 
     def refuse(self, rung: str, in_use: bool) -> Stop | None:
-        """Why ``rung``, whose turn it is, is not taken."""
+        """Why ``rung``, whose turn it is, is not taken, however long one waits."""
         if not self.allowed(rung):
             message = (
                 f"{self.finding.summary} The next rung is {rung}, which the policy {self.policy.cap!r} does not allow."
@@ -437,11 +476,7 @@ class _Incident:
         again = self.world.gpus & self.world.bad_gpus
         if rung == "recreate_vm" and again:
             return self.give_up(f"The VM has the card that its predecessor was replaced for ({min(again)}).")
-        waiting = self.wait(rung)
-        if waiting is not None:
-            return waiting
-        spent = self.spent(rung)
-        return None if spent is None else self.give_up(f"The budget is used up ({spent}).", "budget")
+        return None
 
     def resume(self, pending: Attempt) -> Step | Stop | None:
         """The same attempt again, when it was reserved and nothing came of it."""
@@ -453,18 +488,19 @@ class _Incident:
             or not self.allowed(pending.rung)
         ):
             return None
+        pushed = ""
         if pending.rung in API_RUNGS:
-            waiting = self.wait_for_provider(pending.rung)
+            waiting, pushed = self.wait(self.waits_for_provider(pending.rung))
             if waiting is not None:
                 return waiting
         change = Change(**pending.change) if pending.change else None
         why = f"{self.finding.summary} The attempt before was interrupted."
-        return self.again(pending, why, change)
+        return self.again(pending, why, change, pushed)
 
-    def again(self, pending: Attempt, why: str, change: Change | None = None) -> Step:
+    def again(self, pending: Attempt, why: str, change: Change | None = None, pushed: str = "") -> Step:
         fingerprint, evidence = self.finding.fingerprint, self.finding.evidence
-        failure = pending.failure
-        return Step(pending.rung, why, fingerprint, pending.number, self.now, evidence, change, pending.id, failure)
+        told = (pending.number, self.now, evidence, change, pending.id, pending.failure, pushed)
+        return Step(pending.rung, why, fingerprint, *told)
 
     def finish(self, begun: Attempt) -> Step | Stop:
         """Two VMs bill until a replacement that was begun has come to its end, whatever fails by now."""
