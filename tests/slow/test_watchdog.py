@@ -252,6 +252,45 @@ def test_a_pass_takes_a_rung_until_it_is_healed_and_a_person_is_told_once(
     assert len(hook.notices()) == 2
 
 
+CONFIG, CONTEXT = "/opt/linode-coder/vllm/vllm.yaml", "max-model-len: 40960"
+
+
+def set_up(sandbox: RunningSandbox, line: str) -> str:
+    """Give the engine's container another flag, as a person does by hand; the line that it had before."""
+    return on_vm(
+        sandbox,
+        "import pathlib, re, subprocess\n"
+        f"path = pathlib.Path({CONFIG!r})\n"
+        "text = path.read_text()\n"
+        "print(re.search('(?m)^max-model-len: .*', text)[0])\n"
+        f"path.write_text(re.sub('(?m)^max-model-len: .*', {line!r}, text))\n"
+        "command = ['docker', 'compose', '--project-directory', str(path.parent), 'up', '--detach', '--force-recreate', 'vllm']\n"
+        "subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)\n",
+    ).strip()
+
+
+@pytest.mark.timeout(1200)
+def test_a_start_that_fails_the_same_way_again_is_told_once_and_restarted_once_at_most(
+    sandbox: RunningSandbox, up: dict[str, Any], hook: Webhook
+) -> None:
+    sandbox.fault(
+        host=HOST, kind="engine_start_fails", text="frob.FrobError: no frob of 12 bytes at 0x7f12ab", stage="load"
+    )
+    before = set_up(sandbox, CONTEXT)
+    seen = heal_until(sandbox, lambda report: (report["stop"] or {}).get("reason") == "start_error")
+    assert [one["step"]["rung"] for one in seen[:-1]] in ([], ["restart_container"])
+    assert "no frob of 12 bytes" in seen[-1]["stop"]["message"] and seen[-1]["breaker"] is None
+    # The next pass, and one of a control node that was never told anything.
+    assert heal(sandbox)["stop"]["tells"] is False
+    (sandbox.home / "state/told.json").unlink()
+    assert heal(sandbox)["step"] is None
+    assert hook.notices() == [("needs_person", HOST)]
+    assert "no frob of 12 bytes" in hook.bodies[0]["text"] and "linode-coder up" in hook.bodies[0]["text"]
+    sandbox.fault(kind="clear", host=HOST)
+    set_up(sandbox, before)
+    wait_until_it_serves(sandbox)
+
+
 @pytest.mark.timeout(1800)
 def test_what_can_wait_for_an_idle_moment_does(sandbox: RunningSandbox, up: dict[str, Any], hook: Webhook) -> None:
     def boot() -> str:

@@ -15,6 +15,9 @@ import pytest
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
+from ansible_collections.linode_coder.gpu.plugins.action import gpu_heal
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.rungs import RUNGS
+from ansible_collections.linode_coder.gpu.plugins.module_utils.heal.guest import LOCK_S
 from ansible_collections.linode_coder.gpu.plugins.plugin_utils import look_action
 from ansible_collections.linode_coder.gpu.plugins.plugin_utils.look_action import LookAction, children
 
@@ -55,11 +58,18 @@ class PassedLimit:
         """Nothing runs."""
 
 
-def act(normal: Callable[[], Any], monkeypatch: pytest.MonkeyPatch, transport: str = "ssh", **variables: Any) -> Any:
+def act(
+    normal: Callable[[], Any],
+    monkeypatch: pytest.MonkeyPatch,
+    transport: str = "ssh",
+    kind: type[LookAction] = LookAction,
+    args: dict[str, Any] | None = None,
+    **variables: Any,
+) -> Any:
     monkeypatch.setattr(look_action, "Limit", PassedLimit)
     loader = DataLoader()
-    action = LookAction(
-        task=SimpleNamespace(async_val=0, args={}),
+    action = kind(
+        task=SimpleNamespace(async_val=0, args=args or {}),
         connection=SimpleNamespace(transport=transport, _shell=SimpleNamespace(tmpdir=None)),
         play_context=None,
         loader=loader,
@@ -94,7 +104,20 @@ def test_a_limit_that_is_none_is_refused(given: Any, monkeypatch: pytest.MonkeyP
         act(dict, monkeypatch, look_timeout=given)
 
 
-@pytest.mark.parametrize("name", ["session_look", "session_activity", "gpu_health"])
+@pytest.mark.parametrize("name", ["session_look", "session_activity", "gpu_health", "gpu_heal"])
 def test_every_look_at_a_vm_has_the_limit(name: str) -> None:
     action = importlib.import_module(f"ansible_collections.linode_coder.gpu.plugins.action.{name}")
     assert issubclass(action.ActionModule, LookAction)
+
+
+@pytest.mark.parametrize("state", ["planned", "judged", "acknowledged", "read"])
+def test_what_healing_only_decides_or_writes_down_is_a_look(state: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(AnsibleConnectionFailure, match=r"did not answer in 7 s\."):
+        act(dict, monkeypatch, kind=gpu_heal.ActionModule, args={"state": state}, look_timeout=7)
+
+
+@pytest.mark.parametrize("args", [{}, {"state": "healed"}])
+def test_a_rung_has_longer_than_its_commands_take(args: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert act(lambda: {"changed": True}, monkeypatch, kind=gpu_heal.ActionModule, args=args, look_timeout=7)
+    for rung in RUNGS:
+        assert rung.run is None or sum(command.timeout for command in rung.run("/engine", "")) < LOCK_S, rung.id

@@ -363,15 +363,17 @@ def test_healing(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
             Attempt("restart_container", "k", 1, fingerprint=text, owner=text, change=change, evidence=text)
         )
         step = {"rung": "restart_container", "number": 1, "reason": text, "evidence": text, "change": change}
+        step["pushed"] = text
+        stop = {"reason": text, "message": text, "remedy": text, "until": None, "waits": True}
         for more in (
             {"step": step, "stop": None, "outcome": "failed"},
-            {"step": {**step, "evidence": " \n"}, "stop": None, "outcome": "failed"},
-            {"step": None, "stop": {"reason": text, "message": text, "remedy": text, "until": None}, "outcome": None},
+            {"step": {**step, "evidence": " \n", "pushed": ""}, "stop": None, "outcome": "failed"},
+            {"step": None, "stop": stop, "outcome": None},
         ):
             report = {"attempt": None, "message": text, "dry_run": False, "hourly": 0.5, "observations": []}
             report |= {"findings": [finding(text, "fail")], **more}
             monkeypatch.setattr(heal, "play", lambda *_, report=report: {"report": report})
-            assert said_by(monkeypatch, "heal", "s1").code == 6, name
+            assert said_by(monkeypatch, "heal", "s1", "--yes").code == 6, name
     monkeypatch.setattr(heal, "read_record", lambda _view: Record(attempts, breaker=CORPUS["line feed"]))
     said = said_by(monkeypatch, "heal", "s1", "--history")
     assert said.out.count(MARKER) >= len(attempts) and said.out.count("\n") == len(attempts) + 2

@@ -89,6 +89,8 @@ def test_a_report_says_what_people_have_to_know() -> None:
             "busy": {**stop("busy", False), "breaker": None},
             "config": {**stop("config_error", True), "breaker": None},
             "gave up": {**stop("needs_human", True, trips=True), "breaker": "it was just opened"},
+            "in vain": {**stop("start_error", True, failure="k1", tells=True), "breaker": None},
+            "told before": {**stop("start_error", True, failure="k1", tells=False), "breaker": None},
             "given up": {**stop("needs_human", True, fingerprint=None), "breaker": "opened before"},
         },
     }
@@ -102,7 +104,12 @@ def test_a_report_says_what_people_have_to_know() -> None:
         ("healed", "healed"),
         ("needs_person", "config"),
         ("needs_person", "gave up"),
+        ("needs_person", "in vain"),
     }
+    # What the VM remembers is seen by no later pass, so it waits until it can be told; what it does not is seen again.
+    lasting = {label: one.lasting for (kind, label), one in found.items() if kind == "needs_person"}
+    assert lasting == {"config": True, "gave up": False, "in vain": False}
+    assert found["needs_person", "in vain"].key == "person:in vain:k1"
     assert found["marked", "a"].key == "marked:a:7"
     assert "x bills" in found["failed", "account"].text
     assert "reboot helped: The GPU is lost." in found["healed", "healed"].text
