@@ -78,6 +78,7 @@ def test_a_line_that_was_cut_off_announced_nothing_that_was_done() -> None:
         json.dumps({"schema": SCHEMA + 1, "event": "ack", "at": 1}) + "\n",
         json.dumps({"schema": 1, "event": "attempt", "at": 1, "rung": "reboot"}) + "\n",
         json.dumps({"schema": 1, "event": "attempt", "at": 1, "rung": "reboot", "key": "x", "new": 1}) + "\n",
+        json.dumps({"schema": 1, "event": "attempt", "at": 1, "rung": "pray", "key": "x"}) + "\n",
     ],
 )
 def test_what_makes_no_sense_is_no_empty_record(bad: str) -> None:
@@ -190,3 +191,8 @@ def test_the_line_that_cannot_be_read_is_named() -> None:
         parse(attempt_line(FIRST) + "nonsense\n")
     with pytest.raises(Failure, match="a newer version wrote it"):
         parse(json.dumps({"schema": SCHEMA + 1, "event": "ack", "at": 1}) + "\n")
+
+
+def test_a_rung_of_another_version_in_a_tag_is_no_attempt() -> None:
+    assert Attempt.from_id("pray:1a2b3c4d:1800000000:9f3c") is None
+    assert Record().with_tags(["lc-heal:pray:1a2b3c4d:1800000000:9f3c"]) == Record()
