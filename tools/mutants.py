@@ -41,6 +41,7 @@ MODULES = (
     "health.xid",
     "heal.attempts",
     "heal.ladder",
+    "engine.failed_start",
     "engine.vllm_log",
     "linode.errors",
     "model.memory_fit",

@@ -76,6 +76,7 @@ NOT_REPEATED: tuple[tuple[str, dict[str, Any], str], ...] = (
     ("it has served like this", {"served": True, "failed": TWICE}, "restart_container"),
     ("healing saw it serve", {"record": Record(served=frozenset({"c1"})), "failed": TWICE}, "restart_container"),
     ("another one has served", {"record": Record(served=frozenset({"c2"})), "failed": TWICE}, "start_error"),
+    ("what it starts with is not known", {"configuration": "", "failed": TWICE}, "restart_container"),
     ("nothing is known of the start", {"failed": None}, "restart_container"),
     (
         "other words",
@@ -99,8 +100,9 @@ def test_when_a_start_is_in_vain(name: str, given: dict[str, Any], expected: str
     assert (answer.rung if isinstance(answer, Step) else answer.reason) == expected
     if isinstance(answer, Step):
         served = given.get("served") or "c1" in given.get("record", Record()).served
-        told = given.get("failed", ONCE) is None or served or given.get("what") is not None
-        assert (answer.failure == "") is told
+        unknown = given.get("failed", ONCE) is None or given.get("configuration") == ""
+        none = unknown or served or given.get("what") is not None
+        assert (answer.failure == "") is none
 
 
 KNOWN = replace(TWICE, known=True)

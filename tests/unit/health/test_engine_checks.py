@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.finding import Finding
+from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.failed_start import FailedStart
 from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.vllm_log import Diagnosis
 from ansible_collections.linode_coder.gpu.plugins.module_utils.health.collected import Look
 from ansible_collections.linode_coder.gpu.plugins.module_utils.health.engine import check_engine, flat_since, ladder_of
@@ -28,6 +29,7 @@ def look(
     smi: SmiReading | None = None,
     log: str = "",
     restarted: bool = False,
+    failed_start: FailedStart | None = None,
     activity: dict[str, Any] | None = None,
     expected: dict[str, Any] | None = None,
     models: Any = None,
@@ -43,6 +45,7 @@ def look(
         diagnoses=list(diagnoses),
         log=log,
         restarted=restarted,
+        failed_start=failed_start,
         activity=activity or {},
         models=models,
     )
@@ -115,6 +118,7 @@ def container(status: str | None = "running", restarts: int = 0, **state: Any) -
 
 
 DIED = cause("engine_died")
+ONCE, AGAIN = (FailedStart("KeyError: 'layers'", False, times) for times in (1, 2))
 STATE_LADDER = ("restart_container", "recreate_container", "change_parameters", "alert")
 
 
@@ -152,6 +156,17 @@ def after(seconds: float) -> dict[str, Any]:
         (look(container(restarts=3), diagnoses=(DIED,), **after(1)), "fail", "engine_died", "line of engine_died"),
         (look(container("restarting", 2)), "warn", "restarting", "vllm restarting, 2 restarts"),
         (look(container("restarting", 3)), "fail", "restart_loop", "vllm restarting, 3 restarts"),
+        # Sooner where the same error ended two starts.
+        (look(container("restarting", 1), failed_start=AGAIN), "fail", "restart_loop", "vllm restarting, 1 restarts"),
+        (look(container("restarting", 1), failed_start=ONCE), "warn", "restarting", "vllm restarting, 1 restarts"),
+        (
+            look(container(restarts=2), failed_start=AGAIN, **after(599)),
+            "fail",
+            "restart_loop",
+            "vllm running, 2 restarts",
+        ),
+        (look(container(restarts=2), failed_start=AGAIN, **after(600)), "pass", None, "vllm running, 2 restarts"),
+        (look(container(restarts=2), failed_start=ONCE, **after(1)), "pass", None, "vllm running, 2 restarts"),
         (look(container("paused")), "fail", "paused", "vllm paused, 0 restarts"),
         (look(container("exited", ExitCode=3)), "fail", "exited", "vllm exited, 0 restarts"),
         (look(container("exited"), diagnoses=(DIED,)), "fail", "engine_died", "line of engine_died"),

@@ -234,8 +234,8 @@ def _happened(attempt: Attempt, world: World) -> bool:
     return any(event.action in done and event.at >= attempt.at - 1 for event in world.events or ())
 
 
-def foreign_events(record: Record, events: Sequence[Event], since: float, created: int | None) -> list[Event]:
-    """Power events after ``since`` that neither one of our attempts nor the VM's own creation explains."""
+def foreign_events(record: Record, events: Sequence[Event], created: int | None) -> list[Event]:
+    """Power events that neither one of our attempts nor the VM's own creation explains."""
     ours = [one for one in record.attempts if one.rung in API_RUNGS]
     boots = [event for event in events if event.action == "linode_boot" and _at_creation(event.at, created)]
     first = min(boots, key=lambda event: event.at, default=None)
@@ -243,7 +243,6 @@ def foreign_events(record: Record, events: Sequence[Event], since: float, create
         event
         for event in events
         if event.action in POWER_EVENTS
-        and event.at > since
         and event is not first
         and not any(one.at - 5 <= event.at <= one.at + BY_ID[one.rung].pending_s for one in ours)
     ]
@@ -325,7 +324,7 @@ class _Incident:
                 yield self.later("busy", f"Linode is working on it: {event.action} is {event.status}.", now + 15)
             elif event.action in MAINTENANCE_EVENTS:
                 yield from self.cooling(f"Linode did {event.action} a moment ago.", event.at + window)
-        foreign = foreign_events(self.record, world.events, now - window, world.created)
+        foreign = foreign_events(self.record, world.events, world.created)
         if foreign:
             newest = max(foreign, key=lambda event: event.at)
             who = f" by {newest.user}" if newest.user else ""
@@ -365,14 +364,15 @@ class _Incident:
 
     @property
     def failure(self) -> str:
-        """The key of the failed start that this trouble is; empty when it is none, or its configuration has served before."""
-        failed = self.world.failed_start
-        served = self.world.served or self.world.configuration in self.record.served
-        if failed is None or served or self.finding.id not in _STARTS:
+        """The key of the failed start that this trouble is; empty when it is none, or its configuration has served before, or
+        is not known."""
+        failed, configuration = self.world.failed_start, self.world.configuration
+        served = self.world.served or configuration in self.record.served
+        if failed is None or served or not configuration or self.finding.id not in _STARTS:
             return ""
         # A cause that is known may ask for more than another start.
         plain = all(rung == ALERT or BY_ID[rung].repeats or self.in_vain(rung) for rung in self.finding.ladder)
-        return failure_key(self.world.configuration, failed.error) if plain or not failed.known else ""
+        return failure_key(configuration, failed.error) if plain or not failed.known else ""
 
     def in_vain(self, rung: str) -> bool:
         return rung == "change_parameters" and self.change() is None

@@ -100,12 +100,14 @@ def _state(look: Look) -> Finding:
     started = parse_docker_time(section(look.container, "State", "StartedAt"))
     age = look.now - started if look.now is not None and started is not None else None
     evidence = f"{name or 'container'} {status}, {restarts} restarts"
+    # The same error at two starts is told before a third one has failed.
+    again = restarts > _RESTARTS or (look.failed_start is not None and look.failed_start.times > 1)
     if status == "running":
-        if restarts > _RESTARTS and age is not None and age < _RESTARTING_S and not _ready(look):
+        if again and age is not None and age < _RESTARTING_S and not _ready(look):
             return _looping(root, evidence)
         return finding("ctr.state", "pass", "container", "The engine's container runs.", evidence)
     if status == "restarting":
-        if restarts > _RESTARTS:
+        if again:
             return _looping(root, evidence)
         return finding(
             "ctr.state", "warn", "container", "The engine's container restarts.", evidence, cause="restarting"
