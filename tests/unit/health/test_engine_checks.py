@@ -118,7 +118,7 @@ def container(status: str | None = "running", restarts: int = 0, **state: Any) -
 
 
 DIED = cause("engine_died")
-ONCE, AGAIN = (FailedStart("KeyError: 'layers'", False, times) for times in (1, 2))
+FAILED_ONCE, FAILED_TWICE = (FailedStart("KeyError: 'layers'", False, times) for times in (1, 2))
 STATE_LADDER = ("restart_container", "recreate_container", "change_parameters", "alert")
 
 
@@ -157,16 +157,31 @@ def after(seconds: float) -> dict[str, Any]:
         (look(container("restarting", 2)), "warn", "restarting", "vllm restarting, 2 restarts"),
         (look(container("restarting", 3)), "fail", "restart_loop", "vllm restarting, 3 restarts"),
         # Sooner where the same error ended two starts.
-        (look(container("restarting", 1), failed_start=AGAIN), "fail", "restart_loop", "vllm restarting, 1 restarts"),
-        (look(container("restarting", 1), failed_start=ONCE), "warn", "restarting", "vllm restarting, 1 restarts"),
         (
-            look(container(restarts=2), failed_start=AGAIN, **after(599)),
+            look(container("restarting", 1), failed_start=FAILED_TWICE),
+            "fail",
+            "restart_loop",
+            "vllm restarting, 1 restarts",
+        ),
+        (
+            look(container("restarting", 1), failed_start=FAILED_ONCE),
+            "warn",
+            "restarting",
+            "vllm restarting, 1 restarts",
+        ),
+        (
+            look(container(restarts=2), failed_start=FAILED_TWICE, **after(599)),
             "fail",
             "restart_loop",
             "vllm running, 2 restarts",
         ),
-        (look(container(restarts=2), failed_start=AGAIN, **after(600)), "pass", None, "vllm running, 2 restarts"),
-        (look(container(restarts=2), failed_start=ONCE, **after(1)), "pass", None, "vllm running, 2 restarts"),
+        (
+            look(container(restarts=2), failed_start=FAILED_TWICE, **after(600)),
+            "pass",
+            None,
+            "vllm running, 2 restarts",
+        ),
+        (look(container(restarts=2), failed_start=FAILED_ONCE, **after(1)), "pass", None, "vllm running, 2 restarts"),
         (look(container("paused")), "fail", "paused", "vllm paused, 0 restarts"),
         (look(container("exited", ExitCode=3)), "fail", "exited", "vllm exited, 0 restarts"),
         (look(container("exited"), diagnoses=(DIED,)), "fail", "engine_died", "line of engine_died"),
