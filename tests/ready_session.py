@@ -92,7 +92,8 @@ def serving(sandbox: RunningSandbox, name: str = "main") -> dict[str, Any]:
         if done.returncode == 0:
             # `use` makes it the current one, which `up` does not.
             (sandbox.home / "state" / "current").unlink()
-            return dict(json.loads(done.stdout))
+            # Where it had to wait for something, it says so in lines before.
+            return dict(json.loads(done.stdout.splitlines()[-1]))
         assert time.monotonic() < deadline, done.stderr
         time.sleep(0.3)
 
