@@ -87,7 +87,6 @@ class Model:
     tool_parser: str | None = None
     reasoning_parser: str | None = None
     multimodal: bool = False
-    speculation: dict[str, Any] | None = None
     unread_gb: float = 0.0  # of a dense model's weights: embeddings and vision, which a generated token does not read
     flags: dict[str, Any] = field(default_factory=dict)
     min_engine: str | None = None
@@ -164,7 +163,6 @@ _MODEL_KEYS: dict[str, tuple[tuple[type, ...], bool]] = {
     "tool_parser": ((str,), False),
     "reasoning_parser": ((str,), False),
     "multimodal": ((bool,), False),
-    "speculation": ((dict,), False),
     "unread_gb": ((int, float), False),
     "flags": ((dict,), False),
     "min_engine": ((str,), False),

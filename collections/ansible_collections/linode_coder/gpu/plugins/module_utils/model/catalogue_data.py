@@ -31,7 +31,6 @@ MODELS: tuple[dict[str, Any], ...] = (
         "tool_parser": "qwen3_coder",
         "reasoning_parser": "qwen3",
         "multimodal": True,
-        "speculation": {"method": "mtp", "num_speculative_tokens": 3},
         "unread_gb": 3.4,
         "min_engine": "0.17.0",
         "uncertain": ["heads", "licence"],
@@ -77,7 +76,6 @@ MODELS: tuple[dict[str, Any], ...] = (
         "tool_parser": "qwen3_coder",
         "reasoning_parser": "qwen3",
         "multimodal": True,
-        "speculation": {"method": "mtp", "num_speculative_tokens": 3},
         "unread_gb": 3.4,
         "min_engine": "0.17.0",
         "uncertain": ["heads"],
@@ -127,7 +125,6 @@ MODELS: tuple[dict[str, Any], ...] = (
         "tool_parser": "qwen3_coder",
         "reasoning_parser": "qwen3",
         "multimodal": True,
-        "speculation": {"method": "mtp", "num_speculative_tokens": 3},
         "min_engine": "0.17.0",
         "uncertain": ["heads", "licence"],
         "variants": [
@@ -175,7 +172,6 @@ MODELS: tuple[dict[str, Any], ...] = (
         "tool_parser": "qwen3_coder",
         "reasoning_parser": "qwen3",
         "multimodal": True,
-        "speculation": {"method": "mtp", "num_speculative_tokens": 3},
         "min_engine": "0.17.0",
         "uncertain": ["heads", "licence"],
         "variants": [
@@ -207,7 +203,6 @@ MODELS: tuple[dict[str, Any], ...] = (
         "tool_parser": "qwen3_coder",
         "reasoning_parser": "qwen3",
         "multimodal": True,
-        "speculation": {"method": "mtp", "num_speculative_tokens": 2},
         "unread_gb": 2.9,
         "min_engine": "0.17.0",
         "variants": [
@@ -283,7 +278,6 @@ MODELS: tuple[dict[str, Any], ...] = (
         "tool_parser": "qwen3_coder",
         "reasoning_parser": "qwen3",
         "multimodal": True,
-        "speculation": {"method": "mtp", "num_speculative_tokens": 3},
         "min_engine": "0.17.0",
         "uncertain": ["heads", "licence"],
         "variants": [
@@ -391,11 +385,6 @@ MODELS: tuple[dict[str, Any], ...] = (
         "max_context": 131072,
         "tool_parser": "openai",
         "reasoning_parser": "openai_gptoss",
-        "speculation": {
-            "method": "eagle3",
-            "model": "RedHatAI/gpt-oss-20b-speculator.eagle3",
-            "num_speculative_tokens": 3,
-        },
         "min_engine": "0.10.1",
         "variants": [
             {
@@ -641,7 +630,6 @@ MODELS: tuple[dict[str, Any], ...] = (
         "max_context": 202752,
         "tool_parser": "glm47",
         "reasoning_parser": "glm45",
-        "speculation": {"method": "mtp", "num_speculative_tokens": 1},
         "min_engine": "0.16",
         "uncertain": ["heads", "licence"],
         "variants": [
@@ -678,7 +666,6 @@ MODELS: tuple[dict[str, Any], ...] = (
         "max_context": 262144,
         "tool_parser": "poolside_v1",
         "reasoning_parser": "poolside_v1",
-        "speculation": {"method": "dflash", "model": "poolside/Laguna-XS-2.1-DFlash", "num_speculative_tokens": 15},
         "flags": {"trust-remote-code": True},
         "min_engine": "0.21.0",
         "uncertain": ["attention", "licence"],
@@ -954,7 +941,6 @@ MODELS: tuple[dict[str, Any], ...] = (
         "max_context": 262144,
         "tool_parser": "qwen3_coder",
         "reasoning_parser": "qwen3",
-        "speculation": {"method": "mtp", "num_speculative_tokens": 3},
         "min_engine": "0.30.0",
         "uncertain": ["licence"],
         "variants": [

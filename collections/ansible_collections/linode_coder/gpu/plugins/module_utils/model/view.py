@@ -44,7 +44,6 @@ def model_view(model: Model) -> dict[str, Any]:
         "tool_parser": model.tool_parser,
         "reasoning_parser": model.reasoning_parser,
         "multimodal": model.multimodal,
-        "speculation": model.speculation,
         "flags": model.flags,
         "min_engine": model.min_engine,
         "uncertain": list(model.uncertain),
