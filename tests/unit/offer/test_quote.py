@@ -119,6 +119,18 @@ def test_what_a_budget_has_room_for(room: float, left: list[Offer]) -> None:
 # -- a new session -----------------------------------------------------------------------------------------------------
 
 
+def test_a_cheaper_plan_is_offered_however_many_regions_the_dearer_one_has() -> None:
+    account = Account()
+    account.rows["regions"] = [{"id": f"r-{number}", "capabilities": ["GPU Linodes"]} for number in range(20)]
+    found = quoted(account, plans=[ADA_2, ADA_M], model=SMALL, lease="2h")
+    assert [row["plan"] for row in found["offers"]] == [ADA_2] * 6 + [ADA_M] * 6
+    assert list(found["engines"]) == [ADA_2, ADA_M]
+    # Only the cheaper one is within the limit; all of its regions are, then.
+    limited = quoted(account, plans=[ADA_2, ADA_M], model=SMALL, lease="2h", max_cost=1.5)
+    assert [row["plan"] for row in limited["offers"]] == [ADA_M] * 12
+    assert limited["hourly_max"] == PRICES[ADA_M]
+
+
 def test_a_new_session_in_full() -> None:
     found = quoted(Account(), plans=[ADA_M, ADA_2], model="gpt-oss-20b", lease="90m", cap="3h", owner="Ada L")
     engines = found.pop("engines")
