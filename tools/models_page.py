@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 from ansible_collections.linode_coder.gpu.plugins.module_utils.linode.gpu_plans import known_plans
 from ansible_collections.linode_coder.gpu.plugins.module_utils.model.catalogue import Model, Selection, find, packaged
+from ansible_collections.linode_coder.gpu.plugins.module_utils.model.catalogue_data import SOURCES
 from ansible_collections.linode_coder.gpu.plugins.module_utils.model.choice import best_on_plan, default_model
 from ansible_collections.linode_coder.gpu.plugins.module_utils.model.view import by_price, first_that_fits
 
@@ -65,7 +67,18 @@ def defaults_table() -> str:
     return _table(rows)
 
 
-TABLES = {"models": models_table, "defaults": defaults_table}
+def sources_table() -> str:
+    """How many figures come from where, the surest first; what no figure comes from yet is left out."""
+    parts = [part for model in packaged() for part in (model, *model.variants)]
+    count = Counter(source.text for part in parts for source in part.sources.values())
+    rows = [["source", "figures", "shown as certain"]]
+    rows += [
+        [text, str(count[text]), "yes" if certain else "no"] for text, certain in SOURCES.values() if text in count
+    ]
+    return _table(rows)
+
+
+TABLES = {"models": models_table, "defaults": defaults_table, "sources": sources_table}
 
 
 def with_tables(text: str) -> str:

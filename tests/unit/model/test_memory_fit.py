@@ -208,7 +208,7 @@ TABLE = (
     ("g3-gpu-rtxpro6000-blackwell-1", "RedHatAI/Qwen3.5-122B-A10B-NVFP4", 256, 148),
     ("g1-gpu-rtx6000-4", "RedHatAI/Qwen3.5-122B-A10B-NVFP4", 42, 145),
     ("g3-gpu-rtxpro6000-blackwell-1", "Qwen/Qwen3-Coder-Next-FP8", 256, 215),
-    ("g1-gpu-rtx6000-1", "QuantTrio/Qwen3-Coder-30B-A3B-Instruct-AWQ", 35, 147),
+    ("g1-gpu-rtx6000-1", "QuantTrio/Qwen3-Coder-30B-A3B-Instruct-AWQ", 37, 148),
     ("g1-gpu-rtx6000-2", "QuantTrio/Qwen3-Coder-30B-A3B-Instruct-AWQ", 231, 163),
     ("g2-gpu-rtx4000a1-m", "openai/gpt-oss-20b", 128, 88),
     ("g2-gpu-rtx4000a4-s", "openai/gpt-oss-120b", 77, 171),
