@@ -218,7 +218,7 @@ def test_a_default_that_a_users_catalogue_took_the_place_of_is_served_as_it_is(m
 
 def test_a_refusal_names_what_would_fit_where_and_for_how_much() -> None:
     failure = refused(Account(), model=LARGE, plans=[ADA_M])
-    assert (failure.kind, failure.field, failure.value) == ("refused", "model", LARGE)
+    assert (failure.kind, failure.field, failure.value) == ("refused", "model", "qwen3.6-27b")
     assert failure.message == f"{LARGE} does not fit on {ADA_M}."
     assert f"{LARGE} fits on {ADA_4} at $2.96/h with a context of " in str(failure.remedy)
     assert f"{ADA_M} serves for example openai/gpt-oss-20b." in str(failure.remedy)

@@ -225,8 +225,9 @@ def _refuse_formats(name: str, info: dict[str, Any], config: dict[str, Any], fil
         )
     own = config.get("quantization")
     method = str(quantization_of(config).get("quant_method") or "").lower()
-    # Apple's library writes both keys, and neither names a method.
-    if library == "mlx" or ("mlx" in tags and not method) or (isinstance(own, dict) and "bits" in own and not method):
+    # Apple's library writes both keys, and neither names a method. The tag alone may mean other files beside these.
+    tagged = "mlx" in tags and library != "transformers"
+    if not method and (library == "mlx" or tagged or (isinstance(own, dict) and "bits" in own)):
         raise _refused(
             name,
             f"{name} holds weights for MLX, which run on Apple's processors only.",
@@ -268,7 +269,9 @@ def _kind(info: dict[str, Any], config: dict[str, Any], files: list[str]) -> tup
     architecture = names[0] if names else ""
     task, library = str(info.get("pipeline_tag") or "").lower(), _library(info)
     evidence = [text for text in (architecture, task) if text]
-    by_name = next((kind for part, kind in _ARCHITECTURES if re.search(part, architecture)), None)
+    by_name = None
+    if architecture not in GENERATE:
+        by_name = next((kind for part, kind in _ARCHITECTURES if re.search(part, architecture)), None)
     if "speculators_config" in config or by_name is DRAFT:
         return DRAFT, evidence or ["speculators_config"]
     if task in _TASKS:
