@@ -34,13 +34,19 @@ from tools.catalogue_file import DATA, with_models
 Entry = dict[str, Any]
 Verdict = Literal["new", "changed", "confirmed", "kept", "refused"]
 # Of the repository of the model itself, and of that of each variant.
-_OF_MODEL = ("licence", "gated", "layers", "heads", "attention", "max_context")
+_OF_MODEL = ("licence", "gated", "layers", "heads", "attention", "expert_width", "dense_widths", "max_context")
 # The Hub counts what is stored, a recipe what the publisher says: only where nobody said it.
 _IF_UNKNOWN = ("parameters_b", "active_b")
 # Bytes for each parameter that weights of a precision take; what lies outside is another model, or half of one.
 _BYTES = {"bf16": (1.7, 2.6), "fp16": (1.7, 2.6), "fp8": (0.8, 1.6), "int8": (0.8, 1.6)}
 _FOUR_BIT = (0.35, 1.3)
-_LIMITS = {"layers": (1, 512), "heads": (1, 1024), "max_context": (1024, 2**25), "disk_gb": (0.1, 4000.0)}
+_LIMITS = {
+    "layers": (1, 512),
+    "heads": (1, 1024),
+    "max_context": (1024, 2**25),
+    "disk_gb": (0.1, 4000.0),
+    "block": (16, 1024),
+}
 _LICENCE = re.compile(r"[a-z0-9][a-z0-9.+-]{1,39}", re.ASCII)
 # Sizes this close are the same: one counts the tokenizer's files, the other does not.
 _SAME = 0.005
@@ -98,7 +104,7 @@ def _same(old: Any, new: Any) -> bool:
     """Whether two figures are one: sizes with a little room, kinds of layers in whatever order."""
     if isinstance(new, float) and isinstance(old, int | float):
         return abs(new - old) <= _SAME * new
-    if isinstance(new, list) and isinstance(old, list):
+    if isinstance(new, list) and isinstance(old, list) and all(isinstance(one, dict) for one in (*old, *new)):
         return sorted(map(repr, map(sorted, map(dict.items, old)))) == sorted(
             map(repr, map(sorted, map(dict.items, new)))
         )
@@ -125,6 +131,8 @@ def _said_of_model(said: Model) -> Iterator[tuple[str, Any]]:
         value = getattr(said, field)
         if field == "attention" and value is not None:
             value = [{key: figure for key, figure in asdict(group).items() if figure} for group in value]
+        elif field == "dense_widths":
+            value = list(value) or None
         # The Hub calls a licence of the publisher's own "other".
         if value is not None and value not in ("unknown", "other"):
             yield field, value
@@ -144,13 +152,15 @@ def compare(entry: Entry, said: dict[str, Model]) -> list[Change]:
         if answer is None:
             continue
         (stored,) = answer.variants
-        place, old = f"{variant['id']}.disk_gb", variant.get("disk_gb")
-        if stored.precision not in ("unknown", variant["precision"]):
+        if stored.precision not in ("unknown", "mixed", variant["precision"]):
             why = f"the weights are {stored.precision}, and the entry says {variant['precision']}"
             found.append(Change(f"{variant['id']}.precision", "refused", variant["precision"], stored.precision, why))
-        elif stored.disk_gb is not None:
-            why_not = _senseless("disk_gb", stored.disk_gb, entry, variant["precision"])
-            found.append(_verdict(place, old, stored.disk_gb, why_not))
+            continue
+        for field in ("disk_gb", "block"):
+            value = getattr(stored, field)
+            if value is not None:
+                why_not = _senseless(field, value, entry, variant["precision"])
+                found.append(_verdict(f"{variant['id']}.{field}", variant.get(field), value, why_not))
     return [change for change in found if change is not None]
 
 

@@ -18,7 +18,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.model import hub
 from ansible_collections.linode_coder.gpu.plugins.module_utils.model.catalogue import Selection, find, packaged
 from ansible_collections.linode_coder.gpu.plugins.module_utils.model.choice import best_on_plan
 from ansible_collections.linode_coder.gpu.plugins.module_utils.model.hub import hub_lookup
-from ansible_collections.linode_coder.gpu.plugins.module_utils.model.hub_model import attention_of
+from ansible_collections.linode_coder.gpu.plugins.module_utils.model.geometry import attention_of
 from ansible_collections.linode_coder.gpu.plugins.module_utils.model.request import check_access
 
 NAME = "org/thing-3b"

@@ -38,7 +38,8 @@ ENTRY: dict[str, Any] = {
         {"id": PACKED, "precision": "int4-awq", "disk_gb": (1.5, "derived", "2026-01-02")},
     ],
 }
-AWQ = QWEN2 | {"quantization_config": {"quant_method": "awq", "bits": 4}}
+PLAIN = QWEN2 | {"intermediate_size": 5504}
+AWQ = PLAIN | {"quantization_config": {"quant_method": "awq", "bits": 4}}
 
 
 def info(name: str, size: int, **changes: Any) -> dict[str, Any]:
@@ -52,7 +53,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PlayedHub]:
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
     for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_TOKEN_PATH", "HF_HUB_OFFLINE", "http_proxy", "HTTP_PROXY"):
         monkeypatch.delenv(name, raising=False)
-    running.serve(BASE, info(BASE, 6_171_926_992), QWEN2)
+    running.serve(BASE, info(BASE, 6_171_926_992), PLAIN)
     running.serve(PACKED, info(PACKED, 2_100_000_000), AWQ)
     yield running
     running.close()
@@ -106,7 +107,7 @@ def test_what_is_written_comes_from_the_hub_and_only_that(hub: PlayedHub, catalo
     assert catalogue.refreshed("--write") == 0
     entry = catalogue.written()
     assert entry["attention"][:2] == (FULL, "hub") and entry["gated"][:2] == (False, "hub")
-    assert entry["max_context"][:2] == (32768, "hub")
+    assert entry["max_context"][:2] == (32768, "hub") and entry["dense_widths"][:2] == ([5504], "hub")
     # Confirmed: the value stays as it was written down, and has a better source.
     assert entry["licence"][:2] == ("apache-2.0", "hub") and entry["layers"][:2] == (36, "hub")
     assert [variant["disk_gb"][:2] for variant in entry["variants"]] == [(6.2, "hub"), (2.1, "hub")]
