@@ -46,7 +46,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.model.request imp
     make_request,
     unlisted,
 )
-from ansible_collections.linode_coder.gpu.plugins.module_utils.model.view import model_notes
+from ansible_collections.linode_coder.gpu.plugins.module_utils.model.view import model_notes, model_view
 
 import linode_coder.sandbox.api
 
@@ -123,6 +123,18 @@ def test_a_figure_without_its_source_is_no_entry(fact: object) -> None:
         packaged_model({**MODELS[0], "layers": fact}, "it")
     with pytest.raises(Failure, match=r"it\.variants\[0\]\.disk_gb is no value with its source"):
         packaged_model({**MODELS[0], "variants": [{"id": "a/b", "precision": "fp8", "disk_gb": fact}]}, "it")
+
+
+def test_whoever_asks_for_a_model_is_told_where_its_figures_come_from() -> None:
+    selection = find(packaged(), "Qwen/Qwen3-32B-AWQ")
+    assert selection is not None
+    view = model_view(selection.model)
+    assert view["sources"]["layers"] == {"from": SOURCES["config"][0], "on": "2026-08-21"}
+    assert view["variants"][0]["sources"]["disk_gb"] == {"from": SOURCES["derived"][0], "on": "2026-11-29"}
+    assert view["variants"][0]["uncertain"] == ["disk_gb"]
+    write(OWN)
+    mine = find(catalogue(), "mine-7b")
+    assert mine is not None and model_view(mine.model)["sources"] == {}
 
 
 def test_what_every_plan_serves_unasked_is_wholly_known() -> None:
