@@ -27,10 +27,13 @@ PRECISIONS = (
     "nvfp4",
     "mxfp4",
     "int8",
+    "int8-gptq",
+    "int8-autoround",
     "int4",
     "int4-awq",
     "int4-gptq",
     "int4-autoround",
+    "mixed",
     "unknown",
 )
 
@@ -67,6 +70,8 @@ class Variant:
     env: dict[str, str] = field(default_factory=dict)
     min_engine: str | None = None
     uncertain: tuple[str, ...] = ()
+    loaded_gb: float | None = None  # what all GPUs together hold of it, where that is known to differ from the files
+    block: int | None = None  # side of the squares that share a scale; every GPU's share has to be whole squares
 
 
 @dataclass(frozen=True)
@@ -84,6 +89,9 @@ class Model:
     layers: int | None = None
     heads: int | None = None
     attention: tuple[Layers, ...] | None = None
+    # What tensor parallel cuts: the inner width of one expert, and of the layers that every token goes through.
+    expert_width: int | None = None
+    dense_widths: tuple[int, ...] = ()
     tool_parser: str | None = None
     reasoning_parser: str | None = None
     multimodal: bool = False
@@ -159,6 +167,8 @@ _MODEL_KEYS: dict[str, tuple[tuple[type, ...], bool]] = {
     "layers": ((int,), False),
     "heads": ((int,), False),
     "attention": ((list,), False),
+    "expert_width": ((int,), False),
+    "dense_widths": ((list,), False),
     "max_context": ((int,), False),
     "tool_parser": ((str,), False),
     "reasoning_parser": ((str,), False),
@@ -173,6 +183,8 @@ _VARIANT_KEYS: dict[str, tuple[tuple[type, ...], bool]] = {
     "id": ((str,), True),
     "precision": ((str,), True),
     "disk_gb": ((int, float), True),
+    "loaded_gb": ((int, float), False),
+    "block": ((int,), False),
     "min_capability": ((str,), False),
     "gated": ((bool, type(None)), False),
     "community": ((bool,), False),
@@ -181,7 +193,18 @@ _VARIANT_KEYS: dict[str, tuple[tuple[type, ...], bool]] = {
     "min_engine": ((str,), False),
     "uncertain": ((list,), False),
 }
-_POSITIVE = {"parameters_b", "active_b", "layers", "heads", "max_context", "disk_gb", "unread_gb"}
+_POSITIVE = {
+    "parameters_b",
+    "active_b",
+    "layers",
+    "heads",
+    "expert_width",
+    "max_context",
+    "disk_gb",
+    "loaded_gb",
+    "block",
+    "unread_gb",
+}
 
 
 class _Place:
@@ -229,6 +252,12 @@ def _layers(data: Any, place: _Place) -> Layers:
     return Layers(**checked)
 
 
+def _widths(data: list[Any], place: _Place) -> tuple[int, ...]:
+    if not all(type(width) is int and width > 0 for width in data):
+        raise place.bad(f"is {data!r}", "List whole numbers above 0.")
+    return tuple(data)
+
+
 def _capability(text: str, place: _Place) -> str:
     major, dot, minor = text.partition(".")
     if not (dot and major.isdigit() and minor.isdigit()):
@@ -269,6 +298,7 @@ def model_from(data: Any, source: str, path: str) -> Model:
         "max_context": None,
     }
     checked["uncertain"] = tuple(checked.get("uncertain", ()))
+    checked["dense_widths"] = _widths(checked.get("dense_widths", []), place / "dense_widths")
     return Model(**{**defaults, **checked}, variants=variants, attention=attention or None, source=source)
 
 
