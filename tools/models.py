@@ -260,7 +260,7 @@ def main(arguments: Sequence[str] | None = None, data: Path = DATA, entries: Seq
     print(f"{count} figures confirmed, {sum(one.verdict in ('new', 'changed') for one in changes)} new or changed.")
     if written != text and options.write:
         data.write_text(written)
-        print(f"Written: {data}. Next: make install, python tools/models_page.py, and the tests of tests/unit/model.")
+        print(f"Written: {data}. Next: make install, python -m tools.models_page, and the tests of tests/unit/model.")
     elif written != text:
         print("Nothing is written: make models WRITE=1 does that, once you have read the above.")
     return 1 if problems or any(change.verdict == "refused" for change in changes) else 0

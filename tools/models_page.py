@@ -1,4 +1,4 @@
-"""The tables of docs/models.md, made from the catalogue: `python tools/models_page.py` writes them into the page."""
+"""The tables of docs/models.md, made from the catalogue and from published starts: `python -m tools.models_page` writes them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.model.choice impo
 from ansible_collections.linode_coder.gpu.plugins.module_utils.model.view import by_price, first_that_fits
 
 from linode_coder.cli.models import licence, parameters, sized, tokens
+from tests.published_starts import STARTS, UNKNOWN, errors_of
 
 PAGE = Path(__file__).parents[1] / "collections/ansible_collections/linode_coder/gpu/docs/models.md"
 BEGIN, END = "<!-- {} begin -->", "<!-- {} end -->"
@@ -78,7 +79,21 @@ def sources_table() -> str:
     return _table(rows)
 
 
-TABLES = {"models": models_table, "defaults": defaults_table, "sources": sources_table}
+def _percent(value: float | None) -> str:
+    return "" if value is None else f"{value:+.1f} %"
+
+
+def starts_table() -> str:
+    rows = [["model", "cards", "weights", "room", "tokens", "source"]]
+    for start in STARTS:
+        off = errors_of(start)
+        parts = [_percent(off.weights), _percent(off.room), _percent(off.tokens)]
+        rows.append([start.model, f"{start.gpus} x {start.card}", *parts, start.source])
+    rows += [[name, "", "unknown", "unknown", "unknown", why] for name, why in UNKNOWN]
+    return _table(rows)
+
+
+TABLES = {"models": models_table, "defaults": defaults_table, "sources": sources_table, "starts": starts_table}
 
 
 def with_tables(text: str) -> str:

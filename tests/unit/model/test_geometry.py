@@ -11,6 +11,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.model.geometry im
     attention_of,
     context_of,
     engine_context_of,
+    text_of,
     widths_of,
 )
 from ansible_collections.linode_coder.gpu.plugins.module_utils.model.hub_model import model_from_hub
@@ -67,6 +68,11 @@ LAYERS = [
     (GEMMA_3, [full(10, 16, 128), slides(52, 16, 128, 1024)]),
     # The same as newer files write it.
     ({**GEMMA_3, "sliding_window_pattern": None, "_sliding_window_pattern": 6}, [full(10, 16, 128), slides(52, 16, 128, 1024)]),
+    # huggingface.co/google/gemma-3-4b-it, which leaves out what Transformers has for granted
+    (
+        text_of({"text_config": {"model_type": "gemma3_text", "num_hidden_layers": 34, "hidden_size": 2560, "sliding_window": 1024}}),
+        [full(5, 4, 256), slides(29, 4, 256, 1024)],
+    ),
     # huggingface.co/CohereLabs/c4ai-command-a-03-2025
     (shape(64, 96, 8, sliding_window=4096, sliding_window_pattern=4), [full(16, 8, 128), slides(48, 8, 128, 4096)]),
     # huggingface.co/LGAI-EXAONE/EXAONE-4.0-32B: L is local, G is global
@@ -118,6 +124,9 @@ LAYERS = [
     ),
     # huggingface.co/moonshotai/Kimi-Linear-48B-A3B-Instruct
     (KIMI, [Layers("latent", 7, latent_dim=576), state(20, 32, 16384)]),
+    ({**KIMI, "linear_attn_config": {**KIMI["linear_attn_config"], "full_attn_layers": None}}, [Layers("latent", 7, latent_dim=576), state(20, 32, 16384)]),
+    # huggingface.co/bigcode/starcoder, with the older names
+    ({"n_layer": 40, "n_head": 48, "n_embd": 6144, "multi_query": True}, [full(40, 1, 128)]),
     # -- states ----------------------------------------------------------------------------------------------------
     # huggingface.co/ibm-granite/granite-4.0-h-small
     (GRANITE, [full(4, 8, 128), state(36, 128, 8192)]),

@@ -15,7 +15,8 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.model.catalogue_d
 from ansible_collections.linode_coder.gpu.plugins.module_utils.model.hub_model import model_from_hub
 
 from tests.hostile import CORPUS
-from tests.unit.model.test_hub import INFO, QWEN2, PlayedHub
+from tests.played_hub import PlayedHub
+from tests.unit.model.test_hub import INFO, QWEN2
 from tools.catalogue_file import DATA, with_models
 from tools.models import gaps, main, refresh
 

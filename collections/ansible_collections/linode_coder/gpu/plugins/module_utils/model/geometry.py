@@ -14,7 +14,17 @@ from typing import Any
 from .catalogue import Layers
 
 # By model type, every how many layers one is a full one, where config.json does not say it and the engine knows it.
-_KNOWN_PATTERNS = {"gemma2": 2}
+_KNOWN_PATTERNS = {"gemma2": 2, "gemma3": 6, "gemma3_text": 6, "cohere2": 4}
+# What config.json leaves out because Transformers has it for granted.
+_GRANTED: dict[str, dict[str, Any]] = {
+    "gemma3_text": {
+        "num_attention_heads": 8,
+        "num_key_value_heads": 4,
+        "head_dim": 256,
+        "sliding_window": 4096,
+        "max_position_embeddings": 131072,
+    },
+}
 _KINDS = {
     "attention": "full_attention",
     "chunked_attention": "full_attention",  # see _kinds
@@ -51,8 +61,23 @@ def number(config: dict[str, Any], *names: str) -> int | None:
     return None
 
 
+def text_of(config: dict[str, Any]) -> dict[str, Any]:
+    """The part of a config.json that describes what writes the text."""
+    inner = config.get("text_config")
+    text: dict[str, Any] = inner if isinstance(inner, dict) else config
+    return _GRANTED.get(str(text.get("model_type")), {}) | text
+
+
 def experts_of(config: dict[str, Any]) -> int | None:
     return number(config, "num_experts", "moe_num_experts", "n_routed_experts", "num_local_experts")
+
+
+def layers_of(config: dict[str, Any]) -> int | None:
+    return number(config, "num_hidden_layers", "n_layer", "num_layers", "n_layers")
+
+
+def heads_of(config: dict[str, Any]) -> int | None:
+    return number(config, "num_attention_heads", "n_head", "n_heads")
 
 
 def _kv_heads(config: dict[str, Any], heads: int) -> int | None:
@@ -66,7 +91,7 @@ def _kv_heads(config: dict[str, Any], heads: int) -> int | None:
 
 def attention_of(config: dict[str, Any]) -> tuple[Layers, ...] | None:
     """The layers by what they remember; None when the configuration is of a kind that is not understood."""
-    layers, heads = number(config, "num_hidden_layers"), number(config, "num_attention_heads")
+    layers, heads = layers_of(config), heads_of(config)
     if layers is None or heads is None or config.get("compress_ratios"):
         return None
     kda = config.get("linear_attn_config")
@@ -97,25 +122,26 @@ def _latent_dim(config: dict[str, Any]) -> int | None:
 
 
 def _kimi_linear(kda: dict[str, Any], latent: int, layers: int) -> tuple[Layers, ...] | None:
-    states, full = kda.get("kda_layers"), kda.get("full_attn_layers")
+    states, listed = kda.get("kda_layers"), kda.get("full_attn_layers")
     heads, width = number(kda, "num_heads"), number(kda, "head_dim")
-    if not (isinstance(states, list) and isinstance(full, list) and heads and width):
+    if not (isinstance(states, list) and heads and width):
         return None
-    if len(states) + len(full) != layers:
+    full = layers - len(states)
+    if full < 0 or (listed is not None and not (isinstance(listed, list) and len(listed) == full)):
         return None
-    groups = [Layers("latent", len(full), latent_dim=latent)] if full else []
+    groups = [Layers("latent", full, latent_dim=latent)] if full else []
     if states:
         groups.append(Layers("state", len(states), state_heads=heads, state_size=width * width))
     return tuple(groups)
 
 
-def _head_dim(config: dict[str, Any], heads: int, *prefer: str) -> int | None:
+def _head_dim(config: dict[str, Any], heads: int) -> int | None:
     """Elements of a key and a value of one head, halved: the two may differ."""
-    hidden = number(config, "hidden_size")
-    key = number(config, *prefer, "head_dim", "attention_head_dim", "hidden_size_per_head")
+    hidden = number(config, "hidden_size", "n_embd", "d_model")
+    key = number(config, "head_dim", "attention_head_dim", "hidden_size_per_head")
     key = key or (hidden // heads if hidden and heads <= hidden else None)
     value = number(config, "v_head_dim")
-    return (key + value) // 2 if key and value and not prefer else key
+    return (key + value) // 2 if key and value else key
 
 
 def _group(kind: str, count: int, config: dict[str, Any], heads: int) -> Layers | None:
@@ -135,7 +161,7 @@ def _group(kind: str, count: int, config: dict[str, Any], heads: int) -> Layers 
             "full",
             count,
             kv_heads=number(config, "num_global_key_value_heads") or kv_heads,
-            head_dim=_head_dim(config, heads, "global_head_dim") if config.get("global_head_dim") else head_dim,
+            head_dim=number(config, "global_head_dim") or head_dim,
         )
     if kind == "sliding_attention":
         other = config.get("attention_other_setting")

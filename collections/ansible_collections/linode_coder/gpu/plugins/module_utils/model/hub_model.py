@@ -9,7 +9,7 @@ import json
 from typing import Any
 
 from .catalogue import Model, Variant
-from .geometry import attention_of, context_of, engine_context_of, experts_of, number, widths_of
+from .geometry import attention_of, context_of, engine_context_of, experts_of, heads_of, layers_of, text_of, widths_of
 from .repository_kind import architecture_note, refuse_what_is_not_served, weight_files
 from .stored_as import stored_as
 
@@ -55,15 +55,15 @@ def _longer_flags(full: dict[str, Any], text: dict[str, Any]) -> dict[str, Any]:
     if context is None or engines is None or context <= engines:
         return {}
     limit: dict[str, Any] = {"max_position_embeddings": context}
-    return {"hf-overrides": json.dumps(limit if text is full else {"text_config": limit})}
+    inside = isinstance(full.get("text_config"), dict)
+    return {"hf-overrides": json.dumps({"text_config": limit} if inside else limit)}
 
 
 def model_from_hub(name: str, info: dict[str, Any], config: dict[str, Any] | None) -> Model:
     """The model; Failure(refused) for what the engine does not serve. ``config`` is None when it cannot be read."""
     refuse_what_is_not_served(name, info, config)
     full = config or {}
-    inner = full.get("text_config")
-    text: dict[str, Any] = inner if isinstance(inner, dict) else full
+    text = text_of(full)
     stored = stored_as(full)
     architecture = str((full.get("architectures") or [""])[0])
     tool, thought = _parsers(architecture, name)
@@ -108,8 +108,8 @@ def model_from_hub(name: str, info: dict[str, Any], config: dict[str, Any] | Non
         active_b=None if experts else parameters,
         max_context=context_of(text),
         variants=(variant,),
-        layers=number(text, "num_hidden_layers"),
-        heads=number(text, "num_attention_heads"),
+        layers=layers_of(text),
+        heads=heads_of(text),
         attention=attention_of(text) if config else None,
         expert_width=expert_width,
         dense_widths=dense_widths,
