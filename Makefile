@@ -13,7 +13,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export TEST_SNAPSHOTS ?= $(abspath .cache/snapshots)
 PRODUCT := $(shell find linode_coder collections roles playbooks inventory_plugins -type f -not -name '*.pyc' 2>/dev/null) CHANGELOG.md
 
-.PHONY: help install demo test lint types unit integration sanity test-installed test-slow test-docker test-engine test-foreign test-clients test-molecule test-newest vllm bench mutants clean constraints dist collection changelog
+.PHONY: help install demo models test lint types unit integration sanity test-installed test-slow test-docker test-engine test-foreign test-clients test-molecule test-newest vllm bench mutants clean constraints dist collection changelog
 
 help:
 	@echo 'make demo           bring a session up in the local sandbox, ask it something, show the cost, take it down'
@@ -23,6 +23,7 @@ help:
 	@echo 'make dist           the wheel and the Galaxy archive, in dist/'
 	@echo 'make collection     the Galaxy archive: collections/ with the roles, playbooks and inventory plugin beside it'
 	@echo 'make changelog      what changelogs/fragments says into the one change log'
+	@echo 'make models         what the Hub says of the packaged models now, as a change to review (WRITE=1 writes it)'
 	@echo 'make test-installed the wheel and the Galaxy archive in the environments that people make'
 	@echo 'make test-molecule  molecule scenarios on sandbox hosts, those of the roles on docker hosts'
 	@echo 'make test-slow      what takes longer on simulated hosts: playbooks, leases, serving, watching, every rung of healing'
@@ -93,6 +94,10 @@ collection: dist/.built
 
 changelog: dist/.built
 	$(BIN)/python -m tools.changelog
+
+# MODEL: the entries to read, all of them otherwise.
+models: $(BIN)/.complete
+	@$(BIN)/python -m tools.models $(if $(WRITE),--write) $(foreach name,$(MODEL),--model $(name))
 
 test-installed: $(BIN)/.complete
 	$(PYTEST) tests/installed

@@ -52,7 +52,10 @@ ENTRANCES = (
         _C + "module_utils/model/hub.py",
         ("_get",),
         "answers of the model hub, which anybody's repository fills",
-        ("tests/unit/model/test_hub.py::test_timeouts_nonsense_and_no_network_stop_nobody",),
+        (
+            "tests/unit/model/test_hub.py::test_timeouts_nonsense_and_no_network_stop_nobody",
+            "tests/unit/model/test_repository_kind.py::test_no_configuration_brings_it_down",
+        ),
     ),
     Entrance(_C + "module_utils/model/hub.py", ("_recall",), _STATE),
     Entrance(

@@ -1,15 +1,18 @@
-"""The tables of docs/models.md, made from the catalogue: `python tools/models_page.py` writes them into the page."""
+"""The tables of docs/models.md, made from the catalogue and from published starts: `python -m tools.models_page` writes them."""
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 from ansible_collections.linode_coder.gpu.plugins.module_utils.linode.gpu_plans import known_plans
 from ansible_collections.linode_coder.gpu.plugins.module_utils.model.catalogue import Model, Selection, find, packaged
+from ansible_collections.linode_coder.gpu.plugins.module_utils.model.catalogue_data import SOURCES
 from ansible_collections.linode_coder.gpu.plugins.module_utils.model.choice import best_on_plan, default_model
 from ansible_collections.linode_coder.gpu.plugins.module_utils.model.view import by_price, first_that_fits
 
 from linode_coder.cli.models import licence, parameters, sized, tokens
+from tests.published_starts import STARTS, UNKNOWN, errors_of
 
 PAGE = Path(__file__).parents[1] / "collections/ansible_collections/linode_coder/gpu/docs/models.md"
 BEGIN, END = "<!-- {} begin -->", "<!-- {} end -->"
@@ -65,7 +68,32 @@ def defaults_table() -> str:
     return _table(rows)
 
 
-TABLES = {"models": models_table, "defaults": defaults_table}
+def sources_table() -> str:
+    """How many figures come from where, the surest first; what no figure comes from yet is left out."""
+    parts = [part for model in packaged() for part in (model, *model.variants)]
+    count = Counter(source.text for part in parts for source in part.sources.values())
+    rows = [["source", "figures", "shown as certain"]]
+    rows += [
+        [text, str(count[text]), "yes" if certain else "no"] for text, certain in SOURCES.values() if text in count
+    ]
+    return _table(rows)
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None else f"{value:+.1f} %"
+
+
+def starts_table() -> str:
+    rows = [["model", "cards", "weights", "room", "tokens", "source"]]
+    for start in STARTS:
+        off = errors_of(start)
+        parts = [_percent(off.weights), _percent(off.room), _percent(off.tokens)]
+        rows.append([start.model, f"{start.gpus} x {start.card}", *parts, start.source])
+    rows += [[name, "", "unknown", "unknown", "unknown", why] for name, why in UNKNOWN]
+    return _table(rows)
+
+
+TABLES = {"models": models_table, "defaults": defaults_table, "sources": sources_table, "starts": starts_table}
 
 
 def with_tables(text: str) -> str:

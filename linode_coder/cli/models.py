@@ -181,8 +181,6 @@ def _one(
     console.text(f"licence   {licence(model)}; https://huggingface.co/{model.hf}")
     calls = f"tool calls {model.tool_parser or 'unknown'}, reasoning {model.reasoning_parser or 'none'}"
     console.text(f"parsers   {calls}{', reads images' if model.multimodal else ''}")
-    if model.speculation:
-        console.text(f"recipe    speculation {model.speculation} is offered by the model's recipe, and not switched on")
     for note in model_notes(model):
         console.text(f"note      {note}")
     if model.uncertain:

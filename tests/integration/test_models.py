@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests import product
+from tests.played_hub import PlayedHub
 from tests.sandbox_fixture import RunningSandbox, start_sandbox
 
 BIN = Path(sys.executable).parent
@@ -95,6 +96,34 @@ def test_a_repository_nobody_knows_is_allowed_and_said_to_be_unknown(sandbox: Ru
     done = coder(sandbox, "up", "m", "--model", "org/thing-3b", "--dry-run")
     assert done.returncode == 0, done.stderr
     assert "nothing is known of org/thing-3b" in done.stdout
+
+
+EMBEDDING = {
+    "id": "acme/embed-8b",
+    "pipeline_tag": "feature-extraction",
+    "siblings": [{"rfilename": "model.safetensors", "size": 15_000_000_000}, {"rfilename": "config.json", "size": 700}],
+}
+
+
+def test_what_writes_no_text_is_refused_at_every_door_before_it_is_paid_for(sandbox: RunningSandbox) -> None:
+    hub = PlayedHub()
+    try:
+        hub.serve("acme/embed-8b", EMBEDDING, {"architectures": ["Qwen3ForCausalLM"]})
+        asking = RunningSandbox({**sandbox.env, "HF_ENDPOINT": hub.url}, sandbox.url, sandbox.home, sandbox.facts)
+        address = "https://huggingface.co/acme/embed-8b/tree/main"
+        for words in (
+            ("up", "refused", "--model", address, "--yes"),
+            ("models", address),
+            ("plans", "--model", address),
+        ):
+            done = coder(asking, *words)
+            assert done.returncode == 3, done.stdout + done.stderr
+            assert "acme/embed-8b is an embedding model (Qwen3ForCausalLM, feature-extraction)" in done.stderr
+        branch = coder(asking, "up", "refused", "--model", "acme/embed-8b@dev", "--yes")
+        assert branch.returncode == 2 and "[revisions]" in branch.stderr
+    finally:
+        hub.close()
+    assert "refused" not in {row["name"] for row in document(coder(sandbox, "list", "--json"))["sessions"]}
 
 
 def test_a_large_model_serves_with_the_context_that_was_asked_for(sandbox: RunningSandbox) -> None:

@@ -1,25 +1,42 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from itertools import repeat
 from pathlib import Path
 
 import pytest
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
-from ansible_collections.linode_coder.gpu.plugins.module_utils.linode.gpu_plans import known_plans, parse_capability
+from ansible_collections.linode_coder.gpu.plugins.module_utils.linode.gpu_plans import (
+    is_gpu_plan,
+    known_plan,
+    known_plans,
+    parse_capability,
+)
 from ansible_collections.linode_coder.gpu.plugins.module_utils.model.catalogue import (
+    MODEL_FACTS,
+    VARIANT_FACTS,
+    Source,
     catalogue,
     find,
     is_commit,
+    missing_figures,
     models_in_file,
     names,
     near_names,
     packaged,
+    packaged_model,
     user_file,
     variant_of,
 )
-from ansible_collections.linode_coder.gpu.plugins.module_utils.model.catalogue_data import DEFAULT_MODEL, PLAN_DEFAULTS
-from ansible_collections.linode_coder.gpu.plugins.module_utils.model.choice import on_plan
+from ansible_collections.linode_coder.gpu.plugins.module_utils.model.catalogue_data import (
+    DEFAULT_MODEL,
+    MODELS,
+    PLAN_DEFAULTS,
+    SOURCES,
+)
+from ansible_collections.linode_coder.gpu.plugins.module_utils.model.choice import default_model, on_plan
 from ansible_collections.linode_coder.gpu.plugins.module_utils.model.context_length import parse_context
 from ansible_collections.linode_coder.gpu.plugins.module_utils.model.engine_flags import engine_flags
 from ansible_collections.linode_coder.gpu.plugins.module_utils.model.request import (
@@ -29,7 +46,11 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.model.request imp
     make_request,
     unlisted,
 )
-from ansible_collections.linode_coder.gpu.plugins.module_utils.model.view import model_notes
+from ansible_collections.linode_coder.gpu.plugins.module_utils.model.view import model_notes, model_view
+
+import linode_coder.sandbox.api
+
+TYPES = Path(linode_coder.sandbox.api.__file__).parent / "data/types.json"
 
 OWN = """
 [[models]]
@@ -63,9 +84,9 @@ def write(text: str) -> Path:
 
 def test_the_packaged_data_is_valid_and_its_names_are_unique() -> None:
     models = packaged()
-    assert len(models) >= 28
+    assert len(models) >= 45
     variants = [variant.id for model in models for variant in model.variants]
-    assert len(variants) == len(set(variants)) and len(variants) >= 62
+    assert len(variants) == len(set(variants)) and len(variants) >= 88
     assert len({model.id for model in models}) == len(models)
     for model in models:
         assert model.id == model.id.lower() and "/" not in model.id
@@ -73,7 +94,78 @@ def test_the_packaged_data_is_valid_and_its_names_are_unique() -> None:
         for variant in model.variants:
             assert parse_capability(variant.min_capability) >= (7, 5)
         if model.attention and model.layers:
-            assert sum(group.layers for group in model.attention) <= model.layers
+            assert sum(group.layers for group in model.attention if group.kind != "latent") <= model.layers
+
+
+def test_every_figure_has_its_source_and_day() -> None:
+    used = set()
+    for model, entry in zip(packaged(), MODELS, strict=True):
+        for part, facts, written in [
+            (model, MODEL_FACTS, entry),
+            *zip(model.variants, repeat(VARIANT_FACTS), entry["variants"], strict=False),
+        ]:
+            assert set(part.sources) == set(facts) & set(written), part.id
+            for field, source in part.sources.items():
+                key = written[field][1]
+                used.add(key)
+                assert source == Source(SOURCES[key][0], written[field][2]) and source.on <= "2026-12-31"
+                assert (field in part.uncertain) == (not SOURCES[key][1]), (part.id, field)
+    # Those that nothing has yet are for what `make models` reads and what people enter.
+    assert set(SOURCES) - used == {"hub", "person"}
+
+
+@pytest.mark.parametrize(
+    "fact",
+    [64, (64,), (64, "recipe"), (64, "hearsay", "2026-01-02"), (64, "recipe", "yesterday"), (64, "recipe", None)],
+)
+def test_a_figure_without_its_source_is_no_entry(fact: object) -> None:
+    with pytest.raises(Failure, match=r"it\.layers is no value with its source and day"):
+        packaged_model({**MODELS[0], "layers": fact}, "it")
+    with pytest.raises(Failure, match=r"it\.variants\[0\]\.disk_gb is no value with its source"):
+        packaged_model({**MODELS[0], "variants": [{"id": "a/b", "precision": "fp8", "disk_gb": fact}]}, "it")
+
+
+def test_whoever_asks_for_a_model_is_told_where_its_figures_come_from() -> None:
+    selection = find(packaged(), "Qwen/Qwen3-32B-AWQ")
+    assert selection is not None
+    view = model_view(selection.model)
+    assert view["sources"]["layers"] == {"from": SOURCES["config"][0], "on": "2026-08-21"}
+    assert view["variants"][0]["sources"]["disk_gb"] == {"from": SOURCES["derived"][0], "on": "2026-11-29"}
+    assert view["variants"][0]["uncertain"] == ["disk_gb"]
+    write(OWN)
+    mine = find(catalogue(), "mine-7b")
+    assert mine is not None and model_view(mine.model)["sources"] == {}
+
+
+def test_what_every_plan_serves_unasked_is_wholly_known() -> None:
+    """Of the plans that this version knows, and of those that the sandbox's account has."""
+    plans = {plan.id for plan in known_plans()}
+    plans |= {row["id"] for row in json.loads(TYPES.read_text()) if is_gpu_plan(row)}
+    assert len(plans) >= 16
+    for plan_id in plans:
+        name = default_model(plan_id)
+        assert name is not None, plan_id
+        selection = find(packaged(), name)
+        assert selection is not None and selection.variant is not None
+        assert missing_figures(selection.model, selection.variant) == [], (plan_id, name)
+        plan = known_plan(plan_id)
+        assert plan is not None and plan.card is not None, plan_id
+        assert on_plan(selection.model, selection.variant, plan).fit.fits is True, plan_id  # type: ignore[union-attr]
+
+
+def test_every_model_serves_on_some_plan() -> None:
+    for model in packaged():
+        for variant in model.variants:
+            assert any(on_plan(model, variant, plan).problem is None for plan in known_plans()), variant.id
+
+
+def test_an_index_is_one_more_group_of_the_same_layers() -> None:
+    index = "{kind = 'latent', layers = 28, latent_dim = 32}"
+    write(OWN.replace("attention = [", f"attention = [{index}, "))
+    assert len(models_in_file(user_file())[0].attention or ()) == 2
+    write(OWN.replace("attention = [", f"attention = [{index}, {index}, "))
+    with pytest.raises(Failure, match="more layers than the model"):
+        models_in_file(user_file())
 
 
 def test_defaults_exist_for_every_known_plan() -> None:
@@ -227,7 +319,14 @@ def test_no_engine_is_told_to_run_code_of_a_branch() -> None:
             assert not flags.get("trust-remote-code"), variant.id
             if model.runs_code(variant):
                 carriers.add(model.id)
-    assert carriers == {"laguna-xs-2.1", "laguna-s-2.1"}
+    assert carriers == {
+        "deepseek-v4-flash",
+        "k2-horizon-7b",
+        "laguna-s-2.1",
+        "laguna-xs-2.1",
+        "mimo-v2.5",
+        "step-3.7-flash",
+    }
 
 
 def test_code_of_a_repository_needs_a_pinned_commit() -> None:
@@ -276,11 +375,9 @@ def test_only_a_whole_commit_is_one(text: str | None) -> None:
 
 # Of these the publishers' configurations were not to be had: no figure is better than a guessed one.
 UNKNOWN_GEOMETRY = {
-    "gemma-4-12b",
-    "mellum2-12b-a2.5b",
-    "mellum2-12b-a2.5b-thinking",
-    "muse-glimmer-30b",
-    "qwen3.8-flash-next",
+    # Compressed and sparse caches, which none of our kinds of layers describes.
+    "deepseek-v4-flash",
+    "granite-4.0-h-small",
 }
 
 

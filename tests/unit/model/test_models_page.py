@@ -12,7 +12,7 @@ from tools.models_page import PAGE, with_tables
 
 def test_the_tables_are_what_the_catalogue_says() -> None:
     text = PAGE.read_text()
-    assert with_tables(text) == text, "run: python tools/models_page.py"
+    assert with_tables(text) == text, "run: python -m tools.models_page"
 
 
 def test_the_example_of_an_own_model_works(tmp_path: Path) -> None:

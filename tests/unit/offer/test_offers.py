@@ -12,6 +12,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.offers impo
     all_offers,
     build_offers,
     near,
+    shortlist,
 )
 from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.wanted import as_list
 
@@ -119,7 +120,25 @@ def test_what_a_name_may_have_been_meant_to_be() -> None:
 
 def test_the_list_stays_short() -> None:
     regions = [region(f"r-{number}") for number in range(40)]
-    assert len(build_offers(TYPES, regions, [], [], [])) == MAX_OFFERS
+    assert len(shortlist(build_offers(TYPES, regions, [], [], []))) == MAX_OFFERS
+
+
+def test_a_short_list_keeps_the_order_and_something_of_every_plan() -> None:
+    regions = [region(f"r-{number:02}") for number in range(20)]
+    dear, cheap = "g2-gpu-rtx4000a2-s", "g2-gpu-rtx4000a1-s"
+    offers = build_offers(TYPES, regions, [], [dear, cheap], [])
+    kept = shortlist(offers)
+    assert len(offers) == 40 and len(kept) == MAX_OFFERS
+    assert [offer.plan for offer in kept] == [dear] * 6 + [cheap] * 6
+    assert kept == [offer for offer in offers if offer in kept]
+    few = [offer for offer in offers if offer.plan == cheap][:2]
+    assert shortlist([*few, *(offer for offer in offers if offer.plan == dear)]).count(few[0]) == 1
+    assert [offer.plan for offer in shortlist([*(offer for offer in offers if offer.plan == dear), *few])] == (
+        [dear] * 10 + [cheap] * 2
+    )
+    many = [few[0]._replace(plan=f"p-{number}") for number in range(15) for _again in range(2)]
+    assert [offer.plan for offer in shortlist(many)] == [f"p-{number}" for number in range(15)]
+    assert shortlist([]) == []
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ TURING_3, NEW = "g1-gpu-rtx6000-3", "g9-gpu-new-1"
 PRICES = {ADA_S: 0.52, ADA_M: 0.67, ADA_2: 1.05, ADA_4: 2.96}
 NOW = parse_time("2026-11-29T12:00:00")
 HOUR = 3600
+LARGE = "Qwen/Qwen3.6-27B"
 SMALL = "Qwen/Qwen2.5-Coder-7B-Instruct-AWQ"
 
 
@@ -117,6 +118,18 @@ def test_what_a_budget_has_room_for(room: float, left: list[Offer]) -> None:
 
 
 # -- a new session -----------------------------------------------------------------------------------------------------
+
+
+def test_a_cheaper_plan_is_offered_however_many_regions_the_dearer_one_has() -> None:
+    account = Account()
+    account.rows["regions"] = [{"id": f"r-{number}", "capabilities": ["GPU Linodes"]} for number in range(20)]
+    found = quoted(account, plans=[ADA_2, ADA_M], model=SMALL, lease="2h")
+    assert [row["plan"] for row in found["offers"]] == [ADA_2] * 6 + [ADA_M] * 6
+    assert list(found["engines"]) == [ADA_2, ADA_M]
+    # Only the cheaper one is within the limit; all of its regions are, then.
+    limited = quoted(account, plans=[ADA_2, ADA_M], model=SMALL, lease="2h", max_cost=1.5)
+    assert [row["plan"] for row in limited["offers"]] == [ADA_M] * 12
+    assert limited["hourly_max"] == PRICES[ADA_M]
 
 
 def test_a_new_session_in_full() -> None:
@@ -216,21 +229,21 @@ def test_a_default_that_a_users_catalogue_took_the_place_of_is_served_as_it_is(m
 
 
 def test_a_refusal_names_what_would_fit_where_and_for_how_much() -> None:
-    failure = refused(Account(), model="gpt-oss-120b", plans=[ADA_M])
-    assert (failure.kind, failure.field, failure.value) == ("refused", "model", "gpt-oss-120b")
-    assert failure.message == f"gpt-oss-120b does not fit on {ADA_M}."
-    assert f"openai/gpt-oss-120b fits on {ADA_4} at $2.96/h with a context of " in str(failure.remedy)
+    failure = refused(Account(), model=LARGE, plans=[ADA_M])
+    assert (failure.kind, failure.field, failure.value) == ("refused", "model", "qwen3.6-27b")
+    assert failure.message == f"{LARGE} does not fit on {ADA_M}."
+    assert f"{LARGE} fits on {ADA_4} at $2.96/h with a context of " in str(failure.remedy)
     assert f"{ADA_M} serves for example openai/gpt-oss-20b." in str(failure.remedy)
     unpriced = Account()
     unpriced.rows["linode/types"][-1]["price"]["hourly"] = None
-    remedy = str(refused(unpriced, model="gpt-oss-120b", plans=[ADA_M]).remedy)
+    remedy = str(refused(unpriced, model=LARGE, plans=[ADA_M]).remedy)
     assert "fits on" not in remedy and "serves for example" in remedy
     unpriced.rows["linode/types"].pop()
-    assert "It fits on no plan of this account." in str(refused(unpriced, model="gpt-oss-120b", plans=[ADA_M]).remedy)
+    assert "It fits on no plan of this account." in str(refused(unpriced, model=LARGE, plans=[ADA_M]).remedy)
     # Nothing was named: the largest plan says why, of those whose card is known.
     unpriced.rows["linode/types"].insert(0, plan_row(NEW, 0.1, gpus=1))
     unpriced.rows["linode/types"].insert(0, plan_row("g1-gpu-rtx6000-1", 1.5))
-    assert refused(unpriced, model="gpt-oss-120b").message.endswith(f"does not fit on {ADA_2}.")
+    assert refused(unpriced, model=LARGE).message.endswith(f"does not fit on {ADA_2}.")
 
 
 def test_a_refusal_says_nothing_that_is_not_known() -> None:

@@ -20,7 +20,7 @@ from ..core.retry import pause_s
 from ..core.rungs import API_RUNGS, BY_ID
 from ..offer.budget import refuse_beyond, replacement_adds
 from ..offer.budget_look import look
-from ..offer.offers import build_offers
+from ..offer.offers import build_offers, shortlist
 from ..session.tags import MARKER, decode, folded
 from .attempts import BREAKER_TAG, DAY_S, Attempt, from_tags, is_attempt_tag, is_healing_tag, to_tag
 from .ladder import MAINTENANCE_EVENTS, OPEN_EVENT, POWER_EVENTS, Event
@@ -375,4 +375,5 @@ class Provider:
         agreed = [offer for offer in built if provider["hourly"] is None or offer.hourly <= provider["hourly"]]
         here = [offer for offer in agreed if offer.region == provider["region"]]
         elsewhere = [offer for offer in agreed if offer.region != provider["region"]]
-        return [{"plan": one.plan, "region": one.region, "hourly": one.hourly} for one in (*elsewhere, *here)]
+        tried = shortlist([*elsewhere, *here])
+        return [{"plan": one.plan, "region": one.region, "hourly": one.hourly} for one in tried]

@@ -16,7 +16,7 @@ from typing import Any
 from ..core.did_you_mean import did_you_mean, nearest
 from ..core.failure import Failure
 from ..core.paths import config_dir
-from .catalogue_data import MODELS
+from .catalogue_data import MODELS, SOURCES
 
 # Models of this organisation exist in the sandbox only; the Hub is never asked about them.
 SANDBOX_ORGANISATION = "sandbox/"
@@ -27,10 +27,13 @@ PRECISIONS = (
     "nvfp4",
     "mxfp4",
     "int8",
+    "int8-gptq",
+    "int8-autoround",
     "int4",
     "int4-awq",
     "int4-gptq",
     "int4-autoround",
+    "mixed",
     "unknown",
 )
 
@@ -40,7 +43,8 @@ class Layers:
     """Layers of one kind, by what they remember of a sequence.
 
     ``full``: keys and values of every token. ``sliding``: the same for the last ``window`` tokens. ``latent``: one
-    compressed vector per token, kept whole on every GPU. ``state``: a matrix of fixed size per sequence.
+    compressed vector per token, kept whole on every GPU; beside ``full`` it is the index of the same layers. ``state``: a
+    matrix of fixed size per sequence.
     """
 
     kind: str
@@ -54,8 +58,19 @@ class Layers:
 
 
 @dataclass(frozen=True)
+class Source:
+    """Where a figure comes from, as a sentence, and the day on which it was said or read there."""
+
+    text: str
+    on: str
+
+
+@dataclass(frozen=True)
 class Variant:
-    """Weights of a model in one precision: one repository. None and ``uncertain`` say what is not known for sure."""
+    """Weights of a model in one precision: one repository. None and ``uncertain`` say what is not known for sure.
+
+    ``sources`` holds those of the figures of a packaged entry, by field.
+    """
 
     id: str
     precision: str
@@ -67,6 +82,9 @@ class Variant:
     env: dict[str, str] = field(default_factory=dict)
     min_engine: str | None = None
     uncertain: tuple[str, ...] = ()
+    loaded_gb: float | None = None  # what all GPUs together hold of it, where that is known to differ from the files
+    block: int | None = None  # side of the squares that share a scale; every GPU's share has to be whole squares
+    sources: dict[str, Source] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -84,15 +102,18 @@ class Model:
     layers: int | None = None
     heads: int | None = None
     attention: tuple[Layers, ...] | None = None
+    # What tensor parallel cuts: the inner width of one expert, and of the layers that every token goes through.
+    expert_width: int | None = None
+    dense_widths: tuple[int, ...] = ()
     tool_parser: str | None = None
     reasoning_parser: str | None = None
     multimodal: bool = False
-    speculation: dict[str, Any] | None = None
     unread_gb: float = 0.0  # of a dense model's weights: embeddings and vision, which a generated token does not read
     flags: dict[str, Any] = field(default_factory=dict)
     min_engine: str | None = None
     uncertain: tuple[str, ...] = ()
     source: str = "packaged"
+    sources: dict[str, Source] = field(default_factory=dict)  # of the figures of a packaged entry, by field
     notes: tuple[str, ...] = ()  # sentences for whoever asks for it
     revisions: dict[str, str] = field(default_factory=dict)  # commits that the user's file pins, by repository
 
@@ -141,6 +162,28 @@ class Selection:
     variant: Variant | None = None
 
 
+# What an entry of the packaged catalogue says with a source and a day: figures, and what else may turn out wrong.
+MODEL_FACTS = (
+    "licence",
+    "gated",
+    "parameters_b",
+    "active_b",
+    "layers",
+    "heads",
+    "attention",
+    "expert_width",
+    "dense_widths",
+    "max_context",
+    "tool_parser",
+    "reasoning_parser",
+    "unread_gb",
+    "min_engine",
+)
+VARIANT_FACTS = ("disk_gb", "loaded_gb", "block", "min_capability", "gated", "min_engine")
+# Without these nobody can say beforehand what a model costs and whether it serves.
+_NEEDED = ("licence", "gated", "parameters_b", "active_b", "layers", "heads", "attention", "max_context", "tool_parser")
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+
 _LAYER_KEYS = {
     "full": {"kv_heads", "head_dim"},
     "sliding": {"kv_heads", "head_dim", "window"},
@@ -160,11 +203,12 @@ _MODEL_KEYS: dict[str, tuple[tuple[type, ...], bool]] = {
     "layers": ((int,), False),
     "heads": ((int,), False),
     "attention": ((list,), False),
+    "expert_width": ((int,), False),
+    "dense_widths": ((list,), False),
     "max_context": ((int,), False),
     "tool_parser": ((str,), False),
     "reasoning_parser": ((str,), False),
     "multimodal": ((bool,), False),
-    "speculation": ((dict,), False),
     "unread_gb": ((int, float), False),
     "flags": ((dict,), False),
     "min_engine": ((str,), False),
@@ -174,7 +218,9 @@ _MODEL_KEYS: dict[str, tuple[tuple[type, ...], bool]] = {
 _VARIANT_KEYS: dict[str, tuple[tuple[type, ...], bool]] = {
     "id": ((str,), True),
     "precision": ((str,), True),
-    "disk_gb": ((int, float), True),
+    "disk_gb": ((int, float, type(None)), True),
+    "loaded_gb": ((int, float), False),
+    "block": ((int,), False),
     "min_capability": ((str,), False),
     "gated": ((bool, type(None)), False),
     "community": ((bool,), False),
@@ -183,7 +229,18 @@ _VARIANT_KEYS: dict[str, tuple[tuple[type, ...], bool]] = {
     "min_engine": ((str,), False),
     "uncertain": ((list,), False),
 }
-_POSITIVE = {"parameters_b", "active_b", "layers", "heads", "max_context", "disk_gb", "unread_gb"}
+_POSITIVE = {
+    "parameters_b",
+    "active_b",
+    "layers",
+    "heads",
+    "expert_width",
+    "max_context",
+    "disk_gb",
+    "loaded_gb",
+    "block",
+    "unread_gb",
+}
 
 
 class _Place:
@@ -209,9 +266,9 @@ def _checked(data: Any, keys: dict[str, tuple[tuple[type, ...], bool]], place: _
             raise (place / key).bad("is not a known key", hint)
         types = keys[key][0]
         if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
-            wanted = " or ".join(kind.__name__ for kind in types)
+            wanted = " or ".join(kind.__name__ for kind in types if kind is not type(None))
             raise (place / key).bad(f"is {value!r}, which is not of type {wanted}", "Correct the value.")
-        if key in _POSITIVE and data[key] <= 0:
+        if key in _POSITIVE and isinstance(value, (int, float)) and value <= 0:
             raise (place / key).bad(f"is {value!r}", "Give a number above 0, or leave the key out.")
     for key, (_types, required) in keys.items():
         if required and key not in data:
@@ -229,6 +286,12 @@ def _layers(data: Any, place: _Place) -> Layers:
         if key != "kind" and value <= 0:
             raise (place / key).bad(f"is {value!r}", "Give a number above 0.")
     return Layers(**checked)
+
+
+def _widths(data: list[Any], place: _Place) -> tuple[int, ...]:
+    if not all(type(width) is int and width > 0 for width in data):
+        raise place.bad(f"is {data!r}", "List whole numbers above 0.")
+    return tuple(data)
 
 
 def _capability(text: str, place: _Place) -> str:
@@ -256,7 +319,10 @@ def model_from(data: Any, source: str, path: str) -> Model:
         raise (place / "variants").bad("is empty", "Name at least one repository of weights.")
     groups = checked.pop("attention", None)
     attention = groups and tuple(_layers(item, place / f"attention[{index}]") for index, item in enumerate(groups))
-    if attention and "layers" in checked and sum(group.layers for group in attention) > checked["layers"]:
+    # The index that sparse attention keeps is one more group of the same layers.
+    latent = sum(group.layers for group in attention or () if group.kind == "latent")
+    others = sum(group.layers for group in attention or () if group.kind != "latent")
+    if max(latent, others) > checked.get("layers", float("inf")):
         raise (place / "attention").bad("has more layers than the model", "Correct layers or attention.")
     if checked.get("active_b", 0) > checked.get("parameters_b", float("inf")):
         raise (place / "active_b").bad("is larger than parameters_b", "Correct one of the two.")
@@ -271,12 +337,49 @@ def model_from(data: Any, source: str, path: str) -> Model:
         "max_context": None,
     }
     checked["uncertain"] = tuple(checked.get("uncertain", ()))
+    checked["dense_widths"] = _widths(checked.get("dense_widths", []), place / "dense_widths")
     return Model(**{**defaults, **checked}, variants=variants, attention=attention or None, source=source)
+
+
+def _sourced(entry: dict[str, Any], facts: tuple[str, ...], place: _Place) -> tuple[dict[str, Any], dict[str, Source]]:
+    """The values of a packaged entry and the sources of its facts; what a source does not vouch for is ``uncertain``."""
+    values, sources = dict(entry), {}
+    for key in facts:
+        if key not in entry:
+            continue
+        match entry[key]:
+            case (value, str(source), str(day)) if source in SOURCES and _DAY.fullmatch(day):
+                values[key], sources[key] = value, Source(SOURCES[source][0], day)
+            case _:
+                raise (place / key).bad("is no value with its source and day", f"Sources: {', '.join(SOURCES)}.")
+    values["uncertain"] = [key for key in sources if not SOURCES[entry[key][1]][1]]
+    return values, sources
+
+
+def packaged_model(entry: dict[str, Any], path: str) -> Model:
+    """The model of an entry in the form of catalogue_data.py; Failure(config) that names what is wrong in it."""
+    place = _Place("packaged", path)
+    values, sources = _sourced(entry, MODEL_FACTS, place)
+    kept = []
+    values["variants"] = []
+    for index, one in enumerate(entry["variants"]):
+        plain, of_variant = _sourced(one, VARIANT_FACTS, place / f"variants[{index}]")
+        values["variants"].append({"disk_gb": None, **plain})
+        kept.append(of_variant)
+    model = model_from(values, "packaged", path)
+    variants = tuple(replace(variant, sources=known) for variant, known in zip(model.variants, kept, strict=True))
+    return replace(model, sources=sources, variants=variants)
 
 
 @cache
 def packaged() -> tuple[Model, ...]:
-    return tuple(model_from(data, "packaged", f"models[{index}]") for index, data in enumerate(MODELS))
+    return tuple(packaged_model(entry, f"models[{index}]") for index, entry in enumerate(MODELS))
+
+
+def missing_figures(model: Model, variant: Variant) -> list[str]:
+    """The fields without which its fit, its speed or its terms are unknown before it has run."""
+    found = [name for name in _NEEDED if getattr(model, name) is None or getattr(model, name) == "unknown"]
+    return found + ["disk_gb"] * (variant.disk_gb is None)
 
 
 def user_file() -> Path:

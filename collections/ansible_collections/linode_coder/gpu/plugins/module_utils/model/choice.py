@@ -13,7 +13,8 @@ from .catalogue import SANDBOX_ORGANISATION, Model, Selection, Variant
 from .catalogue_data import PLAN_DEFAULTS
 from .engine_flags import CUDA_VERSION, MIN_DRIVER, engine_environment, engine_flags, utilization_of
 from .measured_fits import key_of
-from .memory_fit import Fit, fit, kv_dtype_of, largest_tensor_parallel
+from .memory_fit import Fit, fit, kv_dtype_of
+from .sharding import spread_of, tensor_parallel_problem
 
 # Beside the weights: system, driver, engine image and its caches, with room to fetch a second model.
 DISK_RESERVE_GB = 60
@@ -72,7 +73,7 @@ def on_plan(
 ) -> Engine:
     """The engine that serves ``variant`` on ``plan``, with what speaks against it."""
     sandbox = variant.id.startswith(SANDBOX_ORGANISATION)
-    spread = tensor_parallel or (1 if sandbox else largest_tensor_parallel(plan.gpus, model.heads))
+    spread = tensor_parallel or (1 if sandbox else spread_of(plan.gpus, model, variant))
     notes = list(model.notes)
     result = None
     problem = None
@@ -103,7 +104,10 @@ def on_plan(
                 f"disk of {plan.id} has {disk_gb:.0f} GB."
             )
     if spread < plan.gpus and not sandbox:
-        notes.append(f"It uses {spread} of the {plan.gpus} GPUs: the model cannot be spread over {plan.gpus}.")
+        why = tensor_parallel_problem(2 * spread, plan.gpus, model, variant) if 2 * spread <= plan.gpus else None
+        notes.append(
+            f"It uses {spread} of the {plan.gpus} GPUs: " + (why or f"the model cannot be spread over {plan.gpus}.")
+        )
     if not plan.advised:
         notes.append(f"{plan.id} has {plan.vcpus} vCPUs, fewer than the engine's advice of {2 * (2 + plan.gpus)}.")
     if model.runs_code(variant):

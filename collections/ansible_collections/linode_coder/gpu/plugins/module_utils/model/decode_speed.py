@@ -25,9 +25,10 @@ def decode_tokens_per_second(
 
     None when the model's size or number of layers is unknown.
     """
-    if not (variant.disk_gb and model.layers and model.parameters_b and model.active_b):
+    whole_gb = variant.loaded_gb or variant.disk_gb
+    if not (whole_gb and model.layers and model.parameters_b and model.active_b):
         return None
-    read_gb = variant.disk_gb * model.active_b / model.parameters_b
+    read_gb = whole_gb * model.active_b / model.parameters_b
     read_gb += _MIXTURE_HEAD_GB if model.mixture else -min(model.unread_gb, read_gb / 2)
     layer = (_MIXTURE_LAYER_S if model.mixture else _DENSE_LAYER_S) + (_EXCHANGE_S if tensor_parallel > 1 else 0.0)
     bandwidth = _BANDWIDTH_SHARE * card.bandwidth_gbs * 1e9 * tensor_parallel

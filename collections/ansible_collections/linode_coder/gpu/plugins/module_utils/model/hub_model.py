@@ -5,25 +5,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import json
 from typing import Any
 
-from ..core.failure import Failure
-from .catalogue import Layers, Model, Variant
+from .catalogue import Model, Variant
+from .geometry import attention_of, context_of, engine_context_of, experts_of, heads_of, layers_of, text_of, widths_of
+from .repository_kind import architecture_note, refuse_what_is_not_served, weight_files
+from .stored_as import stored_as
 
-# Quantisation methods by what is stored. Methods that are not here are passed on to the engine as unknown.
-_PRECISIONS = {
-    "awq": "int4-awq",
-    "gptq": "int4-gptq",
-    "auto-round": "int4-autoround",
-    "fp8": "fp8",
-    "fbgemm_fp8": "fp8",
-    "mxfp4": "mxfp4",
-    "modelopt_fp4": "nvfp4",
-}
-_PLUGIN_ONLY = ("bitsandbytes", "gguf")
-# Types that the engine refuses to run in 16-bit floats other than bf16.
-_BF16_ONLY = ("gemma2", "gemma3", "gemma3_text", "glm4")
 # Architecture: parser of tool calls, parser of reasoning.
 _PARSERS: tuple[tuple[str, str | None, str | None], ...] = (
     ("Qwen3_5", "qwen3_coder", "qwen3"),
@@ -45,111 +34,13 @@ _PARSERS: tuple[tuple[str, str | None, str | None], ...] = (
 )
 
 
-def _number(config: dict[str, Any], *names: str) -> int | None:
-    for name in names:
-        value = config.get(name)
-        if isinstance(value, int) and not isinstance(value, bool) and value > 0:
-            return value
-    return None
-
-
-def attention_of(config: dict[str, Any]) -> tuple[Layers, ...] | None:
-    """The layers by what they remember; None when the configuration is of a kind that is not understood."""
-    layers, heads = _number(config, "num_hidden_layers"), _number(config, "num_attention_heads")
-    if layers is None or heads is None:
-        return None
-    latent, rope = _number(config, "kv_lora_rank"), _number(config, "qk_rope_head_dim")
-    if latent and rope:
-        return (Layers("latent", layers, latent_dim=latent + rope),)
-    hidden = _number(config, "hidden_size")
-    head_dim = _number(config, "head_dim") or (hidden // heads if hidden else None)
-    kv_heads = _number(config, "num_key_value_heads") or heads
-    if head_dim is None:
-        return None
-    kinds = _kinds(config, layers)
-    if kinds is None:
-        return None
-    groups = []
-    for kind, count in kinds.items():
-        if kind == "sliding_attention":
-            window = _number(config, "sliding_window", "attention_window_size")
-            if window is None:
-                return None
-            groups.append(Layers("sliding", count, kv_heads=kv_heads, head_dim=head_dim, window=window))
-        elif kind == "full_attention":
-            groups.append(
-                Layers(
-                    "full",
-                    count,
-                    kv_heads=_number(config, "num_global_key_value_heads") or kv_heads,
-                    head_dim=_number(config, "global_head_dim") or head_dim,
-                )
-            )
-        elif kind == "linear_attention":
-            state_heads = _number(config, "linear_num_value_heads")
-            rows, columns = _number(config, "linear_key_head_dim"), _number(config, "linear_value_head_dim")
-            if not (state_heads and rows and columns):
-                return None
-            groups.append(Layers("state", count, state_heads=state_heads, state_size=rows * columns))
-        elif kind == "mamba":
-            state_heads, size = _number(config, "mamba_num_heads"), _number(config, "ssm_state_size")
-            width = _number(config, "mamba_head_dim")
-            if not (state_heads and size and width):
-                return None
-            groups.append(Layers("state", count, state_heads=state_heads, state_size=width * size))
-        else:
-            return None
-    return tuple(groups) or None
-
-
-def _kinds(config: dict[str, Any], layers: int) -> Counter[str] | None:
-    """How many layers of which kind."""
-    listed = config.get("layer_types")
-    if isinstance(listed, list) and len(listed) == layers:
-        return Counter(str(kind) for kind in listed)
-    pattern = config.get("hybrid_override_pattern")
-    if isinstance(pattern, str):
-        found = Counter({"full_attention": pattern.count("*"), "mamba": pattern.count("M")})
-        return Counter({kind: count for kind, count in found.items() if count})
-    every = _number(config, "full_attention_interval")
-    if every and _number(config, "linear_num_value_heads"):
-        return Counter({"full_attention": layers // every, "linear_attention": layers - layers // every})
-    if any(key.startswith(("mamba", "ssm", "linear_", "rwkv")) for key in config):
-        return None
-    # Every layer counted as full is the safe side where only some of them slide.
-    return Counter({"full_attention": layers})
-
-
-def _precision(config: dict[str, Any]) -> tuple[str, str]:
-    """What the weights are stored in, and the name of the method that did it."""
-    quantization = config.get("quantization_config") or {}
-    method = str(quantization.get("quant_method") or "").lower()
-    if method == "modelopt" and "fp4" in str(quantization.get("quant_algo") or "").lower():
-        method = "modelopt_fp4"
-    elif method == "modelopt":
-        method = "fp8"
-    if method == "compressed-tensors":
-        form = str(quantization.get("format") or "")
-        by_format = {"pack-quantized": "int4", "float-quantized": "fp8", "nvfp4-pack-quantized": "nvfp4"}
-        return by_format.get(form, "unknown"), method
-    if method:
-        return _PRECISIONS.get(method, "unknown"), method
-    kind = str(config.get("torch_dtype") or config.get("dtype") or "")
-    return {"bfloat16": "bf16", "float16": "fp16", "float32": "bf16"}.get(kind, "unknown"), ""
-
-
 def _disk_gb(info: dict[str, Any]) -> float | None:
-    """Bytes of the weights that the engine loads: safetensors, or the older format where there are none."""
-    sizes = {
-        str(file.get("rfilename") or ""): file.get("size")
-        for file in info.get("siblings") or []
-        if "/" not in str(file.get("rfilename") or "/")
-    }
-    for ending in (".safetensors", ".bin"):
-        found = [size for name, size in sizes.items() if name.endswith(ending) and not name.startswith("consolidated")]
-        if found and all(isinstance(size, int) for size in found):
-            return round(float(sum(size for size in found if size)) / 1e9, 2)
-    return None
+    """Bytes of the weights that the engine loads."""
+    sizes = {str(file.get("rfilename") or ""): file.get("size") for file in info.get("siblings") or []}
+    found = [sizes[name] for name in weight_files(list(sizes))]
+    if not found or not all(isinstance(size, int) and not isinstance(size, bool) for size in found):
+        return None
+    return round(float(sum(size for size in found if size)) / 1e9, 2)
 
 
 def _parsers(architecture: str, name: str) -> tuple[str | None, str | None]:
@@ -158,36 +49,35 @@ def _parsers(architecture: str, name: str) -> tuple[str | None, str | None]:
     return next(((tool, thought) for part, tool, thought in _PARSERS if architecture.startswith(part)), (None, None))
 
 
+def _longer_flags(full: dict[str, Any], text: dict[str, Any]) -> dict[str, Any]:
+    """What lets the engine take the whole context where its config.json does not have YaRN's factor in the limit."""
+    context, engines = context_of(text), engine_context_of(text)
+    if context is None or engines is None or context <= engines:
+        return {}
+    limit: dict[str, Any] = {"max_position_embeddings": context}
+    inside = isinstance(full.get("text_config"), dict)
+    return {"hf-overrides": json.dumps({"text_config": limit} if inside else limit)}
+
+
 def model_from_hub(name: str, info: dict[str, Any], config: dict[str, Any] | None) -> Model:
-    """The model; Failure(refused) for weights that the engine does not serve. ``config`` is None when it cannot be read."""
+    """The model; Failure(refused) for what the engine does not serve. ``config`` is None when it cannot be read."""
+    refuse_what_is_not_served(name, info, config)
     full = config or {}
-    inner = full.get("text_config")
-    text: dict[str, Any] = inner if isinstance(inner, dict) else full
-    precision, method = _precision(full)
-    files = [str(file.get("rfilename") or "") for file in info.get("siblings") or []]
-    if method in _PLUGIN_ONLY or (
-        any(file.endswith(".gguf") for file in files) and not any(file.endswith(".safetensors") for file in files)
-    ):
-        raise Failure(
-            "refused",
-            f"{name} is stored as {method or 'gguf'}, which the engine does not serve.",
-            remedy="Choose weights in AWQ, GPTQ, FP8, NVFP4 or 16 bits; see: linode-coder models",
-            field="model",
-            value=name,
-        )
+    text = text_of(full)
+    stored = stored_as(full)
     architecture = str((full.get("architectures") or [""])[0])
     tool, thought = _parsers(architecture, name)
     disk_gb = _disk_gb(info)
-    experts = _number(text, "num_experts", "num_local_experts", "n_routed_experts")
-    stored = (info.get("safetensors") or {}).get("total")
-    per_parameter = {"bf16": 2.0, "fp16": 2.0, "fp8": 1.05}.get(precision, 0.62)
-    parameters = stored / 1e9 if isinstance(stored, int) and precision in ("bf16", "fp16") else None
+    experts = experts_of(text)
+    total = (info.get("safetensors") or {}).get("total")
+    per_parameter = {"bf16": 2.0, "fp16": 2.0, "fp8": 1.05, "int8": 1.05, "int8-gptq": 1.05}.get(stored.precision, 0.62)
+    plain = stored.precision in ("bf16", "fp16")
+    parameters = total / 1e9 if isinstance(total, int) and plain else None
     if parameters is None and disk_gb is not None:
-        parameters = disk_gb / per_parameter
+        parameters = disk_gb / per_parameter / (2.0 if stored.half else 1.0)
     parameters = round(parameters, 2) if parameters else None
     licence = (info.get("cardData") or {}).get("license")
-    attention = attention_of(text) if config else None
-    uncertain = ["tool_parser", "reasoning_parser", "min_capability"]
+    expert_width, dense_widths = widths_of(text)
     notes = [f"{name} is not in the catalogue; what is said of it comes from its repository."]
     if tool is None:
         notes.append(f"Its parser of tool calls is unknown, so agents cannot call tools with {name}.")
@@ -195,13 +85,17 @@ def model_from_hub(name: str, info: dict[str, Any], config: dict[str, Any] | Non
         notes.append(
             f"{name} brings program code, which is not run: it only works if the engine knows its architecture."
         )
-    bf16_only = str(text.get("model_type") or full.get("model_type")) in _BF16_ONLY
+    elif unsure := architecture_note(name, full):
+        notes.append(unsure)
     variant = Variant(
         name,
-        precision,
+        stored.precision,
         disk_gb,
-        "8.0" if precision == "mxfp4" or bf16_only else "7.5",
+        stored.min_capability,
+        flags=_longer_flags(full, text),
         uncertain=("min_capability",),
+        loaded_gb=round(disk_gb / 2, 2) if stored.half and disk_gb is not None else None,
+        block=stored.block,
     )
     return Model(
         id=name,
@@ -212,15 +106,17 @@ def model_from_hub(name: str, info: dict[str, Any], config: dict[str, Any] | Non
         gated=bool(info.get("gated")),
         parameters_b=parameters,
         active_b=None if experts else parameters,
-        max_context=_number(text, "max_position_embeddings"),
+        max_context=context_of(text),
         variants=(variant,),
-        layers=_number(text, "num_hidden_layers"),
-        heads=_number(text, "num_attention_heads"),
-        attention=attention,
+        layers=layers_of(text),
+        heads=heads_of(text),
+        attention=attention_of(text) if config else None,
+        expert_width=expert_width,
+        dense_widths=dense_widths,
         tool_parser=tool,
         reasoning_parser=thought,
         multimodal="vision_config" in full,
-        uncertain=tuple(uncertain),
+        uncertain=("tool_parser", "reasoning_parser", "min_capability"),
         source="hub",
         notes=tuple(notes),
     )

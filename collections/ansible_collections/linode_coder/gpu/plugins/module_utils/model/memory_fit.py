@@ -12,26 +12,33 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ..linode.gpu_plans import Card, parse_capability
+from ..linode.gpu_plans import Card
+from .card_needs import capability_problem
 from .catalogue import Layers, Model, Variant
 from .decode_speed import decode_tokens_per_second
+from .sharding import spread_of, tensor_parallel_problem
 
 GIB = 2**30
 DEFAULT_UTILIZATION = 0.92
 # Less than this is of no use to a coding agent, so it only counts as fitting when somebody asks for it.
 USEFUL_CONTEXT = 16384
+# An estimate is no closer than this: with less than it left for the KV cache, a start is a gamble with somebody's money.
+LEAST_KV_GIB = 1.0
 # For how many sequences at once the size of the KV cache in tokens is told.
 SEQUENCES = 4
 # Lengths are rounded down to this.
 _STEP = 1024
-# What a sliding window holds beyond its length: the tokens of two steps. On large cards steps are longer; that is part of
-# their overhead.
+# What a sliding window holds beyond its length: the tokens of two steps, which are longer on large cards.
 IN_FLIGHT_TOKENS = 2 * 2048
+_LARGE_IN_FLIGHT_TOKENS = 2 * 8192
+_LARGE_CARD_GIB = 70.0
 # Activations, CUDA graphs and libraries: on cards up to 23 GiB with a few sequences, and on a 95 GiB card with the
 # engine's larger defaults; in between it grows with the card.
 _OVERHEAD_GIB = ((23.0, 2.0), (94.97, 6.0))
 _MULTIMODAL_GIB = 0.5
 _COMMUNICATION_GIB = 0.4
+# MXFP4 experts are widened to what the kernels take. Published starts hold 6 to 9 percent more than the files have.
+_MXFP4_GROWTH = 1.08
 # A state is kept twice, for the prefix cache, as 32-bit numbers.
 _STATE_COPIES = 2
 _STATE_BYTES = 4
@@ -78,27 +85,6 @@ class Fit:
         return {key: round(value, 3) if isinstance(value, float) else value for key, value in data.items()}
 
 
-def largest_tensor_parallel(gpus: int, heads: int | None) -> int:
-    """The most GPUs one model can be spread over: a power of two that divides the attention heads."""
-    size = 1
-    while size * 2 <= gpus and (heads is None or heads % (size * 2) == 0):
-        size *= 2
-    return size
-
-
-def tensor_parallel_problem(tensor_parallel: int, gpus: int, model: Model) -> str | None:
-    """Why the model cannot be spread like this; None when it can."""
-    if tensor_parallel < 1:
-        return f"Tensor parallel of {tensor_parallel} is less than one GPU."
-    if tensor_parallel > gpus:
-        return f"Tensor parallel of {tensor_parallel} needs {tensor_parallel} GPUs, and the plan has {gpus}."
-    if model.heads is not None and model.heads % tensor_parallel:
-        return f"Tensor parallel of {tensor_parallel} does not divide the {model.heads} attention heads of {model.id}."
-    if tensor_parallel & (tensor_parallel - 1):
-        return f"Tensor parallel of {tensor_parallel} is not a power of two, which the engine's kernels ask for."
-    return None
-
-
 def kv_dtype_of(card: Card) -> str:
     """What the engine keeps keys and values in on this card."""
     return "fp8" if card.fp8_kv else "fp16"
@@ -125,31 +111,47 @@ def _state_bytes(group: Layers, tensor_parallel: int) -> float:
     return group.layers * heads * group.state_size * _STATE_BYTES * _STATE_COPIES
 
 
-def sequence_bytes(attention: tuple[Layers, ...], context: int, tensor_parallel: int, element: int) -> float:
+def in_flight_tokens(card: Card) -> int:
+    """Tokens that the engine has scheduled and not finished on this card, by its own default."""
+    return _LARGE_IN_FLIGHT_TOKENS if card.cuda_gib >= _LARGE_CARD_GIB else IN_FLIGHT_TOKENS
+
+
+def sequence_bytes(
+    attention: tuple[Layers, ...], context: int, tensor_parallel: int, element: int, in_flight: int = IN_FLIGHT_TOKENS
+) -> float:
     """Bytes per GPU that one sequence of ``context`` tokens needs."""
     total = token_bytes(attention, tensor_parallel, element) * context
     for group in attention:
         if group.kind == "sliding":
-            kept = min(context, group.window + IN_FLIGHT_TOKENS)
+            kept = min(context, group.window + in_flight)
             total += _per_token(group, tensor_parallel, element) * kept
         elif group.kind == "state":
             total += _state_bytes(group, tensor_parallel)
     return total
 
 
-def standing_bytes(attention: tuple[Layers, ...], tensor_parallel: int, element: int) -> float:
+def standing_bytes(
+    attention: tuple[Layers, ...], tensor_parallel: int, element: int, in_flight: int = IN_FLIGHT_TOKENS
+) -> float:
     """Bytes per GPU of a long sequence that do not grow with it any more: windows and states."""
-    far = max([group.window for group in attention], default=0) + IN_FLIGHT_TOKENS
-    return sequence_bytes(attention, far, tensor_parallel, element) - far * token_bytes(
+    far = max([group.window for group in attention], default=0) + in_flight
+    return sequence_bytes(attention, far, tensor_parallel, element, in_flight) - far * token_bytes(
         attention, tensor_parallel, element
     )
 
 
-def longest_context(attention: tuple[Layers, ...], room: float, tensor_parallel: int, element: int, limit: int) -> int:
+def longest_context(
+    attention: tuple[Layers, ...],
+    room: float,
+    tensor_parallel: int,
+    element: int,
+    limit: int,
+    in_flight: int = IN_FLIGHT_TOKENS,
+) -> int:
     """The most tokens of one sequence that ``room`` bytes hold: ``limit``, or less in whole steps."""
 
     def needs(context: int) -> float:
-        return sequence_bytes(attention, context, tensor_parallel, element)
+        return sequence_bytes(attention, context, tensor_parallel, element, in_flight)
 
     if needs(limit) <= room:
         return limit
@@ -159,6 +161,15 @@ def longest_context(attention: tuple[Layers, ...], room: float, tensor_parallel:
         middle = (low + high + 1) // 2
         low, high = (middle, high) if needs(middle * _STEP) <= room else (low, middle - 1)
     return low * _STEP
+
+
+def loaded_gib(model: Model, variant: Variant) -> float | None:
+    """GiB of the weights in the engine, over all GPUs."""
+    gb = variant.loaded_gb
+    if gb is None and variant.disk_gb is not None:
+        widened = variant.precision == "mxfp4" and (model.mixture or model.expert_width is not None)
+        gb = variant.disk_gb * (_MXFP4_GROWTH if widened else 1.0)
+    return None if gb is None else gb * 1e9 / GIB
 
 
 def overhead_gib(card: Card, tensor_parallel: int, multimodal: bool) -> float:
@@ -181,34 +192,36 @@ def fit(
     measured: Measured | None = None,
 ) -> Fit:
     """Estimate how ``variant`` fits on ``gpus`` cards; ``context`` is what has to fit, if somebody asked for one."""
-    spread = tensor_parallel or largest_tensor_parallel(gpus, model.heads)
+    spread = tensor_parallel or spread_of(gpus, model, variant)
     dtype = kv_dtype or kv_dtype_of(card)
     element = kv_bytes(dtype)
     measured = measured or Measured()
     usable = card.cuda_gib * utilization
     overhead = overhead_gib(card, spread, model.multimodal)
     weights = measured.model_gib
-    if weights is None and variant.disk_gb is not None:
-        weights = variant.disk_gb * 1e9 / GIB / spread
+    loaded = loaded_gib(model, variant)
+    if weights is None and loaded is not None:
+        weights = loaded / spread
     room = measured.available_kv_gib
     if room is None and weights is not None:
         room = usable - weights - overhead
     attention = model.attention
+    in_flight = in_flight_tokens(card)
     longest = tokens = per_token = needed = None
     if attention is not None:
         per_token = token_bytes(attention, spread, element)
         if context is not None:
-            needed = sequence_bytes(attention, context, spread, element) / GIB
+            needed = sequence_bytes(attention, context, spread, element, in_flight) / GIB
         if room is not None and room > 0:
-            longest = longest_context(attention, room * GIB, spread, element, model.max_context or 2**24)
-            fixed = SEQUENCES * standing_bytes(attention, spread, element)
+            longest = longest_context(attention, room * GIB, spread, element, model.max_context or 2**24, in_flight)
+            fixed = SEQUENCES * standing_bytes(attention, spread, element, in_flight)
             tokens = int(max(0.0, room * GIB - fixed) / per_token) if per_token else None
     if measured.kv_tokens is not None:
         tokens = measured.kv_tokens
         longest = min(model.max_context or tokens, tokens)
     filled = (per_token or 0.0) * spread * (context or longest or 0)
     verdict, why = _verdict(
-        model, variant, card, gpus, spread, context, weights, usable, overhead, room, longest, needed
+        model, variant, card, gpus, spread, context, weights, usable, overhead, room, longest, needed, measured
     )
     return Fit(
         fits=verdict,
@@ -248,15 +261,11 @@ def _verdict(
     room: float | None,
     longest: int | None,
     needed: float | None,
+    measured: Measured,
 ) -> tuple[bool | None, str | None]:
-    spread_problem = tensor_parallel_problem(spread, gpus, model)
-    if spread_problem:
-        return False, spread_problem
-    if card.capability < parse_capability(variant.min_capability):
-        return False, (
-            f"{variant.id} ({variant.precision}) needs compute capability {variant.min_capability}, and the {card.name} "
-            f"has {card.compute_capability}."
-        )
+    cannot = tensor_parallel_problem(spread, gpus, model, variant) or capability_problem(model, variant, card)
+    if cannot:
+        return False, cannot
     if context is not None and model.max_context is not None and context > model.max_context:
         return False, f"{model.id} has a context of at most {model.max_context} tokens, and {context} were asked for."
     if weights is None or room is None:
@@ -265,6 +274,11 @@ def _verdict(
         return False, (
             f"The weights of {variant.id} take {weights:.1f} GiB per GPU and the engine {overhead:.1f} GiB, which leaves no "
             f"room for a KV cache in the {usable:.1f} GiB that it may use."
+        )
+    if room < LEAST_KV_GIB and measured.available_kv_gib is None and measured.kv_tokens is None:
+        return False, (
+            f"The weights of {variant.id} take {weights:.1f} GiB per GPU and the engine {overhead:.1f} GiB, which leaves "
+            f"{room:.1f} GiB for a KV cache, and an estimate is no closer than {LEAST_KV_GIB:.0f} GiB."
         )
     if longest is None:
         return None, (

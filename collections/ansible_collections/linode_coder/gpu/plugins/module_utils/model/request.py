@@ -25,7 +25,8 @@ from .catalogue import (
 )
 from .catalogue_data import DEFAULT_MODEL
 from .context_length import parse_context
-from .memory_fit import tensor_parallel_problem
+from .reference import Reference, parse_reference
+from .sharding import tensor_parallel_problem
 
 _ID = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
 
@@ -42,16 +43,19 @@ class Request:
     tensor_parallel: int | None = None
 
 
-def validate_model_name(name: str) -> str:
-    if len(name) > 96 or name.strip() != name or not name.isprintable() or " " in name or not name:
-        raise Failure(
-            "usage",
-            f"model {name!r} is not a model id.",
-            remedy=f"Use an id of the form organisation/name, for example {DEFAULT_MODEL}, or one of: linode-coder models",
-            field="model",
-            value=name,
-        )
-    return name
+def validate_model_name(text: str) -> Reference:
+    """What the text names; Failure(usage) for what can be no model."""
+    if len(text) <= 300 and text.isprintable() and text.strip() == text and " " not in text:
+        named = parse_reference(text)
+        if named.name and len(named.name) <= 96:
+            return named
+    raise Failure(
+        "usage",
+        f"model {text!r} is not a model id.",
+        remedy=f"Use an id of the form organisation/name, for example {DEFAULT_MODEL}, or one of: linode-coder models",
+        field="model",
+        value=text,
+    )
 
 
 def unlisted(name: str) -> Model:
@@ -73,19 +77,34 @@ def unlisted(name: str) -> Model:
     )
 
 
-def unknown_model(name: str) -> Failure:
+def unknown_model(name: str, text: str) -> Failure:
+    """``name`` is what is compared with the known ones, ``text`` what was asked for."""
     hint = did_you_mean(near_names(catalogue(), name), "See what there is: linode-coder models")
-    return Failure("usage", f"model {name!r} is not known.", remedy=hint, field="model", value=name)
+    return Failure("usage", f"model {text!r} is not known.", remedy=hint, field="model", value=text)
 
 
-def resolve(name: str, lookup: Lookup) -> Selection:
+def resolve(text: str, lookup: Lookup) -> Selection:
     """The model of that name from the catalogue, or from wherever ``lookup`` looks."""
-    validate_model_name(name)
+    named = validate_model_name(text)
+    name = named.name
     found = find(catalogue(), name)
+    if found is not None and named.variant is not None:
+        # Whoever names the base model and a precision wants that of the model, not of the base's own repository.
+        whole = found if found.variant is None or found.variant.id != found.model.hf else Selection(found.model)
+        return variant_of(whole, named.variant)
     if found is not None:
         return found
+    if named.variant is not None and _ID.fullmatch(name):
+        raise Failure(
+            "usage",
+            f"model {text!r} names a part of a repository ({named.variant}), and the engine loads whole ones.",
+            remedy=f"Use --model {name}, or the repository that holds the model as {named.variant}.",
+            field="model",
+            value=text,
+        )
     if not _ID.fullmatch(name):
-        raise unknown_model(name)
+        # Other programs separate size and name with a colon: gpt-oss:20b.
+        raise unknown_model(f"{name}-{named.variant}" if named.variant else name, text)
     (model,) = pinned((unlisted(name) if name.startswith(SANDBOX_ORGANISATION) else lookup(name),))
     return Selection(model, model.variants[0])
 
@@ -122,7 +141,7 @@ def make_request(
     if tensor_parallel is not None:
         chosen = selection.model if selection else None
         problem = (
-            tensor_parallel_problem(tensor_parallel, tensor_parallel, chosen)
+            tensor_parallel_problem(tensor_parallel, tensor_parallel, chosen, selection.variant if selection else None)
             if chosen
             else None
             if tensor_parallel > 0

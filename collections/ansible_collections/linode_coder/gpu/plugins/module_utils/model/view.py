@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ..linode.gpu_plans import Plan
-from .catalogue import Model, Selection
+from .catalogue import Model, Selection, Source
 from .choice import Engine, best_on_plan, default_model
 
 
@@ -24,6 +24,10 @@ def model_notes(model: Model) -> list[str]:
     problems = dict.fromkeys(model.code_problem(variant) for variant in model.variants)
     notes += [f"{problem} Until one is, it is not started." for problem in problems if problem]
     return notes
+
+
+def _sources(sources: dict[str, Source]) -> dict[str, dict[str, str]]:
+    return {name: {"from": source.text, "on": source.on} for name, source in sources.items()}
 
 
 def model_view(model: Model) -> dict[str, Any]:
@@ -44,11 +48,11 @@ def model_view(model: Model) -> dict[str, Any]:
         "tool_parser": model.tool_parser,
         "reasoning_parser": model.reasoning_parser,
         "multimodal": model.multimodal,
-        "speculation": model.speculation,
         "flags": model.flags,
         "min_engine": model.min_engine,
         "uncertain": list(model.uncertain),
         "source": model.source,
+        "sources": _sources(model.sources),
         "notes": model_notes(model),
         "variants": [
             {
@@ -63,6 +67,7 @@ def model_view(model: Model) -> dict[str, Any]:
                 "environment": variant.env,
                 "min_engine": variant.min_engine,
                 "uncertain": list(variant.uncertain),
+                "sources": _sources(variant.sources),
             }
             for variant in model.variants
         ],

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ from ..core.did_you_mean import did_you_mean, nearest
 from ..core.failure import Failure
 from ..linode.gpu_plans import card_of, hourly_price, is_gpu_plan
 
+# How many creates are tried, each after the one before was refused for want of stock.
 MAX_OFFERS = 12
 DEFAULT_MIN_VRAM_GB = 16
 
@@ -129,8 +131,24 @@ def build_offers(
     min_vram_gb: int = DEFAULT_MIN_VRAM_GB,
     suits: Callable[[str], bool] | None = None,
 ) -> list[Offer]:
-    """What `up` tries, in order. Without a plan only the lowest price is offered: falling back never costs more."""
+    """What `up` may try, in order. Without a plan only the lowest price is offered: falling back never costs more."""
     offers = all_offers(types, regions, availability, plans, wanted_regions, min_vram_gb, suits)
     if not plans:
         offers = [offer for offer in offers if offer.hourly == offers[0].hourly]
-    return offers[:MAX_OFFERS]
+    return offers
+
+
+def shortlist(offers: list[Offer]) -> list[Offer]:
+    """At most MAX_OFFERS of them, in their order, and of every plan at least its best one.
+
+    For when nothing else takes offers away any more: the regions of a dear plan must not push a cheap one out before a
+    limit of the user takes the dear one away.
+    """
+    turn: Counter[str] = Counter()
+    turns = []
+    for place, offer in enumerate(offers):
+        turns.append((turn[offer.plan], place))
+        turn[offer.plan] += 1
+    # Plan by plan in turn, each with the best that it has left.
+    kept = sorted(place for _turn, place in sorted(turns)[: max(MAX_OFFERS, len(turn))])
+    return [offers[place] for place in kept]

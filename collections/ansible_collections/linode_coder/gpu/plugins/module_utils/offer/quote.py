@@ -22,7 +22,7 @@ from ..session.tags import MARKER, owner_slug
 from ..session.view import session_view
 from .budget import against_budget, check_budget, check_dollars, extension_adds, left
 from .budget_look import look
-from .offers import DEFAULT_MIN_VRAM_GB, Offer, all_offers, build_offers, chosen_plans
+from .offers import DEFAULT_MIN_VRAM_GB, Offer, all_offers, build_offers, chosen_plans, shortlist
 from .wanted import Wanted
 
 
@@ -363,6 +363,7 @@ def make_quote(
         hourly = max(offer.hourly for offer in offers)
         adds = _lease_cost(hourly, now, clocks.end)
         quote["budget"] = against_budget(seen, wanted.budget, adds, hourly, f"the session {name}")
+    offers = shortlist(offers)
     by_plan = {engine.plan.id: engine.as_dict() for engine in engines}
     quote["engine"] = by_plan[offers[0].plan]
     quote["engines"] = {offer.plan: by_plan[offer.plan] for offer in offers}
