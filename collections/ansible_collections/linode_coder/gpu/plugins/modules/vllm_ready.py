@@ -109,6 +109,7 @@ from ..module_utils.core.vm_module import inspect
 from ..module_utils.engine.api_key import key_in
 from ..module_utils.engine.client import EngineClient, EngineSilent
 from ..module_utils.engine.measures import measures
+from ..module_utils.engine.start_limits import loops
 from ..module_utils.engine.vllm_log import diagnose, progress_of
 
 
@@ -162,9 +163,6 @@ class Engine:
         return short_lines(newest(program.run([*command, self.service], _LOG_S).text, _LOG_LENGTH))
 
 
-_PATIENCE = 2
-
-
 def failure_of(found: dict[str, Any], log: str) -> Failure | None:
     """Why the engine does not come up; None while it may."""
     ended = found["state"] in ("exited", "dead", "absent")
@@ -172,7 +170,7 @@ def failure_of(found: dict[str, Any], log: str) -> Failure | None:
     causes = diagnose(log)
     hopeless = bool(causes) and not causes[0].healable
     # One end that may have been an accident passes; the second is a loop.
-    if not (ended or hopeless or again >= _PATIENCE):
+    if not (ended or hopeless or loops(again)):
         return None
     said = [line.strip() for line in log.splitlines() if line.strip()]
     errors = [line for line in said if "Error" in line or "error:" in line][-1:]

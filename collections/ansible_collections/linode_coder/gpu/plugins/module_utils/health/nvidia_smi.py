@@ -142,6 +142,7 @@ class Gpu:
     compute_mode: str | None
     virtualization: str | None
     mig: bool | None
+    mig_pending: bool | None
     mig_devices: tuple[MigDevice, ...]
     recovery_action: str | None
     reset_required: bool | None
@@ -186,6 +187,7 @@ class Gpu:
     memory_reserved_mib: int | None
     performance_state: str | None
     sm_clock: float | None
+    sm_clock_max: float | None
     memory_clock: float | None
     fabric_state: str | None
     processes: tuple[GpuProcess, ...]
@@ -195,6 +197,15 @@ class Gpu:
     @property
     def subject(self) -> str:
         return "gpu:" + (self.uuid or self.bus_id or f"#{self.position}")
+
+    @property
+    def failed_readings(self) -> tuple[str, ...]:
+        """What every card can tell of itself and this one answers with an error: what is ERR! in the tool's table."""
+        return tuple(
+            name
+            for name, places in _VITAL.items()
+            if any(_SICK.fullmatch(self.errors.get(place, "")) for place in (*places, places[0].partition("/")[0]))
+        )
 
 
 @dataclass(frozen=True)
@@ -213,6 +224,25 @@ class SmiReading:
     @property
     def readable(self) -> bool:
         return bool(self.gpus) or self.state in ("ok", "no_devices")
+
+
+# The driver's answer where the card does not answer it. A card without such a reading says N/A.
+_SICK = re.compile(r"\[?(?:ERR!|Unknown Error)\]?", re.IGNORECASE)
+_VITAL = {
+    "state": ("performance_state",),
+    "load": ("utilization/gpu_util",),
+    "temperature": ("temperature/gpu_temp",),
+    "fan": ("fan_speed",),
+    "power": (
+        "gpu_power_readings/instant_power_draw",
+        "gpu_power_readings/average_power_draw",
+        "gpu_power_readings/power_draw",
+        "power_readings/power_draw",
+        "power_readings",
+    ),
+    "clock": ("clocks/sm_clock", "clocks/graphics_clock"),
+    "memory": ("fb_memory_usage/used", "fb_memory_usage/total"),
+}
 
 
 # Real documents have five levels.
@@ -407,6 +437,7 @@ def _read_gpu(element: ElementTree.Element, position: int) -> Gpu:
         compute_mode=word("compute_mode", "compute_mode"),
         virtualization=word("virtualization", "gpu_virtualization_mode/virtualization_mode"),
         mig=flag("mig", "mig_mode/current_mig"),
+        mig_pending=flag("mig_pending", "mig_mode/pending_mig"),
         mig_devices=_mig_devices(element),
         recovery_action=word("recovery_action", "gpu_recovery_action"),
         reset_required=flag("reset_required", "gpu_reset_status/reset_required"),
@@ -480,6 +511,7 @@ def _read_gpu(element: ElementTree.Element, position: int) -> Gpu:
         memory_reserved_mib=whole("memory_reserved_mib", "MiB", "fb_memory_usage/reserved"),
         performance_state=word("performance_state", "performance_state", *(f"{block}/power_state" for block in power)),
         sm_clock=number("sm_clock", "MHz", "clocks/sm_clock"),
+        sm_clock_max=number("sm_clock_max", "MHz", "max_clocks/sm_clock"),
         memory_clock=number("memory_clock", "MHz", "clocks/mem_clock"),
         fabric_state=word("fabric_state", "fabric/state"),
         processes=_processes(element),
