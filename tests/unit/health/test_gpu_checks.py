@@ -370,7 +370,7 @@ def test_what_a_later_look_wants_to_know(
     changes: dict[str, Any], left: float | None, throttled: bool, no_margin: bool
 ) -> None:
     assert margin(card(**changes)) == left
-    assert sample(card(**changes)) == {"throttled": throttled, "no_margin": no_margin}
+    assert sample(card(**changes)) == {"throttled": throttled, "no_margin": no_margin, "slow_for_heat": False}
 
 
 def samples(*seen: tuple[float, bool | None]) -> dict[str, Any]:

@@ -255,7 +255,7 @@ _ALL = (
         "{many} or more; from {storm} on the VM is replaced at an idle moment",
         "never",
         "the counters were not read",
-        (),
+        ("recreate_when_idle",),
         "Each was corrected, but so many come from memory that wears out: watch the count, tell the provider, and replace "
         "the VM at a moment when it is idle if it goes on rising.",
         limits={"many": Limit(1000, "errors"), "storm": Limit(100000, "errors")},

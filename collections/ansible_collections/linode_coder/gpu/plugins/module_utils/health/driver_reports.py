@@ -160,7 +160,7 @@ _TABLE = (
     Report(
         "gsp_timeout",
         "gpu.xid",
-        "The GPU's system processor (GSP) crashed or does not answer",
+        "The GPU's system processor, the GSP, crashed or does not answer",
         _REBOOT,
         _words(
             r"HeartbeatTimedOut|GSP Timeout|rpcRecvPoll:? timed ?out|kflcnCoreDump|GSP[- ]?Crash ?Cat"

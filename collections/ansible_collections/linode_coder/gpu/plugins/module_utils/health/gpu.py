@@ -547,7 +547,9 @@ def _corrected(_look: Look, gpu: Gpu) -> Finding:
 
 def _readings(_look: Look, gpu: Gpu) -> Finding:
     failed = gpu.failed_readings
-    # A card that is gone answers nothing; that is said elsewhere.
+    # A card that is gone answers nothing; that is said elsewhere. Where not even its name was read, it is not the card.
+    if gpu.uuid is None or gpu.name is None:
+        return finding("gpu.readings", "unknown", gpu.subject, "The GPU's name was not read, nor who it is.")
     if not failed or gpu.lost:
         return finding("gpu.readings", "pass", gpu.subject, "The GPU answers what every GPU can.")
     sick = len(failed) >= limit("gpu.readings", "sick")

@@ -31,7 +31,8 @@ _ISO = re.compile(
 _SYSLOG = re.compile(r"(\w{1,12})\.?\s+(\d{1,2}) (\d\d):(\d\d):(\d\d)(?:\.\d{1,9})?\s+")
 _HEADER = re.compile(r"(?:\S+\s+)?kernel(?::| - - -)\s?")
 _ELIDED = re.compile(r"\[\.\.\.\]\s?")
-_MONTHS = {name: number for number, name in enumerate("jan feb mar apr may jun jul aug sep oct nov dec".split(), 1)}
+_MONTHS = {name: number for number, name in enumerate(("jan", "feb", "mar", "apr", "may", "jun"), 1)}
+_MONTHS |= {name: number for number, name in enumerate(("jul", "aug", "sep", "oct", "nov", "dec"), 7)}
 
 # What is said first in a boot, and where journalctl begins another.
 _BOOTS = re.compile(r"Linux version \d|-- (?:Boot [0-9a-f]{32}|Reboot) --$")
