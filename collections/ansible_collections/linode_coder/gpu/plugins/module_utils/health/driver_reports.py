@@ -47,7 +47,7 @@ class Report(NamedTuple):
 
 def _words(pattern: str) -> re.Pattern[str]:
     """Words may stand on two lines, and the driver has changed their case before."""
-    return re.compile(pattern.replace(" ", r"\s+"), re.IGNORECASE)
+    return re.compile(pattern.replace(" ?", r"\s*").replace(" ", r"\s+"), re.IGNORECASE)
 
 
 # The first that matches names the report: what says most comes first. Rows of drv.module count only while no card works.
@@ -57,8 +57,9 @@ _TABLE = (
         "drv.module",
         "The card works with the driver's open kernel modules only, and the closed ones are installed",
         _ALERT,
-        _words(r"requires use of the NVIDIA open kernel modules"),
+        _words(r"requires use of (?:the )?NVIDIA open kernel modules"),
         "Install the driver with open kernel modules instead (nvidia-open, or nvidia-driver-NNN-server-open) and reboot.",
+        by_driver=False,
     ),
     Report(
         "closed_module_required",
@@ -67,6 +68,7 @@ _TABLE = (
         _ALERT,
         _words(r"not supported by open nvidia\.ko"),
         "Install the driver's closed kernel modules instead (cuda-drivers) and reboot.",
+        by_driver=False,
     ),
     Report(
         "card_not_supported",
@@ -78,6 +80,7 @@ _TABLE = (
             r"|supported through the NVIDIA \S{1,20} Legacy drivers|NVIDIA driver will ignore this GPU"
         ),
         "Install a driver release that supports the card, a newer one for a newer card, and reboot.",
+        by_driver=False,
     ),
     Report(
         "other_driver",

@@ -700,7 +700,12 @@ def _xids(look: Look) -> list[Finding]:
         if not elsewhere and fault.code != 154:
             groups.setdefault((fault.kind, fault.code, _name_of(look, fault)), []).append(fault)
     found = []
-    for (kind, code, subject), faults in groups.items():
+    fatal = {fault.detail for fault in recent if fault.kind == "sxid_fatal"}
+    for (kind, code, subject), all_faults in groups.items():
+        # What else a switch prints about a fatal code.
+        faults = [fault for fault in all_faults if kind != "sxid" or fault.detail not in fatal]
+        if not faults:
+            continue
         times = sum(fault.count for fault in faults)
         evidence = faults[-1].message + (f" ({times} lines, {len(faults)} bursts)" if times > 1 else "")
         if code is not None:

@@ -18,7 +18,7 @@ from ..core.bounded import newest, short_lines
 # header, whose month may be in any language.
 _COLOUR = re.compile(r"\x1b\[[0-9;]{0,20}m")
 _NODE = re.compile(r"(?:[0-9]{1,3}\.){3}[0-9]{1,3}: ")
-_LEVEL = re.compile(r"<\d{1,3}>(?:1 )?|(?:kern|user|daemon) {0,9}: {0,9}\w{1,20} {0,9}: {0,9}")
+_LEVEL = re.compile(r"<\d{1,3}>(?:1 )?|(?:kern|user|daemon|syslog|local[0-7]) {0,9}: {0,9}\w{1,20} {0,9}: {0,9}")
 _KMSG = re.compile(r"\d{1,3},\d{1,20},(\d{1,17}),[^;\s]{0,50};")
 _UPTIME = re.compile(r"\[\s*(\d{1,12}\.\d{1,9})\]\s?")
 _CALLER = re.compile(r"\[\s{0,9}[TC]\d{1,10}\]\s?")

@@ -171,7 +171,7 @@ def _of_the_bus(fault: GpuFault, holders: dict[str | None, str]) -> GpuFault | N
 
 def _kind_of(fault: GpuFault) -> tuple[object, ...]:
     """What reports of one burst have in common."""
-    return (fault.kind, fault.code, fault.bus_id, fault.caused_by, fault.recovery, fault.place)
+    return (fault.kind, fault.code, fault.bus_id, fault.caused_by, fault.recovery, fault.place, fault.detail)
 
 
 def _same_burst(one: GpuFault, other: GpuFault) -> bool:
@@ -215,7 +215,10 @@ def gpu_faults(lines: list[KernelLine]) -> list[GpuFault]:
                 newest[_kind_of(fault)] = len(found)
                 found.append(fault)
         index += taken
-    return [replace(fault, uuid=uuids.get(fault.bus_id)) for fault in found]
+    # A port that reports an error as well says nothing new about the card behind it.
+    told = {fault.kind for fault in found if fault.bus_id}
+    ports = [fault for fault in found if fault.kind.startswith("pcie_") and not fault.bus_id and fault.kind in told]
+    return [replace(fault, uuid=uuids.get(fault.bus_id)) for fault in found if fault not in ports]
 
 
 def _timed(line: KernelLine) -> KernelLine:
