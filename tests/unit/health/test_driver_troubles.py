@@ -209,6 +209,17 @@ LOGS: list[Reported] = [
         ("[  127.849897] NVRM: GPU0 _kgspBootGspRm: unexpected WPR2 already up, cannot proceed with booting GSP",),
         *("gpu.xid", "fail", "init_failed", "reboot", "Reboot"),
     ),
+    # Who asks the card, and never comes back.
+    (
+        _OGK + "1333",
+        ("[ 1209.1] INFO: task nvidia-smi:4711 blocked for more than 122 seconds.",),
+        *("gpu.xid", "fail", "driver_hang", "reboot", "Reboot"),
+    ),
+    (
+        _OGK + "456",
+        ("[ 1209.1] watchdog: BUG: soft lockup - CPU#12 stuck for 22s! [nv_queue:1234]",),
+        *("gpu.xid", "fail", "driver_hang", "reboot", "Reboot"),
+    ),
     # Gone without an Xid.
     (
         _OGK + "1342",
@@ -295,7 +306,7 @@ def test_a_kernels_log_tells_the_cause(
         (severity, cause, rung)
     ], thread
     assert remedy in found[0].remedy and found[0].evidence.strip().startswith(
-        ("NVRM", "nvidia", "nouveau", "pcie", "modprobe", "Loading", "Lock")
+        ("NVRM", "nvidia", "nouveau", "pcie", "modprobe", "Loading", "Lock", "INFO", "watchdog")
     ), found
 
 
@@ -319,6 +330,8 @@ def test_every_kind_of_report_has_a_log() -> None:
         ),
         # A few corrected errors are what a link is made for.
         ("nvidia 0000:09:00.0: AER: PCIe Bus Error: severity=Corrected, type=Data Link Layer",) * 99,
+        # What waits for its disk.
+        ("[ 1209.1] INFO: task jbd2/sda1-8:233 blocked for more than 122 seconds.",),
         # nouveau had the card, and gave it up.
         (
             "[ 2.1] nouveau 0000:01:00.0: DRM: VRAM: 2048 MiB",
@@ -432,6 +445,11 @@ READINGS: list[tuple[str, dict[str, str], str, str, str, str]] = [
         "https://github.com/enkore/i3pystatus/pull/850",
         smi(fan_speed="[Unknown Error]", gpu_util="ERR!", gpu_temp="ERR!"),
         *("gpu.readings", "fail", "sick", "load, temperature, fan"),
+    ),
+    (
+        "https://docs.nvidia.com/datacenter/cloud-native/gpu-operator/23.3.1/troubleshooting.html",
+        {"nvidia-smi.xml": v13_blackwell() + "WARNING: infoROM is corrupted at gpu 0000:00:02.0\n"},
+        *("gpu.readings", "warn", "inforom", "infoROM is corrupted"),
     ),
     # Corrected errors.
     (

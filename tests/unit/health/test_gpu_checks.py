@@ -92,6 +92,7 @@ HALF = fault("mismatch", versions=("1",))
         (look(smi=SmiReading("no_devices", "x")), "pass", "pass", "pass"),
         (look(smi=SmiReading("lost", "x")), "pass", "pass", "pass"),
         (look(smi=SmiReading("requires_reset", "x")), "pass", "pass", "pass"),
+        (look(smi=SmiReading("power_cables", "x")), "fail", "unknown", "pass"),
         (look(smi=SmiReading("nvml_error", "x")), "unknown", "unknown", "pass"),
         (look(smi=SmiReading("not_xml", "x")), "unknown", "unknown", "pass"),
     ],

@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 import pytest
+from ansible_collections.linode_coder.gpu.plugins.module_utils.health.driver_reports import REPORTS
 from ansible_collections.linode_coder.gpu.plugins.module_utils.health.evaluate import evaluate
 from ansible_collections.linode_coder.gpu.plugins.module_utils.health.kernel_log import (
     kernel_lines,
@@ -255,5 +256,6 @@ def test_the_oom_killer_is_read() -> None:
 def test_no_text_breaks_the_reader(parts: list[str]) -> None:
     text = "\n".join(parts)
     for fault in read(text):
-        assert fault.count >= 1 and "NVRM" in fault.message
+        assert fault.count >= 1 and (fault.code is not None) == (fault.kind == "xid")
+        assert fault.code is not None or fault.kind in REPORTS
     assert evaluate({"kernel.log": text}).findings

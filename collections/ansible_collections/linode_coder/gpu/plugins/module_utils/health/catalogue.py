@@ -302,7 +302,7 @@ _ALL = (
         "Readings that a sick card does not give",
         "ERR! and Unknown Error in state, load, temperature, fan, power, clock and memory",
         "all are there, or the card has none of that kind",
-        "one failed",
+        "one failed, or the InfoROM is corrupt",
         "{sick} or more failed at once",
         "no card was read",
         ("reset_gpu", "reboot", "alert"),

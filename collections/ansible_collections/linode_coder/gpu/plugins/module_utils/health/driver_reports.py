@@ -183,6 +183,17 @@ _TABLE = (
         "memory_subsystem", "gpu.xid", "Error of the GPU's memory subsystem", _REBOOT, _words("Memory Subsystem Error")
     ),
     Report("mismatch", "drv.mismatch", "", (), _words("API mismatch")),
+    Report(
+        "driver_hang",
+        "gpu.xid",
+        "A program hangs in the driver",
+        _REBOOT,
+        _words(
+            r"INFO: task (?P<detail>(?:nvidia|nv_|UVM|irq/\d{1,4}-nvidia)[\w./ -]{0,30}?):\d{1,10} blocked for more than"
+            r"|soft lockup - CPU#\d{1,4} stuck for \d{1,6}s! \[(?P<stuck>(?:nvidia|nv_|UVM|irq/\d{1,4}-nvidia)[\w./-]{0,30})"
+        ),
+        by_driver=False,
+    ),
     # -- the switch between cards, and the bus
     Report(
         "sxid_fatal",
@@ -241,7 +252,8 @@ REPORTS: dict[str, Report] = {report.kind: report for report in _TABLE}
 STARTS = tuple(report.kind for report in _TABLE if report.check == "drv.module")
 # A line that may be one of them, the driver's or the kernel's about it: the others are not looked at any closer.
 _CANDIDATE = re.compile(
-    r"NVRM|nvidia|SXid|nouveau|nova_?core|pcieport|module (?:loading )?is re|Loading of|Required key", re.IGNORECASE
+    r"NVRM|nvidia|\bnv_|\bUVM|SXid|nouveau|nova_?core|pcieport|module (?:loading )?is re|Loading of|Required key",
+    re.IGNORECASE,
 )
 
 

@@ -27,6 +27,7 @@ _DRIVER_FAILURES = {
     "no_driver": ("The GPU driver is not loaded.", None),
     "no_library": ("The driver's library is missing.", ("alert",)),
     "not_installed": ("The GPU driver is not installed.", ("alert",)),
+    "power_cables": ("The driver leaves the GPU alone, which has too little power.", ("power_cycle", "recreate_vm")),
 }
 # Recovery actions of the driver, by its words in lower case.
 _RECOVERIES: dict[str, tuple[str, str, tuple[str, ...]]] = {
@@ -545,11 +546,21 @@ def _corrected(_look: Look, gpu: Gpu) -> Finding:
     )
 
 
-def _readings(_look: Look, gpu: Gpu) -> Finding:
+def _readings(look: Look, gpu: Gpu) -> Finding:
     failed = gpu.failed_readings
     # A card that is gone answers nothing; that is said elsewhere. Where not even its name was read, it is not the card.
     if gpu.uuid is None or gpu.name is None:
         return finding("gpu.readings", "unknown", gpu.subject, "The GPU's name was not read, nor who it is.")
+    if gpu.bus_id is not None and look.smi is not None and gpu.bus_id in look.smi.corrupt_inforoms:
+        return finding(
+            "gpu.readings",
+            "warn",
+            gpu.subject,
+            "What the GPU knows of itself (its InfoROM) is damaged.",
+            "infoROM is corrupted",
+            cause="inforom",
+            remedy="Tell the provider: the card works, and is due for replacement.",
+        )
     if not failed or gpu.lost:
         return finding("gpu.readings", "pass", gpu.subject, "The GPU answers what every GPU can.")
     sick = len(failed) >= limit("gpu.readings", "sick")

@@ -64,6 +64,8 @@ _FAILURES = (
     ("nvml_error", re.compile(r"Failed to initialize NVML|Unable to determine the device handle", re.IGNORECASE)),
     ("not_installed", re.compile(r"nvidia-smi: (?:command )?not found|No such file or directory", re.IGNORECASE)),
 )
+# What it says beside a document that is as good as any.
+_INFOROM = re.compile(r"infoROM is corrupted at gpu (\S{4,20})", re.IGNORECASE)
 # Sixteen cards with a thousand processes take less, and no machine has more cards.
 _LONGEST, _CARDS = 4_000_000, 64
 # What it prints when it was not asked for XML: nothing failed, and nothing of it is read, since no two drivers agree on it.
@@ -220,6 +222,7 @@ class SmiReading:
     attached: int | None = None
     gpus: tuple[Gpu, ...] = ()
     bus_id: str | None = None
+    corrupt_inforoms: frozenset[str | None] = frozenset()
 
     @property
     def readable(self) -> bool:
@@ -348,7 +351,11 @@ _NUMBERS = {
     for unit in ("", "C", "W", "MiB", "MHz", "%", "us", "x")
 }
 _COUNT = re.compile(r"[0-9]{1,15}")
-_WORD = re.compile(r"(?!\[?(?:N/A|Not Supported|Not Available|Unsupported|REDACTED)\]?$).+", re.IGNORECASE | re.DOTALL)
+_WORD = re.compile(
+    r"(?!\[?(?:N/A|Not Supported|Not Available|Not Found|Function Not Found|Unsupported|REDACTED"
+    r"|Requested functionality has been deprecated)\]?$).+",
+    re.IGNORECASE | re.DOTALL,
+)
 
 # By the driver's own names without their prefix, which changed from "throttle" to "event" with driver 535.
 _THROTTLE = (
@@ -577,6 +584,9 @@ def read_nvidia_smi(text: str, code: int | None = None) -> SmiReading:
         cuda=leaves.word("cuda", "cuda_version", "cuda_umd_version"),
         attached=leaves.whole("attached", "", "attached_gpus"),
         gpus=gpus,
+        corrupt_inforoms=frozenset(
+            normalise_bus_id(match[1].rstrip(".")) for match in _INFOROM.finditer(around[:10_000])
+        ),
     )
 
 
