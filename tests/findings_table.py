@@ -32,6 +32,8 @@ BATCHES: dict[str, list[tuple[Fault, list[Found]]]] = {
             [("gpu.recovery", "fail", "gpu:1", "reset_gpu"), ("gpu.remap", "pass", "gpu:1", None)],
         ),
         ({"kind": "ecc_uncorrectable", "gpu": "2"}, [("gpu.ecc.unc", "fail", "gpu:2", "reboot")]),
+        ({"kind": "readings_fail", "gpu": "2"}, [("gpu.readings", "fail", "gpu:2", "reset_gpu")]),
+        ({"kind": "mig_on", "gpu": "1"}, [("gpu.mig", "fail", "gpu:1", "alert")]),
         ({"kind": "row_remap_failure", "gpu": "3"}, [("gpu.remap", "fail", "gpu:3", "recreate_vm")]),
         ({"kind": "disk_full"}, [("vm.disk", "fail", "vm", "alert")]),
         ({"kind": "oom_kill"}, [("vm.mem", "fail", "vm", "change_parameters")]),
@@ -55,6 +57,10 @@ BATCHES: dict[str, list[tuple[Fault, list[Found]]]] = {
         ({"kind": "gpu_requires_reset", "gpu": "0", "text": "Drain P2P"}, [("gpu.recovery", "warn", "gpu:0", "alert")]),
         ({"kind": "pages_retired", "gpu": "1", "code": "20"}, [("gpu.retired", "warn", "gpu:1", None)]),
         ({"kind": "gpu_added"}, [("gpu.count", "warn", "vm", None)]),
+        ({"kind": "ecc_corrected", "gpu": "2"}, [("gpu.ecc.cor", "warn", "gpu:2", "recreate_when_idle")]),
+        ({"kind": "readings_fail", "gpu": "3", "code": "1"}, [("gpu.readings", "warn", "gpu:3", None)]),
+        ({"kind": "mig_on", "gpu": "0", "code": "2"}, [("gpu.mig", "warn", "gpu:0", None)]),
+        ({"kind": "throttle", "gpu": "1", "text": "sw_thermal_slowdown"}, [("gpu.throttle", "warn", "gpu:1", None)]),
         ({"kind": "disk_full", "code": "85"}, [("vm.disk", "warn", "vm", None)]),
         ({"kind": "oom_kill", "text": "node"}, [("vm.mem", "warn", "vm", None)]),
         ({"kind": "clock_skew", "seconds": "5"}, [("vm.clock", "warn", "vm", None)]),
@@ -81,6 +87,12 @@ BATCHES: dict[str, list[tuple[Fault, list[Found]]]] = {
                 ("gpu.count", "unknown", "vm", None),
                 ("gpu.lost", "unknown", "vm", None),
             ],
+        )
+    ],
+    "nouveau": [
+        (
+            {"kind": "driver_not_loaded", "text": "NVRM: GPU 0000:00:02.0 is already bound to nouveau."},
+            [("drv.module", "fail", "vm", "reboot"), ("gpu.count", "unknown", "vm", None)],
         )
     ],
     "mismatch": [({"kind": "version_mismatch"}, [("drv.mismatch", "fail", "vm", "reboot")])],

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ansible_collections.linode_coder.gpu.plugins.module_utils.health.catalogue import CHECKS, Check
+from ansible_collections.linode_coder.gpu.plugins.module_utils.health.catalogue import CHECKS, Check, Limit
+from ansible_collections.linode_coder.gpu.plugins.module_utils.health.collected import CONTINUED_S
 from ansible_collections.linode_coder.gpu.plugins.module_utils.health.xid_catalogue import XIDS
 
 from tests.findings_table import NOWHERE, all_found, severities
@@ -26,7 +27,7 @@ command line.
 | unknown | `?` | it could not be looked at: never a reason to heal or to delete anything | 11 |
 | fail | `x` | broken | 6 |
 
-Every source has a time limit of its own, so a hanging `nvidia-smi` costs its 25 seconds and makes the checks that need
+Every source has a time limit of its own, so a hanging `nvidia-smi` costs its {answer} and makes the checks that need
 it unknown, not wrong. A failure is seen several times before anything is touched (column *seen*). One token is
 generated to see whether the engine works end to end; what that adds to the engine's counters is taken off again, so that
 looking at a session does not keep it alive.
@@ -51,7 +52,7 @@ sentence (2).
 Some troubles show only to who has looked before: a reboot, a hang that comes again, requests without a token for minutes,
 a card that stays too hot or slowed down, a PCIe link worse than it was. Every look leaves a note on the VM
 (`/var/lib/linode-coder/last_look.json`), and the next one, from whichever machine, goes on from it: it counts as the same
-trouble when it comes within 15 minutes. So such a failure needs a watchdog, or somebody who checks more than once. A first
+trouble when it comes within {continued}. So such a failure needs a watchdog, or somebody who checks more than once. A first
 look has nothing to compare with and is never worse for it.
 
 ## The catalogue
@@ -101,11 +102,8 @@ def render() -> str:
     rows = ["| check | looks at | pass | warn | fail | unknown | seen | rungs |", "|---|---|---|---|---|---|---|---|"]
     for check in CHECKS.values():
         cells = (
-            check.what + ": " + check.how,
-            check.passes,
-            check.warns,
-            check.fails,
-            check.unknowns,
+            check.what + ": " + check.said(check.how),
+            *map(check.said, (check.passes, check.warns, check.fails, check.unknowns)),
             _confirm(check),
             _rungs(check.ladder),
         )
@@ -119,7 +117,8 @@ def render() -> str:
     for entry in XIDS.values():
         cells = (entry.name, entry.severity, _rungs(entry.ladder), entry.note)
         xids.append(f"| {entry.code} | " + " | ".join(map(_cell, cells)) + " |")
-    return _HEAD + "\n".join(rows) + "\n" + _FAULTS_HEAD + "\n".join(faults) + "\n" + _XID_HEAD + "\n".join(xids) + "\n"
+    head = _HEAD.format(continued=Limit(CONTINUED_S, "s"), answer=CHECKS["gpu.hang"].limits["answer"])
+    return head + "\n".join(rows) + "\n" + _FAULTS_HEAD + "\n".join(faults) + "\n" + _XID_HEAD + "\n".join(xids) + "\n"
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ def tables() -> dict[str, str]:
         "findings": table(
             ["finding", "fails when", "seen", "rungs, in this order"],
             [
-                [f"`{check.id}`", check.fails, confirmed(*check.confirm), ", ".join(check.ladder) or "none"]
+                [f"`{check.id}`", check.said(check.fails), confirmed(*check.confirm), ", ".join(check.ladder) or "none"]
                 for check in CHECKS.values()
                 if check.ladder
             ],

@@ -24,6 +24,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.heal.ladder impor
     next_step,
 )
 from ansible_collections.linode_coder.gpu.plugins.module_utils.health.evaluate import evaluate
+from ansible_collections.linode_coder.gpu.plugins.module_utils.health.kernel_log import kernel_lines
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session.tags import SessionTags, encode
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session.view import session_view
 from ansible_collections.linode_coder.gpu.plugins.module_utils.watch.decision import decide
@@ -31,6 +32,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.watch.idle_clock 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from smi_documents import ALL
+from test_driver_troubles import LOGS as REPORTED
 from test_health import EXPECTED, NOW, healthy, host
 from test_nvidia_smi import ERROR_TEXTS, LEAVES
 from test_xid import LINES
@@ -106,6 +108,44 @@ def test_no_word_of_a_kernel_line_makes_a_rung(line: str, data: st.DataObject, e
     start, end = data.draw(st.sampled_from(words))
     sound = healthy(kernel_log=line)
     assert_nothing_new(sound, healthy(kernel_log=line[:start] + error + line[end:]), alerts=True)
+
+
+# Without what stands before them: a line without its time may be of this boot.
+SAID = sorted({line.message for report in REPORTED for text in report[1] for line in kernel_lines(text)})
+
+
+@given(st.sampled_from(SAID), st.data(), ERROR_TEXTS)
+@settings(max_examples=400)
+def test_no_word_of_what_the_kernel_says_of_the_driver_makes_a_rung(line: str, data: st.DataObject, error: str) -> None:
+    """Where no card is shown, so that what kept the driver from it counts."""
+    words = [match.span() for match in re.finditer(r"[^\s,:()\[\]]+", line)]
+    start, end = data.draw(st.sampled_from(words))
+    nothing = {**HEALTHY, "nvidia-smi.xml": "No devices were found"}
+    asked = {
+        (found.id, found.cause, rung)
+        for said in ("", line)
+        for found in judged({**nothing, "kernel.log": said})[0]
+        for rung in found.ladder
+    }
+    after, _step = judged({**nothing, "kernel.log": line[:start] + error + line[end:]})
+    new = {(found.id, found.cause, rung) for found in after for rung in found.ladder if rung != "alert"} - asked
+    assert not new, new
+
+
+@given(st.data(), ERROR_TEXTS)
+@settings(max_examples=200)
+def test_some_leaves_at_once_make_no_more_than_a_sick_card(data: st.DataObject, error: str) -> None:
+    """A card that is known by name and answers with errors may be reset and rebooted; nothing of it is replaced or deleted."""
+    document = ALL[data.draw(st.sampled_from(sorted(ALL)))]
+    places = [match.span(1) for match in re.finditer(r">([^<>\n]+)<", document)]
+    broken = document
+    for start, end in sorted(data.draw(st.sets(st.sampled_from(places), max_size=9)), reverse=True):
+        broken = broken[:start] + error + broken[end:]
+    before, _step = judged({**HEALTHY, "nvidia-smi.xml": document})
+    asked = {(found.id, found.cause, rung) for found in before for rung in found.ladder}
+    after, _step = judged({**HEALTHY, "nvidia-smi.xml": broken})
+    new = {(found.id, found.cause, rung) for found in after for rung in found.ladder} - asked
+    assert new <= {("gpu.readings", "sick", rung) for rung in ("reset_gpu", "reboot", "alert")}, new
 
 
 LOGS = {path.name: path.read_text() for path in sorted((Path(__file__).parent / "vllm-logs").glob("*.log"))}

@@ -92,6 +92,7 @@ HALF = fault("mismatch", versions=("1",))
         (look(smi=SmiReading("no_devices", "x")), "pass", "pass", "pass"),
         (look(smi=SmiReading("lost", "x")), "pass", "pass", "pass"),
         (look(smi=SmiReading("requires_reset", "x")), "pass", "pass", "pass"),
+        (look(smi=SmiReading("power_cables", "x")), "fail", "unknown", "pass"),
         (look(smi=SmiReading("nvml_error", "x")), "unknown", "unknown", "pass"),
         (look(smi=SmiReading("not_xml", "x")), "unknown", "unknown", "pass"),
     ],
@@ -370,7 +371,7 @@ def test_what_a_later_look_wants_to_know(
     changes: dict[str, Any], left: float | None, throttled: bool, no_margin: bool
 ) -> None:
     assert margin(card(**changes)) == left
-    assert sample(card(**changes)) == {"throttled": throttled, "no_margin": no_margin}
+    assert sample(card(**changes)) == {"throttled": throttled, "no_margin": no_margin, "slow_for_heat": False}
 
 
 def samples(*seen: tuple[float, bool | None]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 import pytest
+from ansible_collections.linode_coder.gpu.plugins.module_utils.health.driver_reports import REPORTS
 from ansible_collections.linode_coder.gpu.plugins.module_utils.health.evaluate import evaluate
 from ansible_collections.linode_coder.gpu.plugins.module_utils.health.kernel_log import (
     kernel_lines,
@@ -218,8 +219,10 @@ def test_a_fault_that_names_no_card_is_one_of_the_vm(line: str, subject: str) ->
     assert [fault.subject for fault in read(line)] == [subject]
 
 
-def test_other_devices_xids_are_not_ours() -> None:
-    assert read("nvidia-nvswitch3: SXid (PCI:0000:c1:00.0): 28002, Non-fatal, Link 46") == []
+@pytest.mark.parametrize(("words", "kind"), [("Non-fatal", "sxid"), ("Fatal", "sxid_fatal")])
+def test_a_switchs_code_is_no_xid(words: str, kind: str) -> None:
+    (found,) = read(f"nvidia-nvswitch3: SXid (PCI:0000:c1:00.0): 79, {words}, Link 46")
+    assert (found.kind, found.code, found.detail, found.bus_id) == (kind, None, "79", "0000:c1:00")
 
 
 def test_every_code_has_an_entry_and_unknown_ones_are_not_harmless() -> None:
@@ -253,5 +256,6 @@ def test_the_oom_killer_is_read() -> None:
 def test_no_text_breaks_the_reader(parts: list[str]) -> None:
     text = "\n".join(parts)
     for fault in read(text):
-        assert fault.count >= 1 and "NVRM" in fault.message
+        assert fault.count >= 1 and (fault.code is not None) == (fault.kind == "xid")
+        assert fault.code is not None or fault.kind in REPORTS
     assert evaluate({"kernel.log": text}).findings

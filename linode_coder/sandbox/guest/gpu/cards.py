@@ -36,7 +36,8 @@ def load() -> Json:
     for card in cards:
         card.update(used_mib=0, utilization=0, temperature=36, persistence=not every("persistence_off"))
         card.update(recovery="None", active=["gpu_idle"], ecc=0, ecc_sram=False, remap="none", retired=0, broken=None)
-        card.update(pcie_width=16, pcie_gen=None, pstate="P8", processes=[])
+        card.update(pcie_width=16, pcie_gen=None, pstate="P8", processes=[], ecc_corrected=0, mig_parts=None, unread=0)
+        card.update(sm_clock=210)
         for kind in EFFECTS:
             for fault in every(kind):
                 if _hit(fault, card["index"]):
@@ -61,7 +62,19 @@ def _hot(card: Json, _fault: Json) -> None:
 
 
 def _slow(card: Json, fault: Json) -> None:
-    card.update(active=[str(fault.get("text") or "hw_power_brake_slowdown")], pstate="P0", utilization=99)
+    card.update(active=[str(fault.get("text") or "hw_power_brake_slowdown")], pstate="P0", utilization=99, sm_clock=705)
+
+
+def _corrected(card: Json, fault: Json) -> None:
+    card.update(ecc_corrected=int(str(fault.get("code") or 150000)), ecc_on=True)
+
+
+def _divided(card: Json, fault: Json) -> None:
+    card["mig_parts"] = int(str(fault.get("code") or 0))
+
+
+def _unread(card: Json, fault: Json) -> None:
+    card["unread"] = int(str(fault.get("code") or 3))
 
 
 def _narrow(card: Json, fault: Json) -> None:
@@ -82,6 +95,9 @@ EFFECTS = {
     "gpu_lost": lambda card, _fault: card.update(broken="GPU is lost"),
     "gpu_requires_reset": _recovery,
     "ecc_uncorrectable": _ecc,
+    "ecc_corrected": _corrected,
+    "mig_on": _divided,
+    "readings_fail": _unread,
     "sram_threshold": lambda card, _fault: card.update(ecc_sram=True, ecc_on=True),
     "row_remap_pending": lambda card, _fault: card.update(remap="pending"),
     "row_remap_failure": lambda card, _fault: card.update(remap="failure"),

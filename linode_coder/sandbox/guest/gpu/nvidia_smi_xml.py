@@ -25,6 +25,13 @@ _READINGS = (
 )
 
 
+# What a sick card does not answer, in this order.
+_FAILING = (
+    *(("utilization", "gpu_util"), ("temperature", "gpu_temp"), ("performance_state", ""), ("fan_speed", "")),
+    ("clocks", "sm_clock"),
+)
+
+
 def _na(*names: str) -> Json:
     return dict.fromkeys(names, "N/A")
 
@@ -49,7 +56,7 @@ def _ecc(card: Json, aggregate: bool) -> Json:
         "sram_correctable": value,
         "sram_uncorrectable_parity": value,
         "sram_uncorrectable_secded": value,
-        "dram_correctable": value,
+        "dram_correctable": str(card["ecc_corrected"]) if on else "N/A",
         "dram_uncorrectable": str(card["ecc"]) if on or card["ecc"] else "N/A",
     }
     if aggregate:
@@ -76,6 +83,21 @@ def _temperature(card: Json) -> Json:
         "gpu_temp_slow_tlimit_threshold": "-2 C",
         "gpu_temp_max_gpu_tlimit_threshold": "0 C",
         **_na("gpu_target_temperature", "memory_temp", "gpu_temp_max_mem_tlimit_threshold"),
+    }
+
+
+def _mig(card: Json) -> Json:
+    parts = card["mig_parts"]
+    if parts is None:
+        return {"mig_mode": _na("current_mig", "pending_mig"), "mig_devices": "None"}
+    part = {
+        "gpu_instance_id": "1",
+        "compute_instance_id": "0",
+        "fb_memory_usage": {"total": "9856 MiB", "used": "0 MiB"},
+    }
+    return {
+        "mig_mode": {"current_mig": "Enabled", "pending_mig": "Enabled"},
+        "mig_devices": {"mig_device": [{"index": str(index), **part} for index in range(parts)]} if parts else "None",
     }
 
 
@@ -125,8 +147,7 @@ def _card(card: Json, driver: str) -> Json:
         "display_active": "Disabled",
         "persistence_mode": "Enabled" if card["persistence"] else "Disabled",
         "addressing_mode": "None",
-        "mig_mode": _na("current_mig", "pending_mig"),
-        "mig_devices": "None",
+        **_mig(card),
         "accounting_mode": "Disabled",
         "accounting_mode_buffer_size": "4000",
         "driver_model": _na("current_dm", "pending_dm"),
@@ -242,8 +263,8 @@ def _card(card: Json, driver: str) -> Json:
         "power_smoothing": "N/A",
         "power_profiles": _na("power_profile_requested_profiles", "power_profile_enforced_profiles"),
         "clocks": {
-            "graphics_clock": "210 MHz",
-            "sm_clock": "210 MHz",
+            "graphics_clock": f"{card['sm_clock']} MHz",
+            "sm_clock": f"{card['sm_clock']} MHz",
             "mem_clock": "405 MHz",
             "video_clock": "1185 MHz",
         },
@@ -285,6 +306,8 @@ def _card(card: Json, driver: str) -> Json:
         "accounted_processes": {},
         "capabilities": {"egm": "disabled"},
     }
+    for block, name in _FAILING[: card["unread"]]:
+        (tree[block] if name else tree)[name or block] = "Unknown Error"
     if card["broken"]:
         tree.update(dict.fromkeys(_READINGS, card["broken"]))
     return tree

@@ -56,6 +56,9 @@ def lines() -> list[tuple[float, str]]:
                 "Please\nNVRM: make sure that this kernel module and all NVIDIA driver\nNVRM: components have the same version.",
             )
         )
+    for fault in every("driver_not_loaded"):
+        if fault.get("text"):
+            found.append((_at(fault), str(fault["text"])))
     for fault in every("oom_kill"):
         name = str(fault.get("text") or "VLLM::Worker")
         found.append(

@@ -58,7 +58,8 @@ from ..module_utils.core.cost import parse_time
 from ..module_utils.core.did_you_mean import did_you_mean, nearest
 from ..module_utils.core.failure import Failure
 from ..module_utils.core.local_module import Call
-from ..module_utils.health.outside import ON_ITS_WAY, STARTING_S
+from ..module_utils.health.catalogue import limit
+from ..module_utils.health.outside import ON_ITS_WAY
 from ..module_utils.linode.client import LinodeApi
 from ..module_utils.linode.module import api_module
 from ..module_utils.session.expected import expected_of
@@ -82,7 +83,7 @@ def not_found(name: str, known: list[str]) -> Failure:
 def status_age(api: LinodeApi, view: dict[str, Any], now: int) -> int | None:
     """Seconds since the last event of a VM that is on its way; None when the token may not read the events."""
     age = now - parse_time(view["created"])
-    if age < STARTING_S:
+    if age < limit("vm.status", "starting"):
         return age
     newest = {"entity.id": view["linode_id"], "entity.type": "linode", "+order_by": "created", "+order": "desc"}
     try:

@@ -110,6 +110,7 @@ from ..module_utils.engine.api_key import key_in
 from ..module_utils.engine.client import EngineClient, EngineSilent
 from ..module_utils.engine.failed_start import last_words
 from ..module_utils.engine.measures import measures
+from ..module_utils.engine.start_limits import loops
 from ..module_utils.engine.vllm_log import diagnose, progress_of
 
 
@@ -163,9 +164,6 @@ class Engine:
         return short_lines(newest(program.run([*command, self.service], _LOG_S).text, _LOG_LENGTH))
 
 
-_PATIENCE = 2
-
-
 def failure_of(found: dict[str, Any], log: str) -> Failure | None:
     """Why the engine does not come up; None while it may."""
     ended = found["state"] in ("exited", "dead", "absent")
@@ -173,7 +171,7 @@ def failure_of(found: dict[str, Any], log: str) -> Failure | None:
     causes = diagnose(log)
     hopeless = bool(causes) and not causes[0].healable
     # One end that may have been an accident passes; the second is a loop.
-    if not (ended or hopeless or again >= _PATIENCE):
+    if not (ended or hopeless or loops(again)):
         return None
     last = causes[0].line.strip() if causes and causes[0].line else last_words(log)
     how = []

@@ -3,15 +3,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The checks: what each one looks at, when it warns and fails, and which rungs its failure asks for.
 
-A finding may carry a shorter ladder than its check, where the cause says more than the check alone.
+A row carries its thresholds as numbers with a unit. The code reads them with ``limit``, the page and the other tables
+with ``Check.said``, and ``tests/unit/health/test_thresholds.py`` tries each from both of its sides: nothing else knows
+them. A finding may carry a shorter ladder than its check, where the cause says more than the check alone.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ..core.finding import Finding
+from ..engine.start_limits import LOOP_RESTARTS, START_BUDGET_S
 
 
 class Confirm(NamedTuple):
@@ -31,8 +34,25 @@ LOOK_AGAIN = Confirm(2, 0)
 THREE_MISSES = Confirm(3, 180)
 
 
+class Limit(NamedTuple):
+    """A threshold. Units are s, %, and whatever is counted; a count without a unit is what the text says it is."""
+
+    value: float
+    unit: str = ""
+
+    def __str__(self) -> str:
+        """As the page says it, and different for every value: no rounding hides a change."""
+        if self.unit == "s":
+            for size, one, many in ((3600, "an hour", "hours"), (60, "a minute", "minutes")):
+                if self.value % size == 0 and self.value:
+                    return one if self.value == size else f"{self.value / size:g} {many}"
+        return f"{self.value:,.10g} {self.unit}".rstrip().replace(",", " ")
+
+
 @dataclass(frozen=True)
 class Check:
+    """One row. ``how``, ``passes``, ``warns``, ``fails`` and ``unknowns`` name its limits in braces: see ``said``."""
+
     id: str
     what: str
     how: str
@@ -43,7 +63,21 @@ class Check:
     ladder: tuple[str, ...] = ()
     remedy: str = ""
     confirm: Confirm = TWICE
+    limits: dict[str, Limit] = field(default_factory=dict)
 
+    def said(self, text: str) -> str:
+        """One of its texts with the limits in it."""
+        return text.format_map(self.limits)
+
+
+# What a state has to last for to be a failure: most of the samples of a while, of which there have to be some, and
+# over some time.
+_LASTING = {
+    "share": Limit(60, "%"),
+    "window": Limit(660, "s"),
+    "samples": Limit(3, "looks"),
+    "span": Limit(480, "s"),
+}
 
 _ALL = (
     Check(
@@ -51,17 +85,18 @@ _ALL = (
         "State of the VM at the provider",
         "GET instances; its events where it is on its way",
         "running",
-        "on its way (booting, rebooting, ...) for less than 10 minutes, or being deleted",
+        "on its way (booting, rebooting, ...) for less than {starting}, or being deleted",
         "offline, or on its way for longer",
         "a state that is not known here",
         ("reboot", "recreate_vm", "alert"),
         "Boot the VM; a powered-off VM is billed all the same.",
         LOOK_AGAIN,
+        limits={"starting": Limit(600, "s")},
     ),
     Check(
         "vm.ssh",
         "Reachability over SSH",
-        "one connection, 10 s",
+        "one connection, {answer}",
         "answers",
         "never",
         "does not answer while the provider says running, or shows another host key",
@@ -69,39 +104,43 @@ _ALL = (
         ("reboot", "power_cycle", "recreate_vm"),
         "Check your own network and the session's firewall first; then reboot the VM.",
         THREE_MISSES,
+        limits={"answer": Limit(10, "s")},
     ),
     Check(
         "vm.boot",
         "Unexpected reboot",
         "boot id against the last one seen",
         "the same boot",
-        "another boot than at the last look, for an hour",
+        "another boot than at the last look, for {told}",
         "never",
         "the boot id was not read",
         (),
         "Check that the engine came back after the reboot.",
+        limits={"told": Limit(3600, "s")},
     ),
     Check(
         "vm.disk",
         "Space and inodes of the root file system",
         "statvfs, mount options",
-        "less than 80 % used",
-        "80 to 92 % used",
-        "92 % or more used, or read-only",
+        "less than {filling} used",
+        "{filling} to {full} used",
+        "{full} used or more, or read-only",
         "df did not answer",
         ("alert",),
         "Remove old images and logs; keep the model that is in use.",
+        limits={"filling": Limit(80, "%"), "full": Limit(92, "%")},
     ),
     Check(
         "vm.clock",
         "Clock of the VM against the control node's",
-        "time of day",
-        "less than 1 s apart",
-        "1 to 10 s apart",
-        "more than 10 s apart",
+        "time of day; the VM may be up to {transfer} ahead, which is the look's own time",
+        "less than {off} apart",
+        "{off} to {wrong} apart",
+        "more than {wrong} apart",
         "there is nothing to compare it with",
         ("alert",),
         "Let the VM synchronise its clock: leases depend on it.",
+        limits={"off": Limit(1, "s"), "wrong": Limit(10, "s"), "transfer": Limit(30, "s")},
     ),
     Check(
         "vm.mem",
@@ -187,13 +226,14 @@ _ALL = (
     Check(
         "gpu.hang",
         "nvidia-smi answers at all",
-        "nvidia-smi with a time limit, state of its processes",
+        "nvidia-smi, {answer}, state of its processes",
         "answers in time",
         "did not answer this time",
-        "did not answer in two looks running, or sits in the kernel (state D)",
+        "did not answer in {misses} running, or sits in the kernel (state D)",
         "nvidia-smi was not run",
         ("reboot", "power_cycle", "recreate_vm"),
         "Reboot the VM: a GPU that does not answer is rarely reset from inside.",
+        limits={"answer": Limit(25, "s"), "misses": Limit(2, "looks")},
     ),
     Check(
         "gpu.ecc.unc",
@@ -206,6 +246,19 @@ _ALL = (
         ("restart_container", "reboot", "recreate_vm"),
         "Reboot the VM and look at the remapped rows; replace it when it comes again.",
         LOOK_AGAIN,
+    ),
+    Check(
+        "gpu.ecc.cor",
+        "Corrected memory errors since boot",
+        "volatile ECC counters",
+        "fewer than {many}, or ECC is off",
+        "{many} or more; from {storm} on the VM is replaced at an idle moment",
+        "never",
+        "the counters were not read",
+        ("recreate_when_idle",),
+        "Each was corrected, but so many come from memory that wears out: watch the count, tell the provider, and replace "
+        "the VM at a moment when it is idle if it goes on rising.",
+        limits={"many": Limit(1000, "errors"), "storm": Limit(100000, "errors")},
     ),
     Check(
         "gpu.ecc.sram",
@@ -235,47 +288,75 @@ _ALL = (
         "gpu.retired",
         "Page retirement (before Ampere)",
         "retired_pages",
-        "fewer than 15 pages for double-bit errors, nothing pending",
-        "15 to 59 pages, or pending",
-        "60 pages or more",
+        "fewer than {some} for double-bit errors, nothing pending",
+        "{some} or more, or pending",
+        "{many} or more",
         "the pages were not read",
         ("recreate_vm",),
-        "Pending: reboot when idle. 60 or more: replace the VM.",
+        "Pending: reboot when idle. Too many: replace the VM.",
         LOOK_AGAIN,
+        limits={"some": Limit(15, "pages"), "many": Limit(60, "pages")},
+    ),
+    Check(
+        "gpu.readings",
+        "Readings that a sick card does not give",
+        "ERR! and Unknown Error in state, load, temperature, fan, power, clock and memory",
+        "all are there, or the card has none of that kind",
+        "one failed, or the InfoROM is corrupt",
+        "{sick} or more failed at once",
+        "no card was read",
+        ("reset_gpu", "reboot", "alert"),
+        "Reset the GPU or reboot the VM; replace the VM when it comes again.",
+        Confirm(3, 60),
+        limits={"sick": Limit(2, "readings")},
+    ),
+    Check(
+        "gpu.mig",
+        "Division of the card (MIG)",
+        "mig_mode, mig_devices",
+        "off, or the card has none",
+        "on, or about to be: the engine gets one part of the card at most",
+        "on, and no part is made: nothing can compute on the card",
+        "the mode was not read",
+        ("alert",),
+        "Stop the engine, switch it off (nvidia-smi -mig 0) and reboot the VM: the plan's fit counts on whole cards.",
     ),
     Check(
         "gpu.temp",
         "Thermal margin",
         "temperature, its limits, thermal slowdown",
-        "more than 5 degrees left",
-        "0 to 5 degrees left, or no margin for a moment",
-        "no margin in 10 minutes of samples",
+        "more than {warm} left",
+        "no more than {warm} left, or {hot} for a moment",
+        "{hot} left in {share} of the samples of {window}, {samples} over {span} at least",
         "neither margin nor limits were read",
         ("alert",),
         "Cooling is the provider's: tell them, and replace the VM if it stays slow.",
+        limits={"warm": Limit(5, "degrees"), "hot": Limit(0, "degrees"), **_LASTING},
     ),
     Check(
         "gpu.throttle",
-        "Slowed down by the hardware",
+        "Slowed down by the hardware, or by the driver for heat",
         "clock event reasons",
-        "no hardware slowdown or power brake",
+        "no hardware slowdown, no power brake, no thermal slowdown of the driver",
         "slowed down at this moment",
-        "in 60 % of the samples of 10 minutes",
+        "in {share} of the samples of {window}, {samples} over {span} at least; by the driver, below {clock} of the highest clock",
         "the reasons were not read",
         ("alert", "recreate_vm"),
         "Tell the provider; replace the VM if it stays slow.",
+        limits={"clock": Limit(75, "%"), **_LASTING},
     ),
     Check(
         "gpu.pcie",
         "PCIe link under load",
-        "link generation and width against the best that the card has shown",
-        "as good as it was, or idle, or seen for the first time",
-        "a lower generation",
-        "a smaller width",
+        "link generation and width against the best that the card has shown, and against what it is made for",
+        "as good as it was, or idle, or seen for the first time with no less than {lanes}",
+        "a lower generation, or generation {first} of a card that is made for more",
+        "a smaller width, or fewer than {lanes} of a card that is made for more",
         "the link was not read",
         ("alert", "recreate_vm"),
         "Replace the VM if transfers are slow.",
         Confirm(3, 60),
+        limits={"lanes": Limit(4, "lanes"), "first": Limit(1)},
     ),
     Check(
         "gpu.persist",
@@ -291,14 +372,20 @@ _ALL = (
     Check(
         "gpu.xid",
         "Faults in the kernel log",
-        "journalctl -k since the last look",
-        "none",
+        "journalctl -k, this boot; reports closer than {burst} are one",
+        "none within {told}, and fewer than {corrected} of PCIe",
         "an application's fault, or one without harm",
-        "as the code's entry in the Xid table says",
+        "as the code's entry in the Xid table says, or a report without a code; {repeats} of the same hang or place ask for more",
         "the kernel log was not read",
         ("restart_container", "reboot", "recreate_vm"),
         "See the code in the Xid table.",
         LOOK_AGAIN,
+        limits={
+            "told": Limit(86400, "s"),
+            "burst": Limit(180, "s"),
+            "repeats": Limit(2, "reports"),
+            "corrected": Limit(100, "corrected errors"),
+        },
     ),
     Check(
         "gpu.foreign",
@@ -314,13 +401,14 @@ _ALL = (
     Check(
         "ctr.engine",
         "Docker Engine",
-        "docker version, 10 s",
+        "docker version, {answer}",
         "answers",
-        "slow",
+        "takes more than {slow}",
         "does not answer",
         "docker could not be run",
         ("restart_services", "reboot"),
         "Restart docker.service.",
+        limits={"answer": Limit(10, "s"), "slow": Limit(5, "s")},
     ),
     Check(
         "ctr.state",
@@ -328,15 +416,16 @@ _ALL = (
         "docker inspect, the log's tail",
         "running",
         "restarting",
-        "exited, dead, missing, or restarting again and again",
+        "exited, dead, missing, or restarted {loop} or more and younger than {young}",
         "the container was not inspected",
         ("restart_container", "recreate_container", "change_parameters", "alert"),
         "Restart the container; what the log says about the cause comes first.",
+        limits={"loop": Limit(LOOP_RESTARTS, "times"), "young": Limit(600, "s")},
     ),
     Check(
         "ctr.gpu",
         "GPUs inside the container",
-        "docker exec nvidia-smi -L, 15 s",
+        "docker exec nvidia-smi -L, {answer}",
         "as many as on the VM",
         "never",
         "none or fewer, while the VM sees them",
@@ -344,6 +433,7 @@ _ALL = (
         ("recreate_container", "regenerate_cdi", "reboot"),
         "Create the container anew: its access to the devices was rewritten under it.",
         LOOK_AGAIN,
+        limits={"answer": Limit(15, "s")},
     ),
     Check(
         "ctr.oom",
@@ -372,37 +462,40 @@ _ALL = (
     Check(
         "vllm.health",
         "The engine's own health",
-        "GET /health, 5 s",
+        "GET /health, {answer}",
         "200",
-        "starting within its time",
+        "starting within its time, which is {start} unless the session says another",
         "another answer or none, or not ready when its start should be over",
         "nobody asked it (in a bundle)",
         ("restart_container", "recreate_container", "change_parameters", "reboot"),
         "Restart the container.",
         Confirm(3, 60),
+        limits={"answer": Limit(5, "s"), "start": Limit(START_BUDGET_S, "s")},
     ),
     Check(
         "vllm.gen",
         "A token end to end",
-        "POST /v1/completions, 30 s",
+        "POST /v1/completions, {answer}",
         "a token came",
-        "slow",
+        "it took {slow} or more",
         "no token although /health is fine",
         "the engine is not there, or refused the question",
         ("restart_container", "recreate_container", "reboot"),
         "Restart the container.",
+        limits={"answer": Limit(30, "s"), "slow": Limit(10, "s")},
     ),
     Check(
         "vllm.stuck",
         "Requests without progress",
         "metrics of several looks",
         "tokens flow, or nothing runs",
-        "no token for 2 minutes while requests run",
-        "no token for 5 minutes while requests run",
+        "no token for {slow} while requests run",
+        "no token for {stuck} while requests run",
         "the metrics were not read",
         ("restart_container", "reboot"),
         "Restart the container; the requests that hang are lost.",
         LOOK_AGAIN,
+        limits={"slow": Limit(120, "s"), "stuck": Limit(300, "s")},
     ),
     Check(
         "vllm.model",
@@ -418,6 +511,11 @@ _ALL = (
 )
 
 CHECKS: dict[str, Check] = {check.id: check for check in _ALL}
+
+
+def limit(name: str, which: str) -> float:
+    """A threshold of a check, in the unit of its row."""
+    return CHECKS[name].limits[which].value
 
 
 def finding(

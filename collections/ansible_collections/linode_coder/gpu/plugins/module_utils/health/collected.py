@@ -15,7 +15,7 @@ from ..core.docker_time import parse_docker_time
 from ..engine.failed_start import FailedStart, failed_start
 from ..engine.vllm_log import Diagnosis, diagnose, has_served
 from ..engine.vllm_metrics import activity
-from .kernel_log import KernelLine, OomKill, kernel_lines, oom_kills
+from .kernel_log import KernelLine, OomKill, kernel_lines, of_this_boot, oom_kills
 from .nvidia_smi import SmiReading, read_nvidia_smi
 from .xid import GpuFault, gpu_faults
 
@@ -144,16 +144,6 @@ def _containers(text: str) -> dict[str, Any] | None:
     return data if isinstance(data, dict) else None
 
 
-def _of_this_boot(lines: list[KernelLine], boot_id: Any) -> list[KernelLine]:
-    """A reboot clears what a log says about the time before it."""
-    boots = [line.boot_id for line in lines if line.boot_id]
-    if not boots:
-        return lines
-    wanted = str(boot_id or "").replace("-", "")
-    current = wanted if wanted in boots else boots[-1]
-    return [line for line in lines if line.boot_id in (None, current)]
-
-
 def read(texts: dict[str, str], expected: dict[str, Any] | None, previous: dict[str, Any] | None) -> Look:
     """Read everything that was collected; what is missing stays None."""
     host = _table(_json(texts.get("host.json")))
@@ -164,7 +154,8 @@ def read(texts: dict[str, str], expected: dict[str, Any] | None, previous: dict[
         smi = read_nvidia_smi(texts["nvidia-smi.xml"], None if code is None else int(code))
     kernel = None
     if texts.get("kernel.log") is not None:
-        kernel = _of_this_boot(list(kernel_lines(texts["kernel.log"])), host.get("boot_id"))
+        booted, now = number(host.get("boot_time")), number(host.get("clock"))
+        kernel = of_this_boot(list(kernel_lines(texts["kernel.log"])), host.get("boot_id"), booted, now)
     container = _containers(texts["container.json"]) if "container.json" in texts else None
     before, log = _runs(newest(texts.get("engine.log") or "", _LONGEST), container)
     diagnoses = diagnose(log)

@@ -10,17 +10,12 @@ import re
 from ..core.docker_time import parse_docker_time
 from ..core.finding import Finding
 from ..engine.vllm_log import Diagnosis, has_served, progress_of
-from .catalogue import finding
+from .catalogue import finding, limit
 from .collected import Look, number, section
 
-START_BUDGET_S = 1800.0
-SLOW_S = 10.0
-STUCK_WARN_S, STUCK_FAIL_S = 120.0, 300.0
 # No answer at all, and the proxy's own answers when it reaches no engine.
 _NOBODY = (None, 502, 504)
 _PASSING = ("rate_limited", "network", "engine_hung")
-_RESTARTS = 2
-_RESTARTING_S = 600.0
 
 _OOM = ("oom", "oom_loading", "oom_profiling", "oom_sampler", "oom_graphs", "oom_running")
 _CUDA = ("illegal_memory_access", "device_assert", "ecc_error", "cuda_unknown_error", "gpu_lost")
@@ -58,7 +53,7 @@ def _docker(look: Look) -> Finding:
         )
     seconds = number(probe.get("seconds"))
     if probe.get("rc") == 0 and seconds is not None:
-        if seconds > SLOW_S / 2:
+        if seconds > limit("ctr.engine", "slow"):
             return finding("ctr.engine", "warn", "vm", "Docker is slow.", f"{seconds:.1f} s")
         return finding("ctr.engine", "pass", "vm", "Docker answers.")
     if look.container:
@@ -101,9 +96,9 @@ def _state(look: Look) -> Finding:
     age = look.now - started if look.now is not None and started is not None else None
     evidence = f"{name or 'container'} {status}, {restarts} restarts"
     # The same error at two starts is told before a third one has failed.
-    again = restarts > _RESTARTS or (look.failed_start is not None and look.failed_start.times > 1)
+    again = _loops(restarts) or (look.failed_start is not None and look.failed_start.times > 1)
     if status == "running":
-        if again and age is not None and age < _RESTARTING_S and not _ready(look):
+        if again and age is not None and age < limit("ctr.state", "young") and not _ready(look):
             return _looping(root, evidence)
         return finding("ctr.state", "pass", "container", "The engine's container runs.", evidence)
     if status == "restarting":
@@ -130,6 +125,10 @@ def _state(look: Look) -> Finding:
         evidence if root is None else root.line,
         "exited",
     )
+
+
+def _loops(restarts: int) -> bool:
+    return restarts >= limit("ctr.state", "loop")
 
 
 def _looping(root: Diagnosis | None, evidence: str) -> Finding:
@@ -219,7 +218,7 @@ def _health(look: Look) -> Finding:
     root = look.diagnoses[0] if look.diagnoses and look.diagnoses[0].slug not in _PASSING else None
     if not _ready(look) and status in _NOBODY and (root is None or look.restarted):
         progress = progress_of(look.log)
-        budget = number(look.expected.get("start_budget")) or START_BUDGET_S
+        budget = number(look.expected.get("start_budget")) or limit("vllm.health", "start")
         started = parse_docker_time(section(look.container, "State", "StartedAt"))
         age = look.now - started if look.now is not None and started is not None else None
         doing = progress.phase + (f", {progress.detail}" if progress.detail else "")
@@ -267,7 +266,7 @@ def _generation(look: Look) -> Finding:
     seconds = number(answer.get("seconds"))
     took = f"{seconds:.1f} s" if seconds is not None else ""
     if answer.get("ok") is True:
-        if seconds is not None and seconds >= SLOW_S:
+        if seconds is not None and seconds >= limit("vllm.gen", "slow"):
             return finding("vllm.gen", "warn", "engine", "A token came late.", took, cause="slow")
         return finding("vllm.gen", "pass", "engine", "A token came.", took)
     why = str(answer.get("error") or f"HTTP {answer.get('status')}")
@@ -309,11 +308,11 @@ def _stuck(look: Look) -> Finding:
         return finding("vllm.stuck", "pass", "engine", "Tokens flow, or nothing runs.", running)
     flat = look.now - since
     evidence = f"{running}, no token for {flat:.0f} s"
-    if flat >= STUCK_FAIL_S:
+    if flat >= limit("vllm.stuck", "stuck"):
         return finding(
             "vllm.stuck", "fail", "engine", "Requests run without a token for minutes.", evidence, cause="stuck"
         )
-    if flat >= STUCK_WARN_S:
+    if flat >= limit("vllm.stuck", "slow"):
         return finding("vllm.stuck", "warn", "engine", "Requests run without a token.", evidence, cause="stuck")
     return finding("vllm.stuck", "pass", "engine", "Requests run.", evidence)
 

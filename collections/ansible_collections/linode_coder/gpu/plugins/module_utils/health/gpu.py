@@ -9,19 +9,17 @@ import re
 from typing import Any, Callable
 
 from ..core.finding import Finding
-from .catalogue import finding
+from .catalogue import finding, limit
 from .collected import Look, number, section
+from .driver_reports import REPORTS, STARTS
+from .kernel_log import kernel_lines
 from .nvidia_smi import Gpu, absent
-from .xid import GpuFault
+from .xid import GpuFault, gpu_faults
 from .xid_catalogue import xid
 
-# A state that has to last counts over this long.
-WINDOW_S = 600.0
-# Fewer looks, or looks over a shorter time, do not say that it lasted.
-_SAMPLES, _SPAN_S = 3, 480.0
-_THROTTLE_SHARE = 0.6
-_BAD_REASONS = ("hw_slowdown", "hw_thermal_slowdown", "hw_power_brake_slowdown")
-_DAY_S = 86400.0
+_BY_HARDWARE = ("hw_slowdown", "hw_thermal_slowdown", "hw_power_brake_slowdown")
+# The driver's own slowdown for heat comes before the hardware's. Its power cap is how every card is run.
+_BY_DRIVER = "sw_thermal_slowdown"
 
 _NOT_XML = "This is a table or a text of nvidia-smi; only its XML is read: nvidia-smi -q -x."
 _MISMATCH = "The driver's libraries do not match the loaded module."
@@ -29,6 +27,7 @@ _DRIVER_FAILURES = {
     "no_driver": ("The GPU driver is not loaded.", None),
     "no_library": ("The driver's library is missing.", ("alert",)),
     "not_installed": ("The GPU driver is not installed.", ("alert",)),
+    "power_cables": ("The driver leaves the GPU alone, which has too little power.", ("power_cycle", "recreate_vm")),
 }
 # Recovery actions of the driver, by its words in lower case.
 _RECOVERIES: dict[str, tuple[str, str, tuple[str, ...]]] = {
@@ -47,9 +46,12 @@ _PER_GPU = (
     "gpu.lost",
     "gpu.recovery",
     "gpu.ecc.unc",
+    "gpu.ecc.cor",
     "gpu.ecc.sram",
     "gpu.remap",
     "gpu.retired",
+    "gpu.readings",
+    "gpu.mig",
     "gpu.temp",
     "gpu.throttle",
     "gpu.pcie",
@@ -57,8 +59,38 @@ _PER_GPU = (
 )
 
 
+def _refusal(look: Look) -> GpuFault | None:
+    """What kept the driver from its card, as far as anybody said so and no card works in spite of it."""
+    smi = look.smi
+    if smi is not None and (smi.gpus or smi.state in ("ok", "not_xml", "timeout", "mismatch")):
+        return None
+    # What modprobe says comes before what nvidia-smi does.
+    around = [] if smi is None else gpu_faults(list(kernel_lines(look.texts.get("nvidia-smi.xml") or "")))
+    said = [fault for fault in (*look.faults, *around) if fault.kind in STARTS]
+    return min(said, key=lambda fault: STARTS.index(fault.kind), default=None)
+
+
+def _of_report(fault: GpuFault, subject: str = "vm", evidence: str = "") -> Finding:
+    report = REPORTS[fault.kind]
+    return finding(
+        report.check,
+        report.severity,
+        subject,
+        report.summary(fault.detail),
+        evidence or fault.message,
+        cause=fault.kind,
+        ladder=report.ladder,
+        remedy=report.remedy or _advice(report.ladder),
+    )
+
+
 def _driver(look: Look) -> list[Finding]:
-    """Whether the driver answers, and in time."""
+    """Whether the driver answers, and in time; what keeps it from its card comes before what nvidia-smi makes of it."""
+    found, refusal = _answers(look), _refusal(look)
+    return found if refusal is None else [_of_report(refusal), *(one for one in found if one.id != "drv.module")]
+
+
+def _answers(look: Look) -> list[Finding]:
     smi, probe = look.smi, look.probe("nvidia_smi")
     mismatches = [fault for fault in look.faults if fault.kind == "mismatch"]
     if smi is None and not probe:
@@ -79,7 +111,7 @@ def _driver(look: Look) -> list[Finding]:
         evidence = f"no answer in {probe.get('seconds', 'its')} s" + (
             ", its process sits in the kernel" if stuck else ""
         )
-        certain = hangs >= 2 or stuck
+        certain = hangs >= limit("gpu.hang", "misses") or stuck
         return [
             finding("drv.module", "unknown", "vm", "nvidia-smi did not answer."),
             finding("drv.mismatch", "unknown", "vm", "nvidia-smi did not answer."),
@@ -155,6 +187,13 @@ def _count(look: Look) -> Finding | None:
     evidence = f"{seen} of {expected:.0f}" + (f", {on_bus:.0f} on the PCI bus" if on_bus is not None else "")
     if seen < expected:
         absent_too = on_bus is not None and on_bus < expected
+        refusal = _refusal(look)
+        if refusal is not None:
+            report = REPORTS[refusal.kind]
+            ladder, remedy, cause = report.ladder, report.remedy, refusal.kind
+            return finding(
+                "gpu.count", "fail", "vm", "No GPU is there.", evidence, cause=cause, ladder=ladder, remedy=remedy
+            )
         return finding(
             "gpu.count",
             "fail",
@@ -307,11 +346,11 @@ def _remap(look: Look, gpu: Gpu) -> Finding:
 
 def _retired(_look: Look, gpu: Gpu) -> Finding:
     count = gpu.retired_double_bit
-    if count is not None and count >= 60:
+    if count is not None and count >= limit("gpu.retired", "many"):
         return finding(
             "gpu.retired", "fail", gpu.subject, "The GPU has retired too many pages.", f"{count} pages", cause="many"
         )
-    if gpu.retirement_pending or (count is not None and count >= 15):
+    if gpu.retirement_pending or (count is not None and count >= limit("gpu.retired", "some")):
         return finding(
             "gpu.retired",
             "warn",
@@ -337,17 +376,19 @@ def margin(gpu: Gpu) -> float | None:
     return None
 
 
-def _lasting(look: Look, gpu: Gpu, key: str, now_bad: bool) -> bool:
-    """Whether most samples of the last minutes were bad, this one included."""
+def _lasting(look: Look, gpu: Gpu, check: str, key: str, now_bad: bool) -> bool:
+    """Whether most samples of the last minutes were bad, this one included, by the limits of a check's row."""
     samples = [*history(look.previous, look.now), {"time": look.now, "gpus": {gpu.subject: {key: now_bad}}}]
     seen = [
         (number(sample.get("time")) or 0.0, section(sample, "gpus", gpu.subject, key) is True)
         for sample in samples
         if section(sample, "gpus", gpu.subject) is not None
     ]
-    if len(seen) < _SAMPLES or seen[-1][0] - seen[0][0] < _SPAN_S:
+    if look.now is not None:
+        seen = [(time, bad) for time, bad in seen if look.now - limit(check, "window") <= time]
+    if len(seen) < limit(check, "samples") or seen[-1][0] - seen[0][0] < limit(check, "span"):
         return False
-    return sum(bad for _time, bad in seen) / len(seen) >= _THROTTLE_SHARE
+    return sum(bad for _time, bad in seen) * 100 >= limit(check, "share") * len(seen)
 
 
 def history(previous: dict[str, Any], now: float | None) -> list[dict[str, Any]]:
@@ -355,10 +396,9 @@ def history(previous: dict[str, Any], now: float | None) -> list[dict[str, Any]]
     kept = previous.get("history")
     if not isinstance(kept, list) or now is None:
         return []
+    oldest = now - max(limit(check, "window") for check in ("gpu.temp", "gpu.throttle"))
     return [
-        sample
-        for sample in kept
-        if isinstance(sample, dict) and now - WINDOW_S - 60 <= (number(sample.get("time")) or 0.0) < now
+        sample for sample in kept if isinstance(sample, dict) and oldest <= (number(sample.get("time")) or 0.0) < now
     ]
 
 
@@ -367,8 +407,9 @@ def sample(gpu: Gpu) -> dict[str, Any]:
     left = margin(gpu)
     thermal = gpu.throttle.get("hw_thermal_slowdown") is True
     return {
-        "throttled": any(gpu.throttle.get(name) is True for name in _BAD_REASONS),
-        "no_margin": thermal or (left is not None and left <= 0),
+        "throttled": any(gpu.throttle.get(name) is True for name in _BY_HARDWARE),
+        "slow_for_heat": _slow_for_heat(gpu),
+        "no_margin": thermal or (left is not None and left <= limit("gpu.temp", "hot")),
     }
 
 
@@ -381,21 +422,28 @@ def _temperature(look: Look, gpu: Gpu) -> Finding:
     )
     if gpu.temperature is not None:
         evidence = f"{gpu.temperature:.0f} C, {evidence}"
-    if thermal or (left is not None and left <= 0):
-        if _lasting(look, gpu, "no_margin", True):
+    if thermal or (left is not None and left <= limit("gpu.temp", "hot")):
+        if _lasting(look, gpu, "gpu.temp", "no_margin", True):
             return finding("gpu.temp", "fail", gpu.subject, "The GPU is too hot for minutes.", evidence, cause="hot")
         return finding("gpu.temp", "warn", gpu.subject, "The GPU is too hot at this moment.", evidence, cause="hot")
-    if left is not None and left <= 5:
+    if left is not None and left <= limit("gpu.temp", "warm"):
         return finding(
             "gpu.temp", "warn", gpu.subject, "The GPU is close to its thermal limit.", evidence, cause="warm"
         )
     return finding("gpu.temp", "pass", gpu.subject, "The GPU is cool enough.", evidence)
 
 
+def _slow_for_heat(gpu: Gpu) -> bool:
+    """Whether the driver's slowdown for heat costs more than it does on any card that works hard."""
+    if gpu.throttle.get(_BY_DRIVER) is not True or gpu.sm_clock is None or not gpu.sm_clock_max:
+        return False
+    return gpu.sm_clock * 100 < limit("gpu.throttle", "clock") * gpu.sm_clock_max
+
+
 def _throttle(look: Look, gpu: Gpu) -> Finding:
-    active = [name for name in _BAD_REASONS if gpu.throttle.get(name) is True]
+    active = [name for name in _BY_HARDWARE if gpu.throttle.get(name) is True]
     if active:
-        lasting = _lasting(look, gpu, "throttled", True)
+        lasting = _lasting(look, gpu, "gpu.throttle", "throttled", True)
         return finding(
             "gpu.throttle",
             "fail" if lasting else "warn",
@@ -404,7 +452,22 @@ def _throttle(look: Look, gpu: Gpu) -> Finding:
             ", ".join(active),
             cause=active[0],
         )
-    if all(gpu.throttle.get(name) is None for name in _BAD_REASONS):
+    if gpu.throttle.get(_BY_DRIVER) is True:
+        slow = _slow_for_heat(gpu)
+        lasting = slow and _lasting(look, gpu, "gpu.throttle", "slow_for_heat", True)
+        clocks = [f"{clock:.0f}" for clock in (gpu.sm_clock, gpu.sm_clock_max) if clock is not None]
+        heat = "" if gpu.temperature is None else f" at {gpu.temperature:.0f} C"
+        return finding(
+            "gpu.throttle",
+            "fail" if lasting else "warn",
+            gpu.subject,
+            "The driver slows the GPU down for heat" + (" for minutes." if lasting else " at this moment."),
+            f"{' of '.join(clocks)} MHz{heat}" if clocks else _BY_DRIVER + heat,
+            cause=_BY_DRIVER,
+            ladder=("alert",) if lasting else None,
+            remedy="Cooling is the provider's: tell them, and replace the VM if it stays slow.",
+        )
+    if all(gpu.throttle.get(name) is None for name in _BY_HARDWARE):
         return _unread(gpu, "gpu.throttle", "throttle.hw_slowdown", "slowdown reasons", pass_when_absent=False)
     return finding("gpu.throttle", "pass", gpu.subject, "The hardware does not slow the GPU down.")
 
@@ -442,16 +505,89 @@ def _pcie(look: Look, gpu: Gpu) -> Finding:
         return _unread(gpu, "gpu.pcie", "pcie_width", "PCIe link")
     evidence = f"generation {gpu.pcie_gen}, {gpu.pcie_width} lanes"
     width, generation = number(section(baseline, "width")), number(section(baseline, "gen"))
-    if width is None or generation is None:
-        return finding("gpu.pcie", "pass", gpu.subject, "No baseline to compare the link with.", evidence)
-    evidence += f"; at its best {generation:.0f}, {width:.0f}"
-    if gpu.pcie_width < width:
-        return finding("gpu.pcie", "fail", gpu.subject, "The PCIe link lost lanes.", evidence, cause="width")
-    if gpu.pcie_gen < generation:
+    known = width is not None and generation is not None
+    if width is not None and generation is not None:
+        evidence += f"; at its best {generation:.0f}, {width:.0f}"
+        if gpu.pcie_width < width:
+            return finding("gpu.pcie", "fail", gpu.subject, "The PCIe link lost lanes.", evidence, cause="width")
+        if gpu.pcie_gen < generation:
+            return finding(
+                "gpu.pcie", "warn", gpu.subject, "The PCIe link is slower than it was.", evidence, cause="generation"
+            )
+    # A VM's card may well have half of the lanes that it is made for, but none is meant to work with so few.
+    lanes, first = limit("gpu.pcie", "lanes"), limit("gpu.pcie", "first")
+    if gpu.pcie_width_max is not None and gpu.pcie_width < lanes <= gpu.pcie_width_max:
+        evidence += f"; made for {gpu.pcie_width_max}"
+        return finding("gpu.pcie", "fail", gpu.subject, "The PCIe link has few lanes.", evidence, cause="few_lanes")
+    if gpu.pcie_gen_max is not None and gpu.pcie_gen <= first < gpu.pcie_gen_max:
+        evidence += f"; made for generation {gpu.pcie_gen_max}"
+        return finding("gpu.pcie", "warn", gpu.subject, "The PCIe link is slow under load.", evidence, cause="slow")
+    summary = "The PCIe link is as good as it was." if known else "No baseline to compare the link with."
+    return finding("gpu.pcie", "pass", gpu.subject, summary, evidence)
+
+
+def _corrected(_look: Look, gpu: Gpu) -> Finding:
+    count = gpu.ecc_corrected_volatile
+    if gpu.ecc is False:
+        return finding("gpu.ecc.cor", "pass", gpu.subject, "ECC is off on this card.")
+    if count is None:
+        return _unread(gpu, "gpu.ecc.cor", "ecc_corrected_volatile", "corrected ECC errors")
+    if count < limit("gpu.ecc.cor", "many"):
+        return finding("gpu.ecc.cor", "pass", gpu.subject, "Few corrected memory errors since boot.", f"{count}")
+    storm = count >= limit("gpu.ecc.cor", "storm")
+    return finding(
+        "gpu.ecc.cor",
+        "warn",
+        gpu.subject,
+        "The GPU corrects a storm of memory errors." if storm else "The GPU has corrected many memory errors.",
+        f"{count} since boot",
+        cause="storm" if storm else "many",
+        ladder=("recreate_when_idle",) if storm else (),
+    )
+
+
+def _readings(look: Look, gpu: Gpu) -> Finding:
+    failed = gpu.failed_readings
+    # A card that is gone answers nothing; that is said elsewhere. Where not even its name was read, it is not the card.
+    if gpu.uuid is None or gpu.name is None:
+        return finding("gpu.readings", "unknown", gpu.subject, "The GPU's name was not read, nor who it is.")
+    if gpu.bus_id is not None and look.smi is not None and gpu.bus_id in look.smi.corrupt_inforoms:
         return finding(
-            "gpu.pcie", "warn", gpu.subject, "The PCIe link is slower than it was.", evidence, cause="generation"
+            "gpu.readings",
+            "warn",
+            gpu.subject,
+            "What the GPU knows of itself (its InfoROM) is damaged.",
+            "infoROM is corrupted",
+            cause="inforom",
+            remedy="Tell the provider: the card works, and is due for replacement.",
         )
-    return finding("gpu.pcie", "pass", gpu.subject, "The PCIe link is as good as it was.", evidence)
+    if not failed or gpu.lost:
+        return finding("gpu.readings", "pass", gpu.subject, "The GPU answers what every GPU can.")
+    sick = len(failed) >= limit("gpu.readings", "sick")
+    return finding(
+        "gpu.readings",
+        "fail" if sick else "warn",
+        gpu.subject,
+        "Readings of the GPU fail (ERR!): it is sick." if sick else "A reading of the GPU fails (ERR!).",
+        ", ".join(failed),
+        cause="sick" if sick else "one",
+        remedy=None if sick else "Look again: one reading may fail for a moment. Reboot the VM when more of them fail.",
+    )
+
+
+def _mig(_look: Look, gpu: Gpu) -> Finding:
+    if gpu.mig is None:
+        return _unread(gpu, "gpu.mig", "mig", "division (MIG)")
+    parts = len(gpu.mig_devices)
+    if gpu.mig and not parts:
+        return finding(
+            "gpu.mig", "fail", gpu.subject, "MIG is on, and the GPU has no part to compute on.", cause="no_part"
+        )
+    if gpu.mig:
+        return finding("gpu.mig", "warn", gpu.subject, "MIG divides the GPU.", f"{parts} parts", cause="divided")
+    if gpu.mig_pending:
+        return finding("gpu.mig", "warn", gpu.subject, "MIG divides the GPU from the next reset on.", cause="pending")
+    return finding("gpu.mig", "pass", gpu.subject, "The GPU is not divided.")
 
 
 def _persistence(_look: Look, gpu: Gpu) -> Finding:
@@ -467,9 +603,12 @@ _CHECKS: tuple[Callable[[Look, Gpu], Finding | None], ...] = (
     _lost,
     _recovery,
     _ecc,
+    _corrected,
     _sram,
     _remap,
     _retired,
+    _readings,
+    _mig,
     _temperature,
     _throttle,
     _pcie,
@@ -562,71 +701,62 @@ def _xids(look: Look) -> list[Finding]:
     recent = [
         fault
         for fault in look.faults
-        if (time := look.epoch(fault.last_time)) is None or latest is None or latest - time <= _DAY_S
+        if (time := look.epoch(fault.last_time)) is None or latest is None or latest - time <= limit("gpu.xid", "told")
     ]
+    refused = _refusal(look) is not None
     groups: dict[tuple[str, int | None, str], list[GpuFault]] = {}
     for fault in recent:
-        # A mismatch is the driver's check, unless nvidia-smi works in spite of it.
-        if fault.kind != "mismatch" and fault.code != 154:
+        # What is a matter of the driver's own checks; and what follows from the driver's refusal of the card.
+        elsewhere = fault.kind == "mismatch" or fault.kind in STARTS or (refused and fault.kind == "init_failed")
+        if not elsewhere and fault.code != 154:
             groups.setdefault((fault.kind, fault.code, _name_of(look, fault)), []).append(fault)
     found = []
-    ladder: tuple[str, ...]
-    for (kind, code, subject), faults in groups.items():
-        last = faults[-1]
+    fatal = {fault.detail for fault in recent if fault.kind == "sxid_fatal"}
+    for (kind, code, subject), all_faults in groups.items():
+        # What else a switch prints about a fatal code.
+        faults = [fault for fault in all_faults if kind != "sxid" or fault.detail not in fatal]
+        if not faults:
+            continue
         times = sum(fault.count for fault in faults)
-        evidence = last.message + (f" ({times} lines, {len(faults)} bursts)" if times > 1 else "")
-        if code is None:
-            cause, name = kind, _CODELESS[kind]
-            severity, ladder, note = "fail", ("reboot", "recreate_vm"), ""
-        else:
-            entry = xid(code)
-            cause, name, note = f"xid_{code}", f"Xid {code}: {entry.name}", entry.note
-            severity = "fail" if entry.severity in ("error", "critical", "fatal") else "warn"
-            ladder = entry.ladder
-            if code in (8, 109) and len(faults) >= 2:
-                ladder = ("reboot", "recreate_vm")
-            if code == 13 and _same_place(faults):
-                severity, ladder, cause = "fail", ("restart_container", "recreate_vm"), "xid_13_repeats"
-        happened = look.epoch(last.last_time)
-        if (
-            ladder[:1] == ("restart_container",)
-            and started is not None
-            and happened is not None
-            and started > happened
-            and cause != "xid_13_repeats"
-        ):
-            severity, ladder, note = (
-                "warn",
-                tuple(rung for rung in ladder if rung == "reboot_when_idle"),
-                "the engine was started again since",
-            )
-        found.append(
-            finding(
-                "gpu.xid",
-                severity,
-                subject,
-                name + (f" ({note})." if note else "."),
-                evidence,
-                cause=cause,
-                ladder=ladder,
-                remedy=_advice(ladder),
-            )
-        )
+        evidence = faults[-1].message + (f" ({times} lines, {len(faults)} bursts)" if times > 1 else "")
+        if code is not None:
+            found.append(_of_xid(code, subject, faults, evidence, started, look.epoch(faults[-1].last_time)))
+        elif kind != "pcie_corrected" or times >= limit("gpu.xid", "corrected"):
+            found.append(_of_report(faults[-1], subject, evidence))
     return found or [finding("gpu.xid", "pass", "vm", "The kernel log has no fault of a GPU.")]
 
 
-_CODELESS = {
-    "off_bus": "The GPU fell off the bus",
-    "reset_required": "The driver wants the GPU reset",
-    "init_failed": "The driver could not initialise the GPU",
-    "gsp_timeout": "The GPU's system processor does not answer",
-    "memory_subsystem": "Error of the GPU's memory subsystem",
-}
+def _of_xid(
+    code: int, subject: str, faults: list[GpuFault], evidence: str, started: float | None, happened: float | None
+) -> Finding:
+    """One code on one card; ``started`` and ``happened`` are when the engine began and when the code came last."""
+    entry, repeats = xid(code), limit("gpu.xid", "repeats")
+    cause, name, note, ladder = f"xid_{code}", f"Xid {code}: {entry.name}", entry.note, entry.ladder
+    severity = "fail" if entry.severity in ("error", "critical", "fatal") else "warn"
+    if code in (8, 109) and len(faults) >= repeats:
+        ladder = ("reboot", "recreate_vm")
+    if code == 13:
+        name += _exception_of(faults[-1])
+        places = [fault.place for fault in faults if fault.place is not None]
+        if any(places.count(place) >= repeats for place in places):
+            severity, ladder, cause = "fail", ("restart_container", "recreate_vm"), "xid_13_repeats"
+        else:
+            note = ""
+    answered = started is not None and happened is not None and started > happened
+    if answered and ladder[:1] == ("restart_container",) and cause != "xid_13_repeats":
+        severity, note = "warn", "the engine was started again since"
+        ladder = tuple(rung for rung in ladder if rung == "reboot_when_idle")
+    summary = name + (f" ({note})." if note else ".")
+    return finding("gpu.xid", severity, subject, summary, evidence, cause=cause, ladder=ladder, remedy=_advice(ladder))
 
 
-def _same_place(faults: list[GpuFault]) -> bool:
-    places = [fault.place for fault in faults if fault.place is not None]
-    return any(places.count(place) >= 2 for place in places)
+# What the chip says that a program did, after the place (Xid 13).
+_EXCEPTION = re.compile(r"Exception on \([^)]{1,60}\): ([A-Za-z][A-Za-z ]{2,40})")
+
+
+def _exception_of(fault: GpuFault) -> str:
+    said = _EXCEPTION.search(fault.message)
+    return f", {said[1].strip().lower()}" if said else ""
 
 
 def _advice(ladder: tuple[str, ...]) -> str:

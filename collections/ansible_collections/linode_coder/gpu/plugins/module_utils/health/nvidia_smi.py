@@ -64,6 +64,8 @@ _FAILURES = (
     ("nvml_error", re.compile(r"Failed to initialize NVML|Unable to determine the device handle", re.IGNORECASE)),
     ("not_installed", re.compile(r"nvidia-smi: (?:command )?not found|No such file or directory", re.IGNORECASE)),
 )
+# What it says beside a document that is as good as any.
+_INFOROM = re.compile(r"infoROM is corrupted at gpu (\S{4,20})", re.IGNORECASE)
 # Sixteen cards with a thousand processes take less, and no machine has more cards.
 _LONGEST, _CARDS = 4_000_000, 64
 # What it prints when it was not asked for XML: nothing failed, and nothing of it is read, since no two drivers agree on it.
@@ -142,6 +144,7 @@ class Gpu:
     compute_mode: str | None
     virtualization: str | None
     mig: bool | None
+    mig_pending: bool | None
     mig_devices: tuple[MigDevice, ...]
     recovery_action: str | None
     reset_required: bool | None
@@ -186,6 +189,7 @@ class Gpu:
     memory_reserved_mib: int | None
     performance_state: str | None
     sm_clock: float | None
+    sm_clock_max: float | None
     memory_clock: float | None
     fabric_state: str | None
     processes: tuple[GpuProcess, ...]
@@ -195,6 +199,15 @@ class Gpu:
     @property
     def subject(self) -> str:
         return "gpu:" + (self.uuid or self.bus_id or f"#{self.position}")
+
+    @property
+    def failed_readings(self) -> tuple[str, ...]:
+        """What every card can tell of itself and this one answers with an error: what is ERR! in the tool's table."""
+        return tuple(
+            name
+            for name, places in _VITAL.items()
+            if any(_SICK.fullmatch(self.errors.get(place, "")) for place in (*places, places[0].partition("/")[0]))
+        )
 
 
 @dataclass(frozen=True)
@@ -209,10 +222,30 @@ class SmiReading:
     attached: int | None = None
     gpus: tuple[Gpu, ...] = ()
     bus_id: str | None = None
+    corrupt_inforoms: frozenset[str | None] = frozenset()
 
     @property
     def readable(self) -> bool:
         return bool(self.gpus) or self.state in ("ok", "no_devices")
+
+
+# The driver's answer where the card does not answer it. A card without such a reading says N/A.
+_SICK = re.compile(r"\[?(?:ERR!|Unknown Error)\]?", re.IGNORECASE)
+_VITAL = {
+    "state": ("performance_state",),
+    "load": ("utilization/gpu_util",),
+    "temperature": ("temperature/gpu_temp",),
+    "fan": ("fan_speed",),
+    "power": (
+        "gpu_power_readings/instant_power_draw",
+        "gpu_power_readings/average_power_draw",
+        "gpu_power_readings/power_draw",
+        "power_readings/power_draw",
+        "power_readings",
+    ),
+    "clock": ("clocks/sm_clock", "clocks/graphics_clock"),
+    "memory": ("fb_memory_usage/used", "fb_memory_usage/total"),
+}
 
 
 # Real documents have five levels.
@@ -318,7 +351,11 @@ _NUMBERS = {
     for unit in ("", "C", "W", "MiB", "MHz", "%", "us", "x")
 }
 _COUNT = re.compile(r"[0-9]{1,15}")
-_WORD = re.compile(r"(?!\[?(?:N/A|Not Supported|Not Available|Unsupported|REDACTED)\]?$).+", re.IGNORECASE | re.DOTALL)
+_WORD = re.compile(
+    r"(?!\[?(?:N/A|Not Supported|Not Available|Not Found|Function Not Found|Unsupported|REDACTED"
+    r"|Requested functionality has been deprecated)\]?$).+",
+    re.IGNORECASE | re.DOTALL,
+)
 
 # By the driver's own names without their prefix, which changed from "throttle" to "event" with driver 535.
 _THROTTLE = (
@@ -407,6 +444,7 @@ def _read_gpu(element: ElementTree.Element, position: int) -> Gpu:
         compute_mode=word("compute_mode", "compute_mode"),
         virtualization=word("virtualization", "gpu_virtualization_mode/virtualization_mode"),
         mig=flag("mig", "mig_mode/current_mig"),
+        mig_pending=flag("mig_pending", "mig_mode/pending_mig"),
         mig_devices=_mig_devices(element),
         recovery_action=word("recovery_action", "gpu_recovery_action"),
         reset_required=flag("reset_required", "gpu_reset_status/reset_required"),
@@ -480,6 +518,7 @@ def _read_gpu(element: ElementTree.Element, position: int) -> Gpu:
         memory_reserved_mib=whole("memory_reserved_mib", "MiB", "fb_memory_usage/reserved"),
         performance_state=word("performance_state", "performance_state", *(f"{block}/power_state" for block in power)),
         sm_clock=number("sm_clock", "MHz", "clocks/sm_clock"),
+        sm_clock_max=number("sm_clock_max", "MHz", "max_clocks/sm_clock"),
         memory_clock=number("memory_clock", "MHz", "clocks/mem_clock"),
         fabric_state=word("fabric_state", "fabric/state"),
         processes=_processes(element),
@@ -545,6 +584,9 @@ def read_nvidia_smi(text: str, code: int | None = None) -> SmiReading:
         cuda=leaves.word("cuda", "cuda_version", "cuda_umd_version"),
         attached=leaves.whole("attached", "", "attached_gpus"),
         gpus=gpus,
+        corrupt_inforoms=frozenset(
+            normalise_bus_id(match[1].rstrip(".")) for match in _INFOROM.finditer(around[:10_000])
+        ),
     )
 
 

@@ -8,9 +8,8 @@ from __future__ import annotations
 import re
 
 from ..core.finding import Finding
-from .catalogue import finding
+from .catalogue import finding, limit
 
-STARTING_S = 600.0
 WRONG_KEY = re.compile(r"Host key verification failed|IDENTIFICATION HAS CHANGED|host key is known", re.IGNORECASE)
 ON_ITS_WAY = (
     *("provisioning", "booting", "rebooting", "rebuilding", "restoring", "migrating", "cloning", "resizing"),
@@ -28,7 +27,7 @@ def status_finding(status: str | None, since_s: float | None = None) -> Finding:
         return finding("vm.status", "unknown", "vm", "The provider could not be asked about the VM.")
     if status == "running":
         return finding("vm.status", "pass", "vm", "The VM is running.")
-    if status in ON_ITS_WAY and (since_s is None or since_s < STARTING_S):
+    if status in ON_ITS_WAY and (since_s is None or since_s < limit("vm.status", "starting")):
         return finding("vm.status", "warn", "vm", f"The VM is {status}.", remedy="Wait until it runs.")
     if status == "deleting":
         return finding("vm.status", "warn", "vm", "The VM is being deleted.", remedy="Nothing: it is on its way out.")

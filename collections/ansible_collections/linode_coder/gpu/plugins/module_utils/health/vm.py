@@ -8,12 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from ..core.finding import Finding
-from .catalogue import finding
+from .catalogue import finding, limit
 from .collected import Look, number, section
-
-# Sending and starting a module takes time, so a clock that is ahead by less than this cannot be told from a slow network.
-TRANSFER_S = 30.0
-REBOOT_TOLD_S = 3600.0
 
 
 def rebooted(look: Look) -> dict[str, Any] | None:
@@ -36,7 +32,7 @@ def _boot(look: Look) -> Finding | None:
     if before != now:
         return finding("vm.boot", "warn", "vm", "The VM was rebooted since the last look.", f"{before} -> {now}")
     # Whoever looks every few minutes comes first; a person should hear of it as well.
-    if seen is not None and look.now is not None and 0 <= look.now - seen <= REBOOT_TOLD_S:
+    if seen is not None and look.now is not None and 0 <= look.now - seen <= limit("vm.boot", "told"):
         minutes = (look.now - seen) / 60
         evidence = f"{section(last, 'from')} -> {now}, seen {minutes:.0f} min ago"
         return finding("vm.boot", "warn", "vm", "The VM was rebooted a short while ago.", evidence)
@@ -58,9 +54,9 @@ def _disk(look: Look) -> Finding:
     )
     if section(disk, "read_only") is True:
         return finding("vm.disk", "fail", "vm", "The root file system is read-only.", evidence, cause="read_only")
-    if share >= 0.92:
+    if share * 100 >= limit("vm.disk", "full"):
         return finding("vm.disk", "fail", "vm", "The root file system is full.", evidence, cause="full")
-    if share >= 0.80:
+    if share * 100 >= limit("vm.disk", "filling"):
         return finding("vm.disk", "warn", "vm", "The root file system is getting full.", evidence)
     return finding("vm.disk", "pass", "vm", "The root file system has room.", evidence)
 
@@ -71,15 +67,16 @@ def _clock(look: Look) -> Finding:
     control = number(look.expected.get("control_time"))
     if look.now is not None and control is not None:
         ahead = look.now - control
-        apart = max(-ahead, ahead - TRANSFER_S, 0.0)
+        # Sending and starting a module takes time: a clock that is a little ahead cannot be told from a slow network.
+        apart = max(-ahead, ahead - limit("vm.clock", "transfer"), 0.0)
         if skew is None or apart > abs(skew):
             skew, source = apart, "against the control node"
     if skew is None:
         return finding("vm.clock", "unknown", "vm", "Nothing to compare the VM's clock with.")
     evidence = f"{abs(skew):.1f} s, {source}"
-    if abs(skew) > 10:
+    if abs(skew) > limit("vm.clock", "wrong"):
         return finding("vm.clock", "fail", "vm", "The VM's clock is wrong.", evidence)
-    if abs(skew) >= 1:
+    if abs(skew) >= limit("vm.clock", "off"):
         return finding("vm.clock", "warn", "vm", "The VM's clock is off.", evidence)
     return finding("vm.clock", "pass", "vm", "The VM's clock is right.", evidence)
 

@@ -23,6 +23,7 @@ from ..engine.api_key import api_key
 from ..engine.check_tokens import OwnTokens
 from ..engine.client import EngineClient, EngineSilent, models_of
 from . import last_look
+from .catalogue import limit
 from .evaluate import evaluate
 from .kernel_log import last_cursor
 
@@ -36,8 +37,8 @@ LOOK_SPEC: dict[str, Any] = {
     "port": {"type": "int", "default": 8000},
     "project_dir": {"type": "path", "default": "/opt/linode-coder/vllm"},
     "state_dir": {"type": "path", "default": "/var/lib/linode-coder"},
-    "nvidia_smi_timeout": {"type": "float", "default": 25.0},
-    "canary_timeout": {"type": "float", "default": 30.0},
+    "nvidia_smi_timeout": {"type": "float", "default": limit("gpu.hang", "answer")},
+    "canary_timeout": {"type": "float", "default": limit("vllm.gen", "answer")},
     "log_lines": {"type": "int", "default": 2000},
 }
 KERNEL_LINES = "5000"
@@ -68,7 +69,7 @@ def look_at_engine(
     params: Mapping[str, Any], engine: EngineClient, allow_canary: bool
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """Health, metrics, model and one token."""
-    health = asked(engine, "/health", 5)
+    health = asked(engine, "/health", limit("vllm.health", "answer"))
     found: dict[str, Any] = {"health": {key: health[key] for key in ("status", "seconds", "error")}}
     texts = {}
     models = asked(engine, "/v1/models", 5)
@@ -128,7 +129,7 @@ def look_at_container(params: Mapping[str, Any]) -> tuple[dict[str, Any], dict[s
     probes: dict[str, Any] = {}
     texts: dict[str, str] = {}
     facts: dict[str, Any] = {}
-    version = program.run(["docker", "version", "--format", "{{.Server.Version}}"], 10)
+    version = program.run(["docker", "version", "--format", "{{.Server.Version}}"], limit("ctr.engine", "answer"))
     probes["docker"] = {**version.as_dict(), "down": "Cannot connect to the Docker daemon" in version.text}
     if version.rc != 0:
         return probes, texts, facts
@@ -144,7 +145,7 @@ def look_at_container(params: Mapping[str, Any]) -> tuple[dict[str, Any], dict[s
         # With times, to tell what this process said from what those before it did.
         logs = ["docker", "logs", "--timestamps", "--tail", str(params["log_lines"]), name]
         logged = pool.submit(program.run, logs, 15)
-        inside = pool.submit(program.run, ["docker", "exec", name, "nvidia-smi", "-L"], 15)
+        inside = pool.submit(program.run, ["docker", "exec", name, "nvidia-smi", "-L"], limit("ctr.gpu", "answer"))
     probes["container"] = inspected.result().as_dict()
     if inspected.result().rc == 0:
         texts["container.json"] = inspected.result().text

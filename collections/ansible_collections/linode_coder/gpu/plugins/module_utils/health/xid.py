@@ -8,16 +8,20 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
+from .catalogue import limit
+from .driver_reports import STARTS, may_report, report_of
 from .kernel_log import KernelLine
 from .nvidia_smi import normalise_bus_id
 
-# Reports of one fault on one card that are closer than this are one burst.
-BURST_SECONDS = 180.0
 # How many lines one report without a code can take.
 _JOINED_LINES = 5
 
 _BUS = r"(?:PCI:)?((?:[0-9A-Fa-f]{4,8}:)?[0-9A-Fa-f]{2,4}:[0-9A-Fa-f]{2}(?:\.[0-9A-Fa-f])?)"
-_XID = re.compile(rf"NVRM: Xid \({_BUS}\): ([0-9]{{1,5}})(?![0-9])[,.]?\s*(.*)", re.DOTALL)
+# The driver writes "NVRM: Xid (PCI:0000:01:00): 79, ..."; what people and other tools make of it loses one part or another.
+_XID = re.compile(
+    rf"(?:\bNVRM:? {{0,9}}|^\s{{0,9}})Xid {{0,9}}(?:\(?{_BUS}\)?)? {{0,9}}[:,]? {{0,9}}([0-9]{{1,5}})(?![0-9:])[,.]?\s*(.*)",
+    re.DOTALL,
+)
 _IDENTITY = re.compile(rf"NVRM: GPU at {_BUS}: (GPU-\S+)")
 _PID = re.compile(r"\bpid='?([0-9]{1,10}|<unknown>)'?")
 _NAME = re.compile(r"\bname=([^,]{0,200})")
@@ -28,33 +32,32 @@ _RECOVERY = re.compile(
 )
 _PLACE = re.compile(r"\(GPC ([0-9]{1,6}), TPC ([0-9]{1,6})")
 
-# Faults that the driver reports without a code.
 _PLACE_OF_CARD = re.compile(_BUS)
-_CODELESS = (
-    ("off_bus", re.compile(r"fallen off the bus", re.IGNORECASE)),
-    ("reset_required", re.compile(r"NV_ERR_RESET_REQUIRED")),
-    ("init_failed", re.compile(r"RmInitAdapter failed|rm_init_adapter failed")),
-    ("gsp_timeout", re.compile(r"HeartbeatTimedOut|GSP Timeout")),
-    ("memory_subsystem", re.compile(r"Memory Subsystem Error")),
-    ("mismatch", re.compile(r"API mismatch")),
-)
 _VERSION = re.compile(r"version ([0-9]{3}\.[0-9.]*[0-9])")
-# A report that goes on in the next lines, and what those look like.
-_GOES_ON = re.compile(r"API mismatch|The NVIDIA (?:GPU|probe)|PCI ID:")
+# A report that goes on in the next lines, what those look like, and what begins another.
+_GOES_ON = re.compile(r"API mismatch|NVRM: (?:The NVIDIA |This can occur|This PCI)|PCI ID:")
 _CONTINUATION = re.compile(r"\s*NVRM:\s|\s{2,}")
+_BEGINS = re.compile(r"NVRM: (?:GPU[ 0-9]|The NVIDIA |No NVIDIA|None of|RmInit|API mismatch|loading NVIDIA)")
+_PREFIX = re.compile(r"^\s*NVRM:?\s*")
+# The module has found a card and took it: what kept it from that is over.
+_LOADED = re.compile(r"NVRM: loading NVIDIA UNIX")
+# Whose device a line of the kernel is about: the driver that holds it, and where it is.
+_DEVICE = re.compile(r"(?:^|\s)([a-z][\w-]{1,30}) ((?:[0-9a-f]{4}:)[0-9a-f]{2}:[0-9a-f]{2}\.[0-9a-f]): ")
+_SOURCE = re.compile(r"received(?: from)?:? ((?:[0-9a-f]{4}:)[0-9a-f]{2}:[0-9a-f]{2}\.[0-9a-f])")
 
 
 @dataclass(frozen=True)
 class GpuFault:
     """One burst of equal reports.
 
-    :param kind: ``xid``, or what a report without a code is about.
+    :param kind: ``xid``, or a kind of ``driver_reports.REPORTS`` for a report without a code.
     :param code: the Xid; None for a report without a code.
     :param process: the process at fault, which may be whoever only asked, e.g. nvidia-smi.
     :param caused_by: the Xid that this one only cleans up after.
     :param recovery: the driver's recovery action before and after (Xid 154).
     :param place: graphics processing cluster and texture processing cluster (Xid 13).
     :param versions: of the user's library and of the module (mismatch).
+    :param detail: what the report names besides the card: another driver, or the code of an NVSwitch.
     :param message: the first report.
     """
 
@@ -72,6 +75,7 @@ class GpuFault:
     recovery: tuple[str, str] | None = None
     place: tuple[int, int] | None = None
     versions: tuple[str, ...] = ()
+    detail: str = ""
 
     @property
     def subject(self) -> str:
@@ -91,7 +95,7 @@ def _xid(match: re.Match[str], line: KernelLine) -> GpuFault:
     return GpuFault(
         kind="xid",
         code=int(match[2]),
-        bus_id=normalise_bus_id(match[1]),
+        bus_id=normalise_bus_id(match[1]) if match[1] else None,
         uuid=None,
         pid=int(number) if number else None,
         process=_optional(name[1].strip()) if name else None,
@@ -109,43 +113,71 @@ def _codeless(lines: list[KernelLine]) -> tuple[GpuFault | None, int]:
     first, taken = lines[0], 1
     if _GOES_ON.search(first.message):
         for line in lines[1:]:
-            if not _CONTINUATION.match(line.message) or _XID.search(line.message):
+            if (
+                not _CONTINUATION.match(line.message)
+                or _XID.search(line.message)
+                or _BEGINS.match(line.message.strip())
+            ):
                 break
             taken += 1
     joined = " ".join(line.message.strip() for line in lines[:taken])
-    begin = joined.find("NVRM:")
-    for kind, pattern in _CODELESS:
-        said = [match.start() for match in pattern.finditer(joined, begin)]
-        if said:
-            # The card is named before what happened to it, where it is named at all.
-            card = _PLACE_OF_CARD.search(joined, begin, said[-1])
-            return (
-                GpuFault(
-                    kind=kind,
-                    code=None,
-                    bus_id=normalise_bus_id(card[1]) if card else None,
-                    uuid=None,
-                    pid=None,
-                    process=None,
-                    message=joined,
-                    time=first.time,
-                    last_time=first.time,
-                    versions=tuple(_VERSION.findall(joined)),
-                ),
-                taken,
-            )
-    return None, 1
+    # The prefix that each line has would stand in the middle of a sentence.
+    plain = " ".join(_PREFIX.sub("", line.message).strip() for line in lines[:taken])
+    found = report_of(plain, "NVRM" in joined)
+    if found is None:
+        return None, 1
+    report, match = found
+    detail = next((text for text in match.groupdict().values() if text), "")
+    # The card is named before what happened to it, where it is named at all.
+    card = _PLACE_OF_CARD.search(plain, max(plain.find("NVRM"), 0), match.end())
+    return (
+        GpuFault(
+            kind=report.kind,
+            code=None,
+            bus_id=normalise_bus_id(card[1]) if card else None,
+            uuid=None,
+            pid=None,
+            process=None,
+            message=joined,
+            time=first.time,
+            last_time=first.time,
+            versions=tuple(_VERSION.findall(joined)),
+            detail=detail,
+        ),
+        taken,
+    )
+
+
+def _holders(lines: list[KernelLine]) -> dict[str | None, str]:
+    """Which driver holds the device at each place of the bus, as far as the log tells."""
+    found: dict[str | None, str] = {}
+    for line in lines:
+        device = _DEVICE.search(line.message)
+        if device and device[1] != "pcieport":
+            found[normalise_bus_id(device[2])] = device[1]
+    return found
+
+
+def _of_the_bus(fault: GpuFault, holders: dict[str | None, str]) -> GpuFault | None:
+    """A PCIe error: whose it is. A port reports for what is behind it; other devices' errors are not ours."""
+    device, source = _DEVICE.search(fault.message), _SOURCE.search(fault.message)
+    if device and device[1] == "nvidia":
+        return replace(fault, bus_id=normalise_bus_id(device[2]))
+    behind = normalise_bus_id(source[1]) if source else None
+    if behind in holders and holders[behind] != "nvidia":
+        return None
+    return replace(fault, bus_id=behind if behind in holders else None)
 
 
 def _kind_of(fault: GpuFault) -> tuple[object, ...]:
     """What reports of one burst have in common."""
-    return (fault.kind, fault.code, fault.bus_id, fault.caused_by, fault.recovery, fault.place)
+    return (fault.kind, fault.code, fault.bus_id, fault.caused_by, fault.recovery, fault.place, fault.detail)
 
 
 def _same_burst(one: GpuFault, other: GpuFault) -> bool:
     if one.last_time is None or other.time is None:
         return True
-    return other.time - one.last_time <= BURST_SECONDS
+    return other.time - one.last_time <= limit("gpu.xid", "burst")
 
 
 def gpu_faults(lines: list[KernelLine]) -> list[GpuFault]:
@@ -154,18 +186,26 @@ def gpu_faults(lines: list[KernelLine]) -> list[GpuFault]:
     # Where the newest report of each kind is.
     newest: dict[tuple[object, ...], int] = {}
     uuids: dict[str | None, str] = {}
+    holders: dict[str | None, str] | None = None
     index = 0
     while index < len(lines):
         line, taken = lines[index], 1
         fault: GpuFault | None = None
-        if "NVRM:" in line.message:
-            identity, match = _IDENTITY.search(line.message), _XID.search(line.message)
+        match = _XID.search(line.message)
+        if match:
+            fault = _xid(match, _timed(line))
+        elif may_report(line.message):
+            identity = _IDENTITY.search(line.message)
             if identity:
                 uuids[normalise_bus_id(identity[1])] = identity[2]
-            elif match:
-                fault = _xid(match, _timed(line))
+            elif _LOADED.search(line.message):
+                found = [one for one in found if one.kind not in STARTS]
+                newest = {_kind_of(one): place for place, one in enumerate(found)}
             else:
                 fault, taken = _codeless([*map(_timed, lines[index : index + _JOINED_LINES])])
+                if fault is not None and fault.kind.startswith("pcie_"):
+                    holders = _holders(lines) if holders is None else holders
+                    fault = _of_the_bus(fault, holders)
         if fault is not None:
             place = newest.get(_kind_of(fault))
             if place is not None and _same_burst(found[place], fault):
@@ -175,7 +215,10 @@ def gpu_faults(lines: list[KernelLine]) -> list[GpuFault]:
                 newest[_kind_of(fault)] = len(found)
                 found.append(fault)
         index += taken
-    return [replace(fault, uuid=uuids.get(fault.bus_id)) for fault in found]
+    # A port that reports an error as well says nothing new about the card behind it.
+    told = {fault.kind for fault in found if fault.bus_id}
+    ports = [fault for fault in found if fault.kind.startswith("pcie_") and not fault.bus_id and fault.kind in told]
+    return [replace(fault, uuid=uuids.get(fault.bus_id)) for fault in found if fault not in ports]
 
 
 def _timed(line: KernelLine) -> KernelLine:

@@ -13,11 +13,11 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from ..engine.start_limits import START_BUDGET_S
+
 SCHEMA = 1
 # Queued or running requests without a token for longer than this are a hang, which is not use.
 HANG_S = 300
-# Boot, download and load are not idle, for at most this long; then somebody has to look.
-START_BUDGET_S = 3600
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def advance(clock: IdleClock, sample: Sample) -> IdleClock:
 
 
 def start_overdue(created: int, now: int, clock: IdleClock | None) -> bool:
-    """Whether the first token is overdue: a matter for healing, not a reason to call the VM idle or busy."""
+    """Whether the first token is overdue, boot, download and load included: a matter for healing, not a reason to call the VM idle or busy."""
     return (clock is None or not clock.started) and now - created > START_BUDGET_S
 
 
