@@ -12,7 +12,9 @@ from typing import Any
 
 from ..core.bounded import newest
 from ..core.docker_time import parse_docker_time
-from ..engine.vllm_log import Diagnosis, diagnose, has_served
+from ..engine.cause import Diagnosis
+from ..engine.diagnosis import diagnose, explain
+from ..engine.log_text import has_served
 from ..engine.vllm_metrics import activity
 from .kernel_log import KernelLine, OomKill, kernel_lines, oom_kills
 from .nvidia_smi import SmiReading, read_nvidia_smi
@@ -133,6 +135,28 @@ def _containers(text: str) -> dict[str, Any] | None:
     return data if isinstance(data, dict) else None
 
 
+def state_of(container: Any) -> str | None:
+    """Whether it runs, in Docker's word; None when that was not read."""
+    status = section(container, "State", "Status")
+    if isinstance(status, str):
+        return status
+    running = section(container, "State", "Running")
+    return None if running is None else "running" if running is True else "exited"
+
+
+def of_engine(kill: OomKill) -> bool:
+    return "vllm" in kill.name.lower() or kill.name.startswith("python")
+
+
+def _killed(kills: list[OomKill], since: float | None, boot_time: float | None) -> str | None:
+    """What the kernel said when it killed a process of the engine for want of memory, since the engine was started."""
+    for kill in reversed(kills):
+        at = kill.time if kill.time is None or kill.time > 1e8 else None if boot_time is None else boot_time + kill.time
+        if of_engine(kill) and (at is None or since is None or at >= since):
+            return kill.message
+    return None
+
+
 def _of_this_boot(lines: list[KernelLine], boot_id: Any) -> list[KernelLine]:
     """A reboot clears what a log says about the time before it."""
     boots = [line.boot_id for line in lines if line.boot_id]
@@ -155,9 +179,16 @@ def read(texts: dict[str, str], expected: dict[str, Any] | None, previous: dict[
     if texts.get("kernel.log") is not None:
         kernel = _of_this_boot(list(kernel_lines(texts["kernel.log"])), host.get("boot_id"))
     container = _containers(texts["container.json"]) if "container.json" in texts else None
+    kills = oom_kills(kernel or [])
     before, log = _runs(newest(texts.get("engine.log") or "", _LONGEST), container)
     diagnoses = diagnose(log)
     again = not diagnoses and bool(number(section(container, "RestartCount"))) and not has_served(log)
+    if again:
+        diagnoses = diagnose(before)
+    state = section(container, "State")
+    if state_of(container) not in ("running", None):
+        since = parse_docker_time(section(state, "StartedAt"))
+        diagnoses = explain(diagnoses, state, _killed(kills, since, number(host.get("boot_time"))))
     return Look(
         texts=texts,
         expected={**known, **{key: value for key, value in (expected or {}).items() if value is not None}},
@@ -166,11 +197,11 @@ def read(texts: dict[str, str], expected: dict[str, Any] | None, previous: dict[
         smi=smi,
         kernel=kernel,
         faults=gpu_faults(kernel or [])[-_FAULTS:],
-        kills=oom_kills(kernel or []),
+        kills=kills,
         container=container,
         models=_json(texts.get("models.json")),
         log=log,
-        diagnoses=diagnose(before) if again else diagnoses,
+        diagnoses=diagnoses,
         restarted=again and has_served(before),
         activity=activity(texts.get("metrics.txt") or ""),
     )
