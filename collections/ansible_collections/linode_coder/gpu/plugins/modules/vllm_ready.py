@@ -108,8 +108,8 @@ from ..module_utils.core.module_fail import fail
 from ..module_utils.core.vm_module import inspect
 from ..module_utils.engine.api_key import key_in
 from ..module_utils.engine.client import EngineClient, EngineSilent
-from ..module_utils.engine.measures import measures
 from ..module_utils.engine.diagnosis import diagnose, explain
+from ..module_utils.engine.measures import measures
 from ..module_utils.engine.phases import progress_of
 
 

@@ -108,7 +108,9 @@ def cause(
     """A row as it is written in the tables; the last of several summaries has no names."""
     texts = (patterns,) if isinstance(patterns, str) else patterns
     told = (summary,) if isinstance(summary, str) else summary
-    return Cause(name, tuple(re.compile(text, re.DOTALL | re.MULTILINE) for text in texts), told, remedy, ladder, **more)
+    return Cause(
+        name, tuple(re.compile(text, re.DOTALL | re.MULTILINE) for text in texts), told, remedy, ladder, **more
+    )
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,10 @@ class Diagnosis:
 
     @property
     def ladder(self) -> tuple[str, ...]:
-        return FLAGS if self.parameters and not self.by_hand else self.rungs
+        """Another flag where one is suggested; where only a flag would help and none is left, a person."""
+        if self.parameters and not self.by_hand:
+            return FLAGS
+        return PERSON if self.rungs == FLAGS else self.rungs
 
     @property
     def healable(self) -> bool:
@@ -149,7 +154,13 @@ class Diagnosis:
 
 
 def told(
-    row: Cause, caught: Mapping[str, str | None], context: Context, line: str, *, error: str = "", rank: int | None = None
+    row: Cause,
+    caught: Mapping[str, str | None],
+    context: Context,
+    line: str,
+    *,
+    error: str = "",
+    rank: int | None = None,
 ) -> Diagnosis:
     """The row as a diagnosis of this text."""
     known = {name: " ".join((text or "").split()) for name, text in caught.items()}

@@ -57,7 +57,9 @@ KINDS = (
         PERSON,
     ),
     ErrorKind(
-        re.compile(r"(?:Attribute|Type|Name|UnboundLocal|NotImplemented|Recursion)\w{0,40}Error$|\w{0,60}AttributeError$"),
+        re.compile(
+            r"(?:Attribute|Type|Name|UnboundLocal|NotImplemented|Recursion)\w{0,40}Error$|\w{0,60}AttributeError$"
+        ),
         "a fault of the engine's code with this model or its libraries",
         _OF_THE_SOFTWARE,
     ),

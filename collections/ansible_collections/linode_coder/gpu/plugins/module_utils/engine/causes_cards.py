@@ -45,7 +45,7 @@ CARD = (
         (
             r"MoE backend '?(?P<backend>[\w.-]{1,60})'? does not support the deployment configuration[^\n]{0,120}",
             r"No (?P<backend>\w{1,30}) MoE backend supports the deployment configuration",
-            r"(?P<backend>[\w-]{1,60}) MoE kernel does not support current device[^\n]{0,40}",
+            r"MoE kernel does not support current device[^\n]{0,40}",
             r"[Kk]ernel does not support (?:the )?current device",
             r"does not support backend '(?P<backend>[\w-]{1,40})' with capability \d{1,4}",
             r"(?:No|no) (?:\w{1,20} )?(?:fused )?(?:MoE|moe) (?:kernel|backend|method)[^\n]{0,60}(?:supports?|available|found)",
@@ -179,7 +179,7 @@ CARD = (
         "card_too_old",
         (
             r"(?:requires?|needs|[Oo]nly supported on|at least|>=) [^\n]{0,60}compute capability (?:of )?(?:at least |>= ?)?(?P<needs>\d{1,2}\.\d)",
-            r"(?P<what>[\w ]{1,40}) is not supported on (?:Turing|Volta|Ampere|this GPU)[^\n]{0,60}",
+            r"is not supported on (?:Turing|Volta|Ampere|this GPU)[^\n]{0,60}",
             r"compute capability (?P<has>\d{1,2}\.\d) [^\n]{0,60}(?:is not supported|not supported|too (?:old|low))",
         ),
         "This card's generation cannot run what the engine wants to: {line}",
@@ -499,7 +499,11 @@ CUDA = (
     ),
     cause(
         "illegal_memory_access",
-        (r"CUDA error: an illegal memory access was encountered", r"cudaErrorIllegalAddress", r"CUDA_ERROR_ILLEGAL_ADDRESS"),
+        (
+            r"CUDA error: an illegal memory access was encountered",
+            r"cudaErrorIllegalAddress",
+            r"CUDA_ERROR_ILLEGAL_ADDRESS",
+        ),
         "A kernel of the engine read or wrote memory that is not its own.",
         "Restart the engine without CUDA graphs once; if it comes again, use another attention backend or image.",
         AGAIN,
@@ -563,7 +567,11 @@ CUDA = (
     ),
     cause(
         "cuda_error",
-        (r"CUDA (?:driver |runtime )?error: (?P<said>[^\n]{1,120})", r"\bCUDA Error: (?P<said>[^\n]{1,120})", r"\bCuda failure (?P<said>[^\n]{1,80})"),
+        (
+            r"CUDA (?:driver |runtime )?error: (?P<said>[^\n]{1,120})",
+            r"\bCUDA Error: (?P<said>[^\n]{1,120})",
+            r"\bCuda failure (?P<said>[^\n]{1,80})",
+        ),
         "CUDA failed in the engine: {said}",
         "Restart the container, and look for an Xid in the kernel's log; when it comes again, use another attention backend or image.",
         AGAIN,
@@ -620,7 +628,11 @@ RUNNING = (
     ),
     cause(
         "rpc_timeout",
-        (r"TimeoutError: RPC call to \S{1,100} timed out", r"Engine iteration timed out", r"EXECUTE_MODEL_TIMEOUT[^\n]{0,60}"),
+        (
+            r"TimeoutError: RPC call to \S{1,100} timed out",
+            r"Engine iteration timed out",
+            r"EXECUTE_MODEL_TIMEOUT[^\n]{0,60}",
+        ),
         "A worker of the engine stopped answering.",
         "Restart the container; again within a day: without speculative decoding.",
         AGAIN,
@@ -663,7 +675,10 @@ RUNNING = (
             r"corrupted (?:size|double-linked)[^\n]{0,30}|munmap_chunk\(\)[^\n]{0,30}|stack smashing detected)",
             r"(?:EngineCore\w{0,10}|Worker\w{0,10})'?: -(?P<said>11|6|7|8)\b",
         ),
-        ("The engine crashed in compiled code: {said}.", "The engine crashed in compiled code (segmentation fault, segfault)."),
+        (
+            "The engine crashed in compiled code: {said}.",
+            "The engine crashed in compiled code (segmentation fault, segfault).",
+        ),
         "Restart the container; when it comes again, use another version of the engine's image or another attention backend. It was no "
         "kill for want of memory.",
         AGAIN,

@@ -52,7 +52,11 @@ START = (
     ),
     cause(
         "cuda_not_ready",
-        (r"Error 802: system not yet initialized", r"cudaErrorSystemNotReady", r"CUDA error: system not yet initialized"),
+        (
+            r"Error 802: system not yet initialized",
+            r"cudaErrorSystemNotReady",
+            r"CUDA error: system not yet initialized",
+        ),
         "CUDA is not ready: the driver, or the fabric manager of cards with NVSwitch, has not started.",
         "Reboot the VM; where its cards have NVSwitch, nvidia-fabricmanager of the driver's version has to run.",
         REBOOT,
@@ -366,7 +370,11 @@ START = (
     ),
     cause(
         "no_memory_to_start",
-        (r"fork/exec [^\n]{0,120}cannot allocate memory", r"runtime: out of memory", r"fork: [^\n]{0,40}annot allocate memory"),
+        (
+            r"fork/exec [^\n]{0,120}cannot allocate memory",
+            r"runtime: out of memory",
+            r"fork: [^\n]{0,40}annot allocate memory",
+        ),
         "The VM has no memory left to start a container.",
         "Look at what uses the memory (free -m, docker stats); reboot the VM, or take a plan with more memory.",
         ("reboot", "alert"),
@@ -388,7 +396,10 @@ START = (
     ),
     cause(
         "security_profile",
-        (r"(?:unable to apply|failed to apply|apparmor failed to apply) (?:apparmor )?profile", r"seccomp: [^\n]{0,60}unable to"),
+        (
+            r"(?:unable to apply|failed to apply|apparmor failed to apply) (?:apparmor )?profile",
+            r"seccomp: [^\n]{0,60}unable to",
+        ),
         "The VM's security profile (AppArmor or seccomp) keeps Docker from starting containers.",
         "Install apparmor on the VM and restart docker.service.",
         SERVICES,
@@ -418,7 +429,11 @@ START = (
     ),
     cause(
         "compose_missing",
-        (r"'compose' is not a docker command", r"unknown (?:shorthand )?(?:flag|command)[^\n]{0,60}compose", r"docker: unknown command"),
+        (
+            r"'compose' is not a docker command",
+            r"unknown (?:shorthand )?(?:flag|command)[^\n]{0,60}compose",
+            r"docker: unknown command",
+        ),
         "Docker Compose is not installed on the VM.",
         "Install docker-compose-plugin: linode-coder up NAME --converge.",
         PERSON,

@@ -37,7 +37,11 @@ HUB = (
     ),
     cause(
         "hub_token",
-        (r"Invalid (?:user token|username or password)", r"401 Client Error(?![^\n]{0,200}(?:Repository|gated))", r"LocalTokenNotFoundError"),
+        (
+            r"Invalid (?:user token|username or password)",
+            r"401 Client Error(?![^\n]{0,200}(?:Repository|gated))",
+            r"LocalTokenNotFoundError",
+        ),
         "The model hub does not accept the token.",
         "Make a token with read access and set HF_TOKEN.",
         PERSON,
@@ -58,7 +62,12 @@ HUB = (
     ),
     cause(
         "hub_transfer",
-        (r"CAS service error", r"Data processing error: ", r"xet_get|hf_xet|XetDownloadError|xethub\.hf\.co", r"hf_transfer[^\n]{0,80}[Ee]rror"),
+        (
+            r"CAS service error",
+            r"Data processing error: ",
+            r"xet_get|hf_xet|XetDownloadError|xethub\.hf\.co",
+            r"hf_transfer[^\n]{0,80}[Ee]rror",
+        ),
         "The download of the model from the hub broke off (Xet): the hub limits its rate, or the network does not let it through.",
         "Wait and try again: it goes on where it stopped, and a token raises the limit; HF_HUB_DISABLE_XET=1 takes the plain way.",
         AGAIN,
@@ -158,7 +167,7 @@ FILES = (
         "no_config",
         (
             r"No supported config format found in '?(?P<model>[^'\s]{1,200}?)'?(?:\.|\s|$)",
-            r"(?P<model>[^\s]{1,200}) does not appear to have a file named config\.json",
+            r"does not appear to have a file named config\.json",
             r"Unrecognized model in (?P<model>[^\s]{1,200}?)\.? Should have a `model_type` key",
             r"Invalid repository ID or local directory specified: '(?P<model>[^'\n]{1,200})'",
             r"Can't load the configuration of '(?P<model>[^'\n]{1,200})'",
@@ -237,7 +246,10 @@ FILES = (
             r"Permission denied \(os error 13\)",
             r"\[Errno 1\] Operation not permitted: '(?P<path>[^'\n]{1,300})'",
         ),
-        ("Permission denied: the engine may not use {path}.", "Permission denied: the engine may not use a file or directory."),
+        (
+            "Permission denied: the engine may not use {path}.",
+            "Permission denied: the engine may not use a file or directory.",
+        ),
         "Give it to root and make it writable (chown -R root: and chmod -R u+rwX on the VM): the engine runs as root without its privileges.",
         PERSON,
     ),
@@ -300,10 +312,10 @@ SOFTWARE = (
     cause(
         "config_mismatch",
         (
-            r"'?\w{1,80}Config'? object has no attribute '(?P<what>\w{1,80})'",
+            r"Config'? object has no attribute '\w{1,80}'",
             r"Invalid type of HuggingFace config",
-            r"property '\w{1,60}' of '\w{1,80}Config' object has no setter",
-            r"\w{1,80}Config\.__init__\(\) (?:got an unexpected|missing)",
+            r"Config' object has no setter",
+            r"Config\.__init__\(\) (?:got an unexpected|missing)",
         ),
         "The engine and the transformers library in its image do not understand the model's configuration: {line}",
         "Use another version of the engine's image (vllm_image): the one that the model's page names, or a newer one.",
@@ -370,7 +382,10 @@ SETTINGS = (
     ),
     cause(
         "reasoning_parser",
-        (r"Reasoning parser '(?P<parser>[^'\n]{1,100})' not found", r"invalid reasoning parser: (?P<parser>[^\s]{1,100})"),
+        (
+            r"Reasoning parser '(?P<parser>[^'\n]{1,100})' not found",
+            r"invalid reasoning parser: (?P<parser>[^\s]{1,100})",
+        ),
         "The engine has no reasoning parser {parser}.",
         "Use one of the parsers that the log lists, or none.",
         FLAGS,
@@ -390,9 +405,9 @@ SETTINGS = (
         (
             r"quantization method (?P<method>\S{1,60}) is not supported for the current GPU\. Minimum capability: \d{1,4}\. "
             r"Current capability: \d{1,4}",
-            r"(?P<method>\w{1,40}) (?:quantization )?(?:is not supported on|requires) (?:GPUs? with )?compute capability [^\n]{0,80}",
+            r"quantization (?:is not supported on|requires) (?:GPUs? with )?compute capability [^\n]{0,80}",
         ),
-        "The quantisation {method} needs a newer card.",
+        ("The quantisation {method} needs a newer card.", "The model's quantisation needs a newer card."),
         "Choose another variant of the model, or a plan with a newer card.",
         PERSON,
     ),

@@ -20,6 +20,7 @@ from .causes_cards import OOM_PLACES, SILENT
 from .causes_container import ENDINGS
 from .exceptions import Raised, most_telling
 from .log_text import READY, arguments_of, has_served, is_mild, last_run, line_at
+from .silence import connecting_since
 
 _STOPPED = re.compile(r"\[shutdown\] API server: shutdown triggered")
 # Tokens came; an answer that began says as much only where nothing died.
@@ -29,6 +30,8 @@ _DEATH = re.compile(
     r"EngineCore encountered a fatal error|EngineDeadError|Engine core proc \S{1,60} died|WorkerProc hit an exception|died unexpectedly|"
     r"Segfault encountered|Fatal Python error"
 )
+# As Compose tells it.
+_ENDED = re.compile(r"\bexited (?:with code |\()(\d{1,3})\b")
 _PYDANTIC = re.compile(
     r"validation errors? for \w{1,100}\n(?:[^\n]*\n)??[^\S\n]{1,80}Value error, (.{1,1000}?)(?: \[type=value_error|\n[^\S\n]{1,80}For further|\Z)",
     re.DOTALL,
@@ -39,18 +42,21 @@ _BY_ID = {row.id: row for row in (*ENDINGS, SILENT)}
 
 
 def _first_match(row: Cause, text: str, start: int) -> re.Match[str] | None:
+    """In the first line that says so what the earliest pattern caught there: the one that catches most stands first."""
     found = [match for pattern in row.patterns if (match := pattern.search(text, start))]
-    return min(found, key=lambda match: (match.start(), -match.end())) if found else None
+    return min(found, key=lambda match: text.rfind("\n", 0, match.start())) if found else None
 
 
 def _placed(row: Cause, before: str) -> Cause:
     """Of a lack of memory, in which phase it came: the row of the newest marker before it."""
-    last: tuple[int, Cause] | None = None
-    for marker, place in OOM_PLACES:
-        places = [found.end() for found in marker.finditer(before)]
-        if places and (last is None or places[-1] > last[0]):
-            last = (places[-1], place)
-    return last[1] if last else row
+    seen = {
+        place.id: (found[-1].end(), place) for marker, place in OOM_PLACES if (found := list(marker.finditer(before)))
+    }
+    if not seen:
+        return row
+    last = max(seen.values(), key=lambda entry: entry[0])[1]
+    # The trial run of a model that sees begins with its images.
+    return seen["oom_images"][1] if last.id == "oom_profiling" and "oom_images" in seen else last
 
 
 def _known(run: str, start: int, arguments: dict[str, Any], error: str) -> list[tuple[int, Diagnosis]]:
@@ -68,6 +74,11 @@ def _known(run: str, start: int, arguments: dict[str, Any], error: str) -> list[
         rank = max(row.rank, FOLLOWS) if is_mild(run, match.start()) else row.rank
         line = line_at(run, match.start())
         found.append((match.start(), told(exact, match.groupdict(), context, line, error=error, rank=rank)))
+    ended = _ENDED.search(run, start)
+    by_code = BY_EXIT_CODE.get(int(ended[1])) if ended else None
+    if ended and by_code:
+        line = line_at(run, ended.start())
+        found.append((ended.start(), told(by_code, {}, NO_CONTEXT, line, rank=FOLLOWS)))
     return found
 
 
@@ -121,6 +132,8 @@ def diagnose(log: str) -> list[Diagnosis]:
         outlived = serving and death is None and error is not None and _survived(run, start + error.place)
         if other is not None and not outlived:
             diagnoses.insert(0, other)
+    if [diagnosis.slug for diagnosis in diagnoses] == ["engine_hung"] and connecting_since(log, None) is not None:
+        diagnoses.insert(0, row_named(SILENT.id, diagnoses[0].line))
     return diagnoses
 
 

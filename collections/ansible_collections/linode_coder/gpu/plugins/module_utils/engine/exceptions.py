@@ -15,7 +15,8 @@ _TRACEBACK = re.compile(r"^Traceback \(most recent call last\):", re.MULTILINE)
 # The line after a traceback's frames, which are indented: any name; elsewhere only names that say what they are.
 _ANY_NAME = re.compile(r"(?:\w{1,100}\.){0,20}([A-Za-z_]\w{0,100})(?:: ([^\n]*)|[^\S\n]*$)")
 _ERROR_NAME = re.compile(
-    r"^(?:\w{1,100}\.){0,20}(\w{0,100}(?:Error|Exception|Interrupt|OutOfResources))(?:: ([^\n]+)|[^\S\n]*$)", re.MULTILINE
+    r"^(?:\w{1,100}\.){0,20}(\w{0,100}(?:Error|Exception|Interrupt|OutOfResources))(?:: ([^\n]+)|[^\S\n]*$)",
+    re.MULTILINE,
 )
 _HANDLED = re.compile(r"During handling of the above exception, another exception occurred")
 # An error inside another's text, as the executor quotes it: ... error 'KeyError("x")', please check the stack trace.
@@ -33,7 +34,9 @@ _WRAPPERS = (
     ),
 )
 # What code looks up and does without when it is not there.
-_LOOKUPS = frozenset(("KeyError", "AttributeError", "IndexError", "StopIteration", "Empty", "FileNotFoundError", "ImportError"))
+_LOOKUPS = frozenset(
+    ("KeyError", "AttributeError", "IndexError", "StopIteration", "Empty", "FileNotFoundError", "ImportError")
+)
 _FATAL = re.compile(
     r"EngineCore failed to start|EngineCore encountered a fatal error|WorkerProc (?:failed to start|hit an exception)|"
     r"Engine core proc \S{1,60} died|Exception in worker"
@@ -115,10 +118,12 @@ def most_telling(text: str) -> Raised | None:
     several = (after or telling)[:_MANY]
     ranked = [
         (
-            error.name in _LOOKUPS and later is not None and _HANDLED.search(text, error.place, later.place) is not None,
+            error.name in _LOOKUPS
+            and later is not None
+            and _HANDLED.search(text, error.place, later.place) is not None,
             not (error.text or error.source),
             number,
         )
-        for number, (error, later) in enumerate(zip(several, [*several[1:], None]))
+        for number, (error, later) in enumerate(zip(several, [*several[1:], None], strict=True))
     ]
     return several[min(ranked)[2]]

@@ -21,7 +21,11 @@ _USE = re.compile(
 _BEGIN = re.compile(r"non-default args: |Application startup complete")
 _STAMP = re.compile(r"^(\S{20,35}) |(?:INFO|WARNING|ERROR|DEBUG) (\d\d-\d\d \d\d:\d\d:\d\d) ", re.MULTILINE)
 _SEVERAL = re.compile(r"world_size=(?!1 )\d{1,6} rank=\d{1,6} ")
-_CONNECTED = re.compile(r"attention backend|Starting to load model|Loading model from scratch|EngineCore failed to start|Traceback")
+_CONNECTED = re.compile(
+    r"attention backend|Starting to load model|Loading model from scratch|EngineCore failed to start|Traceback"
+)
+# Said again and again by who waits.
+_WAITING = re.compile(r"^[^\n]*No available shared memory broadcast block found[^\n]*$", re.MULTILINE)
 _LONGEST = 600_000
 _DAY_S = 86_400.0
 
@@ -54,7 +58,11 @@ def flat_tail(log: str, now: float | None) -> FlatTail | None:
     said = list(_USE.finditer(text, begins[-1] if begins else 0))
     first = last = None
     for line in reversed(said):
-        if int(line["running"]) == 0 or float_of(line["prompt"]) != 0.0 or float_of(line["tokens"]) != 0.0:
+        if (
+            int(line["running"]) + int(line["waiting"]) == 0
+            or float_of(line["prompt"]) != 0.0
+            or float_of(line["tokens"]) != 0.0
+        ):
             break
         first, last = line, last or line
     if first is None or last is None:
@@ -75,7 +83,7 @@ def float_of(text: str) -> float | None:
 
 def connecting_since(log: str, now: float | None) -> float | None:
     """When an engine on several GPUs last said something while it connected them; None when it is not, or no longer, at that."""
-    text = short_lines(newest(log, _LONGEST))
+    text = _WAITING.sub("", short_lines(newest(log, _LONGEST)))
     begins = [match.start() for match in _BEGIN.finditer(text)]
     run = text[begins[-1] :] if begins else text
     ranks = list(_SEVERAL.finditer(run))

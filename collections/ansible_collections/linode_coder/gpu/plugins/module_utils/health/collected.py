@@ -186,8 +186,8 @@ def read(texts: dict[str, str], expected: dict[str, Any] | None, previous: dict[
     if again:
         diagnoses = diagnose(before)
     state = section(container, "State")
-    if state_of(container) not in ("running", None):
-        since = parse_docker_time(section(state, "StartedAt"))
+    status, since = state_of(container), parse_docker_time(section(state, "StartedAt"))
+    if status != "running" and (status or diagnoses):
         diagnoses = explain(diagnoses, state, _killed(kills, since, number(host.get("boot_time"))))
     return Look(
         texts=texts,
