@@ -78,7 +78,7 @@ CARD = (
         "kernel_not_built",
         (
             r"No compiled \w{1,60} for (?:a compute capability less than )?(?:CUDA device capability|current)[^\n]{0,80}",
-            r"(?:cutlass|CUTLASS)[\w/]{0,80}[^\n]{0,200}(?:Error Internal|kErrorInternal|not supported|[Ii]nternal [Ee]rror)",
+            r"(?:cutlass|CUTLASS)[^\n]{0,200}(?:Error Internal|kErrorInternal|not supported|[Ii]nternal [Ee]rror)",
             r"RuntimeError: Error Internal",
             r"[Gg]ot cutlass error",
             r"Exception raised from cutlass_\w{1,60}",

@@ -280,6 +280,7 @@ START = (
         "The registry did not answer, so the image could not be pulled.",
         "Try again: what was fetched stays. Look at the VM's network and name resolution when it comes again.",
         ("recreate_container", "alert"),
+        rank=GENERAL,
         passes=True,
     ),
     cause(

@@ -266,7 +266,6 @@ SOFTWARE = (
             r"FlashAttention only support Ampere",
             r"(?:FA[234]|FlashAttention[- ]?[234]) is (?:not supported|only supported|unavailable|not available)[^\n]{0,120}",
             r"This flash attention build (?:does not support|only supports)",
-            r"FlashAttentionImpl\.__init__\(\) got an unexpected keyword argument",
         ),
         "The image has no FlashAttention for this card and model.",
         "Use another attention backend (attention-backend: TRITON_ATTN), or another version of the engine's image.",

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 _TRACEBACK = re.compile(r"^Traceback \(most recent call last\):", re.MULTILINE)
 # The line after a traceback's frames, which are indented: any name; elsewhere only names that say what they are.
-_ANY_NAME = re.compile(r"(?:\w{1,100}\.){0,20}([A-Za-z_]\w{0,100})(?:: ([^\n]*)|[^\S\n]*$)")
+_ANY_NAME = re.compile(r"(?:\w{1,100}\.){0,20}([A-Za-z_]\w{0,100})(?:: ([^\n]*)|[^\S\n]*$)", re.MULTILINE)
 _ERROR_NAME = re.compile(
     r"^(?:\w{1,100}\.){0,20}(\w{0,100}(?:Error|Exception|Interrupt|OutOfResources))(?:: ([^\n]+)|[^\S\n]*$)",
     re.MULTILINE,
