@@ -431,7 +431,7 @@ SEVERAL = (
     ),
     cause(
         "nccl_memory",
-        r"Segfault encountered[^\0]{0,800}?(?:ncclCuMem|cuMemCreate|ncclCudaLibraryInit)",
+        r"Segfault encountered[^\0]{0,500}?(?:ncclCuMem|cuMemCreate|ncclCudaLibraryInit)",
         "NCCL, which connects the GPUs, crashed when it asked the driver for memory.",
         "Set NCCL_CUMEM_HOST_ENABLE=0 and NCCL_P2P_DISABLE=1 in vllm_environment.",
         PERSON,

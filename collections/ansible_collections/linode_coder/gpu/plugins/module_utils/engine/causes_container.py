@@ -358,8 +358,7 @@ START = (
         (
             r"unable to apply cgroup configuration",
             r"cgroups?: (?:cgroup mountpoint does not exist|cannot find cgroup mount)",
-            r"(?:failed to write|write) [^\n]{0,160}/(?:memory|cpu|pids|cgroup)[\w.]{1,30}[^\n]{0,40}"
-            r"(?:device or resource busy|invalid argument|no such file)",
+            r"write [^\s]{0,200}/(?:memory|cpu|pids|cgroup)\.\w{1,30}: (?:device or resource busy|invalid argument|no such file)",
             r"[Mm]inimum memory limit (?:allowed|can not be less)",
             r"container init was OOM-killed",
             r"error setting cgroup config",
