@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -105,7 +105,7 @@ def test_a_kill_by_the_kernel_is_told_from_a_crash(log: str, at: float, cause: s
     texts = {
         "container.json": state(code=1 if log else 137, status="exited"),
         "engine.log": log,
-        "kernel.log": KILL.format(datetime.fromtimestamp(at, timezone.utc).isoformat()),
+        "kernel.log": KILL.format(datetime.fromtimestamp(at, UTC).isoformat()),
         "host.json": host(),
     }
     found = root(texts)
