@@ -39,7 +39,8 @@ looking at a session does not keep it alive.
 out on the VM, before anything is sent. `linode-coder check --bundle PATH` evaluates such an archive, or a directory with
 any of these files from anywhere, without host, token or network. `kernel.log` may come from `journalctl -k` (also
 `-o json`) or `dmesg`, `nvidia-smi.xml` may hold the error that nvidia-smi printed instead, `container.json` is what
-`docker inspect` prints. nvidia-smi's table and the text of `nvidia-smi -q` are told apart, and not read.
+`docker inspect` prints, and `engine.log` may also be what Docker or Compose printed instead of starting it. nvidia-smi's table
+and the text of `nvidia-smi -q` are told apart, and not read.
 A link in the directory or the archive is refused, since it would show a file of this machine.
 
 A bundle need not be complete. What it lacks is unknown, never failed: a bundle in which nothing is wrong ends with exit code
@@ -57,7 +58,7 @@ look has nothing to compare with and is never worse for it.
 
 ## The catalogue
 
-A finding may ask for less than its check: the cause decides.
+A finding may ask for less than its check, or for what its cause needs: the cause decides.
 
 """
 

@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.client import EngineClient
-from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.vllm_log import diagnose
+from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.diagnosis import diagnose
 
 from linode_coder.endpoint.engine import Abilities, abilities
 from linode_coder.sandbox.guest.start import command

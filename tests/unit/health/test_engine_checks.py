@@ -8,10 +8,17 @@ from typing import Any
 
 import pytest
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.finding import Finding
+from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.cause import (
+    AGAIN,
+    AGAIN_THEN_REBOOT,
+    ANEW,
+    FLAGS,
+    PERSON,
+    Diagnosis,
+)
 from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.failed_start import FailedStart
-from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.vllm_log import Diagnosis
 from ansible_collections.linode_coder.gpu.plugins.module_utils.health.collected import Look
-from ansible_collections.linode_coder.gpu.plugins.module_utils.health.engine import check_engine, flat_since, ladder_of
+from ansible_collections.linode_coder.gpu.plugins.module_utils.health.engine import check_engine, flat_since
 from ansible_collections.linode_coder.gpu.plugins.module_utils.health.nvidia_smi import SmiReading, read_nvidia_smi
 from smi_documents import v13_blackwell
 
@@ -61,23 +68,28 @@ def told(look: Look, name: str) -> tuple[str, str | None, str]:
     return found.severity, found.cause, found.evidence
 
 
-def cause(slug: str, healable: bool = True, **more: Any) -> Diagnosis:
-    return Diagnosis(slug, f"{slug} happened.", f"Mend {slug}.", healable=healable, line=f"line of {slug}", **more)
+def cause(slug: str, rungs: tuple[str, ...] = AGAIN, **more: Any) -> Diagnosis:
+    return Diagnosis(slug, f"{slug} happened.", f"Mend {slug}.", rungs=rungs, line=f"line of {slug}", **more)
 
 
 @pytest.mark.parametrize(
     ("diagnosis", "ladder"),
     [
-        (cause("driver_mismatch", healable=False), ("alert",)),
-        (cause("driver_mismatch"), ("restart_container", "reboot")),
-        (cause("shared_memory"), ("recreate_container", "regenerate_cdi", "alert")),
-        (cause("context_too_long", parameters={"max-model-len": 1}), ("change_parameters", "alert")),
-        (cause("context_too_long", parameters={}), ("restart_container", "recreate_container", "alert")),
+        (cause("driver_too_old", PERSON), ("alert",)),
+        (cause("shared_memory", ANEW), ("recreate_container", "regenerate_cdi", "alert")),
+        (cause("context_too_long", FLAGS, parameters={"max-model-len": 1}), ("change_parameters", "alert")),
+        (cause("gpu_not_free", parameters={"gpu-memory-utilization": 0.8}), ("change_parameters", "alert")),
+        # No flag is left, and nothing else helps; or the flags are the user's own.
+        (cause("context_too_long", FLAGS), ("alert",)),
+        (cause("unknown_flag", PERSON, parameters={"x": None}, by_hand=True), ("alert",)),
+        (cause("gpu_not_free", parameters={}), ("restart_container", "recreate_container", "alert")),
         (cause("engine_died"), ("restart_container", "recreate_container", "alert")),
     ],
 )
 def test_the_rungs_of_a_cause(diagnosis: Diagnosis, ladder: tuple[str, ...]) -> None:
-    assert ladder_of(diagnosis) == ladder
+    assert diagnosis.ladder == ladder
+    assert diagnosis.healable == (ladder != ("alert",))
+    assert diagnosis.restart_helps == ("restart_container" in diagnosis.rungs)
 
 
 # -- Docker ------------------------------------------------------------------------------------------------------------
@@ -202,15 +214,15 @@ def test_the_container(seen: Look, severity: str, cause: str | None, evidence: s
         (
             look(container("exited", ExitCode=3), diagnoses=(DIED, cause("oom"))),
             "The engine's container is exited (exit code 3). engine_died happened.",
-            ladder_of(DIED),
+            DIED.ladder,
         ),
         (look(container("restarting", 3)), "The engine restarts again and again.", STATE_LADDER),
         (
             look(container("restarting", 3), diagnoses=(DIED,)),
             "The engine restarts again and again. engine_died happened.",
-            ladder_of(DIED),
+            DIED.ladder,
         ),
-        (look(diagnoses=(DIED,)), "The engine's log ends in a failure: engine_died happened.", ladder_of(DIED)),
+        (look(diagnoses=(DIED,)), "The engine's log ends in a failure: engine_died happened.", DIED.ladder),
     ],
 )  # fmt: skip
 def test_what_is_said_of_the_container(seen: Look, summary: str, ladder: tuple[str, ...]) -> None:
@@ -233,8 +245,8 @@ def gpus(text: str | None, rc: int = 0, **more: Any) -> dict[str, Any]:
     [
         (look(smi=SMI), "unknown", None, ""),
         (look(smi=SMI, diagnoses=(DIED,)), "unknown", None, ""),
-        (look(diagnoses=(DIED, cause("container_lost_gpu"))), "fail", "container_lost_gpu", "line of container_lost_gpu"),
-        (look(diagnoses=(cause("container_sees_no_gpu"),)), "fail", "container_sees_no_gpu", "line of container_sees_no_gpu"),
+        (look(diagnoses=(DIED, cause("container_lost_gpu", check="ctr.gpu"))), "fail", "container_lost_gpu", "line of container_lost_gpu"),
+        (look(diagnoses=(cause("container_sees_no_gpu", check="ctr.gpu"),)), "fail", "container_sees_no_gpu", "line of container_sees_no_gpu"),
         (look(smi=SMI, **gpus(SEEN)), "pass", None, "1 of 1"),
         (look(smi=TWO, **gpus(f"{SEEN}\n{SEEN}")), "pass", None, "2 of 2"),
         (look(smi=TWO, **gpus(SEEN)), "fail", "fewer", SEEN),
@@ -260,14 +272,14 @@ def test_what_the_container_sees(seen: Look, severity: str, cause: str | None, e
 
 
 LOGGED = {"engine.log": "x"}
-OOM, ASSERT, ECC, LOST = (
-    cause("oom_graphs", parameters={"x": 1}),
-    cause("device_assert"),
-    cause("ecc_error"),
-    cause("gpu_lost"),
+OOM, ASSERT, ECC, ILLEGAL = (
+    cause("oom_graphs", FLAGS, parameters={"x": 1}, check="ctr.oom"),
+    cause("device_assert", check="ctr.cuda"),
+    cause("ecc_error", AGAIN_THEN_REBOOT, check="ctr.cuda"),
+    cause("illegal_memory_access", parameters={"x": 1}, check="ctr.cuda"),
 )
 ALIVE: dict[str, Any] = {"health": {"status": 200}}
-CUDA_LADDER = ("restart_container", "recreate_container")
+CUDA_LADDER = ("restart_container", "recreate_container", "alert")
 
 
 @pytest.mark.parametrize(
@@ -283,7 +295,7 @@ CUDA_LADDER = ("restart_container", "recreate_container")
         (look(texts=LOGGED, diagnoses=(ASSERT,), restarted=True), "ctr.cuda", "warn", ()),
         (look(texts=LOGGED, diagnoses=(ASSERT,), engine=ALIVE), "ctr.cuda", "warn", ()),
         (look(texts=LOGGED, diagnoses=(ECC,)), "ctr.cuda", "fail", ("restart_container", "reboot")),
-        (look(texts=LOGGED, diagnoses=(LOST,)), "ctr.cuda", "fail", CUDA_LADDER),
+        (look(texts=LOGGED, diagnoses=(ILLEGAL,)), "ctr.cuda", "fail", CUDA_LADDER),
         (look(texts=LOGGED, diagnoses=(OOM,)), "ctr.cuda", "pass", ()),
     ],
 )
@@ -302,7 +314,7 @@ def health(status: int | None, **more: Any) -> dict[str, Any]:
     return {"health": {"status": status, **more}}
 
 
-PASSING, ROOT = cause("network"), cause("corrupt_weights")
+PASSING, ROOT = cause("network", passes=True), cause("corrupt_weights")
 BUDGET = {"start_budget": 100}
 
 
@@ -347,7 +359,7 @@ def test_a_start_says_how_far_it_is() -> None:
     again = of(look(container(), health(None), (ROOT,), log="x", restarted=True, **after(1)), "vllm.health")
     assert again is not None and again.summary == "corrupt_weights happened. It is starting again: starting."
     failed = of(look(container(), health(None), (ROOT,), **after(1)), "vllm.health")
-    assert failed is not None and (failed.ladder, failed.remedy) == (ladder_of(ROOT), ROOT.remedy)
+    assert failed is not None and (failed.ladder, failed.remedy) == (ROOT.ladder, ROOT.remedy)
 
 
 def asked(healthy: int = 200, **answer: Any) -> Look:

@@ -13,7 +13,7 @@ import pytest
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.cost import format_time
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.finding import Finding
 from ansible_collections.linode_coder.gpu.plugins.module_utils.engine import vllm_metrics
-from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.vllm_log import diagnose
+from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.diagnosis import diagnose
 from ansible_collections.linode_coder.gpu.plugins.module_utils.heal.attempts import Record
 from ansible_collections.linode_coder.gpu.plugins.module_utils.heal.ladder import (
     Observation,

@@ -12,9 +12,9 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.core.duration imp
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.scrub import scrub, scrub_data
 from ansible_collections.linode_coder.gpu.plugins.module_utils.engine import vllm_metrics
+from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.diagnosis import diagnose
 from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.downloads import events_of
 from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.measures import measures
-from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.vllm_log import diagnose
 from ansible_collections.linode_coder.gpu.plugins.module_utils.health.evaluate import evaluate
 from ansible_collections.linode_coder.gpu.plugins.module_utils.health.nvidia_smi import read_nvidia_smi
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session.tags import decode

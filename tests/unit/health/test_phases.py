@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.vllm_log import progress_of
+from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.phases import progress_of
 
 LOGS = Path(__file__).parent / "vllm-logs"
 

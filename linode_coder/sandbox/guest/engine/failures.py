@@ -264,7 +264,51 @@ FAILURES: dict[str, StartFailure] = {
         "dtype=torch.float16, kv_cache_dtype=fp8). Reasons: {FLASH_ATTN: [compute capability not supported]}.",
         avoided=is_one_of("attention_backend", None),
     ),
+    "fp8_unsupported": StartFailure(
+        "profile",
+        "ValueError(\"type fp8e4nv not supported in this architecture. The supported fp8 dtypes are ('fp8e4b15', 'fp8e5')\")",
+    ),
+    "attention_sinks": StartFailure(
+        "start",
+        "AssertionError: Sinks are only supported in FlashAttention 3",
+        avoided=is_one_of("attention_backend", "TRITON_ATTN"),
+    ),
+    "moe_backend": StartFailure(
+        "load",
+        "ValueError: NvFp4 MoE backend 'FLASHINFER_CUTLASS' does not support the deployment configuration since kernel does not "
+        "support current device.",
+    ),
+    "kernel_not_built": StartFailure(
+        "profile",
+        "RuntimeError: No compiled cutlass_scaled_mm for CUDA device capability: {cc}. Required capability: 90 or 100",
+    ),
+    "card_shared_memory": StartFailure(
+        "profile",
+        "triton.runtime.errors.OutOfResources: out of resource: shared memory, Required: 98304, Hardware limit: 65536. Reducing block "
+        "sizes or `num_stages` may help.",
+    ),
+    "no_nvcc": StartFailure(
+        "profile", "RuntimeError: Could not find nvcc and default cuda_home='/usr/local/cuda' doesn't exist"
+    ),
+    "cuda_not_ready": StartFailure(
+        "start",
+        "RuntimeError: Unexpected error from cudaGetDeviceCount(). Did you run some cuda functions before calling NumCudaDevices() "
+        "that might have already set an error? Error 802: system not yet initialized",
+    ),
+    "weights_mismatch": StartFailure(
+        "load",
+        "ValueError: There is no module or parameter named 'model.layers.3.self_attn.k_scale' in Qwen3MoeForCausalLM",
+    ),
+    "tokenizer_too_new": StartFailure(
+        "config", "ValueError: Tokenizer class TokenizersBackend does not exist or is not currently imported."
+    ),
+    "unknown": StartFailure("load", "KeyError: 'a thing that nobody has met'"),
     # -- several GPUs
+    "shards_do_not_divide": StartFailure(
+        "load",
+        "ValueError: The output_size of gate's and up's weight = 192 is not divisible by weight quantization block_n = 128.",
+        avoided=is_one_of("tensor_parallel_size", 1),
+    ),
     "nccl": StartFailure(
         "start",
         "RuntimeError: NCCL error: unhandled system error (run with NCCL_DEBUG=INFO for details)",

@@ -96,6 +96,7 @@ from ..module_utils.core.docker_compose import compose_command, compose_services
 from ..module_utils.core.failure import Failure
 from ..module_utils.core.module_fail import fail
 from ..module_utils.core.vm_module import RUN_DIRECTORY
+from ..module_utils.engine.diagnosis import known_refusal
 from ..module_utils.engine.downloads import events_of, weights_failure, weights_phase
 from ..module_utils.engine.env_file import env_line
 from ..module_utils.model.kept_weights import complete
@@ -152,11 +153,15 @@ class Download:
             fail(self.module, failure, present=False, phase="failed")
         code, out, err = self.module.run_command([*self.compose, "up", "--detach", _SERVICE])
         if code:
+            said = (err or out).strip()
+            known = known_refusal(said)
             failure = Failure(
                 "unhealthy",
-                "The download's container did not start.",
-                cause=(err or out).strip()[-300:],
-                remedy=f"Look at it on the VM: docker compose --project-directory {self.project} ps --all",
+                "The download's container did not start." + (f" {known.sentence}" if known else ""),
+                cause=said[-300:],
+                remedy=known.remedy
+                if known
+                else f"Look at it on the VM: docker compose --project-directory {self.project} ps --all",
             )
             fail(self.module, failure, present=False, phase="failed")
 

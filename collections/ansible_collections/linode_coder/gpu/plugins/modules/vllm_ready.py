@@ -108,10 +108,11 @@ from ..module_utils.core.module_fail import fail
 from ..module_utils.core.vm_module import inspect
 from ..module_utils.engine.api_key import key_in
 from ..module_utils.engine.client import EngineClient, EngineSilent
+from ..module_utils.engine.diagnosis import diagnose, explain
 from ..module_utils.engine.failed_start import last_words
 from ..module_utils.engine.measures import measures
+from ..module_utils.engine.phases import progress_of
 from ..module_utils.engine.start_limits import loops
-from ..module_utils.engine.vllm_log import diagnose, progress_of
 
 
 def ask(client: EngineClient) -> dict[str, Any] | None:
@@ -147,9 +148,10 @@ class Engine:
         row = compose_services(self.module, self.project).get(self.service)
         found = inspect(self.module, self.docker, row["Name"]) if row else None
         if found is None:
-            return {"state": "absent", "restarts": 0, "exit_code": 0, "oom": False, "started": None}
+            return {"state": "absent", "restarts": 0, "exit_code": 0, "oom": False, "started": None, "docker": {}}
         state = found["State"]
         return {
+            "docker": state,
             "state": state["Status"],
             "restarts": found["RestartCount"],
             "exit_code": state["ExitCode"],
@@ -166,25 +168,24 @@ class Engine:
 
 def failure_of(found: dict[str, Any], log: str) -> Failure | None:
     """Why the engine does not come up; None while it may."""
-    ended = found["state"] in ("exited", "dead", "absent")
+    # One that was made and could not be started says why.
+    ended = found["state"] in ("exited", "dead", "absent") or bool(found["docker"].get("Error"))
     again = found["restarts"]
     causes = diagnose(log)
+    if found["state"] != "running":
+        causes = explain(causes, found["docker"])
     hopeless = bool(causes) and not causes[0].healable
     # One end that may have been an accident passes; the second is a loop.
     if not (ended or hopeless or loops(again)):
         return None
     last = causes[0].line.strip() if causes and causes[0].line else last_words(log)
     how = []
-    if found["oom"]:
-        how.append("the kernel killed it for want of memory")
     if found["exit_code"] and found["state"] != "absent":
         how.append(f"exit code {found['exit_code']}")
     if again:
         how.append(f"started again {again} time(s) by its restart policy")
     if causes:
         message, remedy = causes[0].sentence, causes[0].remedy
-    elif found["oom"]:
-        message, remedy = "The VM's memory is too small for the engine.", "Choose a plan with more memory."
     elif found["state"] == "absent":
         message, remedy = "The engine's container is not there.", "Run it again: linode-coder up NAME"
     else:

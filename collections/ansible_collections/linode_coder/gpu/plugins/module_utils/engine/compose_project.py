@@ -16,6 +16,7 @@ from ..core.docker_time import parse_docker_time
 from ..core.failure import Failure
 from ..core.module_fail import fail
 from ..core.vm_module import inspect
+from .diagnosis import known_refusal
 
 UP = ("running", "restarting")
 
@@ -55,11 +56,15 @@ class ComposeProject:
             compose_command(self.directory, *arguments, docker=self.docker), data=data
         )
         if code:
+            said = (err or out).strip()
+            known = known_refusal(said)
             failure = Failure(
                 "unhealthy",
-                f"docker compose {arguments[0]} failed on the VM.",
-                cause=(err or out).strip()[-500:],
-                remedy=f"Look at it on the VM: docker compose --project-directory {self.directory} logs",
+                f"docker compose {arguments[0]} failed on the VM." + (f" {known.sentence}" if known else ""),
+                cause=said[-500:],
+                remedy=known.remedy
+                if known
+                else f"Look at it on the VM: docker compose --project-directory {self.directory} logs",
             )
             fail(self.module, failure)
         return str(out)

@@ -11,8 +11,11 @@ from typing import Any
 
 from ..core.bounded import newest, short_lines
 from ..core.failure import Failure
+from .diagnosis import known_refusal
 
 _LONGEST = 2_000_000
+# A pull ends with what went wrong; before it stand thousands of states of layers.
+_SAID = 50
 _HUB = "https://huggingface.co/"
 
 
@@ -40,27 +43,27 @@ def pull_failure(image: str, log: str) -> tuple[Failure, bool]:
     log = short_lines(newest(log, _LONGEST))
     lines = [line.strip() for line in log.splitlines() if line.strip()]
     cause = lines[-1] if lines else None
-    low = log.lower()
-    if "no space left on device" in low:
+    known = known_refusal("\n".join(lines[-_SAID:]))
+    if known is not None and known.slug == "disk_full":
         return Failure(
             "limit",
             f"The VM's disk is full, so the image {image} could not be unpacked.",
             cause=cause,
             remedy="Look at it with: docker system df. A larger plan has a larger disk.",
         ), False
-    if "toomanyrequests" in low or "rate limit" in low:
+    if known is not None and known.slug == "registry_limit":
         return Failure(
             "rate_limited",
             f"The registry refuses more pulls from this address for now, so {image} could not be fetched.",
             cause=cause,
             remedy="Wait for some minutes, or log in to the registry on the VM with: docker login.",
         ), False
-    if re.search(r"manifest unknown|manifest for .{0,400} not found|pull access denied|denied:|invalid reference", low):
+    if known is not None and known.slug in ("image_not_found", "image_of_another_machine"):
         return Failure(
             "config",
-            f"The registry has no image {image}, or does not show it to everybody.",
+            f"The registry has no image {image} for this machine, or does not show it to everybody.",
             cause=cause,
-            remedy="Check its name, tag and digest.",
+            remedy=known.remedy,
             field="image",
             value=image,
         ), False

@@ -12,14 +12,15 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .vllm_log import Diagnosis, diagnose, has_served
+from .cause import Diagnosis
+from .diagnosis import diagnose
+from .log_text import has_served
 
 # Each start says this once, and nothing before it tells why it fails.
 _BEGINS = "non-default args: "
 _QUOTED = 300
-# Causes that only say that something stopped, and those that may pass by themselves.
+# Causes that only say that something stopped.
 UNEXPLAINED = ("unknown_error", "engine_died", "engine_start_failed")
-PASSING = ("rate_limited", "network")
 
 # What differs from start to start: folders and files with names made up for the moment, identifiers, and every word with a digit
 # in it (addresses, times, sizes, numbers of processes and requests).
@@ -77,7 +78,7 @@ def failed_start(ended: str, earlier: str, ends: int) -> FailedStart | None:
         earlier, ended = ended[:cut], ended[cut:]
     diagnoses = diagnose(ended)
     root = diagnoses[0] if diagnoses else None
-    if has_served(ended) or has_served(earlier) or (root is not None and (root.fetch or root.slug in PASSING)):
+    if has_served(ended) or has_served(earlier) or (root is not None and (root.fetch or root.passes)):
         return None
     error = _said(diagnoses, ended)
     if not error or ends < 1:

@@ -12,8 +12,10 @@ from typing import Any
 
 from ..core.bounded import newest
 from ..core.docker_time import parse_docker_time
+from ..engine.cause import Diagnosis
+from ..engine.diagnosis import diagnose, explain
 from ..engine.failed_start import FailedStart, failed_start
-from ..engine.vllm_log import Diagnosis, diagnose, has_served
+from ..engine.log_text import has_served
 from ..engine.vllm_metrics import activity
 from .kernel_log import KernelLine, OomKill, kernel_lines, of_this_boot, oom_kills
 from .nvidia_smi import SmiReading, read_nvidia_smi
@@ -144,6 +146,28 @@ def _containers(text: str) -> dict[str, Any] | None:
     return data if isinstance(data, dict) else None
 
 
+def state_of(container: Any) -> str | None:
+    """Whether it runs, in Docker's word; None when that was not read."""
+    status = section(container, "State", "Status")
+    if isinstance(status, str):
+        return status
+    running = section(container, "State", "Running")
+    return None if running is None else "running" if running is True else "exited"
+
+
+def of_engine(kill: OomKill) -> bool:
+    return "vllm" in kill.name.lower() or kill.name.startswith("python")
+
+
+def _killed(kills: list[OomKill], since: float | None, boot_time: float | None) -> str | None:
+    """What the kernel said when it killed a process of the engine for want of memory, since the engine was started."""
+    for kill in reversed(kills):
+        at = kill.time if kill.time is None or kill.time > 1e8 else None if boot_time is None else boot_time + kill.time
+        if of_engine(kill) and (at is None or since is None or at >= since):
+            return kill.message
+    return None
+
+
 def read(texts: dict[str, str], expected: dict[str, Any] | None, previous: dict[str, Any] | None) -> Look:
     """Read everything that was collected; what is missing stays None."""
     host = _table(_json(texts.get("host.json")))
@@ -157,10 +181,16 @@ def read(texts: dict[str, str], expected: dict[str, Any] | None, previous: dict[
         booted, now = number(host.get("boot_time")), number(host.get("clock"))
         kernel = of_this_boot(list(kernel_lines(texts["kernel.log"])), host.get("boot_id"), booted, now)
     container = _containers(texts["container.json"]) if "container.json" in texts else None
+    kills = oom_kills(kernel or [])
     before, log = _runs(newest(texts.get("engine.log") or "", _LONGEST), container)
     diagnoses = diagnose(log)
     again = not diagnoses and bool(number(section(container, "RestartCount"))) and not has_served(log)
-    diagnoses = diagnose(before) if again else diagnoses
+    if again:
+        diagnoses = diagnose(before)
+    state = section(container, "State")
+    status, since = state_of(container), parse_docker_time(section(state, "StartedAt"))
+    if status != "running" and (status or diagnoses):
+        diagnoses = explain(diagnoses, state, _killed(kills, since, number(host.get("boot_time"))))
     return Look(
         texts=texts,
         expected={**known, **{key: value for key, value in (expected or {}).items() if value is not None}},
@@ -169,7 +199,7 @@ def read(texts: dict[str, str], expected: dict[str, Any] | None, previous: dict[
         smi=smi,
         kernel=kernel,
         faults=gpu_faults(kernel or [])[-_FAULTS:],
-        kills=oom_kills(kernel or []),
+        kills=kills,
         container=container,
         models=_json(texts.get("models.json")),
         log=log,

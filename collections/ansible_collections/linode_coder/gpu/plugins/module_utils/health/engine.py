@@ -9,31 +9,16 @@ import re
 
 from ..core.docker_time import parse_docker_time
 from ..core.finding import Finding
-from ..engine.vllm_log import Diagnosis, has_served, progress_of
+from ..engine.cause import Diagnosis
+from ..engine.diagnosis import row_named
+from ..engine.log_text import has_served
+from ..engine.phases import progress_of
+from ..engine.silence import connecting_since, flat_tail
 from .catalogue import finding, limit
-from .collected import Look, number, section
+from .collected import CONTINUED_S, Look, number, section, state_of
 
 # No answer at all, and the proxy's own answers when it reaches no engine.
 _NOBODY = (None, 502, 504)
-_PASSING = ("rate_limited", "network", "engine_hung")
-
-_OOM = ("oom", "oom_loading", "oom_profiling", "oom_sampler", "oom_graphs", "oom_running")
-_CUDA = ("illegal_memory_access", "device_assert", "ecc_error", "cuda_unknown_error", "gpu_lost")
-_RECREATE = ("container_lost_gpu", "container_sees_no_gpu", "toolkit_missing", "too_many_open_files", "shared_memory")
-_REBOOT = ("driver_mismatch", "gpu_lost", "ecc_error")
-
-
-def ladder_of(diagnosis: Diagnosis) -> tuple[str, ...]:
-    """Rungs for a cause: what no program can decide goes straight to a person."""
-    if not diagnosis.healable:
-        return ("alert",)
-    if diagnosis.slug in _REBOOT:
-        return ("restart_container", "reboot")
-    if diagnosis.slug in _RECREATE:
-        return ("recreate_container", "regenerate_cdi", "alert")
-    if diagnosis.parameters:
-        return ("change_parameters", "alert")
-    return ("restart_container", "recreate_container", "alert")
 
 
 def _docker(look: Look) -> Finding:
@@ -67,11 +52,7 @@ def _missing(look: Look) -> bool:
 
 
 def _status(look: Look) -> str | None:
-    status = section(look.container, "State", "Status")
-    if isinstance(status, str):
-        return status
-    running = section(look.container, "State", "Running")
-    return None if running is None else "running" if running is True else "exited"
+    return state_of(look.container)
 
 
 def _state(look: Look) -> Finding:
@@ -146,7 +127,7 @@ def _failed(root: Diagnosis | None, summary: str, evidence: str, cause: str = "f
         summary,
         evidence,
         cause=root.slug,
-        ladder=ladder_of(root),
+        ladder=root.ladder,
         remedy=root.remedy,
     )
 
@@ -154,9 +135,7 @@ def _failed(root: Diagnosis | None, summary: str, evidence: str, cause: str = "f
 def _visible(look: Look) -> Finding:
     seen = section(look.host, "container_gpus")
     if not isinstance(seen, dict):
-        lost = next(
-            (root for root in look.diagnoses if root.slug in ("container_lost_gpu", "container_sees_no_gpu")), None
-        )
+        lost = next((root for root in look.diagnoses if root.check == "ctr.gpu"), None)
         if lost is not None:
             return finding("ctr.gpu", "fail", "container", lost.sentence, lost.line, cause=lost.slug)
         return finding("ctr.gpu", "unknown", "container", "The container was not asked for its GPUs.")
@@ -183,16 +162,18 @@ def _visible(look: Look) -> Finding:
     )
 
 
-def _by_log(look: Look, name: str, slugs: tuple[str, ...], none: str, ladder: tuple[str, ...] | None) -> Finding:
+def _by_log(look: Look, name: str, none: str) -> Finding:
+    """What the engine's log says of the trouble that a check is about."""
     if look.texts.get("engine.log") is None:
         return finding(name, "unknown", "engine", "The engine's log was not read.")
-    hit = next((root for root in look.diagnoses if root.slug in slugs), None)
+    hit = next((root for root in look.diagnoses if root.check == name), None)
     if hit is None:
         return finding(name, "pass", "engine", none)
     if _alive(look) or (look.restarted and name == "ctr.cuda"):
         # A process that was started again has a context of its own.
         return finding(name, "warn", "engine", hit.sentence, hit.line, cause=hit.slug, remedy=hit.remedy)
-    rungs = ladder if ladder is not None and hit.slug != "ecc_error" else ladder_of(hit)
+    # A CUDA error may come once: a start in the same way is tried before its flags are changed.
+    rungs = hit.rungs if name == "ctr.cuda" else hit.ladder
     return finding(name, "fail", "engine", hit.sentence, hit.line, cause=hit.slug, ladder=rungs, remedy=hit.remedy)
 
 
@@ -202,6 +183,14 @@ def _alive(look: Look) -> bool:
 
 def _ready(look: Look) -> bool:
     return _alive(look) or has_served(look.log)
+
+
+def _silent(look: Look) -> Diagnosis | None:
+    """GPUs that never find each other: nothing fails, and nothing more is said."""
+    since = connecting_since(look.log, look.now)
+    if since is None or look.now is None or look.now - since < limit("vllm.health", "quiet"):
+        return None
+    return row_named("gpus_do_not_connect", f"no line for {look.now - since:.0f} s while the GPUs are connected")
 
 
 def _health(look: Look) -> Finding:
@@ -215,7 +204,8 @@ def _health(look: Look) -> Finding:
     if _status(look) not in ("running", None):
         return finding("vllm.health", "fail", "engine", "No engine runs.", evidence, cause="not_running")
     # A pause that passes by itself is no explanation.
-    root = look.diagnoses[0] if look.diagnoses and look.diagnoses[0].slug not in _PASSING else None
+    root = look.diagnoses[0] if look.diagnoses and not look.diagnoses[0].passes else None
+    root = root or _silent(look)
     if not _ready(look) and status in _NOBODY and (root is None or look.restarted):
         progress = progress_of(look.log)
         budget = number(look.expected.get("start_budget")) or limit("vllm.health", "start")
@@ -250,7 +240,7 @@ def _health(look: Look) -> Finding:
             root.sentence,
             root.line,
             cause=root.slug,
-            ladder=ladder_of(root),
+            ladder=root.ladder,
             remedy=root.remedy,
         )
     return finding("vllm.health", "fail", "engine", "The engine is not healthy.", evidence, cause="unhealthy")
@@ -300,13 +290,17 @@ def flat_since(look: Look) -> float | None:
 
 
 def _stuck(look: Look) -> Finding:
-    if not look.activity.get("readable"):
-        return finding("vllm.stuck", "unknown", "engine", "The engine's metrics were not read.")
-    since = flat_since(look)
-    running = f"{look.activity['running']} running, {look.activity['waiting']} waiting"
-    if since is None or look.now is None:
+    if look.activity.get("readable"):
+        since = flat_since(look)
+        running = f"{look.activity['running']} running, {look.activity['waiting']} waiting"
+        flat = None if since is None or look.now is None else look.now - since
+    else:
+        seen = _flat_in_log(look)
+        if seen is None:
+            return finding("vllm.stuck", "unknown", "engine", "The engine's metrics were not read.")
+        running, flat = seen
+    if flat is None:
         return finding("vllm.stuck", "pass", "engine", "Tokens flow, or nothing runs.", running)
-    flat = look.now - since
     evidence = f"{running}, no token for {flat:.0f} s"
     if flat >= limit("vllm.stuck", "stuck"):
         return finding(
@@ -315,6 +309,16 @@ def _stuck(look: Look) -> Finding:
     if flat >= limit("vllm.stuck", "slow"):
         return finding("vllm.stuck", "warn", "engine", "Requests run without a token.", evidence, cause="stuck")
     return finding("vllm.stuck", "pass", "engine", "Requests run.", evidence)
+
+
+def _flat_in_log(look: Look) -> tuple[str, float] | None:
+    """Where the metrics are not to be had: the requests that the log counts at its end, and for how long without a token."""
+    tail = flat_tail(look.log, look.now)
+    if tail is None or look.diagnoses or _status(look) not in ("running", None):
+        return None
+    if look.now is not None and abs(look.now - tail.at) > CONTINUED_S:
+        return None
+    return f"{tail.running} running, {tail.waiting} waiting", tail.seconds
 
 
 def _model(look: Look) -> Finding | None:
@@ -343,14 +347,8 @@ def check_engine(look: Look) -> list[Finding]:
         _docker(look),
         _state(look),
         _visible(look),
-        _by_log(look, "ctr.oom", _OOM, "The engine's log shows no lack of GPU memory.", None),
-        _by_log(
-            look,
-            "ctr.cuda",
-            _CUDA,
-            "The engine's log shows no CUDA error.",
-            ("restart_container", "recreate_container"),
-        ),
+        _by_log(look, "ctr.oom", "The engine's log shows no lack of GPU memory."),
+        _by_log(look, "ctr.cuda", "The engine's log shows no CUDA error."),
         _health(look),
         _generation(look),
         _stuck(look),

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..core.docker_time import parse_docker_time
 from ..core.finding import Finding, worst
-from ..engine.vllm_log import progress_of
+from ..engine.phases import progress_of
 from ..engine.vllm_metrics import gauges
 from .collected import Look, number, read, section
 from .engine import check_engine, flat_since
@@ -90,6 +90,7 @@ def _facts(look: Look) -> dict[str, Any]:
                     "sentence": found.sentence,
                     "parameters": found.parameters,
                     "healable": found.healable,
+                    "restart_helps": found.restart_helps,
                     "fetch": found.fetch,
                 }
                 for found in look.diagnoses

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..core.finding import Finding
 from .catalogue import finding, limit
-from .collected import Look, number, section
+from .collected import Look, number, of_engine, section
 
 
 def rebooted(look: Look) -> dict[str, Any] | None:
@@ -95,7 +95,7 @@ def _memory(look: Look) -> Finding:
         return finding("vm.mem", "unknown", "vm", "The kernel log was not read.")
     if not look.kills:
         return finding("vm.mem", "pass", "vm", "The kernel killed nothing for want of memory.")
-    engine = [kill for kill in look.kills if "vllm" in kill.name.lower() or kill.name.startswith("python")]
+    engine = [kill for kill in look.kills if of_engine(kill)]
     if not engine:
         kill = look.kills[-1]
         return finding("vm.mem", "warn", "vm", f"The kernel killed {kill.name} for want of memory.", kill.message)

@@ -7,13 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.vllm_log import (
-    cause_of,
-    diagnose,
-    has_served,
-    phase_of,
-    progress_of,
-)
+from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.diagnosis import cause_of, diagnose
+from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.log_text import has_served
+from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.phases import phase_of, progress_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -149,7 +145,7 @@ TEXTS: list[tuple[str, str, dict[str, Any] | None]] = [
         None,
     ),
     ("container_lost_gpu", "Failed to initialize NVML: Unknown Error", None),
-    ("gpu_lost", "torch.AcceleratorError: CUDA error: unspecified launch failure", None),
+    ("launch_failure", "torch.AcceleratorError: CUDA error: unspecified launch failure", None),
     ("gpu_lost", "CUDA error: CUDA-capable device(s) is/are busy or unavailable", None),
     ("illegal_memory_access", "CUDA error: an illegal memory access was encountered", {"enforce-eager": True}),
     ("device_assert", "CUDA error: device-side assert triggered", None),
@@ -365,11 +361,12 @@ CONTEXT = (
         (SAMPLER(65), {"max-num-seqs": 16}, True),
         (SAMPLER(64), {"max-num-seqs": 8}, True),
         (SAMPLER(9), {"max-num-seqs": 8}, True),
-        (SAMPLER(8), None, True),
+        # Where only a flag helps and none is left, a start in the same way does not.
+        (SAMPLER(8), None, False),
         (FREE("82.5", "100"), {"gpu-memory-utilization": 0.8}, True),
         (FREE("81.5", "100"), None, True),
         (FREE("0", "0"), None, True),
-        (GPUS(0), None, True),
+        (GPUS(0), None, False),
         (GPUS(1), {"tensor-parallel-size": 1}, True),
         (GPUS(3), {"tensor-parallel-size": 2}, True),
         (GPUS(4), {"tensor-parallel-size": 4}, True),
@@ -395,10 +392,11 @@ def test_a_step_from_the_engines_own_figures(text: str, parameters: dict[str, An
 
 def test_what_is_missing_in_a_text_is_empty_and_not_none() -> None:
     found = diagnose(START("{}") + "torch.OutOfMemoryError")[0]
-    assert (found.slug, found.groups, found.healable) == ("oom", ("", "", "", ""), True)
-    assert found.sentence == "The GPU ran out of memory."
-    assert diagnose(START("{}") + CONTEXT("unknown"))[0].groups == ("131072", "7.00", "2.50", "")
-    assert diagnose(START("{}") + OOM)[0].groups == ("1.02 GiB", "0", "19.53 GiB", "512.00 MiB")
+    assert (found.slug, found.sentence, found.healable) == ("oom", "The GPU ran out of memory.", True)
+    told = diagnose(START("{}") + CONTEXT("unknown"))[0].sentence
+    assert told == "The context of 131072 tokens needs 7.00 GiB of KV cache, and the cards have 2.50 GiB left."
+    told = diagnose(START("{}") + "libfoo.so.1: cannot open shared object file")[0].sentence
+    assert told.startswith("The parts of the engine's image do not fit together (libfoo.so.1): ")
 
 
 @pytest.mark.parametrize(
@@ -461,7 +459,7 @@ def apart(text: str, characters: int) -> str:
         (GPUS(2), ["more_gpus_than_there_are"]),
         # What stopped it is told where nothing else explains it.
         (f"ValueError: odd\n{TAIL}", ["unknown_error", "engine_start_failed"]),
-        (f"{TAIL}ValueError: odd\n", ["engine_start_failed"]),
+        (f"{TAIL}ValueError: odd\n", ["unknown_error", "engine_start_failed"]),
         (f"{NVML}\nValueError: odd\n", ["container_lost_gpu"]),
         ("ValueError: odd\nEngineDeadError: x\n", ["unknown_error", "engine_died"]),
         ("EngineDeadError: x\n", ["engine_died"]),
@@ -488,8 +486,16 @@ def test_the_newest_flags_count_and_nothing_else_is_taken_for_flags() -> None:
 @pytest.mark.parametrize(
     ("text", "slug", "sentence"),
     [
-        ("ValueError: first\nTypeError: second\n", "unknown_error", "The engine stopped with ValueError: first"),
-        (f"ValueError: {'x' * 400}\n", "unknown_error", f"The engine stopped with ValueError: {'x' * 288}"),
+        (
+            "ValueError: first\nTypeError: second\n",
+            "unknown_error",
+            "The engine stopped with ValueError: first (a setting or file that the engine does not accept).",
+        ),
+        (
+            f"ValueError: {'x' * 400}\n",
+            "unknown_error",
+            f"The engine stopped with ValueError: {'x' * 288} (a setting or file that the engine does not accept).",
+        ),
         (
             "1 validation error for Config\n  Value error, this\n  and that [type=value_error]\n",
             "configuration",
