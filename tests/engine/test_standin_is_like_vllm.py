@@ -24,6 +24,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.client imp
 from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.vllm_log import diagnose
 
 from linode_coder.endpoint.engine import Abilities, abilities
+from linode_coder.sandbox import vllm_env
 from linode_coder.sandbox.guest.start import command
 from tests.agents import AGENTS, CHATS, MESSAGES, RESPONSES, TEXTS, UNTAKEN, sent, status_of
 from tests.engine.conftest import PATIENCE
@@ -54,6 +55,7 @@ class Starts:
             "OMP_NUM_THREADS": "1",
             "VLLM_NO_USAGE_STATS": "1",
             "NO_COLOR": "1",
+            **vllm_env.ON_CPU,
             # What it finds out about an architecture is kept for the next start.
             "VLLM_CACHE_ROOT": str(vllm / "cache"),
         }

@@ -1,4 +1,4 @@
-"""What the stand-in says: words instead of a model's, in the shapes of vLLM 0.32's answers."""
+"""What the stand-in says: words instead of a model's, in the shapes of vLLM 0.33's answers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from ..json_types import Json
 from .conversation import Tool
 
 BLOCK = 16  # tokens that are cached together
-FINGERPRINT = "vllm-0.32.0-sandbox"
+VERSION = "0.33.0"
+FINGERPRINT = f"vllm-{VERSION}-sandbox"
 # Nothing of what was asked: an agent might take it for an edit or for a command.
 _WORDS = (
     "This is the linode_coder sandbox, not a model: whatever is asked, these words are the answer, and nothing is done."

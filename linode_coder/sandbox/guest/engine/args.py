@@ -24,6 +24,8 @@ _SHORT = {
     "node-rank": "-r",
 }
 _SECRET = ("api_key", "hf_token")
+# Other names of flags.
+_ALSO = {"gpu-memory-utilization": "device-memory-utilization"}
 _FACTOR = {"k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
@@ -94,17 +96,40 @@ _DEFAULTS: dict[str, object] = {
 }
 
 
+class _Switch(argparse.BooleanOptionalAction):
+    """`--enable-x` goes with `--disable-x`, and either with a `--no-` of its own."""
+
+    def __init__(self, option_strings: list[str], dest: str, default: object = None) -> None:
+        super().__init__(option_strings, dest, default=default)
+        pairs = (("--enable-", "--disable-"), ("--disable-", "--enable-"))
+        opposite = [
+            other + name.removeprefix(begin)
+            for name in option_strings
+            for begin, other in pairs
+            if name.startswith(begin)
+        ]
+        self.on = frozenset(option_strings)
+        self.option_strings = [*self.option_strings, *opposite]
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: object, name: str | None = None
+    ) -> None:
+        setattr(namespace, self.dest, name in self.on)
+
+
+def _names(flag: str) -> list[str]:
+    return [f"--{flag}", *([f"--{_ALSO[flag]}"] if flag in _ALSO else []), *([_SHORT[flag]] if flag in _SHORT else [])]
+
+
 def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="vllm serve", usage="vllm serve [model_tag] [options]")
     parser.add_argument("model_tag", nargs="?")
     for name in SWITCHES:
-        names = [f"--{name}", *([_SHORT[name]] if name in _SHORT else [])]
-        parser.add_argument(*names, action=argparse.BooleanOptionalAction, default=_DEFAULTS.get(name))
+        parser.add_argument(*_names(name), action=_Switch, default=_DEFAULTS.get(name))
     for name in PLAIN_SWITCHES:
         parser.add_argument(f"--{name}", action="store_true", default=None)
     for name in VALUES:
-        names = [f"--{name}", *([_SHORT[name]] if name in _SHORT else [])]
-        parser.add_argument(*names, type=_TYPES.get(name, str), default=_DEFAULTS.get(name))
+        parser.add_argument(*_names(name), type=_TYPES.get(name, str), default=_DEFAULTS.get(name))
     for name in LISTS:
         parser.add_argument(f"--{name}", nargs="+")
     for name, choices in CHOICES.items():

@@ -18,11 +18,11 @@ import time
 from typing import NoReturn
 
 from .. import faults
+from .answers import VERSION
 from .failures import FAILURES, StartFailure, fill
 from .log import become, die_with_parent, log, say, traceback_text
 from .memory import GIB, OVERHEAD_GIB, Model, Room, cards, files_of, is_truncated, room_for
 
-VERSION = "0.32.0"
 # Shares of the whole start; a cold compile is the longest of them, as in real life.
 SHARES = {"start": 0.1, "download": 0.0, "load": 0.3, "compile": 0.25, "profile": 0.1, "kv": 0.05, "capture": 0.2}
 _LOADING = "\rLoading safetensors checkpoint shards: {0:3d}% Completed | {1}/{2} [00:00<00:00,  1.00it/s]"

@@ -213,7 +213,7 @@ class Handler(BaseHTTPRequestHandler):
         if path in ("/health", "/ping"):
             self.send(503 if state.client.dead else 200, "")
         elif path == "/version":
-            self.send(200, {"version": "0.32.0"})
+            self.send(200, {"version": answers.VERSION})
         elif path == "/load":
             self.send(
                 200, {"server_load": state.client.metrics.running if state.options.enable_server_load_tracking else 0}
