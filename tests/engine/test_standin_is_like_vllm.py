@@ -198,12 +198,18 @@ def engines(tmp_path_factory: pytest.TempPathFactory, starts: Starts) -> Iterato
             engine.end()
 
 
-def shape(value: Any) -> Any:
+# What they hold are words of the protocol, and as good as names of fields.
+WORDS = ("type", "object", "role", "status", "finish_reason", "stop_reason", "reason")
+
+
+def shape(value: Any, name: str = "") -> Any:
     """The document with kinds in place of values; lists have the kinds of their elements, each once and in order."""
     if isinstance(value, dict):
-        return {key: shape(part) for key, part in sorted(value.items())}
+        return {key: shape(part, key) for key, part in sorted(value.items())}
     if isinstance(value, list):
         return collapsed([shape(part) for part in value])
+    if name in WORDS and isinstance(value, str):
+        return f"{name} {value}"
     return "null" if value is None else type(value).__name__
 
 
@@ -410,7 +416,8 @@ def test_agents_are_answered_the_same(engines: tuple[Engine, Engine], name: str)
     if body is not None and "count_tokens" not in request.path:
         # Random weights say something, and not for long.
         limit = "max_output_tokens" if request.path == RESPONSES else "max_tokens"
-        body |= {limit: 2000 if "thinking" in body else 16, "temperature": 0}
+        budget = (body.get("thinking") or {}).get("budget_tokens", 15)
+        body |= {limit: budget + 1, "temperature": 0}
     real, standin = (engine.ask(request.method, request.path, body, KEY) for engine in engines)
     assert real[0] == standin[0] == request.status, real[2]
     assert real[1] == standin[1]

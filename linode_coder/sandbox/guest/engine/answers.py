@@ -209,6 +209,7 @@ def chat_completion(model: str, reply: Reply, prompt: int) -> Json:
         "stop_reason": reply.stop,
         "token_ids": None,
         "routed_experts": None,
+        "weight_versions": None,
     }
     return {
         "id": identifier("chatcmpl"),
@@ -262,6 +263,7 @@ def text_completion(model: str, reply: Reply, prompt: int) -> Json:
         "prompt_logprobs": None,
         "prompt_token_ids": None,
         "routed_experts": None,
+        "weight_versions": None,
     }
     return {
         "id": identifier("cmpl"),

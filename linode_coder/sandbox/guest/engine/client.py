@@ -26,9 +26,14 @@ _STATS_EVERY = 10.0
 class EngineDeadError(Exception):
     """EngineCore encountered an issue. See stack trace (above) for the root cause."""
 
+    # That is what the log says of it.
+    told_clients = "The server had an error while processing your request."
+
 
 class ShuttingDown(Exception):
     """cannot schedule new futures after shutdown"""
+
+    told_clients = "cannot schedule new futures after shutdown"
 
 
 class Client:
