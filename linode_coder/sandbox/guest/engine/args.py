@@ -11,9 +11,22 @@ from pathlib import Path
 from .flag_names import CHOICES, LISTS, PLAIN_SWITCHES, SWITCHES, VALUES
 
 _SHORT = {
+    "api-server-count": "-asc",
     "tensor-parallel-size": "-tp",
     "pipeline-parallel-size": "-pp",
+    "prefill-context-parallel-size": "-pcp",
+    "decode-context-parallel-size": "-dcp",
     "data-parallel-size": "-dp",
+    "data-parallel-address": "-dpa",
+    "data-parallel-backend": "-dpb",
+    "data-parallel-external-lb": "-dpe",
+    "data-parallel-hybrid-lb": "-dph",
+    "data-parallel-multi-port-external-lb": "-dpm",
+    "data-parallel-rank": "-dpn",
+    "data-parallel-rpc-port": "-dpp",
+    "data-parallel-size-local": "-dpl",
+    "data-parallel-start-rank": "-dpr",
+    "diffusion-config": "-dc",
     "quantization": "-q",
     "speculative-config": "-sc",
     "compilation-config": "-cc",
@@ -24,6 +37,8 @@ _SHORT = {
     "node-rank": "-r",
 }
 _SECRET = ("api_key", "hf_token")
+# Their value may be left out.
+_MAY_BE_BARE = ("hf-token",)
 # Other names of flags.
 _ALSO = {"gpu-memory-utilization": "device-memory-utilization"}
 _FACTOR = {"k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
@@ -127,13 +142,17 @@ def make_parser() -> argparse.ArgumentParser:
     for name in SWITCHES:
         parser.add_argument(*_names(name), action=_Switch, default=_DEFAULTS.get(name))
     for name in PLAIN_SWITCHES:
-        parser.add_argument(f"--{name}", action="store_true", default=None)
+        parser.add_argument(*_names(name), action="store_true", default=None)
     for name in VALUES:
-        parser.add_argument(*_names(name), type=_TYPES.get(name, str), default=_DEFAULTS.get(name))
+        nargs = "?" if name in _MAY_BE_BARE else None
+        parser.add_argument(*_names(name), type=_TYPES.get(name, str), default=_DEFAULTS.get(name), nargs=nargs)
     for name in LISTS:
-        parser.add_argument(f"--{name}", nargs="+")
-    for name, choices in CHOICES.items():
-        parser.add_argument(f"--{name}", choices=choices, default=_DEFAULTS.get(name))
+        parser.add_argument(*_names(name), nargs="+", choices=CHOICES.get(name))
+    for name, words in CHOICES.items():
+        if name not in LISTS:
+            kind = _TYPES.get(name, str)
+            choices = [kind(word) for word in words]
+            parser.add_argument(*_names(name), type=kind, choices=choices, default=_DEFAULTS.get(name))
     return parser
 
 

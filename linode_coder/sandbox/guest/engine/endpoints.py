@@ -397,12 +397,15 @@ class Handler(BaseHTTPRequestHandler):
                 pieces = reply.pieces[sent:seen]
                 sent, seen = seen, after
                 if seen is None and sent >= len(reply.pieces):
-                    if reply.call is not None:
+                    if reply.begun is not None:
                         if delta:
                             chunk(delta)
-                        for part in answers.tool_call_parts(*reply.call):
+                        *parts_before, last_part = answers.tool_call_parts(*reply.begun)
+                        for part in parts_before:
                             chunk({"content": None, "tool_calls": [part]})
-                        chunk({}, answers.reason_of_call(reply))
+                        chunk({"content": None, "tool_calls": [last_part]}, None if reply.call else reply.reason)
+                        if reply.call is not None:
+                            chunk({}, answers.reason_of_call(reply))
                     else:
                         chunk(delta, reply.reason, pieces)
                 elif delta:

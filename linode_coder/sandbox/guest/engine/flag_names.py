@@ -43,7 +43,7 @@ VALUES = """
     kv-cache-memory-bytes kv-cache-metrics-sample kv-events-config kv-offloading-size kv-transfer-config
     limit-mm-per-prompt load-format log-config-file logging-config long-prefill-token-threshold mamba-backend
     mamba-block-size mamba-cache-philox-rounds master-addr master-port max-cpu-loras max-cudagraph-capture-size
-    max-log-len max-logprobs max-lora-cls-labels max-lora-rank max-loras max-model-len max-num-active-seqs
+    max-log-len max-logprobs max-lora-cls-labels max-loras max-model-len max-num-active-seqs
     max-num-batched-tokens max-num-queued-reqs max-num-queued-tokens max-num-scheduled-tokens max-num-seqs
     max-parallel-loading-workers media-io-kwargs middleware mm-encoder-attn-backend mm-encoder-fp8-scale-path
     mm-encoder-fp8-scale-save-margin mm-encoder-fp8-scale-save-path mm-ipc-gpu-memory-gb mm-processor-cache-gb
@@ -84,6 +84,7 @@ CHOICES = {
     ],
     "anthropic-disabled-thinking-effort": ["auto", "high", "low", "max", "medium", "none", "xhigh"],
     "chat-template-content-format": ["auto", "openai", "string"],
+    "collect-detailed-traces": ["all", "model", "worker", "None"],
     "convert": ["auto", "classify", "embed", "none"],
     "dcp-comm-backend": ["a2a", "ag_rs", "None"],
     "dtype": ["auto", "bfloat16", "float", "float16", "float32", "half"],
@@ -124,6 +125,7 @@ CHOICES = {
     "mamba-cache-mode": ["align", "none"],
     "mamba-ssm-cache-dtype": ["auto", "bfloat16", "float16", "float32"],
     "mamba-ssu-algorithm": ["auto", "horizontal", "simple", "vertical", "None"],
+    "max-lora-rank": ["1", "8", "16", "32", "64", "128", "256", "320", "512"],
     "mm-encoder-attn-dtype": ["fp8", "None"],
     "mm-encoder-tp-mode": ["data", "weights"],
     "mm-hasher-algorithm": ["blake3", "sha256", "sha512"],

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 
 from ..json_types import Json
-from .answers import Reply, argument_pieces, identifier
+from .answers import Reply, identifier
 from .conversation import Tool
 
 _FUNCTION = ("name", "parameters", "strict", "type", "allowed_callers", "async", "defer_loading", "description")
@@ -174,9 +174,9 @@ class Stream:
             sent = seen
         if open_as is not None:
             # Only what was going on at the end can be unfinished.
-            yield from self._closed(open_as, name, reply, "completed" if reply.call else status_of(reply))
-        if reply.call is not None:
-            yield from self._called(*reply.call)
+            yield from self._closed(open_as, name, reply, "completed" if reply.begun else status_of(reply))
+        if reply.begun is not None:
+            yield from self._called(*reply.begun, status_of(reply))
 
     def _place(self, name: str) -> Json:
         return {"content_index": 0, "item_id": name, "output_index": len(self.output)}
@@ -202,14 +202,14 @@ class Stream:
         yield self.event("output_item.done", item=item, output_index=len(self.output))
         self.output.append(item)
 
-    def _called(self, tool: Tool, arguments: Json) -> Iterator[Json]:
-        name, call_id, text = name_for("fc"), identifier("chatcmpl-tool"), json.dumps(arguments)
+    def _called(self, tool: Tool, pieces: list[str], status: str) -> Iterator[Json]:
+        name, call_id, text = name_for("fc"), identifier("chatcmpl-tool"), "".join(pieces)
         where = {"item_id": name, "output_index": len(self.output)}
         item = _call(name, call_id, tool, "", "in_progress")
         yield self.event("output_item.added", item=item, output_index=len(self.output))
-        for piece in argument_pieces(arguments):
+        for piece in pieces:
             yield self.event("function_call_arguments.delta", **where, delta=piece)
         yield self.event("function_call_arguments.done", **where, arguments=text, name=tool.own)
-        item = _call(name, call_id, tool, text, "completed")
+        item = _call(name, call_id, tool, text, status)
         yield self.event("output_item.done", item=item, output_index=len(self.output))
         self.output.append(item)
