@@ -155,9 +155,9 @@ def squat_if_asked(options: argparse.Namespace) -> None:
 
 def _banner(options: argparse.Namespace) -> None:
     for line in ("", "       █     █     █▄   ▄█", f" ▄▄ ▄█ █     █     █ ▀▄▀ █  version {VERSION}"):
-        log("INFO", "api_utils.py:347", line)
-    log("INFO", "api_utils.py:347", f"  █▄█▀ █     █     █     █  model   {options.model}")
-    log("INFO", "api_utils.py:286", f"non-default args: {args.non_default(options)}")
+        log("INFO", "startup.py:38", line)
+    log("INFO", "startup.py:38", f"  █▄█▀ █     █     █     █  model   {options.model}")
+    log("INFO", "startup.py:96", f"non-default args: {args.non_default(options)}")
 
 
 def main(arguments: list[str]) -> int:
@@ -200,17 +200,17 @@ def serve(server: Server, state: State) -> int:
 
     def trigger(*_: object) -> None:
         if not asked.is_set():
-            log("INFO", "launcher.py:254", "[shutdown] API server: shutdown triggered")
+            log("INFO", "launcher.py:256", "[shutdown] API server: shutdown triggered")
         asked.set()
 
     Handler.state = state
-    log("INFO", "entry.py:136", "Supported tasks: ['generate']")
+    log("INFO", "entry.py:135", "Supported tasks: ['generate']")
     log(
-        "INFO", "entry.py:140", f"Starting vLLM server on http://{state.options.host or '0.0.0.0'}:{state.options.port}"
+        "INFO", "entry.py:139", f"Starting vLLM server on http://{state.options.host or '0.0.0.0'}:{state.options.port}"
     )
-    log("INFO", "launcher.py:186", "Available routes are:")
+    log("INFO", "launcher.py:188", "Available routes are:")
     for path, methods in ROUTES.items():
-        log("INFO", "launcher.py:195", f"Route: {path}, Methods: {methods}")
+        log("INFO", "launcher.py:197", f"Route: {path}, Methods: {methods}")
     signal.signal(signal.SIGTERM, trigger)
     signal.signal(signal.SIGINT, trigger)
     server.server_activate()
@@ -222,8 +222,8 @@ def serve(server: Server, state: State) -> int:
         pass
     if asked.is_set():
         state.client.stop(state.options.shutdown_timeout)
-        log("INFO", "launcher.py:282", "[shutdown] API server: signalling HTTP server shutdown")
-        log("INFO", "launcher.py:304", "[shutdown] API server: shutting down FastAPI HTTP server")
+        log("INFO", "launcher.py:284", "[shutdown] API server: signalling HTTP server shutdown")
+        log("INFO", "launcher.py:306", "[shutdown] API server: shutting down FastAPI HTTP server")
     elif not state.open:
         time.sleep(_WATCHDOG_SECONDS)
     say("INFO:     Shutting down", error=True)
