@@ -98,7 +98,7 @@ def _check_machine(place: Path) -> None:
     except OSError as error:
         raise Failure(
             "config",
-            "vLLM's CPU build needs libnuma, which this machine does not have.",
+            "vLLM on the CPU needs libnuma, which this machine does not have.",
             cause=str(error),
             remedy="apt-get install libnuma1, or use the stand-in: sandbox start --engine standin",
         ) from error
