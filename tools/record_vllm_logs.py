@@ -25,6 +25,7 @@ from linode_coder.sandbox import vllm_env
 from tests.engine.test_standin_is_like_vllm import Engine, Starts
 
 LOGS = Path(__file__).parents[1] / "tests/unit/health/vllm-logs" / vllm_env.VLLM.rpartition(".")[0]
+HUB_NAME = "sandbox/tiny-coder"
 Then = Callable[[Engine], None]
 
 
@@ -88,11 +89,20 @@ def kill(kind: str) -> Then:
     return then
 
 
+def in_the_hubs_cache(model: Path) -> None:
+    """Where the Hub's library looks for it."""
+    cached = model.parent / ".cache/huggingface/hub" / f"models--{HUB_NAME.replace('/', '--')}"
+    (cached / "refs").mkdir(parents=True)
+    (cached / "refs/main").write_text("0" * 40)
+    (cached / "snapshots").mkdir()
+    model.rename(cached / "snapshots" / ("0" * 40))
+
+
 def delete_while_starting(engine: Engine) -> None:
-    """The files, when the configuration has been read and the engine's own process begins."""
-    while "Resolved architecture" not in engine.log:
+    """When the configuration has been read and the engine's own process begins."""
+    while "Initializing a V1 LLM engine" not in engine.log:
         time.sleep(0.01)
-    shutil.rmtree(engine.log_path.parent / "tiny")
+    shutil.rmtree(engine.log_path.parent / ".cache/huggingface")
     engine.process.wait()
 
 
@@ -110,7 +120,7 @@ CASES: dict[str, tuple[Callable[[Path], None], tuple[str, ...], Then]] = {
     "badmodeltype": (lambda model: edited(model, model_type="qwen99"), (), nothing),
     "nodir": (kept, ("--model", "./does_not_exist"), nothing),
     "repooffline": (kept, ("--model", "Qwen/Qwen3-0.6B"), nothing),
-    "model-deleted-while-starting": (kept, (), delete_while_starting),
+    "model-deleted-while-starting": (in_the_hubs_cache, ("--model", HUB_NAME), delete_while_starting),
     "noweights": (lambda model: (model / "model.safetensors").unlink(), (), nothing),
     "truncated-weights": (half, (), nothing),
     "notok": (no_tokenizer, (), stop),
