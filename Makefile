@@ -17,7 +17,7 @@ PRODUCT := $(shell find linode_coder collections roles playbooks inventory_plugi
 
 help:
 	@echo 'make demo           bring a session up in the local sandbox, ask it something, show the cost, take it down'
-	@echo 'make demo ENGINE=vllm   the same with the real vLLM (CPU build, tiny model)'
+	@echo 'make demo ENGINE=vllm   the same with the real vLLM (on the CPU, tiny model)'
 	@echo 'make vllm           install the real vLLM for the sandbox, once for all checkouts (3.5 GB)'
 	@echo 'make test           lint, types, unit, integration and sanity tests'
 	@echo 'make dist           the wheel and the Galaxy archive, in dist/'

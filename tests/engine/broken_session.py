@@ -16,7 +16,7 @@ from tests.engine.conftest import Coder, wait_for
 # context as the only thing to give up.
 MODEL, PLAN, CONTEXT, TOO_LONG = "sandbox/tiny-coder-long", "g1-gpu-rtx6000-1", 16384, 786432
 PROJECT = "/opt/linode-coder/vllm"
-SERVER, CORE, WORKER = "vllm.entrypoints.openai.api_server", "VLLM::EngineCore", "VLLM::Worker"
+CORE, WORKER = "VLLM::EngineCore", "VLLM::Worker"
 
 
 class Session:

@@ -17,7 +17,8 @@ from contextlib import contextmanager
 import psutil
 import pytest
 
-from tests.engine.broken_session import CORE, SERVER, WORKER, Session, failed, session
+from linode_coder.sandbox.guest.engine.vllm_processes import SERVER
+from tests.engine.broken_session import CORE, WORKER, Session, failed, session
 from tests.engine.conftest import BIN, wait_for
 
 __all__ = ["session"]

@@ -19,14 +19,18 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.client import EngineClient
 from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.diagnosis import diagnose
 
 from linode_coder.endpoint.engine import Abilities, abilities
+from linode_coder.sandbox import vllm_env
+from linode_coder.sandbox.guest.engine import args, flag_names
 from linode_coder.sandbox.guest.start import command
 from tests.agents import AGENTS, CHATS, MESSAGES, RESPONSES, TEXTS, UNTAKEN, sent, status_of
 from tests.engine.conftest import PATIENCE
+from tests.streams import CUT_CALLS, LONG_STREAMS, STREAMS, check_stream, limited, told
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVED = [
@@ -54,6 +58,7 @@ class Starts:
             "OMP_NUM_THREADS": "1",
             "VLLM_NO_USAGE_STATS": "1",
             "NO_COLOR": "1",
+            **vllm_env.ON_CPU,
             # What it finds out about an architecture is kept for the next start.
             "VLLM_CACHE_ROOT": str(vllm / "cache"),
         }
@@ -70,7 +75,7 @@ class Starts:
     def answer(self) -> Any:
         assert self.server.stdout is not None
         # Imports may say something of their own.
-        while not (line := self.server.stdout.readline()).startswith(("null", '"ready"', *"-0123456789")):
+        while not (line := self.server.stdout.readline()).startswith(("null", '"ready"', *"-0123456789{")):
             assert line, "the process that starts the real engine has ended"
         return json.loads(line)
 
@@ -196,12 +201,18 @@ def engines(tmp_path_factory: pytest.TempPathFactory, starts: Starts) -> Iterato
             engine.end()
 
 
-def shape(value: Any) -> Any:
+# What they hold are words of the protocol, and as good as names of fields.
+WORDS = ("type", "object", "role", "status", "finish_reason", "stop_reason", "reason")
+
+
+def shape(value: Any, name: str = "") -> Any:
     """The document with kinds in place of values; lists have the kinds of their elements, each once and in order."""
     if isinstance(value, dict):
-        return {key: shape(part) for key, part in sorted(value.items())}
+        return {key: shape(part, key) for key, part in sorted(value.items())}
     if isinstance(value, list):
         return collapsed([shape(part) for part in value])
+    if name in WORDS and isinstance(value, str):
+        return f"{name} {value}"
     return "null" if value is None else type(value).__name__
 
 
@@ -211,11 +222,7 @@ def collapsed(parts: list[Any]) -> list[Any]:
 
 def events(text: str) -> list[Any]:
     """A stream's kinds of events in order; how many there are of a kind in a row is a matter of speed."""
-    found: list[Any] = []
-    for event in text.rstrip("\n").split("\n\n"):
-        name, data = re.fullmatch(r"(?:event: (\S+)\n)?data: (.*)", event, re.DOTALL).groups()  # type: ignore[union-attr]
-        found.append((name, data if data == "[DONE]" else shape(json.loads(data))))
-    return collapsed(found)
+    return collapsed([(name, data if data == "[DONE]" else shape(data)) for name, data in told(text)])
 
 
 HELLO = [{"role": "user", "content": "hi"}]
@@ -318,6 +325,41 @@ def test_answers_have_the_same_shape(engines: tuple[Engine, Engine], name: str) 
         assert events(standin[2]) == events(real[2])
     else:
         assert shape(json.loads(standin[2] or "{}")) == shape(json.loads(real[2] or "{}"))
+    if real[1].startswith("text/event-stream"):
+        for _status, _kind, text in (real, standin):
+            check_stream(ANSWERS[name][1], text)
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_streams_have_the_same_events(engines: tuple[Engine, Engine], name: str) -> None:
+    path, body = STREAMS[name]
+    real, standin = (engine.ask("POST", path, {"model": "tiny", **body}, KEY) for engine in engines)
+    assert real[:2] == standin[:2] == (200, "text/event-stream; charset=utf-8")
+    for _status, _kind, text in (real, standin):
+        check_stream(path, text)
+    assert events(standin[2]) == events(real[2])
+
+
+# Tokens with which the call has begun, and its arguments have not come to their end: those of the tokenizer, and the stand-in's.
+AT_ITS_BEGINNING, IN_ITS_ARGUMENTS = (4, 4), (60, 11)
+
+
+@pytest.mark.parametrize("tokens", [AT_ITS_BEGINNING, IN_ITS_ARGUMENTS])
+@pytest.mark.parametrize("name", CUT_CALLS)
+def test_a_call_that_its_limit_ends_is_streamed_the_same_way(
+    engines: tuple[Engine, Engine], name: str, tokens: tuple[int, int]
+) -> None:
+    path, body = CUT_CALLS[name]
+    real, standin = (
+        engine.ask("POST", path, {"model": "tiny", **limited(path, body, limit)}, KEY)
+        for engine, limit in zip(engines, tokens, strict=True)
+    )
+    assert real[:2] == standin[:2] == (200, "text/event-stream; charset=utf-8")
+    for _status, _kind, text in (real, standin):
+        check_stream(path, text)
+    assert events(standin[2]) == events(real[2])
+    begun = any(word in real[2] for word in ('"tool_calls":[', '"tool_use"', "function_call_arguments.delta"))
+    assert begun == (tokens == IN_ITS_ARGUMENTS)
 
 
 def test_a_call_is_told_the_same_way(engines: tuple[Engine, Engine]) -> None:
@@ -401,6 +443,34 @@ def test_errors_say_the_same(engines: tuple[Engine, Engine], name: str) -> None:
     assert (standin[:2], json.loads(standin[2])) == (real[:2], json.loads(real[2]))
 
 
+STREAMED = (CHATS, TEXTS, MESSAGES, RESPONSES)
+
+
+@pytest.mark.parametrize("path", STREAMED)
+def test_streams_are_refused_the_same_way(engines: tuple[Engine, Engine], path: str) -> None:
+    """What is wrong with a request is said before its stream begins, or in it."""
+    bodies = {name: body for name, (_method, where, body) in ERRORS.items() if where == path}
+    bodies |= {name: sent(request, "tiny") for name, request in UNTAKEN.items() if request.path == path}
+    differ = {}
+    # What is about streams themselves stands where the others do.
+    asked = {
+        name: body
+        for name, body in bodies.items()
+        if isinstance(body, dict) and not {"stream", "stream_options"} & body.keys()
+    }
+    for name, body in asked.items():
+        real, standin = (engine.ask("POST", path, {**body, "stream": True}, KEY) for engine in engines)
+        if (standin[:2], *map(said, standin[2:])) != (real[:2], *map(said, real[2:])):
+            differ[name] = (standin, real)
+    assert not differ, differ
+    assert len(asked) > 5
+
+
+def said(text: str) -> Any:
+    """An answer of either kind, for what it says."""
+    return told(text) if text.startswith(("data:", "event:")) else json.loads(text)
+
+
 @pytest.mark.parametrize("name", AGENTS)
 def test_agents_are_answered_the_same(engines: tuple[Engine, Engine], name: str) -> None:
     request = AGENTS[name]
@@ -408,7 +478,8 @@ def test_agents_are_answered_the_same(engines: tuple[Engine, Engine], name: str)
     if body is not None and "count_tokens" not in request.path:
         # Random weights say something, and not for long.
         limit = "max_output_tokens" if request.path == RESPONSES else "max_tokens"
-        body |= {limit: 2000 if "thinking" in body else 16, "temperature": 0}
+        budget = (body.get("thinking") or {}).get("budget_tokens", 15)
+        body |= {limit: budget + 1, "temperature": 0}
     real, standin = (engine.ask(request.method, request.path, body, KEY) for engine in engines)
     assert real[0] == standin[0] == request.status, real[2]
     assert real[1] == standin[1]
@@ -504,6 +575,70 @@ def test_the_same_use_moves_the_same_counters(engines: tuple[Engine, Engine]) ->
             engine.ask(method, path, body, KEY)
         moved.append([after - earlier for after, earlier in zip(counts(engine), before, strict=True)])
     assert moved[0] == moved[1] == [48.0, 3.0, 3.0, 0.0]
+
+
+def test_both_know_the_same_names(starts: Starts) -> None:
+    """The flags with what they take, parsers of tools and of reasoning, architectures that generate text."""
+    real = starts.ask(known=True)
+    flags = {
+        name: [action.dest, action.nargs, sorted(map(str, action.choices)) if action.choices else None]
+        for name, action in args.make_parser()._option_string_actions.items()
+    }
+    # Its parser never sees it: -O3 is made --optimization-level 3 before.
+    del flags["-O"]
+    assert flags == real.pop("flags")
+    assert real == {
+        "tool_parsers": sorted(flag_names.TOOL_PARSERS),
+        "reasoning_parsers": sorted(flag_names.REASONING_PARSERS),
+        "architectures": sorted(flag_names.ARCHITECTURES),
+    }
+
+
+def test_an_engine_that_dies_ends_its_streams_the_same_way(engines: tuple[Engine, Engine]) -> None:
+    """The last that both are asked."""
+    ends = [broken_off(engine) for engine in engines]
+    assert ends[1] == ends[0]
+    # Each was going on: three say what happened, and one breaks off.
+    assert {name: ended and "error" in json.dumps(said) for name, (ended, said) in ends[0].items()} == {
+        **dict.fromkeys(LONG_STREAMS, True),
+        "a response": False,
+    }
+
+
+def broken_off(engine: Engine) -> dict[str, Any]:
+    """What streams say whose engine is killed when they have begun, and whether they come to an end."""
+    streams = {}
+    for name, (path, body) in LONG_STREAMS.items():
+        connection = http.client.HTTPConnection("127.0.0.1", engine.port, timeout=PATIENCE)
+        connection.request(
+            "POST", path, json.dumps({"model": "tiny", **body}), {"Content-Type": "application/json", **KEY}
+        )
+        answer = connection.getresponse()
+        begun = b""
+        while not has_words(line := answer.readline()):
+            assert line, begun
+            begun += line
+        streams[name] = (answer, begun + line)
+    # Either says so in every line of its log.
+    core = psutil.Process(int(re.findall(r"\(EngineCore pid=(\d+)\)", engine.log)[-1]))
+    core.kill()
+    found = {}
+    for name, (answer, begun) in streams.items():
+        try:
+            text, ended = begun + answer.read(), True
+        except http.client.IncompleteRead as cut:
+            text, ended = begun + cut.partial, False
+        found[name] = (ended, events(text.decode()))
+    return found
+
+
+def has_words(line: bytes) -> bool:
+    """Whether a line of a stream is of the answer's own text."""
+    if not line.startswith(b"data: {"):
+        return False
+    data = json.loads(line.removeprefix(b"data: "))
+    choice = (data.get("choices") or [{}])[0]
+    return bool(choice.get("text") or choice.get("delta", {}).get("content")) or data.get("type", "").endswith("delta")
 
 
 def model(tmp: Path, source: Path, **changes: Any) -> str:

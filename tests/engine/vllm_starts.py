@@ -10,14 +10,15 @@ import os
 import sys
 from typing import Any
 
-MODULE = "vllm.entrypoints.openai.api_server"
-
 
 def serve() -> list[str]:
     """Answers each line with one; returns in a process that was asked to start, with its arguments."""
     for line in sys.stdin:
         asked = json.loads(line)
-        if "ended" in asked:
+        answer: Any
+        if "known" in asked:
+            answer = known()
+        elif "ended" in asked:
             pid, status = os.waitpid(asked["ended"], os.WNOHANG)
             answer = os.waitstatus_to_exitcode(status) if pid else None
         else:
@@ -27,6 +28,26 @@ def serve() -> list[str]:
                 return list(asked["arguments"])
         print(json.dumps(answer), flush=True)
     raise SystemExit
+
+
+def known() -> dict[str, Any]:
+    """The flags, each with what it sets and takes, and the names of parsers and architectures."""
+    from vllm.entrypoints.common.cli_args import make_arg_parser
+    from vllm.model_executor.models import registry
+    from vllm.reasoning import ReasoningParserManager
+    from vllm.tool_parsers import ToolParserManager
+    from vllm.utils.argparse_utils import FlexibleArgumentParser
+
+    flags = make_arg_parser(FlexibleArgumentParser())._option_string_actions
+    return {
+        "flags": {
+            name: [action.dest, action.nargs, sorted(map(str, action.choices)) if action.choices else None]
+            for name, action in flags.items()
+        },
+        "tool_parsers": sorted(ToolParserManager.list_registered()),
+        "reasoning_parsers": sorted(ReasoningParserManager.list_registered()),
+        "architectures": sorted(registry._TEXT_GENERATION_MODELS | registry._TRANSFORMERS_SUPPORTED_MODELS),
+    }
 
 
 def become(asked: dict[str, Any]) -> None:
@@ -46,6 +67,6 @@ if __name__ == "__main__":
     from linode_coder.sandbox.guest.engine import vllm_processes
 
     del sys.path[-1]
-    vllm_processes.load(MODULE)
+    vllm_processes.load(vllm_processes.SERVER)
     print(json.dumps("ready"), flush=True)
-    vllm_processes.run(MODULE, serve())
+    vllm_processes.run(vllm_processes.SERVER, serve())

@@ -13,6 +13,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.endpoint_c
 
 from tests.agents import AGENTS, UNTAKEN, Request, sent, status_of
 from tests.integration.test_engine_standin import AGENT, MODEL, WORDS, Engine, engine
+from tests.streams import CUT_CALLS, STREAMS, check_stream, limited
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +66,25 @@ def test_what_vllm_refuses_is_refused(served: Engine, name: str) -> None:
     status, text = answer(served, UNTAKEN[name])
     assert status == status_of(UNTAKEN[name]), text
     assert json.loads(text)
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_a_streams_events_belong_together(served: Engine, name: str) -> None:
+    path, body = STREAMS[name]
+    status, text = answer(served, Request(path, body))
+    assert status == 200, text
+    check_stream(path, text)
+
+
+@pytest.mark.parametrize("tokens", [1, 8, 9, 12])
+@pytest.mark.parametrize("name", CUT_CALLS)
+def test_a_call_that_its_limit_ends_says_so(served: Engine, name: str, tokens: int) -> None:
+    path, body = CUT_CALLS[name]
+    status, text = answer(served, Request(path, limited(path, body, tokens)))
+    assert status == 200, text
+    check_stream(path, text)
+    ends = ('"finish_reason": "length"', '"stop_reason": "max_tokens"', '"status": "incomplete"')
+    assert any(end in text for end in ends)
 
 
 def test_a_web_page_may_not_ask(served: Engine) -> None:

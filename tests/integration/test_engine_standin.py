@@ -213,7 +213,8 @@ def test_arguments(tmp_path: Path) -> None:
         assert [(card["id"], card["max_model_len"]) for card in cards] == [("coder", 2048), ("other", 2048)]
     for arguments, code, text in (
         ([MODEL, "--no-such-flag"], 2, "vllm serve: error: unrecognized arguments: --no-such-flag"),
-        ([MODEL, "--kv-cache-dtype", "fp7"], 2, "argument --kv-cache-dtype: invalid choice: 'fp7'"),
+        ([MODEL, "--dtype", "fp7"], 2, "argument --dtype: invalid choice: 'fp7'"),
+        ([MODEL, "--kv-cache-dtype", "fp7"], 1, "Invalid kv_cache_dtype: 'fp7'. Valid values are: ['auto', "),
         ([MODEL, "--tool-call-parser", "nope"], 1, "KeyError: 'invalid tool call parser: nope (chose from { apertus,"),
         ([MODEL, "--reasoning-parser", "nope"], 1, "Reasoning parser 'nope' not found. Available parsers: "),
         (
@@ -547,7 +548,7 @@ def test_a_killed_core_ends_the_server_with_zero(tmp_path: Path) -> None:
         connection, answer = served.ready().stream(30000)
         os.kill(served.core(), signal.SIGKILL)
         rest = answer.read().decode()
-        assert "EngineCore encountered an issue" in rest and rest.rstrip().endswith("[DONE]")
+        assert "The server had an error while processing your request." in rest and rest.rstrip().endswith("[DONE]")
         assert served.ended() == 0
         assert "engine core exited unexpectedly" in served.log and "EngineDeadError" in served.log
         connection.close()

@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 import yaml
 
+from linode_coder.sandbox import vllm_env
+from linode_coder.sandbox.guest.engine import answers
 from tests import product
 
 ROLE = product.COLLECTION / "roles" / "vllm"
@@ -93,3 +95,9 @@ def test_images_are_named_by_what_was_pulled(name: str) -> None:
     """Every image is a reference with a digest that the role looked up, never a bare tag."""
     images = re.findall(r"^ +image: (.+)$", (ROLE / "templates" / name).read_text(), re.MULTILINE)
     assert images and all(re.fullmatch(r"\{\{ .*\.reference \}\}", image) for image in images)
+
+
+def test_the_sandbox_plays_the_engine_that_the_role_serves() -> None:
+    """The real one on the CPU, and the stand-in for it."""
+    tag = str(yaml.safe_load(DEFAULTS.read_text())["vllm_image"]).rpartition(":")[2]
+    assert {f"v{vllm_env.VLLM}", f"v{answers.VERSION}"} == {tag}

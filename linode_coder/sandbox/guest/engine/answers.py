@@ -1,4 +1,4 @@
-"""What the stand-in says: words instead of a model's, in the shapes of vLLM 0.32's answers."""
+"""What the stand-in says: words instead of a model's, in the shapes of vLLM 0.33's answers."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ from ..json_types import Json
 from .conversation import Tool
 
 BLOCK = 16  # tokens that are cached together
-FINGERPRINT = "vllm-0.32.0-sandbox"
+VERSION = "0.33.0"
+FINGERPRINT = f"vllm-{VERSION}-sandbox"
 # Nothing of what was asked: an agent might take it for an edit or for a command.
+# Tokens that the parser takes for a call, before its arguments.
+_CALL = 8
 _WORDS = (
     "This is the linode_coder sandbox, not a model: whatever is asked, these words are the answer, and nothing is done."
 )
@@ -31,6 +34,7 @@ class Reply:
     reason: str
     thought: int = 0
     call: tuple[Tool, Json] | None = None
+    begun: tuple[Tool, list[str]] | None = None  # the same call, or one that the limit cut, as a stream tells it
     named: bool = False  # the client said which tool to call
     stop: str | None = None
     copies: int = 1  # how many answers there are, all the same
@@ -72,15 +76,20 @@ def compose(ask: Ask, room: int) -> Reply:
     call = ask.call
     if call is not None:
         words = []
-        thought += [""] * 8  # tokens that the parser takes for the call
+        arguments = argument_pieces(call[1])
+        whole = len(thought) + _CALL
+        thought += [""] * (_CALL + len(arguments))
     pieces = thought + words
     while len(pieces) < min(ask.at_least, limit):
         pieces += words or [" ..."]
     reason = "length" if len(pieces) > limit or ask.at_least >= limit else "stop"
     pieces = pieces[:limit]
-    if call is not None and reason == "length":
+    begun = None
+    if call is not None and limit > whole:
+        begun = call[0], arguments[: limit - whole]
+    if reason == "length":
         call = None
-    reply = Reply(pieces, reason, len(thought), call, ask.named, copies=ask.copies, top=ask.top)
+    reply = Reply(pieces, reason, len(thought), call, begun, ask.named, copies=ask.copies, top=ask.top)
     return _stopped(reply, ask.stop)
 
 
@@ -208,6 +217,7 @@ def chat_completion(model: str, reply: Reply, prompt: int) -> Json:
         "stop_reason": reply.stop,
         "token_ids": None,
         "routed_experts": None,
+        "weight_versions": None,
     }
     return {
         "id": identifier("chatcmpl"),
@@ -238,11 +248,10 @@ def argument_pieces(arguments: Json) -> list[str]:
     return [text[at : at + 8] for at in range(0, len(text), 8)]
 
 
-def tool_call_parts(tool: Tool, arguments: Json) -> list[Json]:
+def tool_call_parts(tool: Tool, pieces: list[str]) -> list[Json]:
     """The call in a stream: its name first, then its arguments."""
-    whole = tool_call(tool, arguments)
-    head = {"id": whole["id"], "type": "function", "index": 0, "function": {"name": tool.name}}
-    return [head, *({"index": 0, "function": {"arguments": piece}} for piece in argument_pieces(arguments))]
+    head = {"id": identifier("chatcmpl-tool"), "type": "function", "index": 0, "function": {"name": tool.name}}
+    return [head, *({"index": 0, "function": {"arguments": piece}} for piece in pieces)]
 
 
 def reason_of_call(reply: Reply) -> str:
@@ -261,6 +270,7 @@ def text_completion(model: str, reply: Reply, prompt: int) -> Json:
         "prompt_logprobs": None,
         "prompt_token_ids": None,
         "routed_experts": None,
+        "weight_versions": None,
     }
     return {
         "id": identifier("cmpl"),

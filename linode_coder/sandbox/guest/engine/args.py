@@ -11,9 +11,22 @@ from pathlib import Path
 from .flag_names import CHOICES, LISTS, PLAIN_SWITCHES, SWITCHES, VALUES
 
 _SHORT = {
+    "api-server-count": "-asc",
     "tensor-parallel-size": "-tp",
     "pipeline-parallel-size": "-pp",
+    "prefill-context-parallel-size": "-pcp",
+    "decode-context-parallel-size": "-dcp",
     "data-parallel-size": "-dp",
+    "data-parallel-address": "-dpa",
+    "data-parallel-backend": "-dpb",
+    "data-parallel-external-lb": "-dpe",
+    "data-parallel-hybrid-lb": "-dph",
+    "data-parallel-multi-port-external-lb": "-dpm",
+    "data-parallel-rank": "-dpn",
+    "data-parallel-rpc-port": "-dpp",
+    "data-parallel-size-local": "-dpl",
+    "data-parallel-start-rank": "-dpr",
+    "diffusion-config": "-dc",
     "quantization": "-q",
     "speculative-config": "-sc",
     "compilation-config": "-cc",
@@ -24,6 +37,10 @@ _SHORT = {
     "node-rank": "-r",
 }
 _SECRET = ("api_key", "hf_token")
+# Their value may be left out.
+_MAY_BE_BARE = ("hf-token",)
+# Other names of flags.
+_ALSO = {"gpu-memory-utilization": "device-memory-utilization"}
 _FACTOR = {"k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
@@ -94,21 +111,48 @@ _DEFAULTS: dict[str, object] = {
 }
 
 
+class _Switch(argparse.BooleanOptionalAction):
+    """`--enable-x` goes with `--disable-x`, and either with a `--no-` of its own."""
+
+    def __init__(self, option_strings: list[str], dest: str, default: object = None) -> None:
+        super().__init__(option_strings, dest, default=default)
+        pairs = (("--enable-", "--disable-"), ("--disable-", "--enable-"))
+        opposite = [
+            other + name.removeprefix(begin)
+            for name in option_strings
+            for begin, other in pairs
+            if name.startswith(begin)
+        ]
+        self.on = frozenset(option_strings)
+        self.option_strings = [*self.option_strings, *opposite]
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: object, name: str | None = None
+    ) -> None:
+        setattr(namespace, self.dest, name in self.on)
+
+
+def _names(flag: str) -> list[str]:
+    return [f"--{flag}", *([f"--{_ALSO[flag]}"] if flag in _ALSO else []), *([_SHORT[flag]] if flag in _SHORT else [])]
+
+
 def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="vllm serve", usage="vllm serve [model_tag] [options]")
     parser.add_argument("model_tag", nargs="?")
     for name in SWITCHES:
-        names = [f"--{name}", *([_SHORT[name]] if name in _SHORT else [])]
-        parser.add_argument(*names, action=argparse.BooleanOptionalAction, default=_DEFAULTS.get(name))
+        parser.add_argument(*_names(name), action=_Switch, default=_DEFAULTS.get(name))
     for name in PLAIN_SWITCHES:
-        parser.add_argument(f"--{name}", action="store_true", default=None)
+        parser.add_argument(*_names(name), action="store_true", default=None)
     for name in VALUES:
-        names = [f"--{name}", *([_SHORT[name]] if name in _SHORT else [])]
-        parser.add_argument(*names, type=_TYPES.get(name, str), default=_DEFAULTS.get(name))
+        nargs = "?" if name in _MAY_BE_BARE else None
+        parser.add_argument(*_names(name), type=_TYPES.get(name, str), default=_DEFAULTS.get(name), nargs=nargs)
     for name in LISTS:
-        parser.add_argument(f"--{name}", nargs="+")
-    for name, choices in CHOICES.items():
-        parser.add_argument(f"--{name}", choices=choices, default=_DEFAULTS.get(name))
+        parser.add_argument(*_names(name), nargs="+", choices=CHOICES.get(name))
+    for name, words in CHOICES.items():
+        if name not in LISTS:
+            kind = _TYPES.get(name, str)
+            choices = [kind(word) for word in words]
+            parser.add_argument(*_names(name), type=kind, choices=choices, default=_DEFAULTS.get(name))
     return parser
 
 

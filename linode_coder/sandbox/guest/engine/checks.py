@@ -6,7 +6,7 @@ import json
 
 from ..json_types import Json
 from .api_limits import check_chat, check_message, check_response
-from .refusal import BadBody, Refusal, missing
+from .refusal import BadBody, EngineRefusal, Refusal, missing
 
 # What a body must have; FastAPI says so for all that is missing.
 _REQUIRED = {
@@ -128,7 +128,7 @@ def check_sampling(body: Json, asked: int | None) -> None:
     logprobs = body.get("top_logprobs") if isinstance(body.get("logprobs"), bool) else body.get("logprobs")
     if logprobs is not None and int(str(logprobs)) > _MOST_LOGPROBS:
         text = f"Requested sample logprobs of {logprobs}, which is greater than max allowed: {_MOST_LOGPROBS}"
-        raise Refusal(text, "logprobs", logprobs)
+        raise EngineRefusal(text, "logprobs", logprobs)
     if body.get("n") is not None and int(str(body["n"])) < 1:
         raise Refusal(f"n must be at least 1, got {body['n']}.")
     if temperature is not None and temperature < 0:

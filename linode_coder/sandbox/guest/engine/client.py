@@ -26,9 +26,14 @@ _STATS_EVERY = 10.0
 class EngineDeadError(Exception):
     """EngineCore encountered an issue. See stack trace (above) for the root cause."""
 
+    # That is what the log says of it.
+    told_clients = "The server had an error while processing your request."
+
 
 class ShuttingDown(Exception):
     """cannot schedule new futures after shutdown"""
+
+    told_clients = "cannot schedule new futures after shutdown"
 
 
 class Client:
@@ -84,10 +89,10 @@ class Client:
             # In abort mode nobody tells the open streams anything, as with vLLM.
             return
         self.dead = True
-        log("ERROR", "core_client.py:660", "[shutdown] MPClient: engine core exited unexpectedly; starting cleanup")
+        log("ERROR", "core_client.py:839", "[shutdown] MPClient: engine core exited unexpectedly; starting cleanup")
         error = f"vllm.v1.engine.exceptions.EngineDeadError: {EngineDeadError.__doc__}"
         where = "/usr/local/lib/python3.12/dist-packages/vllm/v1/engine/async_llm.py"
-        log("ERROR", "async_llm.py:906", f"AsyncLLM output_handler failed.\n{traceback_text(where, error)}")
+        log("ERROR", "async_llm.py:943", f"AsyncLLM output_handler failed.\n{traceback_text(where, error)}")
         for waiting in list(self._queues.values()):
             waiting.put(None)
         self.failed.set()
@@ -203,9 +208,9 @@ class Client:
         """As SIGTERM does it: drained within `timeout`, or with 0 at once."""
         self.stopping = True
         mode = "drain" if timeout else "abort"
-        log("INFO", "launcher.py:270", f"[shutdown] API server: stopping engine client mode={mode} timeout={timeout}s")
-        log("INFO", "core_client.py:770", f"[shutdown] MPClient: start timeout={timeout}s")
-        log("INFO", "core_client.py:772", "[shutdown] MPClient: stopping engine manager")
+        log("INFO", "launcher.py:272", f"[shutdown] API server: stopping engine client mode={mode} timeout={timeout}s")
+        log("INFO", "core_client.py:792", f"[shutdown] MPClient: start timeout={timeout}s")
+        log("INFO", "core_client.py:794", "[shutdown] MPClient: stopping engine manager")
         log("INFO", "utils.py:628", "[shutdown] Process manager: send sigterm to process EngineCore")
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGTERM)
@@ -220,9 +225,9 @@ class Client:
             )
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
-        log("INFO", "core_client.py:774", "[shutdown] MPClient: engine manager stopped")
-        log("INFO", "core_client.py:777", "[shutdown] MPClient: complete")
-        log("INFO", "launcher.py:279", "[shutdown] API server: engine client stopped")
+        log("INFO", "core_client.py:796", "[shutdown] MPClient: engine manager stopped")
+        log("INFO", "core_client.py:799", "[shutdown] MPClient: complete")
+        log("INFO", "launcher.py:281", "[shutdown] API server: engine client stopped")
 
     def _reaped(self) -> bool:
         try:

@@ -18,11 +18,11 @@ import time
 from typing import NoReturn
 
 from .. import faults
+from .answers import VERSION
 from .failures import FAILURES, StartFailure, fill
 from .log import become, die_with_parent, log, say, traceback_text
 from .memory import GIB, OVERHEAD_GIB, Model, Room, cards, files_of, is_truncated, room_for
 
-VERSION = "0.32.0"
 # Shares of the whole start; a cold compile is the longest of them, as in real life.
 SHARES = {"start": 0.1, "download": 0.0, "load": 0.3, "compile": 0.25, "profile": 0.1, "kv": 0.05, "capture": 0.2}
 _LOADING = "\rLoading safetensors checkpoint shards: {0:3d}% Completed | {1}/{2} [00:00<00:00,  1.00it/s]"
@@ -74,7 +74,7 @@ class Core:
 
     def fail(self, text: str) -> NoReturn:
         text = traceback_text("/usr/local/lib/python3.12/dist-packages/vllm/v1/engine/core.py", text)
-        log("ERROR", "core.py:1110", f"EngineCore failed to start.\n{text}")
+        log("ERROR", "core.py:1584", f"EngineCore failed to start.\n{text}")
         say(f"Process EngineCore:\n{text}", error=True)
         self.end(1)
 
@@ -127,7 +127,7 @@ class Core:
         self.phase("start", room)
         log(
             "INFO",
-            "core.py:133",
+            "core.py:139",
             f"Initializing a V1 LLM engine (v{VERSION}) with config: model={options.model!r}, tokenizer={options.model!r}, "
             f"dtype=torch.bfloat16, max_seq_len={room.context}, tensor_parallel_size={ranks}, "
             f"quantization={options.quantization}, enforce_eager={bool(options.enforce_eager)}, kv_cache_dtype="
@@ -136,22 +136,22 @@ class Core:
         for rank in range(ranks):
             log(
                 "INFO",
-                "parallel_state.py:1906",
+                "parallel_state.py:1929",
                 f"world_size={ranks} rank={rank} local_rank={rank} distributed_init_method=tcp://127.0.0.1:29500 backend=nccl",
             )
         turing = str(hardware[0]["cc"]) < "8.0"
         backends = ["TRITON_ATTN"] if turing else ["FLASH_ATTN", "FLASHINFER", "TRITON_ATTN"]
         chosen = options.attention_backend or backends[0]
-        log("INFO", "cuda.py:507", f"Using {chosen} attention backend out of potential backends: {backends}.")
+        log("INFO", "cuda.py:508", f"Using {chosen} attention backend out of potential backends: {backends}.")
         took = self.phase("download", room)
         if took > 0.05:
             log(
-                "INFO", "weight_utils.py:533", f"Time spent downloading weights for {options.model}: {took:.6f} seconds"
+                "INFO", "weight_utils.py:537", f"Time spent downloading weights for {options.model}: {took:.6f} seconds"
             )
-        log("INFO", "gpu_model_runner.py:5040", f"Starting to load model {options.model}...")
+        log("INFO", "gpu_model_runner.py:4978", f"Starting to load model {options.model}...")
         log(
             "INFO",
-            "weight_utils.py:1108",
+            "weight_utils.py:1144",
             f"Filesystem type for checkpoints: EXT4. Checkpoint size: {model.weights:.2f} GiB. Available RAM: 12.00 GiB.",
         )
         took = self.phase("load", room, _LOADING, model.files)
@@ -163,10 +163,10 @@ class Core:
             self.fail(FAILURES["weights_truncated"].text)
         if room.weights > card_gib - 0.5:
             self.fail(fill(FAILURES["oom_load"].text, self._values(room, "oom_load")))
-        log("INFO", "default_loader.py:501", f"Loading weights took {took:.2f} seconds")
+        log("INFO", "default_loader.py:506", f"Loading weights took {took:.2f} seconds")
         log(
             "INFO",
-            "gpu_model_runner.py:5150",
+            "gpu_model_runner.py:5088",
             f"Model loading took {room.weights:.2f} GiB memory and {took:.6f} seconds",
         )
         if not options.enforce_eager:
@@ -180,13 +180,13 @@ class Core:
             log("INFO", "monitor.py:48", f"torch.compile took {took:.2f} s in total")
         took = self.phase("profile", room)
         log("INFO", "monitor.py:92", f"Initial profiling/warmup run took {took:.2f} s")
-        log("INFO", "gpu_worker.py:760", f"Available KV cache memory: {max(0.0, room.cache):.2f} GiB")
+        log("INFO", "gpu_worker.py:772", f"Available KV cache memory: {max(0.0, room.cache):.2f} GiB")
         self.phase("kv", room)
         self._refuse_what_does_not_fit(room)
         if options.max_model_len == -1:
             log(
                 "INFO",
-                "kv_cache_utils.py:2478",
+                "kv_cache_planning.py:1404",
                 f"Auto-fit max_model_len: reduced from {model.context} to {room.context} to fit in available KV cache memory "
                 f"({room.cache:.2f} GiB GPU KV cache memory)"
                 if room.context < model.context
@@ -195,13 +195,13 @@ class Core:
             )
         log(
             "INFO",
-            "kv_cache_utils.py:2327",
+            "kv_cache_utils.py:1147",
             f"GPU KV cache size: {room.tokens:,} tokens, Maximum concurrency for {room.context:,} tokens per request: "
             f"{room.tokens / room.context:.2f}x",
         )
         if not options.enforce_eager:
             took = self.phase("capture", room, _CAPTURING, 5)
-            log("INFO", "gpu_model_runner.py:6582", f"Graph capturing finished in {took:.0f} secs, took 0.35 GiB")
+            log("INFO", "gpu_model_runner.py:6516", f"Graph capturing finished in {took:.0f} secs, took 0.35 GiB")
         log(
             "INFO",
             "gpu_worker.py:1013",
@@ -212,7 +212,7 @@ class Core:
         )
         log(
             "INFO",
-            "core.py:402",
+            "core.py:412",
             f"init engine (profile, create kv cache, warmup model) took {time.monotonic() - began:.2f} s",
         )
         self._start_workers(ranks)
@@ -270,10 +270,10 @@ class Core:
             if self.stop_at is not None and (not self.running or now > self.stop_at):
                 log(
                     "INFO",
-                    "core.py:1666",
+                    "core.py:1743",
                     "[shutdown] EngineCore: request processing complete; starting resource teardown",
                 )
-                log("INFO", "core.py:1499", "[shutdown] EngineCore: exiting busy loop")
+                log("INFO", "core.py:1573", "[shutdown] EngineCore: exiting busy loop")
                 self.end(0)
 
     def _take(self, message: dict[str, object]) -> None:
@@ -324,20 +324,20 @@ class Core:
         """SIGTERM of the API server: at once, or when what runs is done."""
         timeout = self.options.shutdown_timeout
         mode = "drain" if timeout else "abort"
-        log("INFO", "core.py:1454", "[shutdown] EngineCore: trigger received signal=SIGTERM")
-        log("INFO", "core.py:1635", f"[shutdown] EngineCore: start mode={mode} timeout={timeout}s")
+        log("INFO", "core.py:1526", "[shutdown] EngineCore: trigger received signal=SIGTERM")
+        log("INFO", "core.py:1712", f"[shutdown] EngineCore: start mode={mode} timeout={timeout}s")
         if timeout and self.running:
             count = len(self.running)
             log(
                 "INFO",
-                "core.py:1655",
+                "core.py:1732",
                 f"[shutdown] EngineCore: draining in-flight requests count={count} timeout={timeout}s",
             )
         self.stop_at = time.monotonic() + timeout
 
     def die(self, text: str) -> NoReturn:
         text = traceback_text("/usr/local/lib/python3.12/dist-packages/vllm/v1/engine/core.py", text)
-        log("ERROR", "core.py:1512", f"EngineCore encountered a fatal error.\n{text}")
+        log("ERROR", "core.py:1586", f"EngineCore encountered a fatal error.\n{text}")
         self.end(1)
 
     def _break_if_asked(self) -> None:
@@ -362,7 +362,7 @@ class Core:
                 self.workers.remove(pid)
                 log(
                     "ERROR",
-                    "multiproc_executor.py:315",
+                    "multiproc_executor.py:380",
                     f"Worker proc VllmWorker-{rank} died unexpectedly (exit code: None), shutting down executor.",
                 )
                 self.die("RuntimeError: Executor failed.")

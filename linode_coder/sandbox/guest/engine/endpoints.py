@@ -21,7 +21,7 @@ from .checks import check_length, check_sampling, check_tools, name_of, parsed
 from .client import Client, EngineDeadError, ShuttingDown
 from .conversation import Tool, Turn, after_tool, asked_call, example, example_call, offered, schema_of, text_of, turns
 from .log import say, traceback_text
-from .refusal import BadBody, Refusal
+from .refusal import BadBody, EngineRefusal, Refusal, anthropic_error, internal_error
 
 # The key guards what begins with these, and nothing else.
 _GUARDED = ("/v1", "/v2", "/inference", "/cohere")
@@ -179,9 +179,8 @@ class Handler(BaseHTTPRequestHandler):
             with self.state.lock:
                 self.state.open -= 1
 
-    def fail(self, error: Exception) -> None:
-        said = {"message": str(error.__doc__), "type": "InternalServerError", "param": None, "code": 500}
-        self.send(500, {"error": said})
+    def fail(self, error: EngineDeadError | ShuttingDown) -> None:
+        self.send(500, internal_error(error.told_clients))
 
     def authorised(self) -> bool:
         if not self.state.keys or self.command == "OPTIONS" or not self.path.startswith(_GUARDED):
@@ -213,7 +212,7 @@ class Handler(BaseHTTPRequestHandler):
         if path in ("/health", "/ping"):
             self.send(503 if state.client.dead else 200, "")
         elif path == "/version":
-            self.send(200, {"version": "0.32.0"})
+            self.send(200, {"version": answers.VERSION})
         elif path == "/load":
             self.send(
                 200, {"server_load": state.client.metrics.running if state.options.enable_server_load_tracking else 0}
@@ -246,7 +245,7 @@ class Handler(BaseHTTPRequestHandler):
             raise Refusal(text, "model", status=404, kind="NotFoundError")
         if path == "/invocations":
             path = "/v1/chat/completions" if "messages" in body else "/v1/completions"
-        {
+        work = {
             "/v1/chat/completions": self.chat,
             "/v1/completions": self.completion,
             "/v1/messages": self.anthropic,
@@ -254,7 +253,18 @@ class Handler(BaseHTTPRequestHandler):
             "/v1/responses": self.responses_api,
             "/tokenize": self.tokenize,
             "/detokenize": self.detokenize,
-        }[path](body)
+        }[path]
+        try:
+            work(body)
+        except EngineRefusal as refusal:
+            if not body.get("stream"):
+                raise
+            self.begin_stream()
+            if path == "/v1/messages":
+                self.event(refusal.anthropic, "error")
+                self.end_stream()
+            else:
+                self.stream_error(refusal.body)
 
     # -- what was asked
 
@@ -333,11 +343,8 @@ class Handler(BaseHTTPRequestHandler):
         self.begin_stream()
         return itertools.chain([first], tokens)
 
-    def stream_error(self) -> None:
-        body = {
-            "error": {"message": EngineDeadError.__doc__, "type": "InternalServerError", "param": None, "code": 500}
-        }
-        self.event(body)
+    def stream_error(self, error: Json) -> None:
+        self.event(error)
         self.event("[DONE]")
         self.end_stream()
 
@@ -364,9 +371,9 @@ class Handler(BaseHTTPRequestHandler):
             told = answers.chat_logprobs(pieces or [], reply.top)
             for index in range(reply.copies):
                 choice = {"index": index, "delta": delta, "logprobs": told, "finish_reason": reason, "token_ids": None}
-                last = {} if reason is None else {"stop_reason": reply.stop}
+                last = {} if reason is None else {"stop_reason": reply.stop, "weight_versions": None}
                 end = self.mark_of_last(body) if last and index == reply.copies - 1 else {}
-                self.event({**base, "choices": [{**choice, **last}], **end})
+                self.event({**base, "choices": [{**choice, **last}], "kv_transfer_params": None, **end})
 
         parts = self.tokens(ask, prompt_tokens, reply)
         seen = next(parts, None)
@@ -390,18 +397,21 @@ class Handler(BaseHTTPRequestHandler):
                 pieces = reply.pieces[sent:seen]
                 sent, seen = seen, after
                 if seen is None and sent >= len(reply.pieces):
-                    if reply.call is not None:
+                    if reply.begun is not None:
                         if delta:
                             chunk(delta)
-                        for part in answers.tool_call_parts(*reply.call):
+                        *parts_before, last_part = answers.tool_call_parts(*reply.begun)
+                        for part in parts_before:
                             chunk({"content": None, "tool_calls": [part]})
-                        chunk({}, answers.reason_of_call(reply))
+                        chunk({"content": None, "tool_calls": [last_part]}, None if reply.call else reply.reason)
+                        if reply.call is not None:
+                            chunk({}, answers.reason_of_call(reply))
                     else:
                         chunk(delta, reply.reason, pieces)
                 elif delta:
                     chunk(delta, pieces=pieces)
         except EngineDeadError:
-            self.stream_error()
+            self.stream_error(internal_error(EngineDeadError.told_clients))
             return
         self.close_stream(body, base, prompt_tokens, reply, chat=True)
 
@@ -430,7 +440,7 @@ class Handler(BaseHTTPRequestHandler):
             lists = ("list_type", "body.prompt", "Input should be a valid list", prompt)
             raise BadBody(lists, lists, ("string_type", "body.prompt", "Input should be a valid string", prompt), lists)
         if prompt == []:
-            raise Refusal("You must pass at least one prompt")
+            raise Refusal("You must pass at least one prompt", "prompt")
         if body.get("suffix"):
             raise Refusal("suffix is only supported for models with FIM completion rendering", field="suffix")
         text = prompt if isinstance(prompt, str) else " ".join(map(str, prompt))
@@ -465,13 +475,15 @@ class Handler(BaseHTTPRequestHandler):
                     "stop_reason": reply.stop if last else None,
                     "prompt_token_ids": None,
                     "token_ids": None,
+                    "weight_versions": None,
                 }
                 for index in range(reply.copies):
                     end = self.mark_of_last(body) if last and index == reply.copies - 1 else {}
-                    self.event({**base, "choices": [{**choice, "index": index}], **end})
+                    choices = [{**choice, "index": index}]
+                    self.event({**base, "choices": choices, "kv_transfer_params": None, **end})
                 sent, seen = seen, next(parts, None)
         except EngineDeadError:
-            self.stream_error()
+            self.stream_error(internal_error(EngineDeadError.told_clients))
             return
         self.close_stream(body, base, prompt_tokens, reply, chat=False)
 
@@ -517,7 +529,7 @@ class Handler(BaseHTTPRequestHandler):
             # vLLM says nothing more, and the answer has no end.
             self.close_connection = True
             return
-        send(stream.event("completed", response=response(reply, stream.output)))
+        send(stream.event(responses.status_of(reply), response=response(reply, stream.output)))
         self.end_stream()
 
     # -- Anthropic
@@ -530,13 +542,7 @@ class Handler(BaseHTTPRequestHandler):
                 "thinking_token_budget is set but reasoning_config is not configured. Please set --reasoning-parser and/or "
                 "--reasoning-config to use thinking_token_budget."
             )
-            if not body.get("stream"):
-                raise Refusal(text)
-            # vLLM finds out in its stream; there its words are those of a parser that stumbles over this.
-            self.begin_stream()
-            self.event({"type": "error", "error": {"type": "internal_error", "message": text}}, "error")
-            self.end_stream()
-            return
+            raise EngineRefusal(text)
         model = str(body.get("model") or self.state.names[0])
         name = answers.identifier("chatcmpl")
         if not body.get("stream"):
@@ -550,8 +556,7 @@ class Handler(BaseHTTPRequestHandler):
             for event in messages.events(name, model, reply, prompt_tokens, tokens):
                 self.event(event, str(event["type"]))
         except EngineDeadError:
-            error = {"type": "internal_error", "message": EngineDeadError.__doc__}
-            self.event({"type": "error", "error": error}, "error")
+            self.event(anthropic_error(500, EngineDeadError.told_clients), "error")
         self.end_stream()
 
     def count_tokens(self, body: Json) -> None:

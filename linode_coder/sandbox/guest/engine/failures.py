@@ -32,12 +32,16 @@ class StartFailure:
     code: int = 1
 
 
-def invalid(config: str, text: str) -> str:
-    """As pydantic wraps what a configuration class refuses."""
+def invalid(config: str, text: str, field: str | None = None, given: object = None) -> str:
+    """As pydantic wraps what a configuration class refuses: as a whole, or what it was given for one of its fields."""
+    value, kind = "ArgsKwargs((), {'model': ...nderer_num_workers': 1})", "ArgsKwargs"
+    if field is not None:
+        value, kind = repr(given), type(given).__name__
     return (
         f"pydantic_core._pydantic_core.ValidationError: 1 validation error for {config}\n"
-        f"  Value error, {text} [type=value_error, input_value=ArgsKwargs((), {{'model': ...nderer_num_workers': 1}}), "
-        "input_type=ArgsKwargs]\n    For further information visit https://errors.pydantic.dev/2.14/v/value_error"
+        + ("" if field is None else f"{field}\n")
+        + f"  Value error, {text} [type=value_error, input_value={value}, input_type={kind}]\n"
+        "    For further information visit https://errors.pydantic.dev/2.14/v/value_error"
     )
 
 

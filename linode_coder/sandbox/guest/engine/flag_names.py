@@ -1,4 +1,4 @@
-"""The flags of vLLM 0.32 by what they take, and other names it knows. Data only; `args.py` makes a parser of it."""
+"""The flags of vLLM 0.33 by what they take, and other names it knows. Data only; `args.py` makes a parser of it."""
 
 SWITCHES = """
     allow-credentials allow-deprecated-quantization async-scheduling cohere-is-reasoning-model cudagraph-metrics
@@ -18,7 +18,7 @@ SWITCHES = """
     enable-trace-replay enforce-eager exclude-tools-when-tool-choice-none fail-on-environ-validation
     fully-sharded-loras interleave-mm-strings jit-monitor-verbose kv-cache-metrics kv-sharing-fast-prefill
     language-model-only log-error-stack long-prefill-token-threshold-adaptive mm-device-do-normalize
-    mm-encoder-only numa-bind ray-workers-use-nsight return-sampling-mask return-tokens-as-token-ids
+    mm-encoder-only monokernel numa-bind ray-workers-use-nsight return-sampling-mask return-tokens-as-token-ids
     scheduler-reserve-full-isl skip-mm-profiling skip-tokenizer-init sleep-mode-offload-cudagraph
     specialize-active-lora swa-bounded-replay tokens-only trust-remote-code trust-request-chat-template
     trust-request-mm-kwargs use-fp64-gumbel use-replayssm use-tqdm-on-load
@@ -39,11 +39,11 @@ VALUES = """
     dp-supervisor-probe-interval-s dp-supervisor-probe-timeout-s dp-sync-interval ec-manager-config
     ec-transfer-config elastic-ep-max-dp-size engram-config eplb-config fault-tolerance-config fingerprint-value
     generation-config gpu-memory-utilization grpc-port h11-max-header-count h11-max-incomplete-event-size
-    hf-config-path hf-overrides hf-token host io-processor-plugin ir-op-priority kernel-config
+    hf-config-path hf-overrides hf-token host io-processor-plugin ir-op-priority kernel-config kv-cache-dtype
     kv-cache-memory-bytes kv-cache-metrics-sample kv-events-config kv-offloading-size kv-transfer-config
     limit-mm-per-prompt load-format log-config-file logging-config long-prefill-token-threshold mamba-backend
     mamba-block-size mamba-cache-philox-rounds master-addr master-port max-cpu-loras max-cudagraph-capture-size
-    max-log-len max-logprobs max-lora-cls-labels max-lora-rank max-loras max-model-len max-num-active-seqs
+    max-log-len max-logprobs max-lora-cls-labels max-loras max-model-len max-num-active-seqs
     max-num-batched-tokens max-num-queued-reqs max-num-queued-tokens max-num-scheduled-tokens max-num-seqs
     max-parallel-loading-workers media-io-kwargs middleware mm-encoder-attn-backend mm-encoder-fp8-scale-path
     mm-encoder-fp8-scale-save-margin mm-encoder-fp8-scale-save-path mm-ipc-gpu-memory-gb mm-processor-cache-gb
@@ -52,13 +52,14 @@ VALUES = """
     offload-prefetch-step optimization-level otlp-traces-endpoint override-generation-config
     pipeline-parallel-size pooler-config port prefill-context-parallel-size prefill-schedule-interval
     prefix-cache-retention-interval prefix-match-unit profiler-config pt-load-map-location quantization
-    quantization-config reasoning-config reasoning-parser reasoning-parser-plugin renderer-num-workers
-    replayssm-buffer-len response-role revision root-path safetensors-prefetch-block-size
+    quantization-config reasoning-config reasoning-effort-map reasoning-parser reasoning-parser-plugin
+    renderer-num-workers replayssm-buffer-len response-role revision root-path safetensors-prefetch-block-size
     safetensors-prefetch-num-threads scheduler-cls seed show-hidden-metrics-for-version shutdown-timeout
-    spec-model spec-tokens speculative-config sse-keep-alive-interval ssl-ca-certs ssl-cert-reqs ssl-certfile
-    ssl-ciphers ssl-keyfile stream-interval structured-outputs-config tensor-parallel-size tokenizer
-    tokenizer-mode tokenizer-revision tool-call-parser tool-parser-plugin tool-server ubatch-size uds
-    video-pruning-rate watermark watermark-config weight-transfer-config worker-cls worker-extension-cls
+    sleep-mode-backend spec-model spec-tokens speculative-config sse-keep-alive-interval ssl-ca-certs
+    ssl-cert-reqs ssl-certfile ssl-ciphers ssl-keyfile stream-interval structured-outputs-config
+    tensor-parallel-size tokenizer tokenizer-mode tokenizer-revision tool-call-parser tool-parser-plugin
+    tool-server ubatch-size uds video-pruning-rate watchdog-config watermark watermark-config
+    weight-transfer-config worker-cls worker-extension-cls
 """.split()
 LISTS = """
     allowed-media-domains api-key collect-detailed-traces cpu-offload-params cudagraph-capture-sizes
@@ -83,36 +84,16 @@ CHOICES = {
     ],
     "anthropic-disabled-thinking-effort": ["auto", "high", "low", "max", "medium", "none", "xhigh"],
     "chat-template-content-format": ["auto", "openai", "string"],
+    "collect-detailed-traces": ["all", "model", "worker", "None"],
     "convert": ["auto", "classify", "embed", "none"],
     "dcp-comm-backend": ["a2a", "ag_rs", "None"],
     "dtype": ["auto", "bfloat16", "float", "float16", "float32", "half"],
     "expert-placement-strategy": ["linear", "round_robin"],
     "fingerprint-mode": ["custom", "full", "hash", "none"],
-    "gdn-prefill-backend": ["flashinfer", "triton", "cutedsl", "aiter_flydsl"],
+    "gdn-prefill-backend": ["flashinfer", "triton", "cutedsl", "aiter_flydsl", "sycl"],
     "jit-monitor-mode": ["error", "warn"],
     "kda-decode-backend": ["auto", "native", "flashinfer", "triton"],
     "kda-prefill-backend": ["auto", "triton", "flashkda", "flashinfer", "fused"],
-    "kv-cache-dtype": [
-        "auto",
-        "bfloat16",
-        "float16",
-        "fp8",
-        "fp8_ds_mla",
-        "fp8_e4m3",
-        "fp8_e5m2",
-        "fp8_inc",
-        "fp8_per_token_head",
-        "int4_per_token_head",
-        "int8_per_token_head",
-        "nvfp4",
-        "nvfp4_4over6",
-        "nvfp4_ds_mla",
-        "turboquant_3bit_nc",
-        "turboquant_4bit_nc",
-        "turboquant_k3v4_nc",
-        "turboquant_k8v4",
-        "ultraquant_4bit",
-    ],
     "kv-offloading-backend": ["lmcache", "native"],
     "linear-backend": [
         "aiter",
@@ -144,6 +125,7 @@ CHOICES = {
     "mamba-cache-mode": ["align", "none"],
     "mamba-ssm-cache-dtype": ["auto", "bfloat16", "float16", "float32"],
     "mamba-ssu-algorithm": ["auto", "horizontal", "simple", "vertical", "None"],
+    "max-lora-rank": ["1", "8", "16", "32", "64", "128", "256", "320", "512"],
     "mm-encoder-attn-dtype": ["fp8", "None"],
     "mm-encoder-tp-mode": ["data", "weights"],
     "mm-hasher-algorithm": ["blake3", "sha256", "sha512"],
@@ -174,6 +156,7 @@ CHOICES = {
         "rdna3",
         "triton",
         "triton_unfused",
+        "aiter_triton_mxfp4_mxfp4",
     ],
     "offload-backend": ["auto", "prefetch", "uva"],
     "per-request-spec-decode-metrics": ["detailed", "none", "summary"],
@@ -217,11 +200,9 @@ CHOICES = {
         "inkling_mtp",
         "kimi_k3_mtp",
         "longcat_flash_mtp",
-        "medusa",
         "mimo_mtp",
         "mimo_v2_mtp",
         "minimax_m3_mtp",
-        "mlp_speculator",
         "mtp",
         "nemotron_h_mtp",
         "ngram",
@@ -233,33 +214,42 @@ CHOICES = {
         "step3p5_mtp",
         "suffix",
         "None",
+        "step5_mtp",
     ],
-    "tool-strict-level": ["auto", "function", "parameter"],
+    "tool-strict-level": ["auto", "function", "parameter", "None"],
     "uvicorn-log-level": ["critical", "debug", "error", "info", "trace", "warning"],
     "video-pruning-method": ["evs", "vidcom2"],
 }
+# Checked only when the engine is configured, since a platform may bring kinds of its own; in the order in which they are named.
+KV_CACHE_DTYPES = """
+    auto float16 bfloat16 fp8 fp8_e4m3 fp8_e5m2 fp8_inc fp8_ds_mla nvfp4_ds_mla turboquant_k8v4
+    turboquant_4bit_nc turboquant_k3v4_nc turboquant_3bit_nc octave_k3v4 octave_k3v3 octave_k3v3_compact
+    ultraquant_4bit int4_per_token_head int8_per_token_head fp8_per_token_head nvfp4 nvfp4_4over6
+""".split()
 TOOL_PARSERS = """
-    apertus cohere_command3 cohere_command4 deepseek_v3 deepseek_v31 deepseek_v32 deepseek_v4 deepseek_v41 dots
-    ernie45 functiongemma gemma4 gigachat3 glm45 glm47 granite granite-20b-fc granite4 hermes hf hunyuan_a13b
-    hy_v3 hy_v4 inkling internlm jamba k2_horizon kimi_k2 kimi_k3 lfm2 ling3 llama3_json llama4_json
-    llama4_pythonic longcat mimo minicpm5 minimax_m2 minimax_m3 mistral muse_glimmer olmo3 openai phi4_mini_json
-    plamo3 poolside_v1 pythonic qwen3_coder qwen3_json qwen3_xml seed_oss step3 step3p5 xlam
+    apertus beam cohere_command3 cohere_command4 deepseek_v3 deepseek_v31 deepseek_v32 deepseek_v4 deepseek_v41
+    dots ernie45 functiongemma gemma4 gigachat3 glm45 glm47 granite granite-20b-fc granite4 hermes hf
+    hunyuan_a13b hy_v3 hy_v4 inkling internlm jamba k2_horizon kimi_k2 kimi_k3 lfm2 ling3 llama3_json
+    llama4_json llama4_pythonic longcat mimo minicpm5 minimax_m2 minimax_m3 mistral muse muse_glimmer
+    musespark1x olmo3 openai phi4_mini_json plamo3 poolside_v1 pythonic qwen3_coder qwen3_json qwen3_xml
+    seed_oss step3 step3p5 step5 xlam
 """.split()
 REASONING_PARSERS = """
-    cohere_command3 cohere_command4 deepseek_r1 deepseek_v3 deepseek_v4 deepseek_v41 ernie45 gemma4 glm45 glm47
-    granite granite_thinking_parser hf holo2 hunyuan_a13b hy_v3 hy_v4 inkling k2_horizon kimi_k2 kimi_k3 ling3
-    mimo minicpmv minimax_m2 minimax_m2_append_think minimax_m3 mistral muse_glimmer nemotron_v3 olmo3
-    openai_gptoss plamo3 poolside_v1 qwen3 seed_oss step3 step3p5
+    beam cohere_command3 cohere_command4 deepseek_r1 deepseek_v3 deepseek_v4 deepseek_v41 ernie45 gemma4 glm45
+    glm47 granite granite_thinking_parser hf holo2 hunyuan_a13b hy_v3 hy_v4 inkling k2_horizon kimi_k2 kimi_k3
+    ling3 mimo minicpmv minimax_m2 minimax_m2_append_think minimax_m3 mistral muse muse_glimmer musespark1x
+    nemotron_v3 olmo3 openai_gptoss plamo3 poolside_v1 qwen3 seed_oss step3 step3p5 step5
 """.split()
 # Architectures that generate text.
 ARCHITECTURES = """
-    AXK1ForCausalLM AfmoeForCausalLM ApertusForCausalLM ArceeForCausalLM BailingMoeForCausalLM
-    BailingMoeV2ForCausalLM BailingMoeV2_5ForCausalLM BailingMoeV3ForCausalLM BloomForCausalLM
-    ChatGLMForConditionalGeneration ChatGLMModel Cohere2ForCausalLM Cohere2MoeForCausalLM CohereForCausalLM
-    CwmForCausalLM DbrxForCausalLM DeciLMForCausalLM DeepseekForCausalLM DeepseekV2ForCausalLM
-    DeepseekV32ForCausalLM DeepseekV3ForCausalLM DeepseekV4ForCausalLM Emu3ForConditionalGeneration
-    Ernie4_5ForCausalLM Ernie4_5_MoeForCausalLM Exaone4ForCausalLM ExaoneForCausalLM ExaoneMoEForCausalLM
-    ExaoneMoeForCausalLM FalconForCausalLM FalconH1ForCausalLM FalconMambaForCausalLM FlexOlmoForCausalLM
+    AXK1ForCausalLM AfmoeForCausalLM AliceAIForCausalLM ApertusForCausalLM ArceeForCausalLM
+    BailingMoeForCausalLM BailingMoeV2ForCausalLM BailingMoeV2_5ForCausalLM BailingMoeV3ForCausalLM
+    BeamForCausalLM BloomForCausalLM ChatGLMForConditionalGeneration ChatGLMModel Cohere2ForCausalLM
+    Cohere2MoeForCausalLM CohereForCausalLM CwmForCausalLM DbrxForCausalLM DeciLMForCausalLM DeepseekForCausalLM
+    DeepseekV2ForCausalLM DeepseekV32ForCausalLM DeepseekV3ForCausalLM DeepseekV4ForCausalLM
+    DomynEdgeForCausalLM DoryForCausalLM Emu3ForConditionalGeneration Ernie4_5ForCausalLM
+    Ernie4_5_MoeForCausalLM Exaone4ForCausalLM ExaoneForCausalLM ExaoneMoEForCausalLM ExaoneMoeForCausalLM
+    FalconForCausalLM FalconH1ForCausalLM FalconMambaForCausalLM FlexOlmoForCausalLM FlintForCausalLM
     GPT2LMHeadModel GPTBigCodeForCausalLM GPTJForCausalLM GPTNeoXForCausalLM Gemma2ForCausalLM Gemma3ForCausalLM
     Gemma3nForCausalLM Gemma4ForCausalLM GemmaForCausalLM Glm4ForCausalLM Glm4MoeForCausalLM
     Glm4MoeLiteForCausalLM Glm5NextForCausalLM GlmForCausalLM GlmMoeDsaForCausalLM GptOssForCausalLM
@@ -268,18 +258,19 @@ ARCHITECTURES = """
     HrmTextForCausalLM HunYuanDenseV1ForCausalLM HunYuanMoEV1ForCausalLM HunYuanVLForConditionalGeneration
     HyperCLOVAXForCausalLM IQuestCoderForCausalLM IQuestLoopCoderForCausalLM InklingForCausalLM
     InklingForConditionalGeneration InternLM2ForCausalLM InternLM3ForCausalLM Jais2ForCausalLM JambaForCausalLM
-    K2HorizonForCausalLM KimiLinearForCausalLM LLaMAForCausalLM LagunaForCausalLM Lfm2ForCausalLM
-    Lfm2MoeForCausalLM Llama4ForCausalLM LlamaForCausalLM LongcatFlashForCausalLM LongcatFlashNgramForCausalLM
-    Mamba2ForCausalLM MambaForCausalLM MellumForCausalLM MiMoForCausalLM MiMoV2FlashForCausalLM
-    MiMoV2ForCausalLM MiniCPM3ForCausalLM MiniCPMForCausalLM MiniMaxM2ForCausalLM MiniMaxM3SparseForCausalLM
-    Ministral3ForCausalLM MistralForCausalLM MistralLarge3ForCausalLM MixtralForCausalLM MuseGlimmerForCausalLM
-    NanbeigeForCausalLM NemotronForCausalLM NemotronHForCausalLM NemotronHPuzzleForCausalLM OPTForCausalLM
-    Olmo2ForCausalLM Olmo3ForCausalLM OlmoForCausalLM OlmoHybridForCausalLM OlmoeForCausalLM OrionForCausalLM
-    PanguEmbeddedForCausalLM PanguProMoEV2ForCausalLM PanguUltraMoEForCausalLM Param2MoEForCausalLM
-    Phi3ForCausalLM PhiForCausalLM PhiMoEForCausalLM Plamo3ForCausalLM Qwen2ForCausalLM Qwen2MoeForCausalLM
-    Qwen3ForCausalLM Qwen3MoeForCausalLM Qwen3NextForCausalLM Qwen3_5ForCausalLM Qwen3_5MoeForCausalLM
-    Qwen4ExpForCausalLM Rnj1ForCausalLM SarvamMLAForCausalLM SarvamMoEForCausalLM SeedOssForCausalLM
-    SmolLM3ForCausalLM SolarForCausalLM StableLmForCausalLM Starcoder2ForCausalLM Step1ForCausalLM
-    Step3TextForCausalLM Step3p5ForCausalLM TeleChat2ForCausalLM TeleChat3ForCausalLM TeleFLMForCausalLM
-    VaultGemmaForCausalLM VibeVoiceAsrForConditionalGeneration Zamba2ForCausalLM
+    K2HorizonForCausalLM KimiLinearForCausalLM Kolibri1ForCausalLM LLaMAForCausalLM LagunaForCausalLM
+    Lfm2ForCausalLM Lfm2MoeForCausalLM Llama4ForCausalLM LlamaForCausalLM LongcatFlashForCausalLM
+    LongcatFlashNgramForCausalLM Mamba2ForCausalLM MambaForCausalLM MellumForCausalLM MiMoForCausalLM
+    MiMoV2FlashForCausalLM MiMoV2ForCausalLM MiniCPM3ForCausalLM MiniCPMForCausalLM MiniMaxM2ForCausalLM
+    MiniMaxM3SparseForCausalLM Ministral3ForCausalLM MistralForCausalLM MistralLarge3ForCausalLM
+    MixtralForCausalLM MuseGlimmerForCausalLM NanbeigeForCausalLM NemotronForCausalLM NemotronHForCausalLM
+    NemotronHPuzzleForCausalLM OPTForCausalLM Olmo2ForCausalLM Olmo3ForCausalLM OlmoForCausalLM
+    OlmoHybridForCausalLM OlmoeForCausalLM OrionForCausalLM PanguEmbeddedForCausalLM PanguProMoEV2ForCausalLM
+    PanguUltraMoEForCausalLM Param2MoEForCausalLM Phi3ForCausalLM PhiForCausalLM PhiMoEForCausalLM
+    Plamo3ForCausalLM Qwen2ForCausalLM Qwen2MoeForCausalLM Qwen3ForCausalLM Qwen3MoeForCausalLM
+    Qwen3NextForCausalLM Qwen3_5ForCausalLM Qwen3_5MoeForCausalLM Qwen4ExpForCausalLM Rnj1ForCausalLM
+    SarvamMLAForCausalLM SarvamMoEForCausalLM SeedOssForCausalLM SmolLM3ForCausalLM SolarForCausalLM
+    StableLmForCausalLM Starcoder2ForCausalLM Step1ForCausalLM Step3TextForCausalLM Step3p5ForCausalLM
+    Step5ForCausalLM TeleChat2ForCausalLM TeleChat3ForCausalLM TeleFLMForCausalLM VaultGemmaForCausalLM
+    VibeVoiceAsrForConditionalGeneration Zamba2ForCausalLM
 """.split()

@@ -1,6 +1,6 @@
 """Stand-in for vLLM's OpenAI-compatible server: its flags, phases, log lines, endpoints, metrics and ends, no model.
 
-Texts are those of vLLM 0.32, since other parts read them; `tests/engine` holds this one against the real one.
+Texts are those of vLLM 0.33, since other parts read them; `tests/engine` holds this one against the real one.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ from typing import NoReturn
 from .. import faults
 from ..start import command
 from . import args
+from .answers import VERSION
 from .client import Client
-from .core import VERSION, start_core, wanted_failure
+from .core import start_core, wanted_failure
 from .endpoints import ROUTES, Handler, State
 from .failures import FAILURES, fill, invalid
-from .flag_names import ARCHITECTURES, REASONING_PARSERS, TOOL_PARSERS
+from .flag_names import ARCHITECTURES, KV_CACHE_DTYPES, REASONING_PARSERS, TOOL_PARSERS
 from .log import log, say, traceback_text
 from .memory import Model, cards, files_of, is_known_type, model_of, needs_newer_card
 from .metrics import Metrics
@@ -75,7 +76,7 @@ def checked(options: argparse.Namespace) -> Model:
     capability = str(cards()[0]["cc"])
     if needs_newer_card(options.model, capability):
         refuse(fill(FAILURES["quantization_needs_newer_gpu"].text, {"cc": capability.replace(".", "")}))
-    log("INFO", "model.py:733", f"Resolved architecture: {model.architecture}")
+    log("INFO", "model.py:744", f"Resolved architecture: {model.architecture}")
     context = options.max_model_len or model.context
     if (
         options.max_model_len
@@ -90,7 +91,10 @@ def checked(options: argparse.Namespace) -> Model:
                 "overriding this maximum, set the env var VLLM_ALLOW_LONG_MAX_MODEL_LEN=1.",
             )
         )
-    log("INFO", "model.py:2152", f"Using max model len {context}")
+    log("INFO", "model.py:2170", f"Using max model len {context}")
+    if options.kv_cache_dtype not in KV_CACHE_DTYPES:
+        text = f"Invalid kv_cache_dtype: {options.kv_cache_dtype!r}. Valid values are: {KV_CACHE_DTYPES}"
+        refuse(invalid("CacheConfig", text, field="cache_dtype", given=options.kv_cache_dtype))
     available = len(cards())
     if options.tensor_parallel_size > available:
         refuse(
@@ -151,9 +155,9 @@ def squat_if_asked(options: argparse.Namespace) -> None:
 
 def _banner(options: argparse.Namespace) -> None:
     for line in ("", "       █     █     █▄   ▄█", f" ▄▄ ▄█ █     █     █ ▀▄▀ █  version {VERSION}"):
-        log("INFO", "api_utils.py:347", line)
-    log("INFO", "api_utils.py:347", f"  █▄█▀ █     █     █     █  model   {options.model}")
-    log("INFO", "api_utils.py:286", f"non-default args: {args.non_default(options)}")
+        log("INFO", "startup.py:38", line)
+    log("INFO", "startup.py:38", f"  █▄█▀ █     █     █     █  model   {options.model}")
+    log("INFO", "startup.py:96", f"non-default args: {args.non_default(options)}")
 
 
 def main(arguments: list[str]) -> int:
@@ -196,17 +200,17 @@ def serve(server: Server, state: State) -> int:
 
     def trigger(*_: object) -> None:
         if not asked.is_set():
-            log("INFO", "launcher.py:254", "[shutdown] API server: shutdown triggered")
+            log("INFO", "launcher.py:256", "[shutdown] API server: shutdown triggered")
         asked.set()
 
     Handler.state = state
-    log("INFO", "entry.py:136", "Supported tasks: ['generate']")
+    log("INFO", "entry.py:135", "Supported tasks: ['generate']")
     log(
-        "INFO", "entry.py:140", f"Starting vLLM server on http://{state.options.host or '0.0.0.0'}:{state.options.port}"
+        "INFO", "entry.py:139", f"Starting vLLM server on http://{state.options.host or '0.0.0.0'}:{state.options.port}"
     )
-    log("INFO", "launcher.py:186", "Available routes are:")
+    log("INFO", "launcher.py:188", "Available routes are:")
     for path, methods in ROUTES.items():
-        log("INFO", "launcher.py:195", f"Route: {path}, Methods: {methods}")
+        log("INFO", "launcher.py:197", f"Route: {path}, Methods: {methods}")
     signal.signal(signal.SIGTERM, trigger)
     signal.signal(signal.SIGINT, trigger)
     server.server_activate()
@@ -218,8 +222,8 @@ def serve(server: Server, state: State) -> int:
         pass
     if asked.is_set():
         state.client.stop(state.options.shutdown_timeout)
-        log("INFO", "launcher.py:282", "[shutdown] API server: signalling HTTP server shutdown")
-        log("INFO", "launcher.py:304", "[shutdown] API server: shutting down FastAPI HTTP server")
+        log("INFO", "launcher.py:284", "[shutdown] API server: signalling HTTP server shutdown")
+        log("INFO", "launcher.py:306", "[shutdown] API server: shutting down FastAPI HTTP server")
     elif not state.open:
         time.sleep(_WATCHDOG_SECONDS)
     say("INFO:     Shutting down", error=True)

@@ -6,7 +6,8 @@ import uuid
 from collections.abc import Iterator
 
 from ..json_types import Json
-from .answers import Reply, argument_pieces, identifier, new_in_cache
+from .answers import Reply, identifier, new_in_cache
+from .client import EngineDeadError
 
 
 def blocks(reply: Reply) -> list[Json]:
@@ -75,27 +76,31 @@ def events(name: str, model: str, reply: Reply, prompt: int, tokens: Iterator[in
         if open_as is not None:
             yield {"type": "content_block_stop", "index": index}
 
-    for seen in tokens:
-        for kind, text in (
-            ("thinking", reply.reasoning(seen)[len(reply.reasoning(sent)) :]),
-            ("text", reply.content(seen)[len(reply.content(sent)) :]),
-        ):
-            if not text:
-                continue
-            if open_as != kind:
-                yield from closed()
-                index += open_as is not None
-                open_as = kind
-                yield {"type": "content_block_start", "content_block": {"type": kind, kind: ""}, "index": index}
-            yield {"type": "content_block_delta", "delta": {"type": f"{kind}_delta", kind: text}, "index": index}
-        sent = seen
+    try:
+        for seen in tokens:
+            for kind, text in (
+                ("thinking", reply.reasoning(seen)[len(reply.reasoning(sent)) :]),
+                ("text", reply.content(seen)[len(reply.content(sent)) :]),
+            ):
+                if not text:
+                    continue
+                if open_as != kind:
+                    yield from closed()
+                    index += open_as is not None
+                    open_as = kind
+                    yield {"type": "content_block_start", "content_block": {"type": kind, kind: ""}, "index": index}
+                yield {"type": "content_block_delta", "delta": {"type": f"{kind}_delta", kind: text}, "index": index}
+            sent = seen
+    except EngineDeadError:
+        yield from closed()
+        raise
     yield from closed()
     index += open_as is not None
-    if reply.call is not None:
-        tool, arguments = reply.call
+    if reply.begun is not None:
+        tool, pieces = reply.begun
         block = {"type": "tool_use", "id": identifier("chatcmpl-tool"), "name": tool.name, "input": {}}
         yield {"type": "content_block_start", "content_block": block, "index": index}
-        for piece in argument_pieces(arguments):
+        for piece in pieces:
             delta = {"type": "input_json_delta", "partial_json": piece}
             yield {"type": "content_block_delta", "delta": delta, "index": index}
         yield {"type": "content_block_stop", "index": index}

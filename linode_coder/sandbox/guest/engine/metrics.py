@@ -83,7 +83,8 @@ _CACHE_SETTINGS = (
     *("kv_offloading_backend", "kv_offloading_size", "kv_sharing_fast_prefill", "mamba_block_size"),
     *("mamba_cache_dtype", "mamba_cache_mode", "mamba_page_size_padded", "mamba_ssm_cache_dtype", "num_cpu_blocks"),
     *("num_gpu_blocks", "num_gpu_blocks_override", "prefix_cache_retention_interval", "prefix_caching_hash_algo"),
-    *("prefix_match_unit", "replayssm_buffer_len", "skip_page_size_padded", "sliding_window", "swa_bounded_replay"),
+    *("prefix_match_unit", "replayssm_buffer_len", "simple_cpu_offload_num_blocks", "skip_page_size_padded"),
+    *("sliding_window", "swa_bounded_replay"),
     *("use_kda_recoverssm", "use_replayssm", "user_specified_block_size"),
 )
 _REASONS = ("stop", "length", "abort", "error", "repetition")

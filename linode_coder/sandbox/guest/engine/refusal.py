@@ -6,6 +6,17 @@ from ..json_types import Json
 
 # Errors of one body that are told; the others are counted.
 _SHOWN = 10
+# What Anthropic's clients call an error, by its status.
+_ANTHROPIC = {400: "invalid_request_error", 404: "not_found_error"}
+
+
+def anthropic_error(status: int, message: str) -> Json:
+    kind = _ANTHROPIC[status] if status < 500 else "api_error"
+    return {"type": "error", "error": {"type": kind, "message": message}}
+
+
+def internal_error(message: str) -> Json:
+    return {"error": {"message": message, "type": "InternalServerError", "param": None, "code": 500}}
 
 
 class Refusal(Exception):
@@ -29,7 +40,11 @@ class Refusal(Exception):
         super().__init__(message)
         self.status = status
         self.body: Json = {"error": {"message": message, "type": kind, "param": field or param, "code": status}}
-        self.anthropic: Json = {"type": "error", "error": {"type": kind, "message": message}}
+        self.anthropic = anthropic_error(status, message)
+
+
+class EngineRefusal(Refusal):
+    """An error of the engine, which is asked last: a stream has begun by then, and has this for its only event."""
 
 
 class BadBody(Refusal):

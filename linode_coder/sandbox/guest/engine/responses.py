@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 
 from ..json_types import Json
-from .answers import Reply, argument_pieces, identifier
+from .answers import Reply, identifier
 from .conversation import Tool
 
 _FUNCTION = ("name", "parameters", "strict", "type", "allowed_callers", "async", "defer_loading", "description")
@@ -71,12 +71,16 @@ def items(reply: Reply) -> list[Json]:
     if reply.reasoning():
         found.append(_reasoning(name_for("rs"), reply.reasoning(), None))
     if reply.content():
-        found.append(_message(name_for("msg"), reply.content(), "completed"))
+        found.append(_message(name_for("msg"), reply.content(), status_of(reply)))
     if reply.call is not None:
         tool, arguments = reply.call
         call_id = identifier("chatcmpl-tool")
         found.append(_call(name_for("fc"), call_id, tool, json.dumps(arguments), "completed"))
     return found
+
+
+def status_of(reply: Reply) -> str:
+    return "incomplete" if reply.reason == "length" else "completed"
 
 
 def response(
@@ -102,13 +106,13 @@ def response(
             },
             "total_tokens": prompt + len(reply.pieces),
         }
-    cut = reply is not None and reply.reason == "length"
+    status = "in_progress" if reply is None else status_of(reply)
     tools = [_told(tool) for tool in body.get("tools") or []]
     given = {
         key: body.get(key)
         for key in (
             *("instructions", "metadata", "max_tool_calls", "previous_response_id", "prompt", "reasoning", "text"),
-            *("user",),
+            *("user", "prompt_cache_key", "prompt_cache_options", "prompt_cache_retention", "safety_identifier"),
         )
     }
     if given["reasoning"] is not None:
@@ -117,7 +121,7 @@ def response(
     return {
         "id": name,
         "created_at": int(time.time()),
-        "incomplete_details": {"reason": "max_output_tokens"} if cut else None,
+        "incomplete_details": {"reason": "max_output_tokens"} if status == "incomplete" else None,
         "model": model,
         "object": "response",
         "output": output,
@@ -129,7 +133,7 @@ def response(
         "background": False,
         "max_output_tokens": limit,
         "service_tier": "auto",
-        "status": "in_progress" if reply is None else "incomplete" if cut else "completed",
+        "status": status,
         "truncation": "disabled",
         "usage": counts,
         "presence_penalty": 0.0,
@@ -162,16 +166,17 @@ class Stream:
                     continue
                 if open_as != kind:
                     if open_as is not None:
-                        yield from self._closed(open_as, name, reply)
+                        yield from self._closed(open_as, name, reply, "completed")
                     open_as, name = kind, name_for("rs" if kind == "reasoning" else "msg")
                     yield from self._opened(kind, name)
                 logprobs: Json = {} if kind == "reasoning" else {"logprobs": []}
                 yield self.event(f"{kind}_text.delta", **self._place(name), delta=text, **logprobs)
             sent = seen
         if open_as is not None:
-            yield from self._closed(open_as, name, reply)
-        if reply.call is not None:
-            yield from self._called(*reply.call)
+            # Only what was going on at the end can be unfinished.
+            yield from self._closed(open_as, name, reply, "completed" if reply.begun else status_of(reply))
+        if reply.begun is not None:
+            yield from self._called(*reply.begun, status_of(reply))
 
     def _place(self, name: str) -> Json:
         return {"content_index": 0, "item_id": name, "output_index": len(self.output)}
@@ -186,25 +191,25 @@ class Stream:
         yield self.event("output_item.added", item=item, output_index=len(self.output))
         yield self.event("content_part.added", **self._place(name), part=part)
 
-    def _closed(self, kind: str, name: str, reply: Reply) -> Iterator[Json]:
+    def _closed(self, kind: str, name: str, reply: Reply, status: str) -> Iterator[Json]:
         if kind == "reasoning":
-            item = _reasoning(name, reply.reasoning(), "completed")
+            item = _reasoning(name, reply.reasoning(), status)
             yield self.event("reasoning_text.done", **self._place(name), text=reply.reasoning())
         else:
-            item = _message(name, reply.content(), "completed")
+            item = _message(name, reply.content(), status)
             yield self.event("output_text.done", **self._place(name), logprobs=[], text=reply.content())
         yield self.event("content_part.done", **self._place(name), part=item["content"][0])
         yield self.event("output_item.done", item=item, output_index=len(self.output))
         self.output.append(item)
 
-    def _called(self, tool: Tool, arguments: Json) -> Iterator[Json]:
-        name, call_id, text = name_for("fc"), identifier("chatcmpl-tool"), json.dumps(arguments)
+    def _called(self, tool: Tool, pieces: list[str], status: str) -> Iterator[Json]:
+        name, call_id, text = name_for("fc"), identifier("chatcmpl-tool"), "".join(pieces)
         where = {"item_id": name, "output_index": len(self.output)}
         item = _call(name, call_id, tool, "", "in_progress")
         yield self.event("output_item.added", item=item, output_index=len(self.output))
-        for piece in argument_pieces(arguments):
+        for piece in pieces:
             yield self.event("function_call_arguments.delta", **where, delta=piece)
         yield self.event("function_call_arguments.done", **where, arguments=text, name=tool.own)
-        item = _call(name, call_id, tool, text, "completed")
+        item = _call(name, call_id, tool, text, status)
         yield self.event("output_item.done", item=item, output_index=len(self.output))
         self.output.append(item)

@@ -17,6 +17,7 @@ from . import args
 from .log import say
 from .main import squat_if_asked
 from .memory import cards
+from .vllm_processes import SERVER
 
 # What the CPU build gets instead, last on the command line, where it wins.
 _INSTEAD = {
@@ -55,7 +56,7 @@ def main(arguments: list[str]) -> NoReturn:
         "-P",  # modules beside the program have names of vLLM's own
         start.__file__,
         "engine.vllm_processes",
-        "vllm.entrypoints.openai.api_server",
+        SERVER,
         *_as_flags(arguments),
         *extra,
         "--enforce-eager",

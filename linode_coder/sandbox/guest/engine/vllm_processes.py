@@ -17,6 +17,8 @@ from multiprocessing import connection, context, forkserver, resource_tracker, s
 from pathlib import Path
 from typing import Any
 
+# What `vllm serve` runs, without its command line's own imports.
+SERVER = "vllm.entrypoints.launchers.api_server.entry"
 # The type checker's description of the standard library leaves out what is used of these below.
 _CONNECTION: Any = connection
 _CONTEXT: Any = context
