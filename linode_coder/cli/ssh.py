@@ -24,6 +24,12 @@ def ssh(
     command: Annotated[
         list[str] | None, typer.Argument(metavar="[-- COMMAND...]", help="What to run there instead of a shell.")
     ] = None,
+    forward: Annotated[
+        list[int] | None,
+        typer.Option(
+            min=1024, max=65535, metavar="PORT", help="Bring this port of the VM's loopback here too; may be repeated."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the ssh command as a JSON document instead.")] = False,
 ) -> None:
     """Open a shell on a session's VM, or run a command there; ends with its exit code.
@@ -35,7 +41,10 @@ def ssh(
     words = command or []
     # As with ssh, one word is a line for the remote shell; several are a command and its arguments.
     line = [words[0] if len(words) == 1 else shlex.join(words)] if words else []
-    argv = ssh_command(view, *(["-t"] if not words and sys.stdin.isatty() else []))
+    options = ["-t"] if not words and sys.stdin.isatty() else []
+    for port in forward or []:
+        options += ["-L", f"127.0.0.1:{port}:127.0.0.1:{port}"]
+    argv = ssh_command(view, *options)
     if as_json:
         console.result({"command": "ssh", "session": view, "argv": [*argv, *line]})
         return
