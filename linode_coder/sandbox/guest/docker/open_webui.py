@@ -195,9 +195,14 @@ class Page(BaseHTTPRequestHandler):
         self.account("admin", "user")
         cards = [
             {**card, "owned_by": "openai", "connection_type": "external", "name": card["id"], "openai": card}
-            for card in self.served()
+            for card in self.known()
         ]
         self.send(200, {"data": cards})
+
+    def known(self) -> list[Json]:
+        """What it shows: what the engine serves, or served when it was last heard of."""
+        self.server.seen = self.served() or self.server.seen
+        return self.server.seen
 
     def served(self) -> list[Json]:
         """Of the engine; none while it does not answer or does not take the key."""
@@ -221,11 +226,13 @@ class Page(BaseHTTPRequestHandler):
             asked = json.loads(self.body)
         except ValueError:
             raise Refused(422, "JSON decode error") from None
-        if asked.get("model") not in [card["id"] for card in self.served()]:
+        if asked.get("model") not in [card["id"] for card in self.known()]:
             raise Refused(400, "Model not found")
+        if not self.served():
+            raise Refused(404, "Model '' was not found")
         try:
             with self.ask_engine("/chat/completions", self.body) as answer:
-                self.send_response(answer.status)
+                self.send_response(answer.status or 200)
                 self.send_header("Content-Type", answer.headers["Content-Type"])
                 self.send_header("Connection", "close")
                 self.end_headers()
@@ -249,6 +256,7 @@ class WebUI(ThreadingHTTPServer):
         self.secret = os.environ["WEBUI_SECRET_KEY"].encode()
         self.key = os.environ.get("OPENAI_API_KEY", "")
         self.open = True
+        self.seen: list[Json] = []
         if os.environ.get("ENABLE_PERSISTENT_CONFIG", "True").lower() != "false":
             self.key = str(self.database.data.setdefault("key", self.key))
             self.open = not self.database.accounts
