@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The real Open WebUI beside the real vLLM, both as the role starts them: it answers as its table says, which the one that the
-sandbox plays is held to (tests/slow/test_open_webui.py), and asks the engine for no more than was recorded.
+sandbox plays is held to (tests/slow/test_open_webui.py), and asks the engine for no more than was recorded. The real Prometheus
+reads that engine's metrics.
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from linode_coder.sandbox import webui_env
-from tests import open_webui
+from tests import open_webui, prometheus
 from tests.engine.conftest import PATIENCE, Coder
 from tests.open_webui import Row, WebUI
 from tests.sandbox_fixture import start_sandbox
@@ -63,6 +65,12 @@ def test_it_asks_the_engine_for_models_and_chats_only(coder: Coder, webui: WebUI
     chats = {("/v1/models", "GET", "2xx"), ("/v1/chat/completions", "POST", "2xx")}
     # `up` asks for a token itself.
     assert chats <= set(asked) <= {*chats, ("/v1/completions", "POST", "2xx")}
+
+
+def test_prometheus_reads_all_metrics(session: dict[str, Any], account: str, webui: WebUI, tmp_path: Path) -> None:
+    """Of the engine that has just answered chats, as those of its stand-in (tests/integration/test_tunnel.py)."""
+    assert webui.wrong(open_webui.served(account, MODEL)) == []
+    prometheus.judge(tmp_path, int(urlsplit(session["endpoint"]).port or 0), Path(session["api_key_file"]))
 
 
 def test_accounts_outlive_a_restart(coder: Coder, webui: WebUI, account: str) -> None:
