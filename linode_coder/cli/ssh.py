@@ -31,7 +31,8 @@ class _NameFirst(TyperCommand):
     def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
         if "--" in args:
             end = args.index("--")
-            if all(word.startswith("-") for word in args[:end]):
+            given, _rest, _order = self.make_parser(ctx).parse_args(args[:end])
+            if not given.get("name"):
                 args = [*args[:end], "", *args[end:]]
         return super().parse_args(ctx, args)
 
