@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -158,6 +159,45 @@ class WebUI:
         status, text = self.ask(Row("POST", UP, 200, SESSION, form()))
         assert (status, fits(text, SESSION)) == (200, True), text
         return str(json.loads(text)["token"])
+
+    def chat_in_a_browser(self, token: str, model: str, patience: float) -> dict[str, Any]:
+        """The answer, a message with `content` and `usage`, or `error`: saved by its pages, written by a task of its own."""
+        asked, answered = str(uuid.uuid4()), str(uuid.uuid4())
+        user = {"id": asked, "parentId": None, "childrenIds": [answered], "role": "user", "content": "say hello"}
+        empty = {
+            "id": answered,
+            "parentId": asked,
+            "childrenIds": [],
+            "role": "assistant",
+            "content": "",
+            "model": model,
+        }
+        history = {"messages": {asked: user, answered: empty}, "currentId": answered}
+        chat = {"title": "New Chat", "models": [model], "params": {}, "history": history, "messages": [], "tags": []}
+        status, text = self.ask(Row("POST", "/api/v1/chats/new", 200, None, {"chat": chat}, token))
+        assert status == 200, text
+        chat_id = json.loads(text)["id"]
+        body = {
+            **{
+                "model": model,
+                "stream": True,
+                "stream_options": {"include_usage": True},
+                "messages": _HELLO,
+                "params": {},
+            },
+            **{"session_id": "1", "chat_id": chat_id, "id": answered, "user_message": user, "features": {}},
+            "background_tasks": dict.fromkeys(("title_generation", "tags_generation", "follow_up_generation"), True),
+        }
+        status, text = self.ask(Row("POST", CHAT, 200, None, body, token))
+        assert status == 200, text
+        until = time.monotonic() + patience
+        while True:
+            _status, text = self.ask(Row("GET", f"/api/v1/chats/{chat_id}", 200, None, token=token))
+            message: dict[str, Any] = json.loads(text)["chat"]["history"]["messages"][answered]
+            if message.get("done") or message.get("error"):
+                return message
+            assert time.monotonic() < until, text
+            time.sleep(0.5)
 
     def pending_sees_nothing(self) -> None:
         """Who signed up and was let in by nobody."""

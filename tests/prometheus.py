@@ -102,6 +102,13 @@ def fetched(port: int, key_file: Path) -> str:
         return str(answer.read().decode())
 
 
+def said(samples: list[str], name: str) -> float:
+    """The sum of a metric's series in the text."""
+    found = [line.rpartition(" ")[2] for line in samples if line.partition("{")[0] == name]
+    assert found, name
+    return sum(map(float, found))
+
+
 def complaints(text: str) -> set[str]:
     """What promtool says of names and texts beside vLLM's colons; it has to be able to read them all."""
     done = subprocess.run(
@@ -112,7 +119,7 @@ def complaints(text: str) -> set[str]:
 
 
 def judge(directory: Path, port: int, key_file: Path) -> None:
-    """Scrape an endpoint that has generated something, with its key and without."""
+    """Scrape an endpoint at rest, with its key and without."""
     text = fetched(port, key_file)
     samples = [line for line in text.splitlines() if line and not line.startswith("#")]
     with scraping(directory / "with the key", port, key_file) as prometheus:
@@ -123,7 +130,12 @@ def judge(directory: Path, port: int, key_file: Path) -> None:
         kept = prometheus.value("scrape_samples_scraped")
         assert kept is not None and len(samples) <= kept <= len(samples) + 3
         assert prometheus.value("vllm:num_requests_running") == 0
-        assert prometheus.value("vllm:generation_tokens_total")
+        for name in (
+            "vllm:generation_tokens_total",
+            "vllm:time_to_first_token_seconds_count",
+            "vllm:cache_config_info",
+        ):
+            assert prometheus.value(name) == said(samples, name)
     with scraping(directory / "without", port, None) as prometheus:
         target = prometheus.target()
         assert (target["health"], prometheus.value("up")) == ("down", 0)
