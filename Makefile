@@ -18,7 +18,7 @@ PRODUCT := $(shell find linode_coder collections roles playbooks inventory_plugi
 help:
 	@echo 'make demo           bring a session up in the local sandbox, ask it something, show the cost, take it down'
 	@echo 'make demo ENGINE=vllm   the same with the real vLLM (on the CPU, tiny model)'
-	@echo 'make vllm           install the real vLLM for the sandbox, once for all checkouts (3.5 GB)'
+	@echo 'make vllm           install the real vLLM and Open WebUI for the sandbox, once for all checkouts (5 GB)'
 	@echo 'make test           lint, types, unit, integration and sanity tests'
 	@echo 'make dist           the wheel and the Galaxy archive, in dist/'
 	@echo 'make collection     the Galaxy archive: collections/ with the roles, playbooks and inventory plugin beside it'
@@ -109,7 +109,7 @@ test-docker: $(BIN)/.complete
 	$(BIN)/python tools/with_docker.py $(BIN)/pytest tests/docker_hosts
 
 vllm: $(BIN)/.complete
-	$(BIN)/linode-coder sandbox prepare
+	$(BIN)/linode-coder sandbox prepare --webui
 
 test-engine: vllm
 	$(BIN)/python tools/with_docker.py $(PYTEST) tests/engine --timeout 3600

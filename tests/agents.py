@@ -3,7 +3,7 @@
 our own, and requests that vLLM refuses. The stand-in and the real engine are both held to it.
 
 Recorded in November 2026 of @openai/codex 0.171.0, @anthropic-ai/claude-code 2.1.332, opencode-ai 1.18.33, @continuedev/cli
-1.5.47, @qwen-code/qwen-code 0.24.4, cline 3.0.65, aider-chat 0.86.2 and llm 0.36.
+1.5.47, @qwen-code/qwen-code 0.24.4, cline 3.0.65, aider-chat 0.86.2 and llm 0.36, and of open-webui 0.12.4.
 """
 
 from __future__ import annotations
@@ -101,6 +101,11 @@ _FLAT = {"type": "function", "name": "shell", "description": "Run it.", "paramet
 _SEARCH = {"type": "web_search", "external_web_access": True}
 
 AGENTS: dict[str, Request] = {
+    # Without tools of its own, which the role turns off; what follows each first answer is asked at once.
+    "open-webui": _chat(_HELLO, **_USAGE),
+    "open-webui, by its API": _chat(_HELLO),
+    "open-webui, for follow-ups": _chat(_HELLO, stream=False),
+    "open-webui, for a title": _chat(_HELLO, stream=False, max_tokens=1000),
     "codex": _codex([_FLAT, _NAMESPACE, _SEARCH], parallel_tool_calls=True),
     "codex, without tools": _codex([], parallel_tool_calls=False),
     "claude": _claude(_ASKED, {"role": "system", "content": [_text("A reminder.", cached=True)]}),

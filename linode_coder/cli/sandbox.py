@@ -161,18 +161,37 @@ class _Progress:
 
 
 @app.command()
-def prepare(as_json: AsJson = False) -> None:
+def prepare(
+    webui: Annotated[
+        bool,
+        typer.Option(
+            "--webui", help="Also the real Open WebUI, which simulated hosts with the real vLLM run from then on."
+        ),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """Install the real vLLM for `start --engine vllm` beforehand; some minutes, once."""
-    from ..sandbox import vllm_env
+    from ..sandbox import vllm_env, webui_env
 
     console = Console(as_json)
-    there = vllm_env.complete()
-    place = vllm_env.ensure(_Progress(console))
+    progress = _Progress(console)
+    there = vllm_env.complete() and (not webui or webui_env.complete())
+    place = vllm_env.ensure(progress)
+    webui_place = webui_env.ensure(progress) if webui else None
     console.step_done()
     if as_json:
-        console.result({"command": "sandbox prepare", "changed": not there, "directory": str(place)})
-    else:
-        console.text(f"vLLM {vllm_env.VLLM} {'was already' if there else 'is'} in {place}.")
+        console.result(
+            {
+                "command": "sandbox prepare",
+                "changed": not there,
+                "directory": str(place),
+                "webui_directory": None if webui_place is None else str(webui_place),
+            }
+        )
+        return
+    console.text(f"vLLM {vllm_env.VLLM} {'was already' if there else 'is'} in {place}.")
+    if webui_place is not None:
+        console.text(f"Open WebUI {webui_env.OPEN_WEBUI} {'was already' if there else 'is'} in {webui_place}.")
 
 
 def _hosts(facts: dict[str, Any]) -> str:

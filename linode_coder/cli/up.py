@@ -123,6 +123,7 @@ def report(console: Console, view: dict[str, Any], data: dict[str, Any], port: i
         measured=data.get("measured") or {},
         changed_flags=data.get("changed_flags") or {},
         timeline=data.get("timeline"),
+        webui_port=data.get("webui_port"),
     )
     for attempt in data.get("attempts") or []:
         if attempt["outcome"] != "created":
@@ -146,6 +147,9 @@ def report(console: Console, view: dict[str, Any], data: dict[str, Any], port: i
     if not watchers.watching(watcher, now):
         console.text(f"watcher   {watched_by}")
     console.text(f'use it    eval "$(linode-coder use {name})"')
+    web = data.get("webui_port")
+    if web:
+        console.text(f"web UI    linode-coder ssh {name} --forward {web}, then http://127.0.0.1:{web}")
     console.text(f"end it    linode-coder down {name}")
 
 
@@ -180,6 +184,13 @@ def up(
         typer.Option(
             "--dead-man/--no-dead-man",
             help="A timer on the VM that deletes it after its lease. It takes a token to the VM: read the docs of the watchdog.",
+        ),
+    ] = None,
+    webui: Annotated[
+        bool | None,
+        typer.Option(
+            "--webui/--no-webui",
+            help="Open WebUI beside the engine, on the VM's loopback (default: as it is, at first none).",
         ),
     ] = None,
     converge: Annotated[bool, typer.Option("--converge", help="Run the playbook even if all looks unchanged.")] = False,
@@ -266,6 +277,7 @@ def up(
             and not quote["changes"]
             and not engine_asked
             and dead_man is None
+            and webui is None
             and not ssh_from
         ):
             from ..endpoint.up_to_date import unchanged
@@ -295,6 +307,7 @@ def up(
             authorized_keys=keys or None,
             ssh_from=let_in,
             dead_man=dead_man,
+            webui=webui,
         )
         _run(console, variables)
 

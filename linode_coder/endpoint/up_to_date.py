@@ -96,7 +96,7 @@ def remember(view: dict[str, Any], reader: LinodeReader, data: dict[str, Any]) -
         return
     if state is None:
         return
-    kept = {key: data.get(key) for key in ("api_key_file", "max_model_len", "changed_flags")}
+    kept = {key: data.get(key) for key in ("api_key_file", "max_model_len", "changed_flags", "webui_port")}
     replace_file(path, json.dumps({"state": state, "data": kept}))
 
 

@@ -51,6 +51,7 @@ class Up(Spends):
     authorized_keys: Sequence[str] | None = None
     ssh_from: Sequence[str] | None = None
     dead_man: bool | None = None
+    webui: bool | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

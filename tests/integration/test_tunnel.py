@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests import prometheus
 from tests.product import coder, result_of
 from tests.ready_session import ready_session, serving
 from tests.sandbox_fixture import RunningSandbox
@@ -47,6 +48,10 @@ def read(sandbox: RunningSandbox, name: str) -> dict[str, Any]:
 
 def keeper(sandbox: RunningSandbox) -> int:
     return int((files(sandbox) / "tunnel-keeper.lock").read_text())
+
+
+def test_prometheus_reads_all_metrics_through_it(sandbox: RunningSandbox, port: int, tmp_path: Path) -> None:
+    prometheus.judge(tmp_path, port, files(sandbox) / "api_key")
 
 
 def answered(sandbox: RunningSandbox, port: int) -> bool:

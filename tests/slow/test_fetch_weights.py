@@ -55,8 +55,11 @@ class Hub:
 
     port: int = 0
     gated: bool = False
+    forbidden: bool = False
+    # How many requests are answered so, and with which headers when there were too many.
     down: int = 0
     limited: int = 0
+    limit: dict[str, str] = field(default_factory=lambda: {"Retry-After": "1"})
     # By file: after how many bytes its connection stops, and the byte that arrives changed, once.
     cut: dict[str, int] = field(default_factory=dict)
     damage: dict[str, int] = field(default_factory=dict)
@@ -113,7 +116,11 @@ class Handler(BaseHTTPRequestHandler):
             self.send(503, b"unavailable")
         elif hub.limited:
             hub.limited -= 1
-            self.send(429, b"slow down", {"Retry-After": "1"})
+            self.send(429, b"slow down", hub.limit)
+        elif path == "/xet-auth":
+            self.send(404, b"{}")
+        elif hub.forbidden:
+            self.send(403, b"{}")
         elif token == BAD:
             self.refuse(401, None, "Invalid credentials in Authorization header")
         elif path == f"/api/models/{MODEL}/tree/{COMMIT}":
@@ -435,6 +442,48 @@ def test_a_gated_model_comes_with_the_right_token(hub: Hub, fetch: Fetch) -> Non
     fetch.token.write_text(GOOD + "\n")
     assert fetch.run()[-1]["event"] == "done"
     assert fetch.complete()
+
+
+@pytest.mark.parametrize("headers", [{"Retry-After": "2"}, {"RateLimit": '"api";r=0;t=2'}])
+def test_after_too_many_requests_the_hub_says_how_long_to_wait(hub: Hub, fetch: Fetch, headers: dict[str, str]) -> None:
+    hub.limited, hub.limit = 1, headers
+    events = fetch.run()
+    assert [(event["kind"], event["seconds"]) for event in events if event["event"] == "retry"] == [("rate_limited", 2)]
+    assert fetch.complete()
+
+
+def test_a_file_that_is_asked_for_too_often_is_waited_for(hub: Hub, fetch: Fetch) -> None:
+    def limit() -> None:
+        hub.on_file, hub.limited = None, 1
+
+    hub.cut[FIRST], hub.on_file, hub.limit = PIECE + MEGABYTE, limit, {"RateLimit": '"resolvers";r=0;t=1'}
+    hub.close.set()
+    assert fetch.run()[-1]["event"] == "done"
+    assert hub.limited == 0 and fetch.complete()
+    assert hub.sent[FIRST] <= PIECE + MEGABYTE + len(FILES[FIRST]) - PIECE
+
+
+def test_a_hub_that_stays_down_is_the_network(hub: Hub, fetch: Fetch) -> None:
+    hub.down = 1000
+    events = fetch.run(1)
+    assert (kinds(events, "failed"), kinds(events, "retry")) == (["network"], ["network", "network"])
+    assert "503" in events[-1]["message"]
+
+
+def test_forbidden_is_not_gated(hub: Hub, fetch: Fetch) -> None:
+    hub.forbidden = True
+    events = fetch.run(1)
+    assert (kinds(events, "failed"), kinds(events, "retry")) == (["forbidden"], [])
+
+
+@pytest.mark.parametrize("library", ["pinned", "newest"])
+def test_with_xet_nothing_comes_while_xet_is_away(hub: Hub, fetch: Fetch, temporary: Path, library: str) -> None:
+    """Neither version takes the way over HTTP then, which works. When one does, decide again about HF_HUB_DISABLE_XET."""
+    folder = str(temporary if library == "pinned" else newest_library())
+    events = fetch.run(1, TMPDIR=folder, HF_HUB_DISABLE_XET="0", FETCH_PAUSES="0.1")
+    assert events[-1]["event"] == "failed"
+    assert any(path == "/xet-auth" for _method, path, _range, _token in hub.asked)
+    assert (hub.sent[FIRST], hub.sent[SECOND]) == (0, 0)
 
 
 @pytest.mark.parametrize("wrong", ["down", "limited"])

@@ -1,21 +1,21 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Open WebUI beside the engine: where it listens, what of it stays, and that the engine's key reaches it. On a simulated host."""
+"""Open WebUI beside the engine: where it listens, what of it stays, and that the engine's key reaches it. On a simulated host,
+which plays it as tests/open_webui.py says; tests/engine holds the real one to the same.
+"""
 
 from __future__ import annotations
 
-import json
 import os
-import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests import product
+from tests import open_webui, product
+from tests.open_webui import WebUI
 from tests.product import result_of
 from tests.sandbox_fixture import RunningSandbox, start_sandbox
 
@@ -63,24 +63,21 @@ def on_vm(sandbox: RunningSandbox, command: str) -> str:
 @pytest.fixture(scope="module")
 def first_run(sandbox: RunningSandbox) -> str:
     """What a first run says at its most talkative."""
-    return play(sandbox, "up", "-e", f"model={FIRST}", "-e", "vllm_open_webui=true", "-vvv")
-
-
-def webui(sandbox: RunningSandbox, path: str, session: str = "", body: dict[str, Any] | None = None) -> Any:
-    """An answer as one of its users gets it, from the VM's loopback."""
-    request = ["curl", "--silent", "--max-time", "20", "-H", f"Authorization: Bearer {session}"]
-    request += ["--data", json.dumps(body)] if body else []
-    return json.loads(on_vm(sandbox, shlex.join([*request, f"http://127.0.0.1:8080{path}"])))
-
-
-def models(sandbox: RunningSandbox, session: str) -> list[str]:
-    return [card["id"] for card in webui(sandbox, "/api/models", session)["data"]]
+    return play(sandbox, "up", "-e", f"model={FIRST}", "-e", "webui=true", "-vvv")
 
 
 @pytest.fixture(scope="module")
-def account(sandbox: RunningSandbox, first_run: str) -> str:
+def webui(sandbox: RunningSandbox, first_run: str) -> Iterator[WebUI]:
+    with open_webui.forwarded(sandbox, "main") as found:
+        found.wait(60)
+        yield found
+
+
+@pytest.fixture(scope="module")
+def account(webui: WebUI) -> str:
     """The session of somebody who signed up."""
-    return str(webui(sandbox, "/api/v1/auths/signup", body={"email": "a@example.org"})["token"])
+    assert webui.wrong(open_webui.BEFORE_ANYBODY) == []
+    return webui.sign_up()
 
 
 def test_the_token_of_a_login_reaches_the_vm_and_no_log(sandbox: RunningSandbox, first_run: str) -> None:
@@ -95,40 +92,50 @@ def test_the_token_of_a_login_reaches_the_vm_and_no_log(sandbox: RunningSandbox,
         )
 
 
-def test_it_listens_on_loopback_and_shows_the_model(sandbox: RunningSandbox, account: str) -> None:
+def test_it_listens_on_loopback_and_shows_the_model(sandbox: RunningSandbox, webui: WebUI, account: str) -> None:
     rows = [line.split() for line in on_vm(sandbox, "cat /proc/net/tcp").splitlines()[1:]]
     # Port 8080 in hexadecimal.
     assert [row[1] for row in rows if row[3] == "0A" and row[1].endswith(":1F90")] == ["0100007F:1F90"]
-    assert FIRST in models(sandbox, account)
-    assert webui(sandbox, "/api/models", "nobody.0000") == {"detail": "401 Unauthorized"}
-    modes = on_vm(sandbox, "stat -c %a /var/lib/linode-coder/open-webui /opt/linode-coder/vllm/webui.env").split()
-    assert modes == ["700", "600"]
+    assert webui.wrong(open_webui.with_an_account(account, FIRST)) == []
+    secrets = "/var/lib/linode-coder/open-webui/secret.env /opt/linode-coder/vllm/webui.env"
+    assert on_vm(sandbox, f"stat -c %a /var/lib/linode-coder/open-webui {secrets}").split() == ["700", "600", "600"]
     image = on_vm(sandbox, "docker inspect --format '{{.Config.Image}}' vllm-open-webui-1")
     assert "@sha256:" in image
 
 
-def test_it_stays_when_nobody_names_it(sandbox: RunningSandbox, account: str) -> None:
+def test_it_stays_when_nobody_names_it(sandbox: RunningSandbox, webui: WebUI, account: str) -> None:
     assert result_of(coder(sandbox, "up", "main", "--converge", "--json"))["changed"] == 0
     switched = result_of(coder(sandbox, "switch-model", "main", SECOND, "--json"))
     assert switched["changed"] > 0
-    assert SECOND in models(sandbox, account)
+    assert webui.wrong(open_webui.served(account, SECOND)) == []
 
 
-def test_a_new_key_reaches_it_and_its_accounts_stay(sandbox: RunningSandbox, account: str) -> None:
+def test_a_new_key_reaches_it_and_its_accounts_stay(sandbox: RunningSandbox, webui: WebUI, account: str) -> None:
     key_file = sandbox.home / "state/sessions/main/api_key"
     before, container = key_file.read_text(), "docker inspect --format '{{.Id}}' vllm-open-webui-1"
     first = on_vm(sandbox, container)
     on_vm(sandbox, "rm /opt/linode-coder/vllm/secrets.env")
-    result_of(coder(sandbox, "up", "main", "--converge", "--json"))
+    assert result_of(coder(sandbox, "up", "main", "--converge", "--json"))["webui_port"] == 8080
     assert key_file.read_text() != before
     assert on_vm(sandbox, container) != first
     # The same session of the same account, and the engine takes the key that Open WebUI has.
-    assert SECOND in models(sandbox, account)
+    webui.wait(60)
+    assert webui.wrong(open_webui.after_a_restart(account, SECOND)) == []
+    webui.pending_sees_nothing()
 
 
-def test_it_goes_when_it_is_not_wanted(sandbox: RunningSandbox, account: str) -> None:
-    play(sandbox, "up", "-e", "vllm_open_webui=false")
+def test_without_an_engine_it_shows_no_model(sandbox: RunningSandbox, webui: WebUI, account: str) -> None:
+    on_vm(sandbox, "docker stop vllm-vllm-1")
+    assert webui.wrong(open_webui.without_an_engine(account, SECOND)) == []
+    on_vm(sandbox, "docker start vllm-vllm-1")
+
+
+def test_it_goes_when_it_is_not_wanted(sandbox: RunningSandbox, webui: WebUI, account: str) -> None:
+    gone = result_of(coder(sandbox, "up", "main", "--no-webui", "--json"))
+    assert (gone["changed"] > 0, gone["webui_port"]) == (True, None)
     assert "open-webui" not in on_vm(sandbox, "docker ps --all --format '{{.Names}}'")
     on_vm(sandbox, "test ! -e /opt/linode-coder/vllm/webui.env")
+    # By the role's own variable.
     play(sandbox, "up", "-e", "vllm_open_webui=true")
-    assert SECOND in models(sandbox, account)
+    webui.wait(60)
+    assert webui.wrong(open_webui.served(account, SECOND)) == []

@@ -14,12 +14,14 @@ import hashlib
 import importlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
@@ -173,6 +175,13 @@ def kind_of(error: BaseException, errors: ModuleType) -> tuple[str, bool]:
     return "network", True
 
 
+def asked_pause(headers: Mapping[str, str]) -> float:
+    """Seconds that an answer asks to wait: Retry-After, or what is left of the hub's window as in `RateLimit: "api";r=0;t=55`."""
+    after = str(headers.get("Retry-After") or "")
+    left = re.search(r";\s*t\s*=\s*(\d+)", str(headers.get("RateLimit") or ""))
+    return max(float(after) if after.isdigit() else 0.0, float(left[1]) if left else 0.0)
+
+
 def fetch(hub: ModuleType, model: str, revision: str) -> int:
     info = hub.HfApi().model_info(model, revision=revision, files_metadata=True)
     files = [file for file in info.siblings if file.size is not None]
@@ -231,8 +240,7 @@ def main() -> int:
                 say("failed", kind=kind, message=text, error=type(error).__name__)
                 return 1
             headers = getattr(getattr(error, "response", None), "headers", None) or {}
-            asked = str(headers.get("Retry-After") or "")
-            pause = min(max(pause, float(asked) if asked.isdigit() else 0.0), 900.0)
+            pause = min(max(pause, asked_pause(headers)), 900.0)
             say("retry", kind=kind, message=text, seconds=pause)
             time.sleep(pause)
     return 1
