@@ -211,6 +211,8 @@ def test_arguments(tmp_path: Path) -> None:
         configured.ready()
         cards = configured.ask("/v1/models")[1]["data"]
         assert [(card["id"], card["max_model_len"]) for card in cards] == [("coder", 2048), ("other", 2048)]
+        # Whatever it is asked for by, it names itself by the first.
+        assert configured.ask("/v1/completions", {"model": "other", "prompt": "a"})[1]["model"] == "coder"
     for arguments, code, text in (
         ([MODEL, "--no-such-flag"], 2, "vllm serve: error: unrecognized arguments: --no-such-flag"),
         ([MODEL, "--kv-cache-dtype", "fp7"], 2, "argument --kv-cache-dtype: invalid choice: 'fp7'"),

@@ -348,7 +348,7 @@ class Handler(BaseHTTPRequestHandler):
         ask, prompt_tokens, reply = self.ask(body, self.conversation(body), _CHAT_LIMITS)
         if self.state.options.tool_call_parser:
             self.state.client.metrics.looked_for_call(bool(body.get("stream")), reply.call is not None)
-        model = str(body.get("model") or self.state.names[0])
+        model = self.served()[0][0]
         if not body.get("stream"):
             if self.finished(ask, prompt_tokens, reply):
                 self.send(200, answers.chat_completion(model, reply, prompt_tokens))
@@ -436,7 +436,7 @@ class Handler(BaseHTTPRequestHandler):
         text = prompt if isinstance(prompt, str) else " ".join(map(str, prompt))
         said = [Turn("user", text)]
         ask, prompt_tokens, reply = self.ask({"max_tokens": 16, **body}, said, {"max_tokens": "max_tokens"})
-        model = str(body.get("model") or self.state.names[0])
+        model = self.served()[0][0]
         if not body.get("stream"):
             if self.finished(ask, prompt_tokens, reply):
                 self.send(200, answers.text_completion(model, reply, prompt_tokens))
@@ -489,7 +489,7 @@ class Handler(BaseHTTPRequestHandler):
         said = [*instructions, *turns(items)]
         self.check_images(said)
         ask, prompt_tokens, reply = self.ask(body, said, {"max_output_tokens": "max_output_tokens"})
-        model = str(body.get("model") or self.state.names[0])
+        model = self.served()[0][0]
         limit = ask.limit or self.state.context - prompt_tokens
         name = responses.name_for("resp")
 
@@ -537,7 +537,7 @@ class Handler(BaseHTTPRequestHandler):
             self.event({"type": "error", "error": {"type": "internal_error", "message": text}}, "error")
             self.end_stream()
             return
-        model = str(body.get("model") or self.state.names[0])
+        model = self.served()[0][0]
         name = answers.identifier("chatcmpl")
         if not body.get("stream"):
             if self.finished(ask, prompt_tokens, reply):
