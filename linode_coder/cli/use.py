@@ -139,11 +139,14 @@ def _known(client: str) -> None:
 
 def _print(console: Console, client: str, view: dict[str, Any], port: int, key_file: Path) -> None:
     """With the true name, context and abilities, as the engine says them."""
+    from ansible_collections.linode_coder.gpu.plugins.module_utils.model.catalogue import catalogue, find
+
     from ..endpoint.clients import CLIENTS, Endpoint, notes
 
     cards = served_models(view)
     card = cards[0]
     takes = served_abilities(view, card["id"])
+    known = find(catalogue(), str(card.get("root") or view["model"]))
     at = Endpoint(
         session=view["name"],
         url=f"http://127.0.0.1:{port}/v1",
@@ -152,6 +155,7 @@ def _print(console: Console, client: str, view: dict[str, Any], port: int, key_f
         key_file=str(key_file),
         tools=takes.tools,
         images=takes.images,
+        fill_in=known.model.fill_in if known else None,
     )
     text = CLIENTS[client].render(at)
     if console.as_json:
@@ -167,6 +171,7 @@ def _print(console: Console, client: str, view: dict[str, Any], port: int, key_f
                 "max_model_len": at.context,
                 "tools": at.tools,
                 "images": at.images,
+                "fill_in": at.fill_in,
                 "configuration": text,
                 "notes": notes(client, at),
             }

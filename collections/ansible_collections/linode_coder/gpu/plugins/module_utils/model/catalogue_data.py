@@ -984,6 +984,7 @@ MODELS: tuple[dict[str, Any], ...] = (
         ],
         "max_context": 32768,
         "tool_parser": "hermes",
+        "fill_in": "qwen",
         "min_engine": "0.6",
         "variants": [
             {
@@ -1011,6 +1012,7 @@ MODELS: tuple[dict[str, Any], ...] = (
         ],
         "max_context": 32768,
         "tool_parser": "hermes",
+        "fill_in": "qwen",
         "min_engine": "0.6",
         "variants": [
             {
