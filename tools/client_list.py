@@ -26,7 +26,7 @@ class Run:
     """``command`` is a line of a shell in which $PROMPT is the prompt; ``file`` is where the configuration goes, below the home of
     the client; None where a shell reads it. ``tool`` is called with ``arguments`` that make a file made.txt. ``own`` begins the
     names of files that it keeps in a project for itself, ``kept`` those of what it keeps below its home: configuration, sessions,
-    caches. With a context of less than ``least`` its own prompt has no room.
+    caches; what begins with tmp/ lies among its temporary files. With a context of less than ``least`` its own prompt has no room.
 
     ``asked`` makes it tell what it understood: a prompt when it begins with a slash, else a line of a shell instead of ``command``.
     ``tells`` finds it there: patterns for window, output, tools and images, each with one group. ``share`` is how much of the window
@@ -120,7 +120,7 @@ CLIENTS: dict[str, Run] = {
         ".config/opencode/opencode.json",
         tool="bash",
         arguments=json.dumps({"command": _DO, "description": "make it"}),
-        kept=(".config/opencode/", ".local/share/opencode/", ".local/state/opencode/", ".cache/opencode/"),
+        kept=(".config/opencode/", ".local/share/opencode/", ".local/state/opencode/", ".cache/opencode/", "tmp/."),
         asked="opencode models linode-coder --verbose",
         tells={
             "window": r'"context": (\d+)',

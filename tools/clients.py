@@ -4,7 +4,7 @@ sandbox with 16K and 128K of context.
 
 What is printed is taken as it is, but for the port: a recorder stands before the tunnel. Each client has a home, a place for
 temporary files and a project of its own and reaches nothing beyond this machine; what it leaves there beyond what client_list.py
-knows of is a fault. CLIENTS='claude codex' chooses some, ENGINE=vllm has the real engine answer instead of its stand-in: words that
+knows of is a fault. CLIENTS='claude codex' and CASES='prompt asked' choose some, ENGINE=vllm has the real engine answer instead of its stand-in: words that
 mean nothing, so neither answers nor tools are compared.
 """
 
@@ -194,7 +194,7 @@ def attempt(name: str, case: str, prompt: str, told: dict[str, Any], directory: 
         seconds = time.monotonic() - began
         end_all_of(home)
     after = files_below(home, temporary)
-    known = tuple(f"home/{place}" for place in client.kept)
+    known = tuple(place if place.startswith("tmp/") else f"home/{place}" for place in client.kept)
     strewn = sorted(
         path for path, written in after.items() if written != before.get(path) and not path.startswith(known or "\0")
     )
@@ -281,11 +281,15 @@ def misunderstood(client: Run, believes: dict[str, int | bool | None], true: dic
     return "; ".join(found)
 
 
+# Client, what it believes, what is so, and requests by case.
+Row = tuple[str, dict[str, Any], dict[str, Any], dict[str, int]]
+
+
 def _shown(value: int | bool | None) -> str:
     return "-" if value is None else str(value) if not isinstance(value, bool) else "yes" if value else "no"
 
 
-def table(rows: list[tuple[str, dict[str, Any], dict[str, Any], dict[str, int]]]) -> list[str]:
+def table(rows: list[Row]) -> list[str]:
     """What each client understood beside the truth, and how many requests a prompt was; a table of Markdown."""
     lines = [
         "| client | context | window | output | tools | images | requests: prompt | tool call | prompt too long |",
@@ -299,12 +303,61 @@ def table(rows: list[tuple[str, dict[str, Any], dict[str, Any], dict[str, int]]]
     return lines
 
 
+def shown(name: str, session: str, outcome: Outcome, wrong: str) -> None:
+    """A line for one run, and what was said where that was wrong."""
+    limits = {asked.limit for asked in outcome.recorder.asked if asked.limit is not None}
+    print(
+        f"{name:10} {session:8} {outcome.case:10} {len(outcome.recorder.asked):8} "
+        f"{','.join(map(str, sorted(limits))) or '-':>10} {outcome.seconds:5.1f}  {wrong or 'ok'}",
+        flush=True,
+    )
+    if wrong:
+        tools = next((asked.tools for asked in outcome.recorder.asked if asked.tools), [])
+        print(f"    tools: {', '.join(tools)[:300]}\n    {outcome.text[-1500:]}", flush=True)
+
+
+def tried(
+    name: str, session: str, told: dict[str, Any], engine: str, only: list[str], directory: Path
+) -> tuple[int, Row | None]:
+    """All of one client on one session: how much was wrong, and its row of the table."""
+    client, failed = CLIENTS[name], 0
+    outcomes: dict[str, Outcome] = {}
+    for case, prompt in cases(client, told["max_model_len"], engine).items():
+        if only and case.replace(" ", "-") not in only:
+            continue
+        place = directory / f"{name}-{session}-{case.replace(' ', '-')}"
+        outcomes[case] = attempt(name, case, prompt, told, place, PATIENCE_S[engine])
+        wrong = outcomes[case].wrong(client, engine)
+        failed += bool(wrong)
+        shown(name, session, outcomes[case], wrong)
+    if "prompt" not in outcomes:
+        return failed, None
+    believes, true = understood(client, outcomes.get("asked"), outcomes["prompt"]), truth(name, told)
+    wrong = misunderstood(client, believes, true)
+    print(f"{name:10} {session:8} understood {wrong or 'ok'}", flush=True)
+    requests = {case: len(outcome.recorder.asked) for case, outcome in outcomes.items()}
+    return failed + bool(wrong), (name, believes, true, requests)
+
+
+def try_all(sandbox: RunningSandbox, engine: str, chosen: list[str], only: list[str], directory: Path) -> int:
+    """Each client on each session, and the table; how much was wrong."""
+    print(f"{'client':10} {'session':8} {'case':10} {'requests':>8} {'limit sent':>10} {'s':>5}  ", flush=True)
+    failed, rows = 0, []
+    for name in chosen:
+        for session in CONTEXTS[engine]:
+            wrong, row = tried(name, session, printed(sandbox, session, name), engine, only, directory)
+            failed += wrong
+            rows += [row] if row else []
+    print("\nWhat each understood, of what is so:\n")
+    print(*table(rows), sep="\n")
+    return failed
+
+
 def main() -> int:
     engine = os.environ.get("ENGINE") or "standin"
     chosen = os.environ.get("CLIENTS", "").split() or list(CLIENTS)
     for name in chosen:
         install(CLIENTS[name].package)
-    failed, rows = 0, []
     with tempfile.TemporaryDirectory(prefix="linode-coder-clients-") as temporary:
         directory = Path(temporary)
         with start_sandbox(directory / "sandbox", hosts="simulated", engine=engine) as sandbox:
@@ -312,36 +365,7 @@ def main() -> int:
                 up = [str(BIN / "linode-coder"), "up", session, "--context", str(context), "--yes"]
                 up += ["--model", VLLM_MODEL] if engine == "vllm" else []
                 subprocess.run(up, env=sandbox.env, check=True, stdout=subprocess.DEVNULL)
-            print(f"{'client':10} {'session':8} {'case':10} {'requests':>8} {'limit sent':>10} {'s':>5}  ", flush=True)
-            for name in chosen:
-                for session, context in CONTEXTS[engine].items():
-                    told = printed(sandbox, session, name)
-                    outcomes: dict[str, Outcome] = {}
-                    for case, prompt in cases(CLIENTS[name], context, engine).items():
-                        place = directory / f"{name}-{session}-{case.replace(' ', '-')}"
-                        outcome = attempt(name, case, prompt, told, place, PATIENCE_S[engine])
-                        outcomes[case] = outcome
-                        wrong = outcome.wrong(CLIENTS[name], engine)
-                        failed += bool(wrong)
-                        limits = {asked.limit for asked in outcome.recorder.asked if asked.limit is not None}
-                        print(
-                            f"{name:10} {session:8} {case:10} {len(outcome.recorder.asked):8} "
-                            f"{','.join(map(str, sorted(limits))) or '-':>10} {outcome.seconds:5.1f}  {wrong or 'ok'}",
-                            flush=True,
-                        )
-                        if wrong:
-                            tools = next((asked.tools for asked in outcome.recorder.asked if asked.tools), [])
-                            print(f"    tools: {', '.join(tools)[:300]}\n    {outcome.text[-1500:]}", flush=True)
-                    if outcomes:
-                        believes = understood(CLIENTS[name], outcomes.get("asked"), outcomes["prompt"])
-                        true = truth(name, told)
-                        wrong = misunderstood(CLIENTS[name], believes, true)
-                        failed += bool(wrong)
-                        print(f"{name:10} {session:8} understood {wrong or 'ok'}", flush=True)
-                        requests = {case: len(outcome.recorder.asked) for case, outcome in outcomes.items()}
-                        rows.append((name, believes, true, requests))
-    print("\nWhat each understood, of what is so:\n")
-    print(*table(rows), sep="\n")
+            failed = try_all(sandbox, engine, chosen, os.environ.get("CASES", "").split(), directory)
     return 1 if failed else 0
 
 
