@@ -325,7 +325,7 @@ ENTRANCES = (
     ),
     # -- what we keep here
     Entrance(_CLI + "local/history.py", ("connect",), _STATE),
-    Entrance(_CLI + "local/sessions.py", ("pick",), _STATE),
+    Entrance(_CLI + "local/sessions.py", ("current",), _STATE),
     Entrance(_CLI + "endpoint/tunnel_files.py", ("_read", "keeper"), _STATE),
     Entrance(_CLI + "watchdog/watchers.py", ("_read",), _STATE),
     Entrance(_CLI + "endpoint/up_to_date.py", ("_content", "unchanged"), _STATE),

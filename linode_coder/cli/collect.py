@@ -12,13 +12,14 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure impo
 from ..api import LinodeReader
 from ..local.sessions import all_sessions, pick
 from ..terminal.console import Console
+from .session_argument import SessionName
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command()
 def collect(
-    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Name of the session.")] = None,
+    name: SessionName = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where to write it. [default: NAME.tar.gz]")
     ] = None,

@@ -18,22 +18,27 @@ from ..local import budget, history
 from ..local.lock import session_lock
 from ..local.sessions import all_sessions, pick_complete
 from ..terminal.console import Console, money
+from .session_argument import SessionName
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command()
 def extend(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the session.")],
+    name: SessionName = None,
     duration: Annotated[str | None, typer.Argument(metavar="[DURATION]", help="How much longer, e.g. 2h.")] = None,
     until: Annotated[str | None, typer.Option(help="When it is to end instead: 18:30, 2026-12-24T18:30Z.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines of events.")] = False,
 ) -> None:
     """Move the end of a session's lease, up to its hard cap."""
     console = Console(as_json)
+    if name is not None and duration is None and name[:1].isdigit():
+        # No session is called like a duration.
+        name, duration = None, name
     reader = LinodeReader()
     instances = reader.list("linode/instances", {"tags": MARKER})
     view = pick_complete(all_sessions(reader, instances), name)
+    name = str(view["name"])
     lease = Lease(parse_time(view["lease_end"]), parse_time(view["hard_cap"]))
     end = extended(lease, int(time.time()), duration, until)
     total = cost(parse_time(view["created"]), end, view["hourly"])

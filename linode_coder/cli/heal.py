@@ -25,6 +25,7 @@ from ..settings.config import read
 from ..terminal.console import Console, confirm, money, table
 from ..terminal.escapes import last_line
 from ..watchdog.watchers import identity
+from .session_argument import SessionName
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -33,7 +34,7 @@ _RECORD = "/var/lib/linode-coder/attempts.jsonl"
 
 @app.command()
 def heal(
-    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Name of the session.")] = None,
+    name: SessionName = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the next rung and what it costs, do nothing.")
     ] = False,

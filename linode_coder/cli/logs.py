@@ -17,6 +17,7 @@ from ..endpoint.tunnel import ssh_command
 from ..local.sessions import all_sessions, pick
 from ..terminal.console import Console
 from ..terminal.streams import relay
+from .session_argument import SessionName
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -57,7 +58,7 @@ def _hours(since: str) -> str:
 
 @app.command()
 def logs(
-    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Name of the session.")] = None,
+    name: SessionName = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
     since: Annotated[str | None, typer.Option(help="From when on: 10m, 2h, or 2026-12-24T18:30:00Z.")] = None,
     what: Annotated[What, typer.Option(help="Whose log.")] = What.engine,

@@ -15,6 +15,7 @@ from ..local import history
 from ..local.lock import session_lock
 from ..local.sessions import all_sessions, pick_complete
 from ..terminal.console import Console
+from .session_argument import SessionName
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 DEFAULT = "2h"
@@ -22,7 +23,7 @@ DEFAULT = "2h"
 
 @app.command()
 def pause(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the session.")],
+    name: SessionName = None,
     duration: Annotated[str | None, typer.Option("--for", help=f"How long from now on (default {DEFAULT}).")] = None,
     off: Annotated[bool, typer.Option("--off", help="End a pause.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines of events.")] = False,
@@ -37,6 +38,7 @@ def pause(
             field="off",
         )
     view = pick_complete(all_sessions(LinodeReader()), name)
+    name = str(view["name"])
     if off and not view["paused_until"]:
         console.event("result", command="pause", session=view, changed=0)
         console.text(f"Nothing to change: {name} is not paused.")

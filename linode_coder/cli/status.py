@@ -20,6 +20,7 @@ from ..terminal import screen
 from ..terminal.console import Console, money
 from ..terminal.streams import lost
 from ..watchdog import watchers
+from .session_argument import SessionName
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -141,7 +142,7 @@ def lines(seen: dict[str, Any]) -> list[str]:
 
 @app.command()
 def status(
-    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Name of the session.")] = None,
+    name: SessionName = None,
     watch: Annotated[bool, typer.Option("--watch", help="Refresh until interrupted.")] = False,
     every: Annotated[float, typer.Option(min=1, help="Seconds between two refreshes.")] = 5,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document; one a line with --watch.")] = False,

@@ -15,19 +15,37 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.wanted impo
 from ..api import LinodeReader
 from ..local import budget, history
 from ..local.lock import session_lock
+from ..local.sessions import all_sessions, pick
 from ..local.unrecorded import recorded
 from ..terminal.console import Console
+from .session_argument import SessionName
 from .up import describe_aliases, describe_engine
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
+def _which(reader: LinodeReader, name: str | None, model: str | None) -> tuple[str, str]:
+    """The session and the model. One word alone is the model, for the session that is meant anyhow."""
+    if name is not None and model is not None:
+        return name, model
+    views = all_sessions(reader)
+    if name is None or any(view["name"] == name for view in views):
+        raise Failure(
+            "usage",
+            "The model to serve is missing.",
+            remedy="Name it after the session: linode-coder switch-model [NAME] MODEL. See: linode-coder models",
+            field="model",
+        )
+    return str(pick(views, None)["name"]), name
+
+
 @app.command()
 def switch_model(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the session.")],
+    name: SessionName = None,
     model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="What to serve: a name of `models`, or organisation/name.")
-    ],
+        str | None,
+        typer.Argument(metavar="MODEL", help="What to serve: a name of `models`, or organisation/name."),
+    ] = None,
     variant: Annotated[str | None, typer.Option(help="Variant of the model.")] = None,
     context: Annotated[
         str | None, typer.Option(help="Context in tokens, e.g. 65536 or 64K (default: what fits).")
@@ -44,6 +62,8 @@ def switch_model(
 ) -> None:
     """Serve another model; the old one comes back when the new one does not come up."""
     console = Console(as_json)
+    reader = LinodeReader()
+    name, model = _which(reader, name, model)
     limit = budget.this_month()
     wanted = Wanted(
         model=model,
@@ -55,7 +75,7 @@ def switch_model(
         records=limit.records,
     )
     quote = quote_switch(
-        LinodeReader(),
+        reader,
         name,
         wanted,
         now=int(time.time()),
@@ -103,7 +123,7 @@ def switch_model(
             port = open_tunnel(after)
             key_file = str(api_key_file(after))
             with recorded():
-                remember(after, LinodeReader(), {"api_key_file": key_file, "max_model_len": data["max_model_len"]})
+                remember(after, reader, {"api_key_file": key_file, "max_model_len": data["max_model_len"]})
         except Failure as failure:
             history.ran(name, "switch-model", started, failure.exit_code, None, failure.message)
             raise

@@ -12,13 +12,14 @@ from ..endpoint import tunnel as tunnels
 from ..endpoint.port_owner import TunnelClient
 from ..local.sessions import all_sessions, pick
 from ..terminal.console import Console
+from .session_argument import SessionName
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command()
 def tunnel(
-    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Name of the session.")] = None,
+    name: SessionName = None,
     close: Annotated[bool, typer.Option("--close", help="Close it; the session goes on.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
 ) -> None:

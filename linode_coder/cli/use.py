@@ -20,13 +20,14 @@ from ..endpoint.tunnel import open_tunnel
 from ..local.sessions import all_sessions, current_file, firewall_of, pick
 from ..local.unrecorded import recorded
 from ..terminal.console import Console
+from .session_argument import SessionName
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command()
 def use(
-    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Name of the session.")] = None,
+    name: SessionName = None,
     client: Annotated[
         str | None,
         typer.Option(

@@ -28,6 +28,7 @@ from ..api import LinodeReader
 from ..local import history
 from ..local.sessions import all_sessions, pick
 from ..terminal.console import Console, table
+from .session_argument import SessionName
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -73,7 +74,7 @@ def _show(console: Console, levels: list[Level]) -> None:
 
 @app.command("validate-perf")
 def validate_perf(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the session.")],
+    name: SessionName = None,
     concurrency: Annotated[str | None, typer.Option(help="Streams at once, e.g. 1,4,16 (the default).")] = None,
     tokens: Annotated[int, typer.Option(help="Tokens that each stream generates.")] = TOKENS,
     new_baseline: Annotated[

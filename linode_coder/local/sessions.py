@@ -38,13 +38,18 @@ def current_file() -> Path:
     return state_dir() / "current"
 
 
+def current() -> str | None:
+    """The session that commands without a name are about."""
+    path = current_file()
+    return path.read_text().strip() if path.exists() else None
+
+
 def pick(views: list[dict[str, Any]], name: str | None) -> dict[str, Any]:
     """The session called ``name``; without a name the current one, or the only one."""
     if name is None:
-        path = current_file()
-        current = path.read_text().strip() if path.exists() else None
-        if current and any(view["name"] == current for view in views):
-            name = current
+        chosen = current()
+        if chosen and any(view["name"] == chosen for view in views):
+            name = chosen
         elif len(views) == 1:
             name = views[0]["name"]
         elif not views:
@@ -62,13 +67,13 @@ def pick(views: list[dict[str, Any]], name: str | None) -> dict[str, Any]:
     )
 
 
-def pick_complete(views: list[dict[str, Any]], name: str) -> dict[str, Any]:
-    """The session called ``name``; Failure(conflict) when its tags do not tell all of it, since they are to be changed."""
+def pick_complete(views: list[dict[str, Any]], name: str | None) -> dict[str, Any]:
+    """The session called ``name``, found like `pick`; Failure(conflict) when its tags do not tell all of it, since they are to be changed."""
     view = pick(views, name)
     if not view["complete"]:
         raise Failure(
             "conflict",
             f"The tags of {view['label']} are incomplete: {', '.join(view['missing'])}.",
-            remedy=f"Put them back in Cloud Manager, or delete the VM: linode-coder down {name}.",
+            remedy=f"Put them back in Cloud Manager, or delete the VM: linode-coder down {view['name']}.",
         )
     return view

@@ -47,6 +47,17 @@ def control(stream: TextIO, sequence: str) -> None:
     stream.flush()
 
 
+def program(text: str) -> None:
+    """Write to stdout: to a file or a program every byte as it is, and at a terminal visible."""
+    if sys.stdout is None:
+        return
+    if sys.stdout.isatty():
+        sys.stdout.write(text)
+    else:
+        sys.stdout.buffer.write(text.encode("utf-8", "replace"))
+    sys.stdout.flush()
+
+
 def _outlived(stream: TextIO) -> TextIO:
     assert isinstance(stream, io.TextIOWrapper)
     raw = _Outlived(stream.fileno(), "w", closefd=False)

@@ -111,6 +111,47 @@ def test_speed_is_measured_and_said_to_mean_nothing_here(sandbox: RunningSandbox
     assert error_of(coder(sandbox, "validate-perf", "main", "--concurrency", "0", "--json"))["field"] == "concurrency"
 
 
+def test_the_model_is_asked_from_a_pipe(sandbox: RunningSandbox, session: dict[str, Any]) -> None:
+    told = json.loads(coder(sandbox, "ask", "Say", "hello.", "--json").stdout)
+    assert (told["session"], told["model"]) == ("main", "coder")
+    assert told["answer"] and told["tokens"] > 0
+    piped = subprocess.run(
+        [str(BIN / "linode-coder"), "ask", "Review this."],
+        env=sandbox.env,
+        input="a diff",
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    # Nothing but the answer, which ends with a line.
+    assert piped.stdout.strip() and piped.stdout.endswith("\n") and piped.stderr == ""
+    nothing = error_of(coder(sandbox, "ask", "hi", "--max-tokens", "3", "--json"), 2)
+    assert nothing["field"] == "max_tokens" and "reasoning" in nothing["cause"]
+    too_much = error_of(coder(sandbox, "ask", "hi", "--max-tokens", "999999999", "--json"), 2)
+    assert too_much["field"] == "prompt" and "max_tokens" in too_much["cause"]
+
+
+def test_the_only_session_need_not_be_named(sandbox: RunningSandbox, session: dict[str, Any]) -> None:
+    longer = result_of(coder(sandbox, "extend", "10m", "--json"))
+    assert longer["session"]["name"] == "main" and longer["changed"] == 1
+    assert coder(sandbox, "ssh", "--", "echo", "there").stdout == "there\n"
+    missing = error_of(coder(sandbox, "switch-model", "main", "--json"), 2)
+    assert missing["field"] == "model" and "MODEL" in missing["remedy"]
+    same = result_of(coder(sandbox, "switch-model", session["session"]["model"], "--dry-run", "--json"))
+    assert same["dry_run"] is True
+    assert error_of(coder(sandbox, "pause", "--off", "--for", "1h", "--json"))["field"] == "off"
+    # `use` has not made it current: there is none to leave, and then there is.
+    assert json.loads(coder(sandbox, "leave", "--json").stdout) == {
+        "schema": 1,
+        "command": "leave",
+        "name": None,
+        "changed": False,
+    }
+    assert coder(sandbox, "use", "main", "--json").returncode == 0
+    assert json.loads(coder(sandbox, "leave", "--json").stdout)["name"] == "main"
+
+
 def test_options_change_what_can_change(sandbox: RunningSandbox, session: dict[str, Any]) -> None:
     asked = ("up", "main", "--lease", "10h", "--idle", "1h", "--json")
     changed = result_of(coder(sandbox, *asked))

@@ -88,6 +88,20 @@ def test_one_live_line_becomes_one_line_for_each_step(seen: str) -> None:
     assert re.search(r"endpoint +http://127\.0\.0\.1:\d+/v1", seen)
 
 
+def test_a_conversation(sandbox: RunningSandbox, seen: str) -> None:
+    child = at_terminal(sandbox, "chat", "--system", "Be brief.")
+    child.expect("Ctrl-C stops an answer")
+    for text in ("hello", "again"):
+        child.expect("> ")
+        child.sendline(text)
+    child.expect("> ")
+    child.sendeof()
+    said = rest(child)
+    assert child.exitstatus == 0, said
+    refused = subprocess.run([CODER, "chat"], env=sandbox.env, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    assert refused.returncode == 2 and "needs a terminal" in refused.stderr
+
+
 def test_a_destructive_question_names_object_age_and_bill(sandbox: RunningSandbox, seen: str) -> None:
     child = at_terminal(sandbox, "down", "seen")
     child.expect(r"Delete lc-seen-1 \(.+ in .+\), billed for 1 h, \$\d+\.\d\d so far\? \[y/N\] ")

@@ -9,7 +9,7 @@ import copy
 import http.client
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -70,10 +70,12 @@ class Stream:
     first: float | None = None  # the first chunk that carries output
     last: float | None = None  # the last one
     ended: float = 0.0
-    text: str = ""
+    text: str = ""  # all of it, reasoning as well
+    content: str = ""  # what is the answer of it
     tokens: int | None = None
     prompt_tokens: int | None = None
     done: bool = False
+    status: int | None = None  # of HTTP
     error: str | None = None
     kinds: set[str] = field(default_factory=set)
 
@@ -173,8 +175,8 @@ class EngineClient:
             return ""
         return answer.text if answer.status == 200 else ""
 
-    def stream(self, path: str, body: dict[str, Any]) -> Stream:
-        """Send with streaming and usage, and read to the end."""
+    def stream(self, path: str, body: dict[str, Any], show: Callable[[str, str], None] | None = None) -> Stream:
+        """Send with streaming and usage, and read to the end. ``show`` gets the kind and the text of each part as it comes."""
         found = Stream(sent=time.monotonic())
         wanted = {**body, "stream": True, "stream_options": {"include_usage": True}}
         connection = self.connection(self.timeout)
@@ -183,12 +185,13 @@ class EngineClient:
         except _SILENT as error:
             connection.close()
             raise EngineSilent(f"POST {path}", error) from error
+        found.status = answer.status
         try:
             if answer.status != 200:
                 found.error = f"HTTP {answer.status}: {answer.read().decode(errors='replace')[:300]}"
             else:
                 for line in answer:
-                    self._line(found, line.strip())
+                    self._line(found, line.strip(), show)
                     if found.done:
                         break
         except _SILENT as error:
@@ -199,7 +202,7 @@ class EngineClient:
         return found
 
     @staticmethod
-    def _line(found: Stream, line: bytes) -> None:
+    def _line(found: Stream, line: bytes, show: Callable[[str, str], None] | None) -> None:
         if not line.startswith(b"data:"):
             return
         data = line[5:].strip()
@@ -226,3 +229,6 @@ class EngineClient:
                 found.first = found.first or found.last
                 found.kinds.add(kind)
                 found.text += text
+                found.content += text if kind in ("content", "text") else ""
+                if show is not None and text:
+                    show(kind, text)
