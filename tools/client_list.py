@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 _DO = "echo made > made.txt"
+ALIAS = "claude-opus-4-8"
 _SDK_AGENT = Path(__file__).with_name("sdk_agent.py")
 
 
@@ -30,7 +31,7 @@ class Run:
 
     ``asked`` makes it tell what it understood: a prompt when it begins with a slash, else a line of a shell instead of ``command``.
     ``tells`` finds it there: patterns for window, output, tools and images, each with one group. ``share`` is how much of the window
-    it counts. ``printed`` is its name for `use --print`, where that is another one.
+    it counts. ``alias`` is a line that asks for ALIAS, another model's name by which the session serves too. ``printed`` is its name for `use --print`, where that is another one.
     """
 
     package: Package
@@ -44,6 +45,7 @@ class Run:
     asked: str = ""
     tells: Mapping[str, str] = field(default_factory=dict)
     share: float = 1.0
+    alias: str = ""
     printed: str | None = None
 
 
@@ -72,6 +74,7 @@ CLIENTS: dict[str, Run] = {
         arguments=json.dumps({"command": _DO}),
         asked=f"python {_SDK_AGENT} anthropic",
         tells={"window": r'"max_model_len":(\d+)'},
+        alias=f'ANTHROPIC_DEFAULT_OPUS_MODEL={ALIAS} python {_SDK_AGENT} anthropic "$PROMPT"',
         printed="claude",
     ),
     "claude": Run(
@@ -82,6 +85,7 @@ CLIENTS: dict[str, Run] = {
         kept=(".claude.json", ".claude/", ".cache/", ".local/"),
         asked="/context",
         tells={"window": r"/ ([\d.]+k)"},
+        alias=f'claude --model {ALIAS} -p "$PROMPT"',
     ),
     "cline": Run(_npm("cline", "3.0.65"), 'cline "$PROMPT"', kept=(".cline/", ".cache/")),
     "codex": Run(
@@ -113,6 +117,7 @@ CLIENTS: dict[str, Run] = {
         arguments=json.dumps({"command": _DO}),
         asked=f"python {_SDK_AGENT} openai",
         tells={"window": r'"max_model_len":(\d+)'},
+        alias=f'OPENAI_MODEL={ALIAS} python {_SDK_AGENT} openai "$PROMPT"',
     ),
     "opencode": Run(
         _npm("opencode-ai", "1.18.33"),

@@ -31,7 +31,7 @@ sys.path.append(str(ROOT))
 from linode_coder.endpoint.clients import CLIENTS as PRINTED  # noqa: E402
 from linode_coder.endpoint.clients import output_of  # noqa: E402
 from tests.sandbox_fixture import RunningSandbox, start_sandbox  # noqa: E402
-from tools.client_list import CLIENTS, SILENCE, Package, Run  # noqa: E402
+from tools.client_list import ALIAS, CLIENTS, SILENCE, Package, Run  # noqa: E402
 from tools.recorder import Recorder, recording  # noqa: E402
 
 BIN = Path(sys.executable).parent
@@ -68,7 +68,7 @@ class Outcome:
         statuses = {asked.status for asked in self.recorder.asked}
         answered = WORDS in " ".join(self.text.split()) if engine == "standin" else 200 in statuses
         found = [] if self.ended else ["it did not end"]
-        if self.case in ("prompt", "tool", "api key"):
+        if self.case in ("prompt", "tool", "alias", "api key"):
             found += [] if answered else ["no answer was shown"]
             found += [] if statuses <= {200} else [f"statuses {sorted(statuses)}"]
         if self.case == "wrong key":
@@ -78,7 +78,9 @@ class Outcome:
             # It is refused, or the client refuses it or makes it shorter itself.
             found += [] if statuses <= {200, 400} else [f"statuses {sorted(statuses)}"]
         # Its own counting of tokens, tool by tool, is no prompt.
-        most = {"prompt": MOST, "api key": MOST, "tool": 2 * MOST, "asked": 100}.get(self.case, MOST_TRIES)
+        most = {"prompt": MOST, "alias": MOST, "api key": MOST, "tool": 2 * MOST, "asked": 100}.get(
+            self.case, MOST_TRIES
+        )
         if len(self.recorder.asked) > most:
             found.append(f"{len(self.recorder.asked)} requests")
         wanted = {"made.txt"} if self.case == "tool" else set()
@@ -116,7 +118,9 @@ def printed(sandbox: RunningSandbox, session: str, client: str) -> dict[str, Any
 
 def script_of(client: Run, case: str, text: str, notes: list[str], home: Path, key: Path) -> str:
     """What a person would enter who follows ``text``, which is printed, and the notes beside it; its file is written."""
-    command = client.asked if case == "asked" and client.asked[:1] != "/" else client.command
+    command = client.alias if case == "alias" else client.command
+    if case == "asked" and client.asked[:1] != "/":
+        command = client.asked
     if client.file:
         (home / client.file).parent.mkdir(parents=True)
         (home / client.file).write_text(text)
@@ -223,6 +227,8 @@ def cases(client: Run, context: int, engine: str) -> dict[str, str]:
         found["asked"] = HELLO
     if context == min(length for length in CONTEXTS[engine].values() if length >= client.least):
         found |= {"cut": HELLO, "wrong key": HELLO}
+        if client.alias:
+            found["alias"] = HELLO
         if client.package.name == "anthropic":
             found["api key"] = HELLO
     if context == CONTEXTS[engine]["small"]:
@@ -362,7 +368,7 @@ def main() -> int:
         directory = Path(temporary)
         with start_sandbox(directory / "sandbox", hosts="simulated", engine=engine) as sandbox:
             for session, context in CONTEXTS[engine].items():
-                up = [str(BIN / "linode-coder"), "up", session, "--context", str(context), "--yes"]
+                up = [str(BIN / "linode-coder"), "up", session, "--context", str(context), "--alias", ALIAS, "--yes"]
                 up += ["--model", VLLM_MODEL] if engine == "vllm" else []
                 subprocess.run(up, env=sandbox.env, check=True, stdout=subprocess.DEVNULL)
             failed = try_all(sandbox, engine, chosen, os.environ.get("CASES", "").split(), directory)
