@@ -117,9 +117,9 @@ test-engine: vllm
 test-foreign: $(BIN)/.complete
 	$(BIN)/python tools/foreign_sdk.py
 
-# CLIENTS: which of tools/client_list.py.
-test-clients: $(BIN)/.complete
-	@$(BIN)/python tools/clients.py
+# CLIENTS, CASES: which of tools/client_list.py, and what is tried with them. ENGINE=vllm: against the real engine.
+test-clients: $(BIN)/.complete $(if $(filter vllm,$(ENGINE)),vllm)
+	@ENGINE=$(ENGINE) $(BIN)/python tools/clients.py
 
 test-molecule: $(BIN)/.complete
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python tools/with_docker.py $(BIN)/python tools/molecule_in_sandbox.py $(SCENARIO)

@@ -141,6 +141,16 @@ AGENTS: dict[str, Request] = {
     ),
     "continue": _chat(_SYSTEM, _HELLO, **_USAGE, max_tokens=1000, tools=[_TOOL]),
     "continue, after a tool": _chat(_SYSTEM, _HELLO, _CALLED, _RESULT, **_USAGE, max_tokens=1000, tools=[_TOOL]),
+    # By its documentation: its command line has no editor in which somebody types.
+    "continue, filling in": Request(
+        TEXTS,
+        {
+            "prompt": "<|fim_prefix|>def twice(n):\n    return <|fim_suffix|>\n\n\nprint(twice(2))\n<|fim_middle|>",
+            "max_tokens": 64,
+            "stop": ["/src/", "#- coding: utf-8", "```", "\n\n\n"],
+            "stream": True,
+        },
+    ),
     "qwen": _chat(_SYSTEM, {**_HELLO, "content": [_text("hi")]}, **_USAGE, max_tokens=1000, tools=[_TOOL, _BARE]),
     "qwen, after a tool": _chat(
         *(_SYSTEM, {**_HELLO, "content": [_text("hi")]}, {**_CALLED, "reasoning_content": "It wants a list."}),

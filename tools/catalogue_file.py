@@ -14,7 +14,7 @@ DATA = ROOT / "collections/ansible_collections/linode_coder/gpu/plugins/module_u
 # All that stands above it is written by people, and left as it is.
 _BEGIN = "MODELS: tuple[dict[str, Any], ...] = ("
 # The order of an entry's lines.
-_MODEL_ORDER = ("id", "name", "family", "hf", *MODEL_FACTS, "multimodal", "flags", "variants")
+_MODEL_ORDER = ("id", "name", "family", "hf", *MODEL_FACTS, "multimodal", "fill_in", "flags", "variants")
 _VARIANT_ORDER = ("id", "precision", *VARIANT_FACTS, "community", "flags", "env")
 
 

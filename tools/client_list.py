@@ -4,9 +4,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 
 _DO = "echo made > made.txt"
+ALIAS = "claude-opus-4-8"
+_SDK_AGENT = Path(__file__).with_name("sdk_agent.py")
 
 
 @dataclass(frozen=True)
@@ -22,8 +26,12 @@ class Package:
 class Run:
     """``command`` is a line of a shell in which $PROMPT is the prompt; ``file`` is where the configuration goes, below the home of
     the client; None where a shell reads it. ``tool`` is called with ``arguments`` that make a file made.txt. ``own`` begins the
-    names of files that it keeps in a project for itself. ``window`` is a prompt on which it says how long it believes the context to
-    be, in thousands of tokens. With a context of less than ``least`` its own prompt has no room.
+    names of files that it keeps in a project for itself, ``kept`` those of what it keeps below its home: configuration, sessions,
+    caches; what begins with tmp/ lies among its temporary files. With a context of less than ``least`` its own prompt has no room.
+
+    ``asked`` makes it tell what it understood: a prompt when it begins with a slash, else a line of a shell instead of ``command``.
+    ``tells`` finds it there: patterns for window, output, tools and images, each with one group. ``share`` is how much of the window
+    it counts. ``alias`` is a line that asks for ALIAS, another model's name by which the session serves too. ``printed`` is its name for `use --print`, where that is another one.
     """
 
     package: Package
@@ -32,8 +40,13 @@ class Run:
     tool: str | None = None
     arguments: str = ""
     own: tuple[str, ...] = ()
-    window: str | None = None
+    kept: tuple[str, ...] = ()
     least: int = 0
+    asked: str = ""
+    tells: Mapping[str, str] = field(default_factory=dict)
+    share: float = 1.0
+    alias: str = ""
+    printed: str | None = None
 
 
 def _npm(name: str, version: str) -> Package:
@@ -42,31 +55,69 @@ def _npm(name: str, version: str) -> Package:
 
 _AIDER = "--yes-always --no-check-update --analytics-disable --no-show-release-notes --no-fancy-input --no-pretty"
 
+_CODEX = 'codex exec --strict-config --skip-git-repo-check --dangerously-bypass-approvals-and-sandbox "$PROMPT"'
+
 CLIENTS: dict[str, Run] = {
     "aider": Run(
         Package("pypi", "aider-chat", "0.86.2"),
         # The configuration ends with the command itself.
         f'aider() {{ command aider "$@" {_AIDER} --message "$PROMPT"; }}',
         own=(".aider", ".gitignore"),
+        kept=(".aider/", ".cache/"),
+        asked="/tokens",
+        tells={"window": r"([\d,]+) tokens max context window"},
+    ),
+    "anthropic": Run(
+        Package("pypi", "anthropic", "2.14.0"),
+        f'python {_SDK_AGENT} anthropic "$PROMPT"',
+        tool="bash",
+        arguments=json.dumps({"command": _DO}),
+        asked=f"python {_SDK_AGENT} anthropic",
+        tells={"window": r'"max_model_len":(\d+)'},
+        alias=f'ANTHROPIC_DEFAULT_OPUS_MODEL={ALIAS} python {_SDK_AGENT} anthropic "$PROMPT"',
+        printed="claude",
     ),
     "claude": Run(
         _npm("@anthropic-ai/claude-code", "2.1.332"),
         'claude -p "$PROMPT" --allowedTools Bash',
         tool="Bash",
         arguments=json.dumps({"command": _DO, "description": "make it"}),
-        window="/context",
+        kept=(".claude.json", ".claude/", ".cache/", ".local/"),
+        asked="/context",
+        tells={"window": r"/ ([\d.]+k)"},
+        alias=f'claude --model {ALIAS} -p "$PROMPT"',
     ),
-    "cline": Run(_npm("cline", "3.0.65"), 'cline "$PROMPT"'),
+    "cline": Run(_npm("cline", "3.0.65"), 'cline "$PROMPT"', kept=(".cline/", ".cache/")),
     "codex": Run(
         _npm("@openai/codex", "0.171.0"),
-        'codex exec --strict-config --skip-git-repo-check --dangerously-bypass-approvals-and-sandbox "$PROMPT"',
+        _CODEX,
         ".codex/config.toml",
         tool="exec_command",
         arguments=json.dumps({"cmd": _DO}),
+        kept=(".codex/",),
+        asked=f'{_CODEX}; grep -roh "model_context_window[^,]*" ~/.codex/sessions',
+        tells={"window": r'model_context_window":(\d+)'},
+        share=0.95,
     ),
-    "continue": Run(_npm("@continuedev/cli", "1.5.47"), 'cn -p "$PROMPT"', ".continue/config.yaml"),
+    "continue": Run(
+        _npm("@continuedev/cli", "1.5.47"), 'cn -p "$PROMPT"', ".continue/config.yaml", kept=(".continue/",)
+    ),
     "llm": Run(
-        Package("pypi", "llm", "0.36"), 'llm -m coder "$PROMPT"', ".config/io.datasette.llm/extra-openai-models.yaml"
+        Package("pypi", "llm", "0.36"),
+        'llm -m coder "$PROMPT"',
+        ".config/io.datasette.llm/extra-openai-models.yaml",
+        kept=(".config/io.datasette.llm/",),
+        asked="llm models --options -q coder",
+        tells={"tools": r"Features:[\s\S]*?- (tools)", "images": r"(Attachment types)"},
+    ),
+    "openai": Run(
+        Package("pypi", "openai", "3.57.0"),
+        f'python {_SDK_AGENT} openai "$PROMPT"',
+        tool="bash",
+        arguments=json.dumps({"command": _DO}),
+        asked=f"python {_SDK_AGENT} openai",
+        tells={"window": r'"max_model_len":(\d+)'},
+        alias=f'OPENAI_MODEL={ALIAS} python {_SDK_AGENT} openai "$PROMPT"',
     ),
     "opencode": Run(
         _npm("opencode-ai", "1.18.33"),
@@ -74,6 +125,14 @@ CLIENTS: dict[str, Run] = {
         ".config/opencode/opencode.json",
         tool="bash",
         arguments=json.dumps({"command": _DO, "description": "make it"}),
+        kept=(".config/opencode/", ".local/share/opencode/", ".local/state/opencode/", ".cache/opencode/", "tmp/."),
+        asked="opencode models linode-coder --verbose",
+        tells={
+            "window": r'"context": (\d+)',
+            "output": r'"output": (\d+)',
+            "tools": r'"toolcall": (\w+)',
+            "images": r'"image": (\w+)',
+        },
     ),
     "qwen": Run(
         _npm("@qwen-code/qwen-code", "0.24.4"),
@@ -81,6 +140,9 @@ CLIENTS: dict[str, Run] = {
         ".qwen/settings.json",
         tool="run_shell_command",
         arguments=json.dumps({"command": _DO, "is_background": False}),
+        kept=(".qwen/",),
+        asked="/context",
+        tells={"window": r"Context window: ([\d.]+k)"},
         least=32768,
     ),
 }

@@ -2,14 +2,17 @@
 """`make test-clients`: real clients of the versions in client_list.py, each with what `use --print` prints, against sessions of the
 sandbox with 16K and 128K of context.
 
-What is printed is taken as it is, but for the port: a recorder stands before the tunnel. Each client has a home and a project of its
-own and reaches nothing beyond this machine. CLIENTS='claude codex' chooses some.
+What is printed is taken as it is, but for the port: a recorder stands before the tunnel. Each client has a home, a place for
+temporary files and a project of its own and reaches nothing beyond this machine; what it leaves there beyond what client_list.py
+knows of is a fault. CLIENTS='claude codex' and CASES='prompt asked' choose some, ENGINE=vllm has the real engine answer instead of its stand-in: words that
+mean nothing, so neither answers nor tools are compared.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -25,55 +28,67 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.core.paths import
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT))
 
+from linode_coder.endpoint.clients import CLIENTS as PRINTED  # noqa: E402
+from linode_coder.endpoint.clients import output_of  # noqa: E402
 from tests.sandbox_fixture import RunningSandbox, start_sandbox  # noqa: E402
-from tools.client_list import CLIENTS, SILENCE, Package, Run  # noqa: E402
+from tools.client_list import ALIAS, CLIENTS, SILENCE, Package, Run  # noqa: E402
 from tools.recorder import Recorder, recording  # noqa: E402
 
 BIN = Path(sys.executable).parent
-CONTEXTS = {"small": 16384, "large": 131072}
+# Tokens of the real one's tiny models are bytes.
+CONTEXTS = {
+    "standin": {"small": 16384, "large": 131072},
+    "vllm": {"small": 131072, "large": 524288},
+}
 # Of the stand-in's answer; clients may break its lines.
 WORDS = "This is the linode_coder sandbox, not a model"
 HELLO = "say hello"
 # A prompt is one request, or two where a client also asks for a title; it may try again what failed.
 MOST, MOST_TRIES = 3, 15
-PATIENCE_S = 180
+PATIENCE_S = {"standin": 300, "vllm": 900}
+# A model of the sandbox's that takes the longest context.
+VLLM_MODEL = "sandbox/tiny-coder-long"
+FACTS = ("window", "output", "tools", "images")
 
 
 @dataclass
 class Outcome:
+    """One run of a client. ``changed`` are names in the project, ``strewn`` files elsewhere that are not known to be its own."""
+
     case: str
     ended: bool
     seconds: float
     text: str
     recorder: Recorder
     changed: set[str]
+    strewn: list[str]
 
-    def wrong(self, client: Run, context: int) -> str:
+    def wrong(self, client: Run, engine: str) -> str:
         """What is not as it should be; empty when all is."""
         statuses = {asked.status for asked in self.recorder.asked}
-        answered = WORDS in " ".join(self.text.split())
+        answered = WORDS in " ".join(self.text.split()) if engine == "standin" else 200 in statuses
         found = [] if self.ended else ["it did not end"]
-        if self.case == "window" and f"/ {context / 1000:.1f}k" not in self.text:
-            found.append(f"it does not say {context / 1000:.1f}k")
-        if self.case in ("prompt", "tool"):
+        if self.case in ("prompt", "tool", "alias", "api key"):
             found += [] if answered else ["no answer was shown"]
             found += [] if statuses <= {200} else [f"statuses {sorted(statuses)}"]
-            most = MOST if self.case == "prompt" else 2 * MOST
-        else:
-            # Its own counting of tokens, tool by tool, is none of these.
-            most = 100 if self.case == "window" else MOST_TRIES
         if self.case == "wrong key":
             found += [] if statuses <= {401} else [f"statuses {sorted(statuses)} instead of 401"]
             found += ["it was answered"] if answered else []
         if self.case == "too long":
             # It is refused, or the client refuses it or makes it shorter itself.
             found += [] if statuses <= {200, 400} else [f"statuses {sorted(statuses)}"]
+        # Its own counting of tokens, tool by tool, is no prompt.
+        most = {"prompt": MOST, "alias": MOST, "api key": MOST, "tool": 2 * MOST, "asked": 100}.get(
+            self.case, MOST_TRIES
+        )
         if len(self.recorder.asked) > most:
             found.append(f"{len(self.recorder.asked)} requests")
         wanted = {"made.txt"} if self.case == "tool" else set()
         others = {name for name in self.changed if not name.startswith(client.own or "\0")}
         if others != wanted:
             found.append(f"it changed {sorted(others) or 'nothing'}")
+        if self.strewn:
+            found.append(f"it wrote {', '.join(self.strewn[:5])}")
         return "; ".join(found)
 
 
@@ -96,17 +111,49 @@ def install(package: Package) -> Path:
 
 
 def printed(sandbox: RunningSandbox, session: str, client: str) -> dict[str, Any]:
-    command = [str(BIN / "linode-coder"), "use", session, "--print", client, "--json"]
+    command = [str(BIN / "linode-coder"), "use", session, "--print", CLIENTS[client].printed or client, "--json"]
     done = subprocess.run(command, env=sandbox.env, stdout=subprocess.PIPE, text=True, check=True)
     return dict(json.loads(done.stdout))
 
 
-def attempt(name: str, case: str, prompt: str, told: dict[str, Any], directory: Path) -> Outcome:
+def script_of(client: Run, case: str, text: str, notes: list[str], home: Path, key: Path) -> str:
+    """What a person would enter who follows ``text``, which is printed, and the notes beside it; its file is written."""
+    command = client.alias if case == "alias" else client.command
+    if case == "asked" and client.asked[:1] != "/":
+        command = client.asked
+    if client.file:
+        (home / client.file).parent.mkdir(parents=True)
+        (home / client.file).write_text(text)
+        if client.file.startswith(".continue"):
+            (home / ".continue/.env").write_text(f"VLLM_API_KEY={key.read_text().strip()}\n")
+        exports = [note.partition("environment: ")[2] for note in notes if "environment: export " in note]
+        return "\n".join([*exports, command])
+    if client.package.name == "aider-chat":
+        return f"{command}\n{text}"
+    # The first paragraph is for a shell.
+    script = text.partition("\n\n")[0]
+    if case == "api key":
+        script += '\nexport ANTHROPIC_API_KEY="$ANTHROPIC_AUTH_TOKEN"\nunset ANTHROPIC_AUTH_TOKEN'
+    return f"{script}\n{command}"
+
+
+def files_below(*places: Path) -> dict[str, int]:
+    """Files and when they were written, by their path below the parent of ``places``."""
+    return {
+        str(path.relative_to(place.parent)): path.stat().st_mtime_ns
+        for place in places
+        for path in place.rglob("*")
+        if path.is_file() and not path.is_symlink()
+    }
+
+
+def attempt(name: str, case: str, prompt: str, told: dict[str, Any], directory: Path, patience: float) -> Outcome:
     """One run of a client in a new home and a new project."""
     client = CLIENTS[name]
     programs = install(client.package)
-    home, project = directory / "home", directory / "project"
-    project.mkdir(parents=True)
+    home, project, temporary = (directory / part for part in ("home", "project", "tmp"))
+    for place in (home, project, temporary):
+        place.mkdir(parents=True)
     (project / "README.md").write_text("# A project\n")
     subprocess.run(["git", "init", "--quiet", str(project)], check=True)
     key = directory / "key"
@@ -118,29 +165,18 @@ def attempt(name: str, case: str, prompt: str, told: dict[str, Any], directory: 
             line.replace(f"127.0.0.1:{port}", f"127.0.0.1:{recorder.port}").replace(told["api_key_file"], str(key))
             for line in (told["configuration"], *told["notes"])
         )
-        # As the notes say, which a person would follow.
-        exports = [note.partition("environment: ")[2] for note in notes if "environment: export " in note]
-        if client.file:
-            (home / client.file).parent.mkdir(parents=True)
-            (home / client.file).write_text(text)
-            script = "\n".join([*exports, client.command])
-            if name == "continue":
-                (home / ".continue/.env").write_text(f"VLLM_API_KEY={key.read_text().strip()}\n")
-        elif name == "aider":
-            script = f"{client.command}\n{text}"
-        else:
-            # The first paragraph is for a shell.
-            script = f"{text.partition(chr(10) * 2)[0]}\n{client.command}"
+        script = script_of(client, case, text, notes, home, key)
         env = {
             **SILENCE,
             "HOME": str(home),
+            "TMPDIR": str(temporary),
             "PATH": f"{programs}:{os.environ['PATH']}",
             "TERM": "xterm",
-            "PROMPT": prompt,
+            "PROMPT": client.asked if case == "asked" and client.asked[:1] == "/" else prompt,
             "GIT_CONFIG_COUNT": "0",
             "ANTHROPIC_API_KEY": "of-somebody-else",
         }
-        home.mkdir(exist_ok=True)
+        before = files_below(home, temporary)
         began, ended = time.monotonic(), True
         with subprocess.Popen(
             ["bash", "-e", "-c", script],
@@ -154,17 +190,22 @@ def attempt(name: str, case: str, prompt: str, told: dict[str, Any], directory: 
             start_new_session=True,
         ) as process:
             try:
-                said, _ = process.communicate(timeout=PATIENCE_S)
+                said, _ = process.communicate(timeout=patience)
             except subprocess.TimeoutExpired:
                 ended = False
                 os.killpg(process.pid, 9)
                 said, _ = process.communicate()
         seconds = time.monotonic() - began
         end_all_of(home)
+    after = files_below(home, temporary)
+    known = tuple(place if place.startswith("tmp/") else f"home/{place}" for place in client.kept)
+    strewn = sorted(
+        path for path, written in after.items() if written != before.get(path) and not path.startswith(known or "\0")
+    )
     changed = {path.name for path in project.iterdir()} - {"README.md", ".git"}
     if (project / "README.md").read_text() != "# A project\n":
         changed.add("README.md")
-    return Outcome(case, ended, seconds, said, recorder, changed)
+    return Outcome(case, ended, seconds, said, recorder, changed, strewn)
 
 
 def end_all_of(home: Path) -> None:
@@ -175,52 +216,162 @@ def end_all_of(home: Path) -> None:
                 process.kill()
 
 
-def cases(client: Run, context: int) -> dict[str, str]:
+def cases(client: Run, context: int, engine: str) -> dict[str, str]:
     """Prompts, by what is tried with them; none where the client has no room."""
     if context < client.least:
         return {}
     found = {"prompt": HELLO}
-    if client.tool:
+    if client.tool and engine == "standin":
         found["tool"] = f"Call the tool {client.tool} with {client.arguments}"
-    if client.window:
-        found["window"] = client.window
-    if context == min(length for length in CONTEXTS.values() if length >= client.least):
+    if client.asked:
+        found["asked"] = HELLO
+    if context == min(length for length in CONTEXTS[engine].values() if length >= client.least):
         found |= {"cut": HELLO, "wrong key": HELLO}
-    if context == CONTEXTS["small"]:
+        if client.alias:
+            found["alias"] = HELLO
+        if client.package.name == "anthropic":
+            found["api key"] = HELLO
+    if context == CONTEXTS[engine]["small"]:
         # More than fits, and less than a program can be given as an argument.
         found["too long"] = "a b c " * 20000
     return found
 
 
+def truth(name: str, told: dict[str, Any]) -> dict[str, Any]:
+    """What the engine takes, and how long an answer may be by what was printed; None where nothing is printed for it."""
+    context = told["max_model_len"]
+    limited = PRINTED[CLIENTS[name].printed or name].limits and name != "cline"
+    output = output_of(context) if limited else None
+    return {"window": context, "output": output, "tools": told["tools"], "images": told["images"]}
+
+
+def _value(text: str) -> int | bool:
+    if text in ("true", "false"):
+        return text == "true"
+    digits = text.replace(",", "")
+    if digits.endswith("k"):
+        return round(float(digits[:-1]) * 1000)
+    return int(digits) if digits.isdigit() else True
+
+
+def understood(client: Run, asked: Outcome | None, prompt: Outcome) -> dict[str, int | bool | None]:
+    """What the client said of itself, else what its requests say; None where neither does."""
+    text = asked.text if asked else ""
+    found: dict[str, int | bool | None] = {}
+    for fact in FACTS:
+        pattern = client.tells.get(fact)
+        match = re.search(pattern, text) if pattern else None
+        # Of what a client can do, some list only what there is.
+        absent = False if pattern and fact in ("tools", "images") else None
+        found[fact] = _value(match[1]) if match else absent
+    limits = {one.limit for one in prompt.recorder.asked if one.limit is not None}
+    if limits:
+        found["output"] = max(limits)
+    if found["tools"] is None and any(one.tools for one in prompt.recorder.asked):
+        found["tools"] = True
+    return found
+
+
+def misunderstood(client: Run, believes: dict[str, int | bool | None], true: dict[str, Any]) -> str:
+    """Where a client believes something else than is true; what is said in thousands may be rounded."""
+    found = []
+    for fact in FACTS:
+        said, is_so = believes[fact], true[fact]
+        if said is None and fact in client.tells:
+            found.append(f"{fact} was not said")
+        if said is None or is_so is None:
+            continue
+        expected = is_so * client.share if fact == "window" else is_so
+        if abs(said - expected) > (expected / 200 if fact == "window" else 0):
+            found.append(f"{fact} {said} instead of {is_so}")
+    return "; ".join(found)
+
+
+# Client, what it believes, what is so, and requests by case.
+Row = tuple[str, dict[str, Any], dict[str, Any], dict[str, int]]
+
+
+def _shown(value: int | bool | None) -> str:
+    return "-" if value is None else str(value) if not isinstance(value, bool) else "yes" if value else "no"
+
+
+def table(rows: list[Row]) -> list[str]:
+    """What each client understood beside the truth, and how many requests a prompt was; a table of Markdown."""
+    lines = [
+        "| client | context | window | output | tools | images | requests: prompt | tool call | prompt too long |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for name, believes, true, requests in rows:
+        version = CLIENTS[name].package.version
+        cells = [f"{_shown(believes[fact])} of {_shown(true[fact])}" for fact in FACTS]
+        counts = [_shown(requests.get(case)) for case in ("prompt", "tool", "too long")]
+        lines.append(f"| {name} {version} | {true['window'] // 1024}K | {' | '.join([*cells, *counts])} |")
+    return lines
+
+
+def shown(name: str, session: str, outcome: Outcome, wrong: str) -> None:
+    """A line for one run, and what was said where that was wrong."""
+    limits = {asked.limit for asked in outcome.recorder.asked if asked.limit is not None}
+    print(
+        f"{name:10} {session:8} {outcome.case:10} {len(outcome.recorder.asked):8} "
+        f"{','.join(map(str, sorted(limits))) or '-':>10} {outcome.seconds:5.1f}  {wrong or 'ok'}",
+        flush=True,
+    )
+    if wrong:
+        tools = next((asked.tools for asked in outcome.recorder.asked if asked.tools), [])
+        print(f"    tools: {', '.join(tools)[:300]}\n    {outcome.text[-1500:]}", flush=True)
+
+
+def tried(
+    name: str, session: str, told: dict[str, Any], engine: str, only: list[str], directory: Path
+) -> tuple[int, Row | None]:
+    """All of one client on one session: how much was wrong, and its row of the table."""
+    client, failed = CLIENTS[name], 0
+    outcomes: dict[str, Outcome] = {}
+    for case, prompt in cases(client, told["max_model_len"], engine).items():
+        if only and case.replace(" ", "-") not in only:
+            continue
+        place = directory / f"{name}-{session}-{case.replace(' ', '-')}"
+        outcomes[case] = attempt(name, case, prompt, told, place, PATIENCE_S[engine])
+        wrong = outcomes[case].wrong(client, engine)
+        failed += bool(wrong)
+        shown(name, session, outcomes[case], wrong)
+    if "prompt" not in outcomes:
+        return failed, None
+    believes, true = understood(client, outcomes.get("asked"), outcomes["prompt"]), truth(name, told)
+    wrong = misunderstood(client, believes, true)
+    print(f"{name:10} {session:8} understood {wrong or 'ok'}", flush=True)
+    requests = {case: len(outcome.recorder.asked) for case, outcome in outcomes.items()}
+    return failed + bool(wrong), (name, believes, true, requests)
+
+
+def try_all(sandbox: RunningSandbox, engine: str, chosen: list[str], only: list[str], directory: Path) -> int:
+    """Each client on each session, and the table; how much was wrong."""
+    print(f"{'client':10} {'session':8} {'case':10} {'requests':>8} {'limit sent':>10} {'s':>5}  ", flush=True)
+    failed, rows = 0, []
+    for name in chosen:
+        for session in CONTEXTS[engine]:
+            wrong, row = tried(name, session, printed(sandbox, session, name), engine, only, directory)
+            failed += wrong
+            rows += [row] if row else []
+    print("\nWhat each understood, of what is so:\n")
+    print(*table(rows), sep="\n")
+    return failed
+
+
 def main() -> int:
+    engine = os.environ.get("ENGINE") or "standin"
     chosen = os.environ.get("CLIENTS", "").split() or list(CLIENTS)
     for name in chosen:
         install(CLIENTS[name].package)
-    failed = 0
     with tempfile.TemporaryDirectory(prefix="linode-coder-clients-") as temporary:
         directory = Path(temporary)
-        with start_sandbox(directory / "sandbox", hosts="simulated") as sandbox:
-            for session, context in CONTEXTS.items():
-                up = [str(BIN / "linode-coder"), "up", session, "--context", str(context), "--yes"]
+        with start_sandbox(directory / "sandbox", hosts="simulated", engine=engine) as sandbox:
+            for session, context in CONTEXTS[engine].items():
+                up = [str(BIN / "linode-coder"), "up", session, "--context", str(context), "--alias", ALIAS, "--yes"]
+                up += ["--model", VLLM_MODEL] if engine == "vllm" else []
                 subprocess.run(up, env=sandbox.env, check=True, stdout=subprocess.DEVNULL)
-            print(f"{'client':10} {'session':8} {'case':10} {'requests':>8} {'limit sent':>10} {'s':>5}  ", flush=True)
-            for name in chosen:
-                for session, context in CONTEXTS.items():
-                    told = printed(sandbox, session, name)
-                    for case, prompt in cases(CLIENTS[name], context).items():
-                        place = directory / f"{name}-{session}-{case.replace(' ', '-')}"
-                        outcome = attempt(name, case, prompt, told, place)
-                        wrong = outcome.wrong(CLIENTS[name], context)
-                        failed += bool(wrong)
-                        limits = {asked.limit for asked in outcome.recorder.asked if asked.limit is not None}
-                        print(
-                            f"{name:10} {session:8} {case:10} {len(outcome.recorder.asked):8} "
-                            f"{','.join(map(str, sorted(limits))) or '-':>10} {outcome.seconds:5.1f}  {wrong or 'ok'}",
-                            flush=True,
-                        )
-                        if wrong:
-                            tools = next((asked.tools for asked in outcome.recorder.asked if asked.tools), [])
-                            print(f"    tools: {', '.join(tools)[:300]}\n    {outcome.text[-1500:]}", flush=True)
+            failed = try_all(sandbox, engine, chosen, os.environ.get("CASES", "").split(), directory)
     return 1 if failed else 0
 
 

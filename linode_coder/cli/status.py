@@ -11,6 +11,7 @@ import typer
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.cost import format_time
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.duration import format_duration
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
+from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.client import EngineSilent, names_of
 
 from ..api import LinodeReader
 from ..local import history
@@ -33,6 +34,7 @@ def endpoint_state(name: str) -> dict[str, Any]:
     port = tunnel.local_port(name)
     kept, state = our_port(name) is not None, read_state(name)
     is_open = kept and state is not None and state["up"]
+    healthy = is_open and TunnelClient(name).healthy()
     return {
         "port": port,
         "url": f"http://127.0.0.1:{port}/v1" if port else None,
@@ -41,8 +43,24 @@ def endpoint_state(name: str) -> dict[str, Any]:
         "tunnel_since": format_time(int(state["since"])) if state else None,
         "tunnel_why": state["why"] if state else None,
         "tunnel_down_s": round(state["down_s"], 1) if state and state["down_s"] is not None else None,
-        "engine": ("healthy" if TunnelClient(name).healthy() else "not answering") if is_open else "unknown",
+        "engine": ("healthy" if healthy else "not answering") if is_open else "unknown",
+        # By which names clients may ask; null where it was not said.
+        "models": served_names(name) if healthy else None,
     }
+
+
+def served_names(name: str) -> list[str] | None:
+    """The names of the model, the engine's own first; None where this machine has no key, or the engine does not say."""
+    from ..endpoint.api_key import kept_key
+    from ..endpoint.port_owner import TunnelClient
+
+    key = kept_key(name)
+    if key is None:
+        return None
+    try:
+        return names_of(TunnelClient(name, key, timeout=5).served())
+    except EngineSilent:
+        return None
 
 
 def tunnel_story(endpoint: dict[str, Any]) -> str:
@@ -93,6 +111,7 @@ def lines(seen: dict[str, Any]) -> list[str]:
         f"session   {view['name']}: {view['status']}, {view['label']} ({view['linode_id']})",
         f"runs on   {view['plan']} in {view['region']}, owner {view['owner']}",
         f"model     {view['model']}",
+        *([f"named     {', '.join(endpoint['models'])}"] if endpoint["models"] else []),
         f"endpoint  {endpoint['url'] or 'none yet'}, engine {endpoint['engine']}",
         f"tunnel    {tunnel_story(endpoint)}",
         f"cost      {money(view['hourly'])}/h, {money(view['cost_so_far'])} so far, paid until {view['paid_until']}",

@@ -10,7 +10,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure impo
 from ansible_collections.linode_coder.gpu.plugins.module_utils.model.hub import hub_lookup
 from ansible_collections.linode_coder.gpu.plugins.module_utils.model.hub_token import hub_token
 from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.quote import quote_switch
-from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.wanted import Wanted
+from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.wanted import Wanted, as_list
 
 from ..api import LinodeReader
 from ..local import budget, history
@@ -19,7 +19,7 @@ from ..local.sessions import all_sessions, pick
 from ..local.unrecorded import recorded
 from ..terminal.console import Console
 from .session_argument import SessionName
-from .up import describe_engine
+from .up import describe_aliases, describe_engine
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -51,6 +51,12 @@ def switch_model(
         str | None, typer.Option(help="Context in tokens, e.g. 65536 or 64K (default: what fits).")
     ] = None,
     tensor_parallel: Annotated[int | None, typer.Option(help="GPUs that share the model (default: all).")] = None,
+    alias: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Name for clients beside the model's own (default: those that the session has; off for none)."
+        ),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would serve, change nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines of events.")] = False,
 ) -> None:
@@ -64,6 +70,7 @@ def switch_model(
         variant=variant,
         context=context,
         tensor_parallel=tensor_parallel,
+        aliases=tuple(as_list(",".join(alias or ()))),
         budget=limit.dollars,
         records=limit.records,
     )
@@ -78,7 +85,7 @@ def switch_model(
     view, new = quote["existing"], quote["model"]
     console.event("plan", command="switch-model", quote=quote)
     console.note(f"Session {name} serves {quote['serves']}; {new} is to take its place on {view['plan']}.")
-    for line in describe_engine(quote["engine"]):
+    for line in [*describe_engine(quote["engine"]), *describe_aliases(quote)]:
         console.note(line)
     for line in budget.describe(quote["budget"]):
         console.note(line)
@@ -107,6 +114,7 @@ def switch_model(
                 variant=variant,
                 context=context,
                 tensor_parallel=tensor_parallel,
+                alias=wanted.aliases or None,
                 budget=limit.dollars,
                 budget_records=limit.records,
             )

@@ -53,6 +53,15 @@ def describe_engine(engine: dict[str, Any]) -> list[str]:
     return lines + [f"note     {note}" for note in engine["notes"]]
 
 
+def describe_aliases(quote: dict[str, Any]) -> list[str]:
+    """By which further names clients may ask, where that was said."""
+    aliases = quote["aliases"]
+    if aliases is None:
+        return []
+    names = ", ".join(aliases) or "none"
+    return [f"aliases  {names}" + ("; when they change, the engine starts anew" if quote["existing"] else "")]
+
+
 def describe(quote: dict[str, Any]) -> list[str]:
     """What would be created and what it costs."""
     offers = quote["offers"]
@@ -64,6 +73,7 @@ def describe(quote: dict[str, Any]) -> list[str]:
     return [
         f"session  {quote['session']}",
         *describe_engine(quote["engine"]),
+        *describe_aliases(quote),
         *(f"left out {row['plan']}: {row['why']}" for row in quote["left_out"]),
         f"plan     {first['plan']}{card}, first of {len(offers)} places: {places}",
         f"price    {money(quote['hourly'])} per started hour, at most {money(quote['cost_to_lease_end'])} to the end of the "
@@ -83,7 +93,7 @@ def describe_access(ssh_from: list[str]) -> str:
 
 def describe_changes(quote: dict[str, Any]) -> list[str]:
     """What the options change of a session that exists."""
-    lines = []
+    lines = describe_aliases(quote) if quote["existing"] else []
     if "until" in quote["changes"]:
         lines.append(
             f"lease    ends {quote['lease_end']} instead, {money(quote['cost_to_lease_end'])} in all to its end"
@@ -162,6 +172,12 @@ def up(
     variant: Annotated[str | None, typer.Option(help="Variant of the model, by repository or precision.")] = None,
     context: Annotated[str | None, typer.Option(help="Tokens that have to fit, e.g. 64K (default: what fits).")] = None,
     tensor_parallel: Annotated[int | None, typer.Option(help="GPUs to spread over (default: all that can).")] = None,
+    alias: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Name by which clients may ask for the model too; repeat or separate with commas; off for none."
+        ),
+    ] = None,
     plan: Annotated[list[str] | None, typer.Option(help="Plan to try; repeat or separate with commas.")] = None,
     region: Annotated[list[str] | None, typer.Option(help="Region to try; repeat or separate with commas.")] = None,
     lease: Annotated[str | None, typer.Option(help="How long it may live, e.g. 4h (default 8h).")] = None,
@@ -227,6 +243,7 @@ def up(
         variant=variant,
         context=context,
         tensor_parallel=tensor_parallel,
+        aliases=tuple(as_list(",".join(alias or ()))),
         plans=tuple(as_list(",".join(plan or ()))),
         regions=tuple(as_list(",".join(region or ()))),
         lease=lease,
@@ -270,7 +287,7 @@ def up(
         confirm(f"Create it for {money(quote['hourly'])} per hour?", f"linode-coder up {name}")
     with session_lock(name):
         existing = quote["existing"]
-        engine_asked = context is not None or tensor_parallel is not None
+        engine_asked = context is not None or tensor_parallel is not None or quote["aliases"] is not None
         if (
             existing
             and not converge
@@ -296,6 +313,7 @@ def up(
             variant=wanted.variant,
             context=wanted.context,
             tensor_parallel=wanted.tensor_parallel,
+            alias=wanted.aliases or None,
             plan=wanted.plans or None,
             region=wanted.regions or None,
             lease=wanted.lease,
@@ -354,12 +372,14 @@ def _configured(wanted: Wanted) -> Wanted:
         cap=wanted.cap,
         idle=wanted.idle,
         max_cost=wanted.max_cost,
+        alias=list(wanted.aliases),
     )
     return replace(
         wanted,
         # A variant that was named names its model as well.
         model=config.model if wanted.variant is None else wanted.model,
         context=config.context,
+        aliases=config.alias,
         plans=config.plan,
         regions=config.region,
         lease=config.lease,

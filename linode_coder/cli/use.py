@@ -9,12 +9,12 @@ from typing import Annotated, Any
 import typer
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.did_you_mean import did_you_mean, nearest
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
-from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.client import EngineSilent
+from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.client import EngineSilent, names_of
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session.ssh_access import access_of
 
 from ..api import LinodeReader
 from ..endpoint.api_key import api_key, api_key_file
-from ..endpoint.engine import served_abilities, served_model
+from ..endpoint.engine import served_abilities, served_models
 from ..endpoint.port_owner import TunnelClient
 from ..endpoint.tunnel import open_tunnel
 from ..local.sessions import all_sessions, current_file, firewall_of, pick
@@ -58,7 +58,8 @@ def use(
         _print(console, client, view, port, key_file)
         return
     answering = TunnelClient(view["name"]).healthy()
-    model = _model_name(view) if answering else None
+    names = _names(view) if answering else []
+    model = names[0] if names else None
     if as_json:
         engine = "healthy" if answering else "not answering"
         console.result(
@@ -69,6 +70,7 @@ def use(
                 "api_key_file": str(key_file),
                 "engine": engine,
                 "model": model,
+                "models": names,
             }
         )
         return
@@ -78,7 +80,8 @@ def use(
     if model is not None:
         print(f"export OPENAI_MODEL={shlex.quote(model)}")
     print(f"export LINODE_CODER_SESSION={view['name']}")
-    console.note(f"{view['name']} serves {view['model']} at {url}")
+    called = f", by the name of {' or '.join(names)}" if names else ""
+    console.note(f"{view['name']} serves {view['model']} at {url}{called}")
     if not answering:
         console.note(f"The engine does not answer yet. Verify it: linode-coder up {view['name']}")
 
@@ -113,12 +116,12 @@ def _tunnel(console: Console, view: dict[str, Any]) -> int:
     return open_tunnel(view)
 
 
-def _model_name(view: dict[str, Any]) -> str | None:
-    """What the engine calls its model; None when it does not say: the rest of the environment is true all the same."""
+def _names(view: dict[str, Any]) -> list[str]:
+    """What the engine calls its model, its own name first; none when it does not say: the rest of the environment is true all the same."""
     try:
-        return str(TunnelClient(view["name"], api_key(view)).served()["id"])
+        return names_of(TunnelClient(view["name"], api_key(view)).served())
     except EngineSilent:
-        return None
+        return []
 
 
 def _known(client: str) -> None:
@@ -137,10 +140,14 @@ def _known(client: str) -> None:
 
 def _print(console: Console, client: str, view: dict[str, Any], port: int, key_file: Path) -> None:
     """With the true name, context and abilities, as the engine says them."""
+    from ansible_collections.linode_coder.gpu.plugins.module_utils.model.catalogue import catalogue, find
+
     from ..endpoint.clients import CLIENTS, Endpoint, notes
 
-    card = served_model(view)
+    cards = served_models(view)
+    card = cards[0]
     takes = served_abilities(view, card["id"])
+    known = find(catalogue(), str(card.get("root") or view["model"]))
     at = Endpoint(
         session=view["name"],
         url=f"http://127.0.0.1:{port}/v1",
@@ -149,6 +156,7 @@ def _print(console: Console, client: str, view: dict[str, Any], port: int, key_f
         key_file=str(key_file),
         tools=takes.tools,
         images=takes.images,
+        fill_in=known.model.fill_in if known else None,
     )
     text = CLIENTS[client].render(at)
     if console.as_json:
@@ -160,9 +168,11 @@ def _print(console: Console, client: str, view: dict[str, Any], port: int, key_f
                 "api_key_file": at.key_file,
                 "client": client,
                 "model": at.name,
+                "models": names_of(cards),
                 "max_model_len": at.context,
                 "tools": at.tools,
                 "images": at.images,
+                "fill_in": at.fill_in,
                 "configuration": text,
                 "notes": notes(client, at),
             }

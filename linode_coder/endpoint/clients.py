@@ -12,6 +12,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.linode_coder.gpu.plugins.module_utils.model.catalogue import FILL_IN
+
+# Of what is suggested while somebody types: it has to come at once.
+_FILLED_IN = 64
+# The engine takes no more strings at which an answer ends.
+_MOST_STOPS = 4
 # What serves agents; below it the notes say so.
 AGENT_CONTEXT = 32768
 _MOST_OUTPUT = 16384
@@ -19,9 +25,16 @@ _MOST_OUTPUT = 16384
 CLAUDE_SIZES = ("OPUS", "SONNET", "HAIKU", "FABLE")
 
 
+def output_of(context: int) -> int:
+    """Tokens of one answer: a quarter of the context leaves room for what is asked."""
+    return min(context // 4, _MOST_OUTPUT)
+
+
 @dataclass(frozen=True)
 class Endpoint:
-    """``url`` ends with /v1, ``name`` is what the engine calls its model, ``context`` its length in tokens."""
+    """``url`` ends with /v1, ``name`` is what the engine calls its model, ``context`` its length in tokens. ``fill_in`` is how the
+    model is asked for what is missing between two pieces of code, of the catalogue's FILL_IN; None where it is not known to be able.
+    """
 
     session: str
     url: str
@@ -30,6 +43,7 @@ class Endpoint:
     key_file: str
     tools: bool
     images: bool
+    fill_in: str | None = None
 
     @property
     def root(self) -> str:
@@ -38,8 +52,7 @@ class Endpoint:
 
     @property
     def output(self) -> int:
-        """Tokens of one answer: a quarter of the context leaves room for what is asked."""
-        return min(self.context // 4, _MOST_OUTPUT)
+        return output_of(self.context)
 
     @property
     def key(self) -> str:
@@ -173,8 +186,30 @@ def continue_dev(at: Endpoint) -> str:
             "    defaultCompletionOptions:",
             f"      contextLength: {at.context}",
             f"      maxTokens: {at.output}",
+            *(_continue_autocomplete(at, FILL_IN[at.fill_in]) if at.fill_in else ()),
         ]
     )
+
+
+def _continue_autocomplete(at: Endpoint, prompt: str) -> list[str]:
+    """Its own guess at the prompt goes by the model's name, which says nothing here."""
+    text = _quoted
+    return [
+        f"  - name: {text('linode-coder ' + at.session + ' autocomplete')}",
+        "    provider: openai",
+        f"    model: {text(at.name)}",
+        f"    apiBase: {at.url}",
+        "    apiKey: ${{ secrets.VLLM_API_KEY }}",
+        "    roles: [autocomplete]",
+        "    useLegacyCompletionsEndpoint: true",
+        f"    maxStopWords: {_MOST_STOPS}",
+        "    defaultCompletionOptions:",
+        f"      contextLength: {at.context}",
+        f"      maxTokens: {_FILLED_IN}",
+        "    autocompleteOptions:",
+        # Three braces: as it is, without the escapes of HTML.
+        f"      template: {text(prompt.format(prefix='{{{prefix}}}', suffix='{{{suffix}}}'))}",
+    ]
 
 
 def qwen(at: Endpoint) -> str:
@@ -257,16 +292,28 @@ def zed(at: Endpoint) -> str:
         },
     }
     # Its key comes from CODERVM_API_KEY; a provider called Linode would want LINODE_API_KEY, which is something else.
-    return _pretty(
-        {"language_models": {"openai_compatible": {"CoderVM": {"api_url": at.url, "available_models": [model]}}}}
-    )
+    settings: dict[str, Any] = {
+        "language_models": {"openai_compatible": {"CoderVM": {"api_url": at.url, "available_models": [model]}}}
+    }
+    if at.fill_in:
+        settings["edit_predictions"] = {
+            "provider": "open_ai_compatible_api",
+            "open_ai_compatible_api": {
+                "api_url": f"{at.url}/completions",
+                "model": at.name,
+                "prompt_format": at.fill_in,
+                "max_output_tokens": _FILLED_IN,
+            },
+        }
+    return _pretty(settings)
 
 
 @dataclass(frozen=True)
 class Client:
     """``variable`` is where the client looks for the key, None when the configuration brings it or it has to be entered.
 
-    ``limits``: it can be told how long an answer may be.
+    ``limits``: it can be told how long an answer may be. ``completes``: it can be told how to ask for what is suggested while
+    somebody types; ``completes_key`` is where it looks for the key of that, when that is another variable.
     """
 
     render: Callable[[Endpoint], str]
@@ -275,6 +322,8 @@ class Client:
     agent: bool = False
     limits: bool = True
     asks: bool = False
+    completes: bool = False
+    completes_key: str | None = None
 
 
 CLIENTS: dict[str, Client] = {
@@ -282,13 +331,20 @@ CLIENTS: dict[str, Client] = {
     "claude": Client(claude, "a shell, before `claude`", agent=True),
     "cline": Client(cline, "a shell, or the settings of Cline or Roo Code", agent=True),
     "codex": Client(codex, "~/.codex/config.toml", "VLLM_API_KEY", agent=True, limits=False),
-    "continue": Client(continue_dev, "~/.continue/config.yaml", "VLLM_API_KEY"),
+    "continue": Client(continue_dev, "~/.continue/config.yaml", "VLLM_API_KEY", completes=True),
     "llm": Client(llm, "extra-openai-models.yaml of llm", "OPENAI_API_KEY", limits=False),
     "openai": Client(openai, "a shell", limits=False),
     "opencode": Client(opencode, "opencode.json in the project or ~/.config/opencode", "VLLM_API_KEY", agent=True),
     "qwen": Client(qwen, "~/.qwen/settings.json of Qwen Code", "VLLM_API_KEY", agent=True),
     "vscode": Client(vscode, "chatLanguageModels.json of VS Code", agent=True, asks=True),
-    "zed": Client(zed, "settings.json of Zed", "CODERVM_API_KEY", agent=True),
+    "zed": Client(
+        zed,
+        "settings.json of Zed",
+        "CODERVM_API_KEY",
+        agent=True,
+        completes=True,
+        completes_key="ZED_OPEN_AI_COMPATIBLE_EDIT_PREDICTION_API_KEY",
+    ),
 }
 
 
@@ -299,6 +355,14 @@ def notes(name: str, at: Endpoint) -> list[str]:
     found = [f"For {client.where}. Context {at.context} tokens, {length}."]
     if client.variable:
         found.append(f"It takes the key from the environment: export {client.variable}={at.key}")
+    if client.completes_key and at.fill_in:
+        found.append(
+            f"For suggestions while you type it takes it from another one: export {client.completes_key}={at.key}"
+        )
+    if client.completes and not at.fill_in:
+        found.append(
+            "This model is not known to fill in code between two others, so nothing is suggested while you type."
+        )
     if client.asks:
         found.append(
             f"It asks for the key when the endpoint is added in its list of models: the content of {at.key_file}"

@@ -9,7 +9,7 @@ from typing import Any
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
 from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.client import EngineSilent, Stream
 
-from .engine import client, served_model
+from .engine import client, served_models
 from .port_owner import TunnelClient
 
 # Seconds without a token, of a prompt that is read for a long time.
@@ -30,7 +30,7 @@ class Conversation:
         """Opens the tunnel. Failure(unhealthy) where the engine does not say what it serves."""
         through = client(view, timeout=_PATIENCE_S)
         messages = [{"role": "system", "content": system}] if system else []
-        return cls(str(view["name"]), str(served_model(view)["id"]), through, messages)
+        return cls(str(view["name"]), str(served_models(view)[0]["id"]), through, messages)
 
     def ask(self, text: str, max_tokens: int | None, show: Callable[[str, str], None]) -> Stream:
         """The answer to ``text``. ``show`` gets each part of it as it comes, with its kind: content, or a kind of reasoning.

@@ -30,8 +30,8 @@ def client(view: dict[str, Any], timeout: float = 120) -> TunnelClient:
     return TunnelClient(view["name"], api_key(view), timeout)
 
 
-def served_model(view: dict[str, Any]) -> dict[str, Any]:
-    """The first of the models that the engine names, as it describes it, through the tunnel that is open."""
+def served_models(view: dict[str, Any]) -> list[dict[str, Any]]:
+    """The model by each of its names, its own first, as the engine describes it, through the tunnel that is open."""
     return _said(view, EngineClient.served)
 
 

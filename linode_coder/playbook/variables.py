@@ -42,6 +42,7 @@ class Up(Spends):
     variant: str | None = None
     context: str | int | None = None
     tensor_parallel: int | None = None
+    alias: Sequence[str] | None = None
     plan: Sequence[str] | None = None
     region: Sequence[str] | None = None
     lease: str | None = None
@@ -62,6 +63,7 @@ class SwitchModel(Spends):
     variant: str | None = None
     context: str | int | None = None
     tensor_parallel: int | None = None
+    alias: Sequence[str] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,6 +15,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.core.did_you_mean
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.duration import parse_duration
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
 from ansible_collections.linode_coder.gpu.plugins.module_utils.model.hub_token import hub_token_source
+from ansible_collections.linode_coder.gpu.plugins.module_utils.model.served_names import parse_aliases
 from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.budget import ACTIONS, DEFAULT_ACTION
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session.lease import (
     DEFAULT_CAP,
@@ -57,6 +58,15 @@ def _names(value: Any) -> tuple[str, ...]:
     if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
         raise WrongValue("a list of names, or names separated by commas")
     return tuple(item.strip() for item in items if item.strip())
+
+
+def _aliases(value: Any) -> tuple[str, ...]:
+    names = _names(value)
+    try:
+        parse_aliases(names)
+    except Failure as failure:
+        raise WrongValue("a list of names such as gpt-4o, or names separated by commas") from failure
+    return names
 
 
 def public_keys(value: Any) -> tuple[str, ...]:
@@ -182,6 +192,7 @@ SETTINGS = (
     Setting("plan", _names, "Plans to try, in this order; the cheapest that suits when empty.", ()),
     Setting("region", _names, "Regions to try, in this order; all with GPUs when empty.", ()),
     Setting("context", _tokens, "Context length in tokens; what fits when it is not set."),
+    Setting("alias", _aliases, "Names by which clients may ask for the model too, for example gpt-4o.", ()),
     Setting("lease", _duration("lease"), "How long a new session may live.", DEFAULT_LEASE),
     Setting("cap", _duration("cap"), "Hard cap of the lease, which no extension moves.", DEFAULT_CAP),
     Setting("idle", _idle, "Idle time after which a session goes, or off.", DEFAULT_IDLE),
@@ -236,6 +247,7 @@ class Config:
     plan: tuple[str, ...]
     region: tuple[str, ...]
     context: int | str | None
+    alias: tuple[str, ...]
     lease: str
     cap: str
     idle: str
@@ -446,6 +458,7 @@ class Options(TypedDict, total=False):
     plan: list[str] | None
     region: list[str] | None
     context: str | None
+    alias: list[str] | None
     lease: str | None
     cap: str | None
     idle: str | None

@@ -34,7 +34,7 @@ from tests.streams import CUT_CALLS, LONG_STREAMS, STREAMS, check_stream, limite
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVED = [
-    *("--served-model-name", "tiny", "--enable-auto-tool-choice", "--tool-call-parser", "hermes"),
+    *("--served-model-name", "tiny", "gpt-4o", "--enable-auto-tool-choice", "--tool-call-parser", "hermes"),
     "--enable-prompt-tokens-details",
 ]
 # A card that leaves half a GiB for the cache, as the real one gets it below.
@@ -496,6 +496,19 @@ def test_what_agents_cannot_have_is_refused_the_same_way(engines: tuple[Engine, 
     real, standin = answers
     assert (standin[:2], json.loads(standin[2])) == (real[:2], json.loads(real[2]))
     assert real[0] == status_of(request)
+
+
+def test_a_further_name_is_answered_by_the_first(engines: tuple[Engine, Engine]) -> None:
+    listed, answered = [], []
+    for engine in engines:
+        _status, _type, text = engine.ask("GET", "/v1/models", None, KEY)
+        listed.append([card["id"] for card in json.loads(text)["data"]])
+        _status, _type, text = engine.ask("POST", MESSAGES, {**MESSAGE, "model": "gpt-4o"}, KEY)
+        answered.append(json.loads(text)["model"])
+        _status, _type, text = engine.ask("POST", "/v1/completions", {"model": "gpt-4o", "prompt": "a"}, KEY)
+        answered.append(json.loads(text)["model"])
+    assert listed == [["tiny", "gpt-4o"]] * 2
+    assert answered == ["tiny"] * 4
 
 
 def test_both_say_what_they_take(engines: tuple[Engine, Engine]) -> None:

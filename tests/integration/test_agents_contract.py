@@ -52,7 +52,8 @@ def test_an_agent_is_answered_and_told_to_do_nothing(served: Engine, name: str) 
         str(part)
         for event in events
         for part in (
-            *(choice["delta"].get("content") or "" for choice in event.get("choices", [])),
+            *(choice["delta"].get("content") or "" for choice in event.get("choices", []) if "delta" in choice),
+            *(choice.get("text") or "" for choice in event.get("choices", [])),
             event["delta"].get("text", "") if isinstance(event.get("delta"), dict) else event.get("delta", ""),
         )
     )

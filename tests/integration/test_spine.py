@@ -9,6 +9,8 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from datetime import datetime
 from functools import partial
@@ -59,7 +61,7 @@ def instances(sandbox: RunningSandbox) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def session(sandbox: RunningSandbox) -> Iterator[dict[str, Any]]:
-    yield result_of(coder(sandbox, "up", "main", "--yes", "--json"))
+    yield result_of(coder(sandbox, "up", "main", "--alias", "gpt-4o,claude-opus-4-8", "--yes", "--json"))
     down = result_of(coder(sandbox, "down", "main", "--yes", "--json"))
     assert down["hours"] == 1 and down["cost"] == 0.67
 
@@ -221,6 +223,32 @@ def test_use_prints_what_a_shell_can_eval(sandbox: RunningSandbox, session: dict
     assert shell.stdout == f"{session['endpoint']} 40"
 
 
+def test_clients_may_ask_by_every_name(sandbox: RunningSandbox, session: dict[str, Any]) -> None:
+    names = ["coder", session["session"]["model"], "gpt-4o", "claude-opus-4-8"]
+    used = result_of(coder(sandbox, "use", "main", "--json"))
+    assert (used["model"], used["models"]) == ("coder", names)
+    printed = result_of(coder(sandbox, "use", "main", "--print", "openai", "--json"))
+    assert (printed["model"], printed["models"]) == ("coder", names)
+    assert f"named     {', '.join(names)}" in coder(sandbox, "status", "main").stdout
+    key = Path(session["api_key_file"]).read_text().strip()
+    for name, status in (("claude-opus-4-8", 200), ("claude-opus-4-1", 404)):
+        request = urllib.request.Request(
+            f"{session['endpoint']}/messages",
+            json.dumps({"model": name, "max_tokens": 8, "messages": [{"role": "user", "content": "hi"}]}).encode(),
+            {"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                assert (answer.status, json.load(answer)["model"]) == (status, "coder")
+        except urllib.error.HTTPError as error:
+            assert error.code == status
+    # Asked for anew they are others; not asked for they stay.
+    assert result_of(coder(sandbox, "up", "main", "--alias", "fable", "--json"))["changed"] > 0
+    assert result_of(coder(sandbox, "up", "main", "--converge", "--json"))["changed"] == 0
+    status = result_of(coder(sandbox, "status", "main", "--json"))
+    assert status["endpoint"]["models"] == [*names[:2], "fable"]
+
+
 def test_history_is_rebuilt_from_tags(sandbox: RunningSandbox, session: dict[str, Any]) -> None:
     for path in (sandbox.home / "state").glob("history.sqlite3*"):
         path.unlink()
@@ -353,6 +381,8 @@ BAD_INPUT = (
     (["up", "ok", "--region", "us-nowhere", "--yes"], 2, "region"),
     (["up", "ok", "--max-cost", "0.10", "--yes"], 3, "max_cost"),
     (["up", "ok"], 2, "yes"),
+    (["up", "ok", "--alias", "--host", "--yes"], 2, "alias"),
+    (["switch-model", "main", "sandbox/tiny-b", "--alias", "a b"], 2, "alias"),
     (["down", "nosuch", "--yes"], 9, "session"),
     (["status", "nosuch"], 9, "session"),
     (["use", "nosuch"], 9, "session"),

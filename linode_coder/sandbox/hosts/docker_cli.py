@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 
 from .base import SandboxError
 
@@ -74,6 +75,10 @@ class DockerCli:
         return (await self.run(kind, "ls", *everything, "--filter", f"label={label}", "--format", template)).split()
 
 
+# Settings of its own for every network, which a kernel without it does not have.
+_IPV6 = Path("/proc/sys/net/ipv6")
+
+
 async def check_machine(docker: DockerCli, tools: Sequence[str]) -> None:
     """Raise a `SandboxError` that says what is missing here, in one sentence, and how to get it."""
     if not sys.platform.startswith("linux"):
@@ -84,6 +89,11 @@ async def check_machine(docker: DockerCli, tools: Sequence[str]) -> None:
         raise SandboxError(
             "Docker hosts need root: their root file system holds devices and files of other owners.",
             "Start the sandbox as root, or use --hosts simulated, which needs none.",
+        )
+    if not _IPV6.exists():
+        raise SandboxError(
+            "Docker hosts need a kernel that knows IPv6: their metadata service is asked by it first.",
+            "Start the kernel without ipv6.disable=1, or load its module: modprobe ipv6. Simulated hosts need none.",
         )
     missing = [tool for tool in ("docker", *tools) if shutil.which(tool) is None]
     if missing:

@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -124,3 +125,35 @@ def test_a_name_is_no_syntax_of_a_configuration(client: str) -> None:
             assert yaml.safe_load(text)["models"][0]["model"] == name
         else:
             assert name in json.dumps(json.loads(text), ensure_ascii=False) or json.dumps(name)[1:-1] in text
+
+
+FILLS = replace(AT, fill_in="qwen")
+QWEN = "<|fim_prefix|>{{{prefix}}}<|fim_suffix|>{{{suffix}}}<|fim_middle|>"
+
+
+def test_continue_is_told_how_to_complete_what_is_typed() -> None:
+    chat, complete = yaml.safe_load(CLIENTS["continue"].render(FILLS))["models"]
+    assert chat == yaml.safe_load(CLIENTS["continue"].render(AT))["models"][0]
+    assert complete["roles"] == ["autocomplete"] and complete["autocompleteOptions"] == {"template": QWEN}
+    same = ("provider", "model", "apiBase", "apiKey")
+    assert [complete[key] for key in same] == [chat[key] for key in same]
+    # vLLM refuses more with 400, and Continue has more of its own.
+    assert complete["maxStopWords"] == 4
+
+
+def test_zed_is_told_how_to_complete_what_is_typed() -> None:
+    told = json.loads(CLIENTS["zed"].render(FILLS))["edit_predictions"]
+    assert told["provider"] == "open_ai_compatible_api"
+    assert told[told["provider"]] == {
+        "api_url": "http://127.0.0.1:18123/v1/completions",
+        "model": "coder",
+        "prompt_format": "qwen",
+        "max_output_tokens": 64,
+    }
+    assert any("ZED_OPEN_AI_COMPATIBLE_EDIT_PREDICTION_API_KEY" in note for note in notes("zed", FILLS))
+
+
+@pytest.mark.parametrize("client", ["continue", "zed"])
+def test_who_could_complete_says_when_the_model_cannot(client: str) -> None:
+    assert "nothing is suggested" in " ".join(notes(client, AT)) and "fim" not in CLIENTS[client].render(AT)
+    assert "nothing is suggested" not in " ".join(notes(client, FILLS))

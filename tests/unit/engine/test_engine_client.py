@@ -64,7 +64,7 @@ SERVING = {
 def test_every_question_has_one_answer() -> None:
     with engine(SERVING) as (port, asked):
         own = EngineClient(port, "the-key")
-        assert own.with_key(None).healthy() and own.served() == CARD
+        assert own.with_key(None).healthy() and own.served() == [CARD, {"id": "org/Model-7B"}]
         assert own.metrics() == "vllm:num_requests_running 1.0\n"
         assert own.ask("POST", "/v1/completions", {"n": 1}) == (200, {"usage": {"completion_tokens": 1}})
         assert own.key == "the-key"

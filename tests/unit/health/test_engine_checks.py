@@ -455,7 +455,10 @@ def test_requests_that_are_stuck(activity: dict[str, Any], flat: float, severity
         ("a", {"data": [{"id": "a"}]}, "pass", "a"),
         ("a", {"data": [{"id": "y"}, {"id": "a"}]}, "pass", "a"),
         ("a", {"data": [{"id": "y", "root": None}, {"id": "x"}]}, "fail", "x, y"),
-        ("None", {"data": [{"id": None}]}, "fail", ""),
+        ("None", {"data": [{"id": None}]}, "unknown", ""),
+        # An alias is called like the session's model, and another one serves.
+        ("o/a", {"data": [{"id": "coder", "root": "o/b"}, {"id": "o/a", "root": "o/b"}]}, "fail", "coder, o/a, o/b"),
+        ("o/a", {"data": [{"id": "coder", "root": "/models/a"}, {"id": "o/a", "root": "/models/a"}]}, "pass", "o/a"),
     ],
 )
 def test_the_sessions_model(wanted: str | None, models: Any, severity: str | None, evidence: str) -> None:

@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
+from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.config_file import parse
 from ansible_collections.linode_coder.gpu.plugins.modules import vllm_spec
 
 Spec = Callable[..., dict[str, Any]]
 WANTED = {"model": "acme/Coder", "image": "vllm:1", "flags": {"max-num-seqs": 16}}
 OLD_VM = {
-    "wanted": {**WANTED, "environment": {}},
+    "wanted": {**WANTED, "environment": {}, "aliases": []},
     "config": "model: acme/Coder\nmax-num-seqs: 4\n",
 }
 
@@ -82,3 +83,38 @@ def test_the_flags_that_healing_changed_on_another_vm_are_taken_over_once(spec: 
     assert spec(inherited=OLD_VM, **other)["healed"] == {}
     assert "max-num-seqs: 8" in (tmp_path / "vllm.yaml").read_text()
     assert not spec(inherited=OLD_VM, **other)["changed"]
+
+
+def names(place: Path) -> list[str]:
+    return list(parse((place / "vllm.yaml").read_text())["served-model-name"])
+
+
+def test_aliases_stay_until_others_are_asked_for_also_with_another_model(spec: Spec, tmp_path: Path) -> None:
+    own = {**WANTED, "flags": {"served-model-name": ["coder", "acme/Coder"]}}
+    other = {**WANTED, "model": "acme/Other", "flags": {"served-model-name": ["coder", "acme/Other"]}}
+    first = spec(aliases=["gpt-4o", "coder"], **own)
+    # They are asked for: no change of somebody's.
+    assert first["healed"] == {} and names(tmp_path) == ["coder", "acme/Coder", "gpt-4o"]
+    assert not spec(**own)["changed"]
+    spec(state="verified", measured={"x": 1})
+    assert spec(**other)["changed"] and names(tmp_path) == ["coder", "acme/Other", "gpt-4o"]
+    assert spec(state="restored")["verified"] and names(tmp_path) == ["coder", "acme/Coder", "gpt-4o"]
+    assert not spec(**own)["changed"]
+    assert spec(aliases=["fable"], **own)["changed"] and names(tmp_path) == ["coder", "acme/Coder", "fable"]
+    assert spec(aliases=[], **own)["changed"] and names(tmp_path) == ["coder", "acme/Coder"]
+
+
+def test_aliases_go_on_with_the_vm_that_replaces_one(spec: Spec, tmp_path: Path) -> None:
+    flags = {"served-model-name": ["coder", "acme/Coder"]}
+    spec(aliases=["gpt-4o"], **{**WANTED, "flags": flags})
+    wanted = json.loads((tmp_path / "state/engine.json").read_text())["wanted"]
+    old = {"wanted": wanted, "config": (tmp_path / "vllm.yaml").read_text()}
+    for file in ("vllm.yaml", "engine.env", "state/engine.json"):
+        (tmp_path / file).unlink()
+    assert spec(inherited=old, **{**WANTED, "flags": flags})["healed"] == {}
+    assert names(tmp_path) == ["coder", "acme/Coder", "gpt-4o"]
+
+
+def test_an_alias_is_no_reason_to_lose_the_name_that_the_engine_has_by_itself(spec: Spec, tmp_path: Path) -> None:
+    spec(aliases=["gpt-4o"], **WANTED)
+    assert names(tmp_path) == ["acme/Coder", "gpt-4o"]

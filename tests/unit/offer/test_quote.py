@@ -154,6 +154,7 @@ def test_a_new_session_in_full() -> None:
         "existing": None,
         "changes": {},
         "kept": [],
+        "aliases": None,
         "left_out": [],
         "budget": None,
         "engine": engines[ADA_M],
@@ -306,6 +307,7 @@ def test_a_session_that_exists_in_full() -> None:
         "idle_minutes": 45,
         "changes": {},
         "kept": [],
+        "aliases": None,
         "offers": [],
         "hourly": 0.52,
         "hourly_max": 0.52,
@@ -406,8 +408,28 @@ def test_another_model_in_full() -> None:
     found = switched(account, "Qwen/Qwen3-14B-AWQ")
     engine, existing = found.pop("engine"), found.pop("existing")
     assert (engine["variant"], engine["plan"], existing["label"]) == ("Qwen/Qwen3-14B-AWQ", ADA_S, "lc-demo-1")
-    assert found == {"budget": None, "session": "demo", "serves": SMALL, "model": "Qwen/Qwen3-14B-AWQ"}
+    assert found == {
+        "budget": None,
+        "session": "demo",
+        "serves": SMALL,
+        "model": "Qwen/Qwen3-14B-AWQ",
+        "aliases": None,
+    }
     assert account.asked == ["linode/instances"]
+
+
+def test_aliases_are_asked_for_taken_away_or_left() -> None:
+    """Of a new session, of one that exists, and with another model: three lists, and none is the catalogue's."""
+    for ask in (
+        lambda names: quoted(Account(), model="gpt-oss-20b", aliases=names),
+        lambda names: quoted(Account(vm()), aliases=names),
+        lambda names: switched(Account(vm()), SMALL, aliases=names),
+    ):
+        assert ask(("gpt-4o", "claude-opus-4-8", "gpt-4o"))["aliases"] == ["gpt-4o", "claude-opus-4-8"]
+        assert ask(("off",))["aliases"] == []
+        with pytest.raises(Failure) as caught:
+            ask(("--host",))
+        assert (caught.value.kind, caught.value.field, caught.value.value) == ("usage", "alias", "--host")
 
 
 def test_another_model_adds_nothing_to_a_budget_that_is_not_spent() -> None:

@@ -32,7 +32,8 @@ def test_the_described_defaults_are_the_defaults() -> None:
     options = load("meta/argument_specs.yml")["argument_specs"]["main"]["options"]
     defaults = load("defaults/main.yml")
     assert {name: option["default"] for name, option in options.items() if "default" in option} == defaults
-    assert {name for name, option in options.items() if "default" not in option} == {"vllm_model", "vllm_open_webui"}
+    open_ended = {name for name, option in options.items() if "default" not in option}
+    assert open_ended == {"vllm_aliases", "vllm_model", "vllm_open_webui"}
     assert all(option["description"] for option in options.values())
 
 

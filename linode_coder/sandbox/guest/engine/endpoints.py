@@ -355,7 +355,7 @@ class Handler(BaseHTTPRequestHandler):
         ask, prompt_tokens, reply = self.ask(body, self.conversation(body), _CHAT_LIMITS)
         if self.state.options.tool_call_parser:
             self.state.client.metrics.looked_for_call(bool(body.get("stream")), reply.call is not None)
-        model = self.state.names[0]
+        model = self.served()[0][0]
         if not body.get("stream"):
             if self.finished(ask, prompt_tokens, reply):
                 self.send(200, answers.chat_completion(model, reply, prompt_tokens))
@@ -446,7 +446,7 @@ class Handler(BaseHTTPRequestHandler):
         text = prompt if isinstance(prompt, str) else " ".join(map(str, prompt))
         said = [Turn("user", text)]
         ask, prompt_tokens, reply = self.ask({"max_tokens": 16, **body}, said, {"max_tokens": "max_tokens"})
-        model = self.state.names[0]
+        model = self.served()[0][0]
         if not body.get("stream"):
             if self.finished(ask, prompt_tokens, reply):
                 self.send(200, answers.text_completion(model, reply, prompt_tokens))
@@ -501,7 +501,7 @@ class Handler(BaseHTTPRequestHandler):
         said = [*instructions, *turns(items)]
         self.check_images(said)
         ask, prompt_tokens, reply = self.ask(body, said, {"max_output_tokens": "max_output_tokens"})
-        model = self.state.names[0]
+        model = self.served()[0][0]
         limit = ask.limit or self.state.context - prompt_tokens
         name = responses.name_for("resp")
 
@@ -543,7 +543,7 @@ class Handler(BaseHTTPRequestHandler):
                 "--reasoning-config to use thinking_token_budget."
             )
             raise EngineRefusal(text)
-        model = str(body.get("model") or self.state.names[0])
+        model = self.served()[0][0]
         name = answers.identifier("chatcmpl")
         if not body.get("stream"):
             if self.finished(ask, prompt_tokens, reply):

@@ -34,6 +34,13 @@ options:
   tensor_parallel:
     description: Over how many GPUs the model is spread. As many as possible when not set.
     type: int
+  aliases:
+    description:
+      - Names by which clients may ask for the model too, beside C(coder) and its repository, for example V(gpt-4o). V(off) alone for none.
+      - When empty a session keeps those that it has, also for another model.
+    type: list
+    elements: str
+    default: []
   plans:
     description: Plans in the order in which they are tried. The cheapest ones that suit when empty.
     type: list
@@ -143,6 +150,11 @@ quote:
       description: The same by plan, for all plans among the offers.
       type: dict
       returned: success
+    aliases:
+      description: The O(aliases) that were asked for, each once; null where none were.
+      type: list
+      elements: str
+      returned: success
     existing:
       description: The session's view when its VM exists already, else null.
       type: dict
@@ -228,6 +240,7 @@ MODULE = api_module(
         "variant": {"type": "str"},
         "context": {"type": "str"},
         "tensor_parallel": {"type": "int"},
+        "aliases": {"type": "list", "elements": "str", "default": []},
         "plans": {"type": "list", "elements": "str", "default": []},
         "regions": {"type": "list", "elements": "str", "default": []},
         "lease": {"type": "str"},

@@ -120,7 +120,7 @@ def ask(client: EngineClient) -> dict[str, Any] | None:
     try:
         if not client.healthy():
             return None
-        card = client.served()
+        card = client.served()[0]
         prompt = {"model": card["id"], "prompt": "1", "max_tokens": 1}
         tokens = client.ask("POST", "/v1/completions", prompt, timeout=60)[1]["usage"]["completion_tokens"]
     except (EngineSilent, KeyError, IndexError, TypeError):

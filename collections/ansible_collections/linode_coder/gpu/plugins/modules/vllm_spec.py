@@ -67,6 +67,11 @@ options:
     type: list
     elements: str
     default: []
+  aliases:
+    description:
+      - Names of the model for clients, beside those among O(flags). Not set, those that were wanted before stay, also for another model.
+    type: list
+    elements: str
   keep_changes:
     description: Whether C(vllm.yaml) stays as it is while the same is asked for as before. Otherwise changed flags are put back.
     type: bool
@@ -135,6 +140,7 @@ from ..module_utils.core.atomic_file import replace_file
 from ..module_utils.core.failure import Failure
 from ..module_utils.core.module_fail import fail
 from ..module_utils.engine import state as engine_state
+from ..module_utils.engine.aliases import with_aliases
 from ..module_utils.engine.compose_project import ComposeProject
 from ..module_utils.engine.config_file import parse, render
 from ..module_utils.engine.env_file import env_line
@@ -208,6 +214,7 @@ def main() -> None:
             "flags": {"type": "dict", "default": {}},
             "environment": {"type": "dict", "default": {}},
             "keep": {"type": "list", "elements": "str", "default": []},
+            "aliases": {"type": "list", "elements": "str"},
             "keep_changes": {"type": "bool", "default": True},
             "files": {"type": "dict"},
             "measured": {"type": "dict", "default": {}},
@@ -225,10 +232,14 @@ def main() -> None:
             known = remembered["wanted"]
             if params["inherited"] and known is None and text is None:
                 known, text = params["inherited"]["wanted"], params["inherited"]["config"]
+            aliases = params["aliases"]
+            if aliases is None:
+                aliases = (known or {}).get("aliases") or []
             wanted = {
                 "model": params["model"],
                 "image": params["image"],
-                "flags": kept(params, known),
+                "flags": with_aliases(params["model"], kept(params, known), aliases),
+                "aliases": aliases,
                 "environment": {name: str(value) for name, value in params["environment"].items()},
             }
             if text is None or known != wanted or not params["keep_changes"]:

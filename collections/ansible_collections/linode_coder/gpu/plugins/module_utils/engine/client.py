@@ -9,7 +9,7 @@ import copy
 import http.client
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,6 +46,20 @@ def models_of(body: Any) -> list[dict[str, Any]]:
     """The models that an answer to /v1/models lists, as the engine describes them; empty when there are none."""
     cards = body.get("data") if isinstance(body, dict) else None
     return [card for card in cards if isinstance(card, dict) and card.get("id")] if isinstance(cards, list) else []
+
+
+def names_of(cards: Sequence[dict[str, Any]]) -> list[str]:
+    """The names that clients may ask by."""
+    return [str(card["id"]) for card in cards]
+
+
+def is_served(cards: Sequence[dict[str, Any]], model: str) -> bool:
+    """Whether ``model`` is what the engine serves. A name proves it only where the engine says a path instead of a repository, or
+    nothing: aliases may be called like other models.
+    """
+    roots = [str(card.get("root") or "") for card in cards]
+    nameless = [name for name, root in zip(names_of(cards), roots, strict=True) if root[:1] in ("", "/")]
+    return model in roots or model in nameless
 
 
 @dataclass
@@ -145,13 +159,13 @@ class EngineClient:
         except EngineSilent:
             return False
 
-    def served(self) -> dict[str, Any]:
-        """The first of the models that the engine lists, as it describes it; EngineSilent when it lists none."""
+    def served(self) -> list[dict[str, Any]]:
+        """What the engine lists, as it describes it: one model by each of its names, its own first. EngineSilent for none."""
         status, body = self.ask("GET", "/v1/models")
         models = models_of(body) if status == 200 else []
         if not models:
             raise EngineSilent("GET /v1/models", f"HTTP {status}")
-        return models[0]
+        return models
 
     def metrics(self) -> str:
         """The page of its counters; empty when there is none to be had."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..core.failure import Failure
 from ..core.finding import Finding
-from .client import EngineClient, EngineSilent, models_of
+from .client import EngineClient, EngineSilent, is_served, models_of, names_of
 
 _SUBJECT = "engine"
 _TOOL = {
@@ -44,11 +44,10 @@ def _models(client: EngineClient, model: str | None) -> tuple[Finding, dict[str,
     if not cards:
         return _found("models", "fail", f"No model is listed (HTTP {status}).", body), {}
     card = cards[0]
-    names = [row.get("id") for row in cards]
-    if model and model not in names and model != card.get("root"):
-        return _found("models", "fail", f"{', '.join(map(str, names))} is served instead of {model}."), card
-    root = card.get("root")
-    return _found("models", "pass", f"{root or card['id']} is served as {', '.join(map(str, names))}."), card
+    names, root = ", ".join(names_of(cards)), card.get("root") or card["id"]
+    if model and not is_served(cards, model):
+        return _found("models", "fail", f"{root} is served as {names}, and not {model}."), card
+    return _found("models", "pass", f"{root} is served as {names}."), card
 
 
 def _key(client: EngineClient) -> Finding:

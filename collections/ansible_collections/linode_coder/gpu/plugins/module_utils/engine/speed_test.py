@@ -80,7 +80,7 @@ def check_wishes(levels: Sequence[int], tokens: int) -> None:
 def served_model(client: EngineClient, session: str) -> str:
     """The name under which the endpoint serves; Failure(unhealthy) when it does not."""
     try:
-        return str(client.served()["id"])
+        return str(client.served()[0]["id"])
     except EngineSilent as silent:
         raise Failure(
             "unhealthy",

@@ -10,6 +10,7 @@ import re
 from ..core.docker_time import parse_docker_time
 from ..core.finding import Finding
 from ..engine.cause import Diagnosis
+from ..engine.client import is_served, models_of
 from ..engine.diagnosis import row_named
 from ..engine.log_text import has_served
 from ..engine.phases import progress_of
@@ -325,18 +326,17 @@ def _model(look: Look) -> Finding | None:
     wanted = look.expected.get("model")
     if not wanted:
         return None
-    data = section(look.models, "data")
-    if not isinstance(data, list) or not data:
+    cards = models_of(look.models)
+    if not cards:
         return finding("vllm.model", "unknown", "engine", "The engine was not asked for its model.")
-    names = {str(section(card, key)) for card in data for key in ("id", "root") if section(card, key)}
-    if str(wanted) in names:
+    if is_served(cards, str(wanted)):
         return finding("vllm.model", "pass", "engine", "The session's model.", str(wanted))
     return finding(
         "vllm.model",
         "fail",
         "engine",
         f"Another model than the session's ({wanted}).",
-        ", ".join(sorted(names)),
+        ", ".join(sorted({str(card[key]) for card in cards for key in ("id", "root") if card.get(key)})),
         cause="other_model",
     )
 

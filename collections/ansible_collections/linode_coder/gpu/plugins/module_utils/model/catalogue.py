@@ -108,6 +108,7 @@ class Model:
     tool_parser: str | None = None
     reasoning_parser: str | None = None
     multimodal: bool = False
+    fill_in: str | None = None  # how a raw prompt asks for what is missing between two pieces of code: of FILL_IN
     unread_gb: float = 0.0  # of a dense model's weights: embeddings and vision, which a generated token does not read
     flags: dict[str, Any] = field(default_factory=dict)
     min_engine: str | None = None
@@ -190,6 +191,8 @@ _LAYER_KEYS = {
     "latent": {"latent_dim"},
     "state": {"state_heads", "state_size"},
 }
+# Fill-in-the-middle prompts of families of models, by the names that editors have for them.
+FILL_IN = {"qwen": "<|fim_prefix|>{prefix}<|fim_suffix|>{suffix}<|fim_middle|>"}
 # key: (types, whether it has to be there). bool is no number here.
 _MODEL_KEYS: dict[str, tuple[tuple[type, ...], bool]] = {
     "id": ((str,), True),
@@ -209,6 +212,7 @@ _MODEL_KEYS: dict[str, tuple[tuple[type, ...], bool]] = {
     "tool_parser": ((str,), False),
     "reasoning_parser": ((str,), False),
     "multimodal": ((bool,), False),
+    "fill_in": ((str,), False),
     "unread_gb": ((int, float), False),
     "flags": ((dict,), False),
     "min_engine": ((str,), False),
@@ -324,6 +328,8 @@ def model_from(data: Any, source: str, path: str) -> Model:
     others = sum(group.layers for group in attention or () if group.kind != "latent")
     if max(latent, others) > checked.get("layers", float("inf")):
         raise (place / "attention").bad("has more layers than the model", "Correct layers or attention.")
+    if checked.get("fill_in") not in (None, *FILL_IN):
+        raise (place / "fill_in").bad(f"is {checked['fill_in']!r}", f"Known ways: {', '.join(FILL_IN)}.")
     if checked.get("active_b", 0) > checked.get("parameters_b", float("inf")):
         raise (place / "active_b").bad("is larger than parameters_b", "Correct one of the two.")
     defaults: dict[str, Any] = {

@@ -1200,6 +1200,7 @@ MODELS: tuple[dict[str, Any], ...] = (
         "max_context": (32768, "assumed", "2026-11-23"),
         "tool_parser": ("hermes", "noted", "2026-11-23"),
         "min_engine": ("0.6", "noted", "2026-11-23"),
+        "fill_in": "qwen",
         "variants": [
             {
                 "id": "Qwen/Qwen2.5-Coder-14B-Instruct-AWQ",
@@ -1230,6 +1231,7 @@ MODELS: tuple[dict[str, Any], ...] = (
         "max_context": (32768, "published", "2026-11-29"),
         "tool_parser": ("hermes", "noted", "2026-11-23"),
         "min_engine": ("0.6", "noted", "2026-11-23"),
+        "fill_in": "qwen",
         "variants": [
             {
                 "id": "Qwen/Qwen2.5-Coder-7B-Instruct-AWQ",

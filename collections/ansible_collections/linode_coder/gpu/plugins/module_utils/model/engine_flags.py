@@ -10,12 +10,11 @@ from typing import Any
 from ..linode.gpu_plans import Card
 from .catalogue import SANDBOX_ORGANISATION, Model, Variant, is_commit
 from .memory_fit import DEFAULT_UTILIZATION
+from .served_names import SERVED_ALIAS
 
 # The engine's image is built with this CUDA, which needs this driver.
 CUDA_VERSION = "13.0"
 MIN_DRIVER = "580.65"
-# A name for clients that stays when the model changes. Without a slash, which some of them cannot have.
-SERVED_ALIAS = "coder"
 # A few developers at once; every further sequence costs memory.
 _SMALL_SEQUENCES, _LARGE_SEQUENCES = 16, 32
 _LARGE_GIB = 70.0

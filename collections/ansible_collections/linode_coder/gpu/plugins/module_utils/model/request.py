@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from ..core.did_you_mean import did_you_mean
 from ..core.failure import Failure
@@ -26,6 +27,7 @@ from .catalogue import (
 from .catalogue_data import DEFAULT_MODEL
 from .context_length import parse_context
 from .reference import Reference, parse_reference
+from .served_names import parse_aliases
 from .sharding import tensor_parallel_problem
 
 _ID = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
@@ -36,11 +38,12 @@ Lookup = Callable[[str], Model]
 
 @dataclass(frozen=True)
 class Request:
-    """``selection`` is None when nothing was named: then the plan decides."""
+    """``selection`` is None when nothing was named: then the plan decides. ``aliases`` are None when none were asked for."""
 
     selection: Selection | None
     context: int | None = None
     tensor_parallel: int | None = None
+    aliases: tuple[str, ...] | None = None
 
 
 def validate_model_name(text: str) -> Reference:
@@ -115,6 +118,7 @@ def make_request(
     variant: str | None = None,
     context: str | int | None = None,
     tensor_parallel: int | None = None,
+    aliases: Iterable[Any] | None = None,
 ) -> Request:
     """The request, checked as far as that needs no plan."""
     selection = resolve(model, lookup) if model else None
@@ -155,7 +159,7 @@ def make_request(
                 field="tensor_parallel",
                 value=tensor_parallel,
             )
-    return Request(selection, tokens, tensor_parallel)
+    return Request(selection, tokens, tensor_parallel, parse_aliases(aliases))
 
 
 def check_access(model: Model, variant: Variant, has_token: bool) -> None:

@@ -278,7 +278,11 @@ def _of_existing(view: dict[str, Any], changes: dict[str, str], engine: Engine |
 
 
 def _request(lookup: Lookup, wanted: Wanted) -> Request:
-    return make_request(lookup, wanted.model, wanted.variant, wanted.context, wanted.tensor_parallel)
+    return make_request(lookup, wanted.model, wanted.variant, wanted.context, wanted.tensor_parallel, wanted.aliases)
+
+
+def _aliases(request: Request) -> list[str] | None:
+    return None if request.aliases is None else list(request.aliases)
 
 
 def make_quote(
@@ -325,7 +329,7 @@ def make_quote(
         )
         engine = _existing_engine(reader, existing, request, lookup)
         kept = beyond(existing, wanted.lease, wanted.max_cost)
-        answer = _of_existing(existing, changes, engine) | {"kept": kept}
+        answer = _of_existing(existing, changes, engine) | {"kept": kept, "aliases": _aliases(request)}
         if wanted.budget is not None and "until" in changes:
             seen = look(reader, now, instances, wanted.records, existing["hourly"])
             adds = extension_adds(existing, changes["until"])
@@ -347,6 +351,7 @@ def make_quote(
         "existing": None,
         "changes": {},
         "kept": [],
+        "aliases": _aliases(request),
         "offers": [],
         "left_out": [],
     }
@@ -433,4 +438,5 @@ def quote_switch(
         "serves": view["model"],
         "model": engine.variant.id,
         "engine": engine.as_dict(),
+        "aliases": _aliases(request),
     }

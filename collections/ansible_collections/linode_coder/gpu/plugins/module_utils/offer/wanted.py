@@ -22,7 +22,7 @@ def as_list(value: str | Iterable[str] | None) -> list[str]:
 class Wanted:
     """Each as it was asked for; None or () leaves it to what the session has, else to the default.
 
-    ``context`` is in tokens or a text such as 64K, ``lease``, ``cap`` and ``idle`` are durations such as 8h, ``max_cost`` is in
+    ``context`` is in tokens or a text such as 64K, ``aliases`` are names that clients may ask for the model by, ``lease``, ``cap`` and ``idle`` are durations such as 8h, ``max_cost`` is in
     dollars for the lease, ``budget`` in dollars for a month. ``records`` are what this control node remembers of sessions that
     are gone, which count towards the budget.
     """
@@ -31,6 +31,7 @@ class Wanted:
     variant: str | None = None
     context: str | int | None = None
     tensor_parallel: int | None = None
+    aliases: tuple[Any, ...] = ()
     plans: tuple[str, ...] = ()
     regions: tuple[str, ...] = ()
     lease: str | None = None
@@ -48,6 +49,7 @@ def wanted_from(params: Mapping[str, Any]) -> Wanted:
         variant=params.get("variant"),
         context=params.get("context"),
         tensor_parallel=params.get("tensor_parallel"),
+        aliases=tuple(params.get("aliases") or ()),
         plans=tuple(as_list(params.get("plans"))),
         regions=tuple(as_list(params.get("regions"))),
         lease=params.get("lease"),
