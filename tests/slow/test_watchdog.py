@@ -273,6 +273,7 @@ def set_up(sandbox: RunningSandbox, line: str) -> str:
 def test_a_start_that_fails_the_same_way_again_is_told_once_and_restarted_once_at_most(
     sandbox: RunningSandbox, up: dict[str, Any], hook: Webhook
 ) -> None:
+    assert heal(sandbox)["step"] is None  # it is seen to serve: what never did is left its time first
     sandbox.fault(
         host=HOST, kind="engine_start_fails", text="frob.FrobError: no frob of 12 bytes at 0x7f12ab", stage="load"
     )
