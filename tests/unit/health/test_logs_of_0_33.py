@@ -4,16 +4,13 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
-from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.vllm_log import (
-    diagnose,
-    has_served,
-    progress_of,
-)
+from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.diagnosis import diagnose
+from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.log_text import has_served
+from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.phases import progress_of
 
-from tests.unit.health.test_vllm_log import LOGS, RECORDED
+from tests.unit.health.test_diagnosis import LOGS, RECORDED
 
 NEW = LOGS / "0.33"
 # Those that had other names, or that 0.32 had no reason to log.
