@@ -92,9 +92,9 @@ def test_where_nothing_separates_them_the_count_of_restarts_tells() -> None:
 
 
 def test_an_end_without_an_explanation_is_quoted_by_its_last_words() -> None:
-    crash = failed(start("Fatal Python error: Segmentation fault"))
-    assert (crash.error, crash.known) == ("Fatal Python error: Segmentation fault", False)
-    assert failed("2026-11-29T16:42:52.1Z INFO 11-29 16:42:52 [x.py:1] Loading\n").error == "Loading"
+    assert failed(start("Fatal Python error: Segmentation fault")).error == "Fatal Python error: Segmentation fault"
+    silent = failed("2026-11-29T16:42:52.1Z INFO 11-29 16:42:52 [x.py:1] Loading\n")
+    assert (silent.error, silent.known) == ("Loading", False)
 
 
 @pytest.mark.parametrize(
