@@ -92,9 +92,34 @@ def test_where_nothing_separates_them_the_count_of_restarts_tells() -> None:
 
 
 def test_an_end_without_an_explanation_is_quoted_by_its_last_words() -> None:
-    crash = failed(start("Fatal Python error: Segmentation fault"))
-    assert (crash.error, crash.known) == ("Fatal Python error: Segmentation fault", False)
-    assert failed("2026-11-29T16:42:52.1Z INFO 11-29 16:42:52 [x.py:1] Loading\n").error == "Loading"
+    assert failed(start("Fatal Python error: Segmentation fault")).error == "Fatal Python error: Segmentation fault"
+    silent = failed("2026-11-29T16:42:52.1Z INFO 11-29 16:42:52 [x.py:1] Loading\n")
+    assert (silent.error, silent.known) == ("Loading", False)
+
+
+@pytest.mark.parametrize(
+    ("log", "said"),
+    [
+        ("", ""),
+        ("one\n\n  two \n\nthree\n \n", "two; three"),
+        ("KeyError: 'a'\nValueError: b\nbye\n", "ValueError: b"),
+        ("docker: error: no such thing\nbye\n", "docker: error: no such thing"),
+        ("2026-11-29T16:42:52.1Z (EngineCore_DP0 pid=9) ERROR 11-29 16:42:52 [core.py:9] KeyError: 'a'\n", "KeyError: 'a'"),
+        ("x" * 300 + "Error: y", "x" * 292 + "Error: y"),
+    ],
+)  # fmt: skip
+def test_the_last_words_of_a_log(log: str, said: str) -> None:
+    assert last_words(log) == said
+
+
+def test_what_explains_is_quoted_before_what_follows_from_it() -> None:
+    said = start("frob.FrobError: no frob") + "RuntimeError: Engine core initialization failed. See root cause above.\n"
+    assert failed(said).error == "FrobError: no frob"
+
+
+def test_two_starts_that_end_without_an_error_are_compared_by_their_last_words() -> None:
+    assert failed(start("Loading shard 1 of 9") + start("Loading shard 1 of 9", 2), ends=2).times == 2
+    assert failed(start("Loading shard 1 of 9") + start("Compiling", 2), ends=2).times == 1
 
 
 @pytest.mark.parametrize(

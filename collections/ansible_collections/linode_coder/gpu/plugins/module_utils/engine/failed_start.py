@@ -72,9 +72,8 @@ def failed_start(ended: str, earlier: str, ends: int) -> FailedStart | None:
     :param earlier: what it said before that start, as far as that is known.
     :param ends: how often the process of this container has ended.
     """
-    place = ended.rfind(_BEGINS)
-    if not earlier and place > 0:
-        cut = ended.rfind("\n", 0, place) + 1
+    if not earlier:
+        cut = ended.rpartition(_BEGINS)[0].rfind("\n") + 1
         earlier, ended = ended[:cut], ended[cut:]
     diagnoses = diagnose(ended)
     root = diagnoses[0] if diagnoses else None
