@@ -32,6 +32,7 @@ PROVOKED = {
     "fp8_kv_unsupported": ["--kv-cache-dtype", "fp8"],
     "heads_not_divisible": ["--tensor-parallel-size", "3"],
     "no_attention_backend": ["--attention-backend", "FLASHINFER"],
+    "shards_do_not_divide": ["--tensor-parallel-size", "2"],
 }
 
 
@@ -149,7 +150,8 @@ def whole_text(text: str) -> str:
 
 @pytest.mark.parametrize("cause", sorted(FAILURES))
 def test_every_cause_ends_the_start_with_its_text_and_code(tmp_path: Path, cause: str) -> None:
-    flags, cards = PROVOKED.get(cause, []), 3 if cause == "heads_not_divisible" else 1
+    flags = PROVOKED.get(cause, [])
+    cards = {"heads_not_divisible": 3, "shards_do_not_divide": 2}.get(cause, 1)
     fault = {"id": 1, "kind": "engine_start_fails", "cause": cause}
     with engine(tmp_path, MODEL, *flags, cards=cards, faults=[fault]) as broken:
         failure = FAILURES[cause]
@@ -178,6 +180,8 @@ def test_every_cause_ends_the_start_with_its_text_and_code(tmp_path: Path, cause
         ("context_too_long", ["--max-model-len", "15360"]),
         ("context_too_long", ["--max-model-len", "auto"]),
         ("bf16_unsupported", ["--dtype", "half"]),
+        ("attention_sinks", ["--attention-backend", "TRITON_ATTN"]),
+        ("shards_do_not_divide", ["--tensor-parallel-size", "1"]),
         ("fp8_kv_unsupported", []),
     ],
 )

@@ -19,6 +19,7 @@ START = (
             r"Error 803: system has unsupported display driver",
             r"CUDA driver version is insufficient for CUDA runtime version",
             r"cudaErrorInsufficientDriver",
+            r"cudaErrorSystemDriverMismatch",
         ),
         "The GPU driver is too old for the engine's image.",
         "Install driver 580 or newer and reboot, or use an older version of the engine's image (vllm_image).",
@@ -26,7 +27,7 @@ START = (
     ),
     cause(
         "driver_compatibility",
-        (r"Error 804: forward compatibility was attempted", r"forward compatibility was attempted on non supported HW"),
+        (r"forward compatibility was attempted on non supported HW", r"cudaErrorCompatNotSupportedOnDevice"),
         "The GPU driver is too old for the engine's image, and the compatibility libraries of the image do not run on this card.",
         "Install driver 580 or newer and reboot, or use an older version of the engine's image (vllm_image).",
         PERSON,

@@ -185,6 +185,7 @@ FILES = (
             r"There is no module or parameter named '?(?P<parameter>[^'\s]{1,200})'? in (?P<architecture>\w{1,100})",
             r"Following weights were not initialized from checkpoint",
             r"Attempted to load weight \([^)\n]{0,80}\) into parameter",
+            r"Tried to load weights of size",
             r"size mismatch for (?P<parameter>[\w.]{1,200})",
             r"KeyError: '(?P<parameter>(?:\w{1,60}\.){2,12}\w{1,60}(?:weight|scale|zero_point|bias|qweight|scales|qzeros|g_idx|packed|shape|inv))'",
             r"assert (?:param_data|param|loaded_weight)\.(?:shape|size\(\)) == (?:loaded_weight|param_data|param)\.(?:shape|size\(\))",
@@ -421,6 +422,19 @@ SETTINGS = (
         "Leave the quantisation to the model's own configuration.",
         FLAGS,
         flags=steps.setting(quantization=None),
+    ),
+    cause(
+        "quantization_scheme",
+        (
+            r"No compressed-tensors compatible scheme",
+            r"Failed to find a kernel that can implement[^\n]{0,120}",
+            r"Detected some but not all shards of",
+            r"Cannot find any of \[[^\]\n]{0,200}\] in the model's quantization config",
+            r"[Uu]nsupported (?:quantization|quant)[_ ](?:type|scheme|method|config|algorithm)[^\n]{0,80}",
+        ),
+        "The engine has no way to run this quantisation of the model on this card: {line}",
+        "Choose another variant of the model, or a newer version of the engine's image.",
+        PERSON,
     ),
     cause(
         "quantization_plugin",

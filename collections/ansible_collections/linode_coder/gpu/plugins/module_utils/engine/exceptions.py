@@ -30,7 +30,7 @@ _WRAPPERS = (
     re.compile(
         r"Engine core initialization failed|Engine process failed to start|Executor failed|Worker failed with error|"
         r"WorkerProc initialization failed|cancelled|Background loop|process[^\n]{0,40}died|See (?:root cause|stack trace)|"
-        r"Cancelled by|shutdown"
+        r"Cancelled by|shutdown|Connection closed by peer"
     ),
 )
 # What code looks up and does without when it is not there.
