@@ -17,7 +17,6 @@ import socket
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,7 +24,6 @@ from linode_coder.sandbox import vllm_env
 from tests.engine.test_standin_is_like_vllm import Engine, Starts
 
 LOGS = Path(__file__).parents[1] / "tests/unit/health/vllm-logs" / vllm_env.VLLM.rpartition(".")[0]
-HUB_NAME = "sandbox/tiny-coder"
 Then = Callable[[Engine], None]
 
 
@@ -38,11 +36,6 @@ def half(model: Path) -> None:
     weights = model / "model.safetensors"
     with weights.open("r+b") as file:
         file.truncate(weights.stat().st_size // 2)
-
-
-def no_tokenizer(model: Path) -> None:
-    for file in model.glob("*token*"):
-        file.unlink()
 
 
 def kept(model: Path) -> None:
@@ -89,23 +82,6 @@ def kill(kind: str) -> Then:
     return then
 
 
-def in_the_hubs_cache(model: Path) -> None:
-    """Where the Hub's library looks for it."""
-    cached = model.parent / ".cache/huggingface/hub" / f"models--{HUB_NAME.replace('/', '--')}"
-    (cached / "refs").mkdir(parents=True)
-    (cached / "refs/main").write_text("0" * 40)
-    (cached / "snapshots").mkdir()
-    model.rename(cached / "snapshots" / ("0" * 40))
-
-
-def delete_while_starting(engine: Engine) -> None:
-    """When the configuration has been read and the engine's own process begins."""
-    while "Initializing a V1 LLM engine" not in engine.log:
-        time.sleep(0.01)
-    shutil.rmtree(engine.log_path.parent / ".cache/huggingface")
-    engine.process.wait()
-
-
 _CALLS = ("--enable-auto-tool-choice", "--tool-call-parser")
 # What is done to the model, the flags beside it, and what is done to the engine.
 CASES: dict[str, tuple[Callable[[Path], None], tuple[str, ...], Then]] = {
@@ -120,10 +96,8 @@ CASES: dict[str, tuple[Callable[[Path], None], tuple[str, ...], Then]] = {
     "badmodeltype": (lambda model: edited(model, model_type="qwen99"), (), nothing),
     "nodir": (kept, ("--model", "./does_not_exist"), nothing),
     "repooffline": (kept, ("--model", "Qwen/Qwen3-0.6B"), nothing),
-    "model-deleted-while-starting": (in_the_hubs_cache, ("--model", HUB_NAME), delete_while_starting),
     "noweights": (lambda model: (model / "model.safetensors").unlink(), (), nothing),
     "truncated-weights": (half, (), nothing),
-    "notok": (no_tokenizer, (), stop),
     "context-too-long": (lambda model: edited(model, max_position_embeddings=1 << 20), (), nothing),
     "port-in-use": (kept, (), nothing),
     "core-killed": (kept, (), kill("EngineCore")),
