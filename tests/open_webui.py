@@ -183,10 +183,10 @@ class WebUI:
                 "stream": True,
                 "stream_options": {"include_usage": True},
                 "messages": _HELLO,
-                "params": {},
+                "params": {"max_tokens": 16},
             },
             **{"session_id": "1", "chat_id": chat_id, "id": answered, "user_message": user, "features": {}},
-            "background_tasks": dict.fromkeys(("title_generation", "tags_generation", "follow_up_generation"), True),
+            "background_tasks": {},
         }
         status, text = self.ask(Row("POST", CHAT, 200, None, body, token))
         assert status == 200, text

@@ -60,8 +60,8 @@ def test_it_answers_as_its_table_says(coder: Coder, session: dict[str, Any], web
 def test_a_chat_in_its_pages_carries_no_tools(webui: WebUI, account: str) -> None:
     """The model has room for 4096 tokens; its own tools would take 5,000, and many engines have no parser for calls."""
     message = webui.chat_in_a_browser(account, MODEL, PATIENCE)
-    assert "error" not in message and message["content"]
-    assert message["usage"]["prompt_tokens"] < 100
+    assert "error" not in message
+    assert message["usage"]["prompt_tokens"] < 100 and message["usage"]["completion_tokens"] > 0
 
 
 def test_it_asks_the_engine_for_models_and_chats_only(coder: Coder, webui: WebUI, account: str) -> None:
