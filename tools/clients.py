@@ -362,6 +362,8 @@ def try_all(sandbox: RunningSandbox, engine: str, chosen: list[str], only: list[
 def main() -> int:
     engine = os.environ.get("ENGINE") or "standin"
     chosen = os.environ.get("CLIENTS", "").split() or list(CLIENTS)
+    # One for all, and not the sandbox's own.
+    os.environ["LINODE_CODER_CACHE"] = str(cache_dir())
     for name in chosen:
         install(CLIENTS[name].package)
     with tempfile.TemporaryDirectory(prefix="linode-coder-clients-") as temporary:
