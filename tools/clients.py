@@ -38,7 +38,7 @@ BIN = Path(sys.executable).parent
 # Tokens of the real one's tiny models are bytes.
 CONTEXTS = {
     "standin": {"small": 16384, "large": 131072},
-    "vllm": {"small": 131072, "large": 524288},
+    "vllm": {"small": 131072, "large": 262144},
 }
 # Of the stand-in's answer; clients may break its lines.
 WORDS = "This is the linode_coder sandbox, not a model"
