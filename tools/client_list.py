@@ -63,7 +63,7 @@ CLIENTS: dict[str, Run] = {
         # The configuration ends with the command itself.
         f'aider() {{ command aider "$@" {_AIDER} --message "$PROMPT"; }}',
         own=(".aider", ".gitignore"),
-        kept=(".aider/", ".cache/"),
+        kept=(".aider/",),
         asked="/tokens",
         tells={"window": r"([\d,]+) tokens max context window"},
     ),
@@ -82,12 +82,12 @@ CLIENTS: dict[str, Run] = {
         'claude -p "$PROMPT" --allowedTools Bash',
         tool="Bash",
         arguments=json.dumps({"command": _DO, "description": "make it"}),
-        kept=(".claude.json", ".claude/", ".cache/", ".local/"),
+        kept=(".claude.json", ".claude/"),
         asked="/context",
         tells={"window": r"/ ([\d.]+k)"},
         alias=f'claude --model {ALIAS} -p "$PROMPT"',
     ),
-    "cline": Run(_npm("cline", "3.0.65"), 'cline "$PROMPT"', kept=(".cline/", ".cache/")),
+    "cline": Run(_npm("cline", "3.0.65"), 'cline "$PROMPT"', kept=(".cline/",)),
     "codex": Run(
         _npm("@openai/codex", "0.171.0"),
         _CODEX,

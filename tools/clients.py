@@ -38,7 +38,7 @@ BIN = Path(sys.executable).parent
 # Tokens of the real one's tiny models are bytes.
 CONTEXTS = {
     "standin": {"small": 16384, "large": 131072},
-    "vllm": {"small": 131072, "large": 524288},
+    "vllm": {"small": 131072, "large": 262144},
 }
 # Of the stand-in's answer; clients may break its lines.
 WORDS = "This is the linode_coder sandbox, not a model"
@@ -362,6 +362,8 @@ def try_all(sandbox: RunningSandbox, engine: str, chosen: list[str], only: list[
 def main() -> int:
     engine = os.environ.get("ENGINE") or "standin"
     chosen = os.environ.get("CLIENTS", "").split() or list(CLIENTS)
+    # One for all, and not the sandbox's own.
+    os.environ["LINODE_CODER_CACHE"] = str(cache_dir())
     for name in chosen:
         install(CLIENTS[name].package)
     with tempfile.TemporaryDirectory(prefix="linode-coder-clients-") as temporary:

@@ -15,6 +15,7 @@ import yaml
 
 from linode_coder.endpoint.clients import CLIENTS, Endpoint, notes
 from tests.hostile import CORPUS, canary, encodable
+from tools.client_list import CLIENTS as RUN
 
 DOCS = Path(__file__).parents[3] / "collections/ansible_collections/linode_coder/gpu/docs/clients.md"
 AT = Endpoint("demo", "http://127.0.0.1:18123/v1", "coder", 131072, "/home/o'neil/key file", tools=True, images=False)
@@ -157,3 +158,8 @@ def test_zed_is_told_how_to_complete_what_is_typed() -> None:
 def test_who_could_complete_says_when_the_model_cannot(client: str) -> None:
     assert "nothing is suggested" in " ".join(notes(client, AT)) and "fim" not in CLIENTS[client].render(AT)
     assert "nothing is suggested" not in " ".join(notes(client, FILLS))
+
+
+def test_the_docs_tell_of_the_versions_that_are_run() -> None:
+    told = set(re.findall(r"^\| (\w+) ([\d.]+) \| \d+K \|", DOCS.read_text(), re.MULTILINE))
+    assert told == {(name, client.package.version) for name, client in RUN.items()}

@@ -24,7 +24,16 @@ from hypothesis import strategies as st
 
 
 def stream(first: float, last: float, tokens: int | None, error: str | None = None) -> Stream:
-    return Stream(10.0, 10.0 + first, 10.0 + last, 10.0 + last + 0.1, "", tokens, 50, error is None, error)
+    return Stream(
+        sent=10.0,
+        first=10.0 + first,
+        last=10.0 + last,
+        ended=10.0 + last + 0.1,
+        tokens=tokens,
+        prompt_tokens=50,
+        done=error is None,
+        error=error,
+    )
 
 
 def level(tps: float | None, failed: int = 0) -> Level:

@@ -20,6 +20,7 @@ from tests.hostile import CORPUS
         (["off"], ()),
         # As YAML reads it.
         ([False], ()),
+        (["False"], ()),
         (["gpt-4o", "gpt-4o"], ("gpt-4o",)),
         (["anthropic/claude-opus-4.8:beta", "a"], ("anthropic/claude-opus-4.8:beta", "a")),
         ([f"m{number}" for number in range(32)], tuple(f"m{number}" for number in range(32))),

@@ -21,8 +21,8 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,95}", re.ASCII)
 
 def parse_aliases(given: Iterable[Any] | None) -> tuple[str, ...] | None:
     """The names, each once; () for ``off``, None where nothing was asked for. Failure(usage) for what is no name."""
-    # YAML makes false of off.
-    names = tuple(dict.fromkeys(NO_ALIASES if name is False else str(name) for name in given or ()))
+    # YAML makes false of off, and Ansible a text of that.
+    names = tuple(dict.fromkeys(NO_ALIASES if str(name) == "False" else str(name) for name in given or ()))
     if not names:
         return None
     if names == (NO_ALIASES,):
@@ -32,8 +32,8 @@ def parse_aliases(given: Iterable[Any] | None) -> tuple[str, ...] | None:
         raise Failure(
             "usage",
             f"alias {wrong!r} is not a name that a model can be served by.",
-            remedy="Use letters, digits and . _ : / @ + - after the first of them, at most 96, for example gpt-4o; off alone takes "
-            "all aliases away.",
+            remedy="Begin with a letter or a digit; then . _ : / @ + and - may stand in it as well, 96 characters in all, for example "
+            "gpt-4o. The word off alone takes all aliases away.",
             field="alias",
             value=wrong,
         )
