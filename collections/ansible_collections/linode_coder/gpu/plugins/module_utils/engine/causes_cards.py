@@ -339,7 +339,7 @@ MEMORY = (
             r"insufficient shared memory \(shm\)",
         ),
         "The container's shared memory is too small.",
-        "Give the container the host's IPC namespace.",
+        "Give the container the host's IPC namespace (ipc: host), and with it all of the machine's /dev/shm.",
         ("recreate_container", "alert"),
         exit_codes=(135,),
     ),
@@ -492,7 +492,7 @@ CUDA = (
     cause(
         "ecc_error",
         (r"CUDA error: uncorrectable ECC error encountered", r"cudaErrorECCUncorrectable"),
-        "The GPU reported an uncorrectable memory error.",
+        "The GPU reported an uncorrectable memory error (ECC).",
         "Reboot the VM and look at the remapped rows.",
         AGAIN_THEN_REBOOT,
         check="ctr.cuda",

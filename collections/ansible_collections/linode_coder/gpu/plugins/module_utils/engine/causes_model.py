@@ -32,7 +32,7 @@ HUB = (
             r"is not a local folder and is not a valid model identifier",
         ),
         "The model does not exist, or is private.",
-        "Check its id; for a private model give a token.",
+        "Check the repository's name (organisation/name); for a private one give a token (HF_TOKEN).",
         PERSON,
     ),
     cause(
@@ -330,7 +330,7 @@ SOFTWARE = (
             r"(?:sett?(?:ing)?|pass(?:ing)?|option|argument) `?trust_remote_code=True",
             r"transformers_modules[^\n]{0,200}(?:Error|No module)",
         ),
-        "The model wants to run its own code.",
+        "The model wants to run its own code (trust_remote_code).",
         "Choose a model of the catalogue; running a model's own code is never switched on by itself.",
         PERSON,
     ),

@@ -71,13 +71,13 @@ class Stream:
     last: float | None = None  # the last one
     ended: float = 0.0
     text: str = ""  # all of it, reasoning as well
-    content: str = ""  # what is the answer of it
     tokens: int | None = None
     prompt_tokens: int | None = None
     done: bool = False
-    status: int | None = None  # of HTTP
     error: str | None = None
     kinds: set[str] = field(default_factory=set)
+    content: str = ""  # of the text what is the answer, without reasoning
+    status: int | None = None  # of HTTP
 
 
 def _carried(choice: dict[str, Any]) -> tuple[str, str]:

@@ -171,7 +171,7 @@ def weights_failure(model: str, events: list[dict[str, Any]]) -> Failure | None:
             "config",
             f"{what} does not exist on the Hugging Face Hub, or is private.",
             cause=cause,
-            remedy="Check its id; for a private one set HF_TOKEN.",
+            remedy="Check the repository's name (organisation/name); for a private one set HF_TOKEN.",
             field="model",
             value=model,
         )
