@@ -101,6 +101,17 @@ LOGS: list[Reported] = [
         ),
         *("drv.module", "fail", "card_not_supported", "alert", "release that supports the card"),
     ),
+    (
+        "https://github.com/NixOS/nixos-hardware/issues/1828",
+        ("Apr 13 16:41:14 box kernel: NVRM: The NVIDIA GPU 0000:01:00.0 is not supported by the 595.58.03 driver release.",),
+        *("drv.module", "fail", "card_not_supported", "alert", "release that supports the card"),
+    ),
+    # The one that was there is gone, and nobody says why.
+    (
+        "https://github.com/mattshma/bigdata/issues/133",
+        ("[188497.595099] NVRM: No NVIDIA graphics adapter probed!",),
+        *("drv.module", "fail", "no_card", "reboot", "Reboot"),
+    ),
     # Another driver was there first.
     (
         "https://github.com/MrMEEE/ironhide/issues/41",
@@ -373,7 +384,8 @@ def test_no_vm_is_replaced_over_the_wrong_driver() -> None:
         # https://github.com/NVIDIA/nvidia-docker/issues/365
         ("modprobe: FATAL: Module nvidia not found in directory /lib/modules/6.8.0-90-generic", "other_kernel"),
         ("modprobe: ERROR: could not insert 'nvidia': Exec format error", "other_kernel"),
-        # https://github.com/lcp/mokutil/issues/61
+        # https://github.com/lcp/mokutil/issues/61, and where the kernel is locked down.
+        ("modprobe: ERROR: could not insert 'nvidia': Operation not permitted", "unsigned_module"),
         ("modprobe: ERROR: could not insert 'nvidia': Required key not available", "unsigned_module"),
         ("", "no_driver"),
     ],

@@ -8,7 +8,7 @@ import json
 import pytest
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.finding import SEVERITIES, Finding, worst
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.rungs import NAMES
-from ansible_collections.linode_coder.gpu.plugins.module_utils.health.catalogue import CHECKS
+from ansible_collections.linode_coder.gpu.plugins.module_utils.health.catalogue import CHECKS, advice
 
 
 def finding(severity: str = "fail", **more: object) -> Finding:
@@ -46,3 +46,9 @@ def test_the_catalogue_is_complete() -> None:
         acting = [rung for rung in check.ladder if rung != "alert"]
         assert acting == sorted(acting, key=NAMES.index), f"{name}: rungs climb"
         assert check.confirm.probes >= 2, f"{name}: a failure is confirmed before anything is touched"
+
+
+def test_every_rung_has_words() -> None:
+    assert advice(()) == "Nothing to do about it by itself."
+    assert advice(("reset_gpu", "reboot")) == "Reset the GPU; if that does not help, reboot the VM."
+    assert all(advice((rung,))[0].isupper() for rung in NAMES)

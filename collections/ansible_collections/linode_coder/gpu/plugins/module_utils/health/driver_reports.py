@@ -76,7 +76,7 @@ _TABLE = (
         "The installed driver release does not support the card",
         _ALERT,
         _words(
-            r"is not supported by (?:the|this) \S{0,40} ?(?:NVIDIA )?(?:Linux )?(?:graphics )?driver release"
+            r"is not supported by (?:the|this)(?: \S{1,40}){0,5}? driver release"
             r"|supported through the NVIDIA \S{1,20} Legacy drivers|NVIDIA driver will ignore this GPU"
         ),
         "Install a driver release that supports the card, a newer one for a newer card, and reboot.",
@@ -104,7 +104,7 @@ _TABLE = (
         "The kernel refuses the driver's module, whose signature it does not know (Secure Boot)",
         _ALERT,
         _words(
-            r"could not insert '?nvidia[\w-]{0,20}'?: (?:Required key not available|Key was rejected by service)"
+            r"could not insert '?nvidia[\w-]{0,20}'?: (?:Required key|Key was rejected|Operation not permitted)"
             r"|Loading of (?:unsigned module|module with unavailable key|module with unsupported crypto) is rejected"
             r"|unsigned module loading is restricted"
             r"|^(?:NVRM: )?Required key not available|Kernel module load error: (?:Required key|Key was rejected)"
@@ -143,6 +143,13 @@ _TABLE = (
         ("power_cycle", "recreate_vm"),
         _words(r"PCI I/O region assigned to your NVIDIA device is invalid|BAR[0-6] is 0M @ 0x0"),
         "Power-cycle the VM; when it comes again, replace it: the window is the provider's to give.",
+    ),
+    Report(
+        "no_card",
+        "drv.module",
+        "The driver finds no card on the bus",
+        ("reboot", "power_cycle", "recreate_vm"),
+        _words(r"No NVIDIA (?:GPU|graphics adapter|devices?) (?:found|probed)"),
     ),
     # -- what breaks later
     Report(

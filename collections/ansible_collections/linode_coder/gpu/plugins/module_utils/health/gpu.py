@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, linode_coder contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Checks of the driver and of every card, from nvidia-smi and the kernel log."""
+"""Checks of every card, from nvidia-smi and the kernel log."""
 
 from __future__ import annotations
 
@@ -11,24 +11,15 @@ from typing import Any, Callable
 from ..core.finding import Finding
 from .catalogue import finding, limit
 from .collected import Look, number, section
-from .driver_reports import REPORTS, STARTS
-from .kernel_log import kernel_lines
+from .driver import NOT_XML, check_driver, refusal
+from .driver_reports import REPORTS
+from .gpu_reports import check_kernel_log, faults_of
 from .nvidia_smi import Gpu, absent
-from .xid import GpuFault, gpu_faults
-from .xid_catalogue import xid
 
 _BY_HARDWARE = ("hw_slowdown", "hw_thermal_slowdown", "hw_power_brake_slowdown")
 # The driver's own slowdown for heat comes before the hardware's. Its power cap is how every card is run.
 _BY_DRIVER = "sw_thermal_slowdown"
 
-_NOT_XML = "This is a table or a text of nvidia-smi; only its XML is read: nvidia-smi -q -x."
-_MISMATCH = "The driver's libraries do not match the loaded module."
-_DRIVER_FAILURES = {
-    "no_driver": ("The GPU driver is not loaded.", None),
-    "no_library": ("The driver's library is missing.", ("alert",)),
-    "not_installed": ("The GPU driver is not installed.", ("alert",)),
-    "power_cables": ("The driver leaves the GPU alone, which has too little power.", ("power_cycle", "recreate_vm")),
-}
 # Recovery actions of the driver, by its words in lower case.
 _RECOVERIES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "none": ("pass", "no recovery", ()),
@@ -59,124 +50,11 @@ _PER_GPU = (
 )
 
 
-def _refusal(look: Look) -> GpuFault | None:
-    """What kept the driver from its card, as far as anybody said so and no card works in spite of it."""
-    smi = look.smi
-    if smi is not None and (smi.gpus or smi.state in ("ok", "not_xml", "timeout", "mismatch")):
-        return None
-    # What modprobe says comes before what nvidia-smi does.
-    around = [] if smi is None else gpu_faults(list(kernel_lines(look.texts.get("nvidia-smi.xml") or "")))
-    said = [fault for fault in (*look.faults, *around) if fault.kind in STARTS]
-    return min(said, key=lambda fault: STARTS.index(fault.kind), default=None)
-
-
-def _of_report(fault: GpuFault, subject: str = "vm", evidence: str = "") -> Finding:
-    report = REPORTS[fault.kind]
-    return finding(
-        report.check,
-        report.severity,
-        subject,
-        report.summary(fault.detail),
-        evidence or fault.message,
-        cause=fault.kind,
-        ladder=report.ladder,
-        remedy=report.remedy or _advice(report.ladder),
-    )
-
-
-def _driver(look: Look) -> list[Finding]:
-    """Whether the driver answers, and in time; what keeps it from its card comes before what nvidia-smi makes of it."""
-    found, refusal = _answers(look), _refusal(look)
-    return found if refusal is None else [_of_report(refusal), *(one for one in found if one.id != "drv.module")]
-
-
-def _answers(look: Look) -> list[Finding]:
-    smi, probe = look.smi, look.probe("nvidia_smi")
-    mismatches = [fault for fault in look.faults if fault.kind == "mismatch"]
-    if smi is None and not probe:
-        if mismatches:
-            evidence = _versions(look, mismatches[-1].message, mismatches)
-            return [
-                finding("drv.module", "unknown", "vm", "nvidia-smi was not run."),
-                finding("drv.mismatch", "fail", "vm", _MISMATCH, evidence, cause="mismatch"),
-                finding("gpu.hang", "unknown", "vm", "nvidia-smi was not run."),
-            ]
-        return [
-            finding(name, "unknown", "vm", "nvidia-smi was not run.")
-            for name in ("drv.module", "drv.mismatch", "gpu.hang")
-        ]
-    if probe.get("timed_out") is True or (smi is not None and smi.state == "timeout"):
-        hangs = 1 + int(number(look.before.get("hangs")) or 0)
-        stuck = probe.get("stuck") is True
-        evidence = f"no answer in {probe.get('seconds', 'its')} s" + (
-            ", its process sits in the kernel" if stuck else ""
-        )
-        certain = hangs >= limit("gpu.hang", "misses") or stuck
-        return [
-            finding("drv.module", "unknown", "vm", "nvidia-smi did not answer."),
-            finding("drv.mismatch", "unknown", "vm", "nvidia-smi did not answer."),
-            finding(
-                "gpu.hang",
-                "fail" if certain else "warn",
-                "vm",
-                "nvidia-smi hangs." if certain else "nvidia-smi did not answer once.",
-                evidence,
-                cause="hang",
-            ),
-        ]
-    if smi is None:
-        why = str(probe.get("error") or "nvidia-smi brought nothing")
-        return [finding(name, "unknown", "vm", why) for name in ("drv.module", "drv.mismatch", "gpu.hang")]
-    answered = finding("gpu.hang", "pass", "vm", "nvidia-smi answers.")
-    if smi.state == "mismatch":
-        versions = _versions(look, smi.text, mismatches)
-        return [
-            finding("drv.module", "pass", "vm", "A driver is loaded."),
-            finding(
-                "drv.mismatch",
-                "fail",
-                "vm",
-                _MISMATCH,
-                versions,
-                cause="mismatch",
-            ),
-            answered,
-        ]
-    if smi.state in _DRIVER_FAILURES:
-        summary, ladder = _DRIVER_FAILURES[smi.state]
-        return [
-            finding("drv.module", "fail", "vm", summary, smi.text, cause=smi.state, ladder=ladder),
-            finding("drv.mismatch", "unknown", "vm", "No driver answers."),
-            answered,
-        ]
-    if smi.readable or smi.state in ("lost", "requires_reset"):
-        version = f"driver {smi.driver}" if smi.driver else smi.text
-        return [
-            finding("drv.module", "pass", "vm", "The GPU driver is loaded.", version),
-            finding("drv.mismatch", "pass", "vm", "The driver's libraries match the module.", version),
-            answered,
-        ]
-    why = _NOT_XML if smi.state == "not_xml" else "nvidia-smi failed for another reason."
-    return [
-        finding("drv.module", "unknown", "vm", why, smi.text, cause=smi.state),
-        finding("drv.mismatch", "unknown", "vm", why),
-        answered,
-    ]
-
-
-def _versions(look: Look, text: str, reports: list[GpuFault]) -> str:
-    for report in reports:
-        if len(report.versions) >= 2:
-            return f"libraries {report.versions[0]}, module {report.versions[1]}"
-    module = look.host.get("driver_module")
-    return f"{text}; loaded module {module}" if module else text
-
-
 def _count(look: Look) -> Finding | None:
     smi, expected = look.smi, number(look.expected.get("gpus"))
     on_bus = number(look.host.get("pci_gpus"))
     if smi is None or not smi.readable:
-        why = _NOT_XML if smi is not None and smi.state == "not_xml" else "The GPUs were not counted."
+        why = NOT_XML if smi is not None and smi.state == "not_xml" else "The GPUs were not counted."
         return finding("gpu.count", "unknown", "vm", why)
     # An excerpt may hold fewer cards than it says are attached.
     seen = max(len(smi.gpus), smi.attached or 0)
@@ -187,10 +65,10 @@ def _count(look: Look) -> Finding | None:
     evidence = f"{seen} of {expected:.0f}" + (f", {on_bus:.0f} on the PCI bus" if on_bus is not None else "")
     if seen < expected:
         absent_too = on_bus is not None and on_bus < expected
-        refusal = _refusal(look)
-        if refusal is not None:
-            report = REPORTS[refusal.kind]
-            ladder, remedy, cause = report.ladder, report.remedy, refusal.kind
+        kept = refusal(look)
+        if kept is not None:
+            report = REPORTS[kept.kind]
+            ladder, remedy, cause = report.ladder, report.remedy, kept.kind
             return finding(
                 "gpu.count", "fail", "vm", "No GPU is there.", evidence, cause=cause, ladder=ladder, remedy=remedy
             )
@@ -238,7 +116,7 @@ def _unread(gpu: Gpu, name: str, field: str, what: str, *, pass_when_absent: boo
 
 
 def _lost(look: Look, gpu: Gpu) -> Finding:
-    for fault in _faults_of(look, gpu):
+    for fault in faults_of(look, gpu):
         if fault.code == 79 or fault.kind == "off_bus":
             return finding("gpu.lost", "fail", gpu.subject, "The GPU fell off the bus.", fault.message, cause="off_bus")
     if gpu.lost:
@@ -257,12 +135,12 @@ def _recovery_by_words(subject: str, words: str, evidence: str) -> Finding:
 
 
 def _recovery(look: Look, gpu: Gpu) -> Finding:
-    changes = [(fault.recovery[1], fault.message) for fault in _faults_of(look, gpu) if fault.recovery]
+    changes = [(fault.recovery[1], fault.message) for fault in faults_of(look, gpu) if fault.recovery]
     if gpu.recovery_action is not None and gpu.recovery_action.strip().lower() != "none":
         return _recovery_by_words(gpu.subject, gpu.recovery_action, f"gpu_recovery_action {gpu.recovery_action}")
     if gpu.requires_reset or gpu.reset_required:
         return _recovery_by_words(gpu.subject, "Reset", "GPU requires reset")
-    if any(fault.kind == "reset_required" for fault in _faults_of(look, gpu)):
+    if any(fault.kind == "reset_required" for fault in faults_of(look, gpu)):
         return _recovery_by_words(gpu.subject, "Reset", "NV_ERR_RESET_REQUIRED")
     # The present state outranks what the log said earlier.
     if gpu.recovery_action is None and changes:
@@ -274,7 +152,7 @@ def _recovery(look: Look, gpu: Gpu) -> Finding:
 
 
 def _ecc(look: Look, gpu: Gpu) -> Finding:
-    codes = {fault.code: fault for fault in _faults_of(look, gpu) if fault.code in (*_ECC_CODES, 94)}
+    codes = {fault.code: fault for fault in faults_of(look, gpu) if fault.code in (*_ECC_CODES, 94)}
     uncontained = [fault for code, fault in codes.items() if code != 94]
     count = gpu.ecc_uncorrected_volatile
     if uncontained or (count and 94 not in codes):
@@ -316,7 +194,7 @@ def _sram(_look: Look, gpu: Gpu) -> Finding:
 
 
 def _remap(look: Look, gpu: Gpu) -> Finding:
-    codes = {fault.code: fault for fault in _faults_of(look, gpu) if fault.code in (63, 64)}
+    codes = {fault.code: fault for fault in faults_of(look, gpu) if fault.code in (63, 64)}
     if gpu.remap_failure or gpu.unrepairable_memory or 64 in codes:
         evidence = codes[64].message if 64 in codes else "remapped_row_failure Yes"
         return finding(
@@ -616,26 +494,6 @@ _CHECKS: tuple[Callable[[Look, Gpu], Finding | None], ...] = (
 )
 
 
-def _faults_of(look: Look, gpu: Gpu) -> list[GpuFault]:
-    """Reports about one card. With a single card also those that do not name one."""
-    alone = look.smi is not None and len(look.smi.gpus) == 1
-    return [
-        fault
-        for fault in look.faults
-        if (gpu.uuid and fault.uuid == gpu.uuid)
-        or (gpu.bus_id and fault.bus_id == gpu.bus_id)
-        or (alone and fault.uuid is None and fault.bus_id is None)
-    ]
-
-
-def _name_of(look: Look, fault: GpuFault) -> str:
-    """The same subject that the card has in the other findings."""
-    for gpu in look.smi.gpus if look.smi else ():
-        if fault in _faults_of(look, gpu):
-            return gpu.subject
-    return fault.subject
-
-
 def _without_card(look: Look) -> list[Finding]:
     """Checks of cards that nvidia-smi does not show: what is said of them elsewhere, and unknown else."""
     smi = look.smi
@@ -684,95 +542,12 @@ def _without_card(look: Look) -> list[Finding]:
         reports.append(_recovery_by_words(f"gpu:{smi.bus_id}" if smi.bus_id else "vm", "Reset", smi.text))
     if not shown:
         why = "nvidia-smi was not run." if smi is None and not look.probe("nvidia_smi") else "nvidia-smi shows no card."
-        why = _NOT_XML if smi is not None and smi.state == "not_xml" else why
+        why = NOT_XML if smi is not None and smi.state == "not_xml" else why
         said = {report.id for report in reports}
         names = (*_PER_GPU, *(("gpu.model",) if look.expected.get("card") else ()))
         reports += [finding(name, "unknown", "vm", why) for name in names if name not in said]
     unique = {(report.id, report.subject): report for report in reversed(reports)}
     return [*reversed(unique.values())]
-
-
-def _xids(look: Look) -> list[Finding]:
-    if look.kernel is None:
-        return [finding("gpu.xid", "unknown", "vm", "The kernel log was not read.")]
-    started = number(look.host.get("container_started"))
-    newest = max((time for time in (look.epoch(fault.time) for fault in look.faults) if time is not None), default=None)
-    latest = look.now if look.now is not None else newest
-    recent = [
-        fault
-        for fault in look.faults
-        if (time := look.epoch(fault.last_time)) is None or latest is None or latest - time <= limit("gpu.xid", "told")
-    ]
-    refused = _refusal(look) is not None
-    groups: dict[tuple[str, int | None, str], list[GpuFault]] = {}
-    for fault in recent:
-        # What is a matter of the driver's own checks; and what follows from the driver's refusal of the card.
-        elsewhere = fault.kind == "mismatch" or fault.kind in STARTS or (refused and fault.kind == "init_failed")
-        if not elsewhere and fault.code != 154:
-            groups.setdefault((fault.kind, fault.code, _name_of(look, fault)), []).append(fault)
-    found = []
-    fatal = {fault.detail for fault in recent if fault.kind == "sxid_fatal"}
-    for (kind, code, subject), all_faults in groups.items():
-        # What else a switch prints about a fatal code.
-        faults = [fault for fault in all_faults if kind != "sxid" or fault.detail not in fatal]
-        if not faults:
-            continue
-        times = sum(fault.count for fault in faults)
-        evidence = faults[-1].message + (f" ({times} lines, {len(faults)} bursts)" if times > 1 else "")
-        if code is not None:
-            found.append(_of_xid(code, subject, faults, evidence, started, look.epoch(faults[-1].last_time)))
-        elif kind != "pcie_corrected" or times >= limit("gpu.xid", "corrected"):
-            found.append(_of_report(faults[-1], subject, evidence))
-    return found or [finding("gpu.xid", "pass", "vm", "The kernel log has no fault of a GPU.")]
-
-
-def _of_xid(
-    code: int, subject: str, faults: list[GpuFault], evidence: str, started: float | None, happened: float | None
-) -> Finding:
-    """One code on one card; ``started`` and ``happened`` are when the engine began and when the code came last."""
-    entry, repeats = xid(code), limit("gpu.xid", "repeats")
-    cause, name, note, ladder = f"xid_{code}", f"Xid {code}: {entry.name}", entry.note, entry.ladder
-    severity = "fail" if entry.severity in ("error", "critical", "fatal") else "warn"
-    if code in (8, 109) and len(faults) >= repeats:
-        ladder = ("reboot", "recreate_vm")
-    if code == 13:
-        name += _exception_of(faults[-1])
-        places = [fault.place for fault in faults if fault.place is not None]
-        if any(places.count(place) >= repeats for place in places):
-            severity, ladder, cause = "fail", ("restart_container", "recreate_vm"), "xid_13_repeats"
-        else:
-            note = ""
-    answered = started is not None and happened is not None and started > happened
-    if answered and ladder[:1] == ("restart_container",) and cause != "xid_13_repeats":
-        severity, note = "warn", "the engine was started again since"
-        ladder = tuple(rung for rung in ladder if rung == "reboot_when_idle")
-    summary = name + (f" ({note})." if note else ".")
-    return finding("gpu.xid", severity, subject, summary, evidence, cause=cause, ladder=ladder, remedy=_advice(ladder))
-
-
-# What the chip says that a program did, after the place (Xid 13).
-_EXCEPTION = re.compile(r"Exception on \([^)]{1,60}\): ([A-Za-z][A-Za-z ]{2,40})")
-
-
-def _exception_of(fault: GpuFault) -> str:
-    said = _EXCEPTION.search(fault.message)
-    return f", {said[1].strip().lower()}" if said else ""
-
-
-def _advice(ladder: tuple[str, ...]) -> str:
-    words = {
-        "restart_container": "Restart the container",
-        "reboot": "Reboot the VM",
-        "recreate_vm": "replace the VM",
-        "reboot_when_idle": "reboot the VM when it is idle",
-        "recreate_when_idle": "replace the VM when it is idle",
-        "alert": "Tell the provider if it comes again",
-    }
-    steps = [words[rung] for rung in ladder]
-    if not steps:
-        return "Nothing to do about it by itself."
-    text = "; if that does not help, ".join([steps[0], *(step[0].lower() + step[1:] for step in steps[1:])])
-    return text[0].upper() + text[1:] + "."
 
 
 def _foreign(look: Look) -> Finding:
@@ -799,11 +574,11 @@ def _foreign(look: Look) -> Finding:
 
 
 def check_gpus(look: Look) -> list[Finding]:
-    found = _driver(look)
+    found = check_driver(look)
     count = _count(look)
     if count is not None:
         found.append(count)
     for gpu in look.smi.gpus if look.smi else ():
         found += [result for check in _CHECKS if (result := check(look, gpu)) is not None]
     found += _without_card(look)
-    return [*found, *_xids(look), _foreign(look)]
+    return [*found, *check_kernel_log(look), _foreign(look)]
