@@ -129,7 +129,7 @@ _ARCHITECTURES: tuple[tuple[str, Kind], ...] = (
         r"|ForAudio",
         SPEECH,
     ),
-    (r"^Col[A-Z]\w*|ForRetrieval$|Embed(ding)?(Gemma\w*)?(Model)?$|Bidirectional|^GritLM$", EMBEDDING),
+    (r"^Col[A-Z]|ForRetrieval$|Embed(ding)?(Model)?$|EmbeddingGemma|Bidirectional|^GritLM$", EMBEDDING),
     (
         r"For(ImageClassification|ObjectDetection|SemanticSegmentation|InstanceSegmentation|UniversalSegmentation"
         r"|DepthEstimation|VideoClassification|MaskedImageModeling|ImageSegmentation)$|^(CLIP|Siglip|Dinov|ViT)",
@@ -138,7 +138,14 @@ _ARCHITECTURES: tuple[tuple[str, Kind], ...] = (
     (r"ForActionPrediction$|ForPrediction$|ForTimeSeries", NUMBERS),
     (r"Transformer[23]DModel$|UNet2D|Autoencoder", DIFFUSION),
 )
-_GENERATES = re.compile(r"For(CausalLM\w*|ConditionalGeneration)$|LMHeadModel$|ChatModel$|ForBlockDiffusion$")
+_GENERATES = (
+    "ForCausalLM",
+    "ForCausalLMV",
+    "ForConditionalGeneration",
+    "LMHeadModel",
+    "ChatModel",
+    "ForBlockDiffusion",
+)
 # Formats by the ends of file names, where the engine finds no weights of its own.
 _FORMATS = (
     ((".gguf", ".ggml"), "GGUF"),
@@ -292,7 +299,7 @@ def _kind(info: dict[str, Any], config: dict[str, Any], files: list[str]) -> tup
         return Kind(
             "a model that the engine has dropped", f"{REMOVED[architecture]} was the last version with it"
         ), evidence
-    if architecture and architecture not in GENERATE and not _GENERATES.search(architecture):
+    if architecture and architecture not in GENERATE and not architecture.endswith(_GENERATES):
         return HEADLESS, evidence
     return None, evidence
 
