@@ -2,8 +2,9 @@
 """Starts of the engine that somebody published, and how far the fit's arithmetic is from each.
 
 `Model loading took`, `Available KV cache memory` and `GPU KV cache size` with `Maximum concurrency` are the engine's own
-lines. Figures only; the thread or page of each stands beside it. What would change the figures and is not in the fit was
-left out: speculation, forks, KV caches of other types, offloading.
+lines. Figures only; the thread or page of each stands beside it ("notes": the text is public, and its address was not
+found). What would change the figures and is not in the fit was left out: speculation, forks, KV caches of other types,
+offloading.
 
 The fit's parts are compared one by one, since few publish all of them: weights with weights, the room that is left with
 the memory that the engine may use, and what the room holds with the room that the engine had.
@@ -56,8 +57,8 @@ def gdn(full_layers: int, kv_heads: int, states: int, state_heads: int) -> tuple
     return (*full(full_layers, kv_heads, 256), Layers("state", states, state_heads=state_heads, state_size=128 * 128))
 
 
-# A page of measurements on one H100 with the engine's defaults, "vLLM Empirical Memory Profiling Results", in a public
-# repository whose name the index that has its text does not give.
+# A page of measurements on an H100 with the engine's defaults, "vLLM Empirical Memory Profiling Results", in a public
+# repository whose name was not found.
 H100 = "H100 profiling table"
 _LLAMA_8B, _LLAMA_70B, _QWEN3_32B = full(32, 8), full(80, 8), full(64, 8)
 _GEMMA_26B = (*full(5, 2, 512), Layers("sliding", 25, kv_heads=8, head_dim=256, window=1024))
@@ -74,7 +75,6 @@ STARTS = (
     Start("gpt-oss-120b", "H100", 1, H100, 65.2, 64.38, mxfp4=True, cuda_gib=79.18, utilization=0.9, room_gib=3.33),
     # -- full attention --------------------------------------------------------------------------------------------
     Start("Llama 3.1 8B", "H100", 1, H100, 16.06, 14.99, cuda_gib=79.18, utilization=0.9, room_gib=51.38),
-    # In a public repository's notes, without its name.
     Start("Llama 3.1 8B", "RTX A5000", 1, "notes", room_gib=5.29, attention=_LLAMA_8B, held=(2048, 43296 / 2048)),
     Start("Qwen3 8B", "unnamed", 1, "notes", 16.38, 15.27, room_gib=18.69, attention=full(36, 8), held=(40960, 3.32)),
     Start("Qwen3 8B", "H100", 1, "github.com/LMCache/LMCache/pull/1769", room_gib=50.32, attention=full(36, 8), held=(40960, 8.95)),

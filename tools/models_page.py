@@ -84,13 +84,13 @@ def _percent(value: float | None) -> str:
 
 
 def starts_table() -> str:
-    rows = [["model", "cards", "weights", "room", "tokens", "source"]]
+    rows = [["model", "cards", "weights", "room", "tokens"]]
     for start in STARTS:
         off = errors_of(start)
         parts = [_percent(off.weights), _percent(off.room), _percent(off.tokens)]
-        rows.append([start.model, f"{start.gpus} x {start.card}", *parts, start.source])
-    rows += [[name, "", "unknown", "unknown", "unknown", why] for name, why in UNKNOWN]
-    return _table(rows)
+        rows.append([start.model, f"{start.gpus} x {start.card}", *parts])
+    unknown = "\n".join(f"* {name}: {why}." for name, why in UNKNOWN)
+    return f"{_table(rows)}\n\nNot reckoned, and called unknown:\n\n{unknown}"
 
 
 TABLES = {"models": models_table, "defaults": defaults_table, "sources": sources_table, "starts": starts_table}
