@@ -113,7 +113,7 @@ def test_plan_info_joins_price_and_region(run: Any) -> None:
 def test_plan_info_says_where_a_model_fits(run: Any) -> None:
     result = run("linode_gpu_plan_info", model="gpt-oss-120b", context="64K")
     fits = {row["id"]: row["fit"]["fits"] for row in result["plans"]}
-    assert fits["g2-gpu-rtx4000a4-s"] is True and fits[ADA_S] is False
+    assert fits["g3-gpu-rtxpro6000-blackwell-1"] is True and fits[ADA_S] is False
     assert "GiB" in next(row["fit"]["why"] for row in result["plans"] if row["id"] == ADA_S)
     assert {offer["plan"] for offer in result["offers"]} == {plan for plan, fit in fits.items() if fit is not False}
     assert result["cheapest"]["plan"] == next(row["id"] for row in result["plans"] if row["fit"]["fits"])

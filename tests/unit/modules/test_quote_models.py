@@ -62,7 +62,7 @@ def test_only_plans_where_the_model_fits_are_offered(run: Any) -> None:
     # One variant, wherever it lands: it stands in the VM's tags.
     assert {engine["variant"] for engine in found["engines"].values()} == {found["model"]}
     cheapest = quote(run, model="gpt-oss-120b")
-    assert {offer["plan"] for offer in cheapest["offers"]} == {"g2-gpu-rtx4000a4-s"}
+    assert {offer["plan"] for offer in cheapest["offers"]} == {PRO_1}
 
 
 def test_a_longer_context_asks_for_a_larger_plan(run: Any) -> None:
@@ -77,7 +77,7 @@ def test_too_large_for_the_plan(run: Any, api: ScriptedLinode) -> None:
     failure = refused(run, api, model="gpt-oss-120b", plans=[ADA_M])
     assert (failure["exit_code"], failure["field"]) == (3, "model")
     assert ADA_M in failure["message"] and "GiB" in failure["cause"]
-    assert "g2-gpu-rtx4000a4-s at $2.96/h" in failure["remedy"]
+    assert f"{PRO_1} at $3.00/h" in failure["remedy"]
 
 
 def test_too_large_for_every_plan(run: Any, api: ScriptedLinode) -> None:
