@@ -71,8 +71,9 @@ CONTAINERS = (
         },
     ),
     Kind(
-        "driver_missing", False, "driver is not there", "driver",
+        "driver_missing", False, "driver does not answer", "driver",
         {
+            "getumbrel/llama-gpt#132": state(HOOK + NO_PREFIX + "detection error: nvml error: unknown error: unknown"),
             "NVIDIA/libnvidia-container#231": state(HOOK + NO_PREFIX + "initialization error: load library failed: libnvidia-ml.so.1: cannot open shared object file: no such file or directory: unknown"),
             "docker/for-win#13835": "Error response from daemon: " + HOOK + NO_PREFIX + "initialization error: load library failed: libnvidia-ml.so.1: cannot open shared object file",
             "AbdBarho/stable-diffusion-webui-docker#348": core("RuntimeError: Found no NVIDIA driver on your system. Please check that you have an NVIDIA GPU"),
