@@ -146,6 +146,12 @@ def waits(value: float) -> object:
     return of_engine("ctr.state", engine.container(restarts=9), **engine.after(value))
 
 
+def silent(value: float) -> object:
+    """An engine on two GPUs that has said nothing for so long since it began to connect them."""
+    said = f"{engine.STARTED} (Worker_TP0 pid=1) INFO 01-15 08:00:00 [x.py:1] world_size=2 rank=0 local_rank=0 backend=nccl\n"
+    return of_engine("vllm.health", engine.container(), engine.health(None), log=said, **engine.after(value))
+
+
 CASES: dict[tuple[str, str], Case] = {
     ("vm.status", "starting"): Case(lambda value: status_finding("booting", value).severity, "fail", "warn"),
     ("vm.boot", "told"): Case(
@@ -205,6 +211,7 @@ CASES: dict[tuple[str, str], Case] = {
         "fail",
         "warn",
     ),
+    ("vllm.health", "quiet"): Case(silent, "fail", "warn"),
     ("vllm.gen", "slow"): Case(
         lambda value: of_engine(
             "vllm.gen", engine={"health": {"status": 200}, "generation": {"ok": True, "seconds": value}}

@@ -38,6 +38,8 @@ _PYDANTIC = re.compile(
 )
 _LONGEST = 20_000
 _SPEAKS_FOR_ITSELF = ("docker_refused", "unknown_error")
+# What names the reason takes its text before what only names the kind of trouble.
+_BY_RANK = tuple(sorted(CAUSES, key=lambda row: row.rank))
 _BY_ID = {row.id: row for row in (*ENDINGS, SILENT)}
 
 
@@ -63,7 +65,7 @@ def _known(run: str, start: int, arguments: dict[str, Any], error: str) -> list[
     """Every cause that the run names from ``start`` on, with its place."""
     found: list[tuple[int, Diagnosis]] = []
     taken: list[tuple[int, int]] = []
-    for row in CAUSES:
+    for row in _BY_RANK:
         match = _first_match(row, run, start)
         if match is None or any(begin <= match.start() < end for begin, end in taken):
             continue
