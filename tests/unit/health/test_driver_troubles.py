@@ -216,6 +216,14 @@ LOGS: list[Reported] = [
         *("gpu.xid", "fail", "init_failed", "reboot", "Reboot"),
     ),
     (
+        _OGK + "789",
+        (
+            "[ 2052.745833] NVRM: gpuWaitForGfwBootComplete_TU102: failed to wait for GFW_BOOT: (progress 0x3)",
+            "[ 2052.745838] NVRM: kgspWaitForGfwBootOk_TU102: failed to wait for GFW boot complete: 0x65 VBIOS version 90.0",
+        ),
+        *("gpu.xid", "fail", "init_failed", "reboot", "Reboot"),
+    ),
+    (
         "https://github.com/QubesOS/qubes-issues/issues/10036",
         ("[  127.849897] NVRM: GPU0 _kgspBootGspRm: unexpected WPR2 already up, cannot proceed with booting GSP",),
         *("gpu.xid", "fail", "init_failed", "reboot", "Reboot"),

@@ -7,8 +7,8 @@ import json
 
 import pytest
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.finding import SEVERITIES, Finding, worst
-from ansible_collections.linode_coder.gpu.plugins.module_utils.core.rungs import NAMES
-from ansible_collections.linode_coder.gpu.plugins.module_utils.health.catalogue import CHECKS, advice
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.rungs import NAMES, advice
+from ansible_collections.linode_coder.gpu.plugins.module_utils.health.catalogue import CHECKS
 
 
 def finding(severity: str = "fail", **more: object) -> Finding:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.finding import Finding
 from ansible_collections.linode_coder.gpu.plugins.module_utils.health.collected import Look
-from ansible_collections.linode_coder.gpu.plugins.module_utils.health.kernel_log import OomKill
+from ansible_collections.linode_coder.gpu.plugins.module_utils.health.kernel_log import KernelLine, OomKill
 from ansible_collections.linode_coder.gpu.plugins.module_utils.health.outside import ssh_finding, status_finding
 from ansible_collections.linode_coder.gpu.plugins.module_utils.health.vm import check_vm, rebooted
 
@@ -87,6 +87,23 @@ GIB = 2**30
 def test_the_disk(disk: Any, severity: str, cause: str | None, evidence: str) -> None:
     found = of(look({"disk": disk}), "vm.disk")
     assert found is not None and (found.severity, found.cause, found.evidence) == (severity, cause, evidence)
+
+
+@pytest.mark.parametrize(
+    ("message", "severity"),
+    [
+        # What three file systems say.
+        ("EXT4-fs (sda): Remounting filesystem read-only", "fail"),
+        ("XFS (sda1): Corruption of in-memory data detected.  Shutting down filesystem", "fail"),
+        ("BTRFS info (device sda): forced readonly", "fail"),
+        ("EXT4-fs (sda): mounted filesystem with ordered data mode. Quota mode: none.", "pass"),
+    ],
+)
+def test_a_file_system_that_the_kernel_shut(message: str, severity: str) -> None:
+    room = {"disk": {"size": 100 * GIB, "used": GIB, "read_only": False}}
+    found = of(replace(look(room), kernel=[KernelLine(message)]), "vm.disk")
+    assert found is not None and found.severity == severity
+    assert severity == "pass" or (found.cause, found.evidence) == ("read_only", message)
 
 
 SERVICE, CONTROL = "measured by the VM's time service", "against the control node"

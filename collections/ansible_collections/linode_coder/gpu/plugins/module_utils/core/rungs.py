@@ -59,7 +59,8 @@ class Rung:
     """One step of healing.
 
     :param id: its name in ladders, records and policies.
-    :param does: what is done, for a person.
+    :param order: what to do, as advice says it to a person.
+    :param does: what is done when it is taken.
     :param takes: what it takes from who uses the VM, for a person to decide by.
     :param cap: the first of CAPS that allows it.
     :param budget: how often it may be taken.
@@ -73,6 +74,7 @@ class Rung:
     """
 
     id: str
+    order: str
     does: str
     takes: str
     cap: str
@@ -156,6 +158,7 @@ _BOOTS = Budget(2, "boots")
 RUNGS = (
     Rung(
         "restart_container",
+        "restart the container",
         "starts the engine's process again",
         _RELOAD,
         "container",
@@ -167,6 +170,7 @@ RUNGS = (
     ),
     Rung(
         "recreate_container",
+        "create the container anew",
         "makes the engine's container anew",
         _RELOAD,
         "container",
@@ -178,6 +182,7 @@ RUNGS = (
     ),
     Rung(
         "change_parameters",
+        "give the engine other parameters",
         "changes one flag of the engine, by the engine's own figures",
         "requests in flight are lost; the model is loaded again with the changed setting",
         "container",
@@ -188,6 +193,7 @@ RUNGS = (
     ),
     Rung(
         "restart_services",
+        "restart its service",
         "restarts Docker, or only what keeps the driver loaded",
         "requests in flight are lost; Docker is away for some seconds",
         "host",
@@ -199,6 +205,7 @@ RUNGS = (
     ),
     Rung(
         "regenerate_cdi",
+        "write the devices' description (CDI) anew",
         "describes the GPUs to Docker anew",
         _RELOAD,
         "host",
@@ -209,6 +216,7 @@ RUNGS = (
     ),
     Rung(
         "reload_driver",
+        "load the driver's module anew",
         "unloads the driver's modules and loads them again",
         _GPU,
         "host",
@@ -219,6 +227,7 @@ RUNGS = (
     ),
     Rung(
         "reset_gpu",
+        "reset the GPU",
         "resets the GPUs",
         _GPU,
         "host",
@@ -229,6 +238,7 @@ RUNGS = (
     ),
     Rung(
         "reboot",
+        "reboot the VM",
         "reboots the VM, or boots one that is off",
         _MINUTES,
         "host",
@@ -240,6 +250,7 @@ RUNGS = (
     ),
     Rung(
         "power_cycle",
+        "power-cycle the VM",
         "shuts the VM down and boots it",
         _MINUTES,
         "host",
@@ -250,6 +261,7 @@ RUNGS = (
     ),
     Rung(
         "recreate_vm",
+        "replace the VM",
         "makes another VM for the session, and deletes this one once that serves",
         "a second VM bills until the new one serves, then the old one goes with everything on it; the model is downloaded again",
         "vm",
@@ -271,8 +283,21 @@ WHEN_IDLE = {rung.when_idle: rung.id for rung in RUNGS if rung.when_idle}
 FOR_WARNINGS = (*WHEN_IDLE, *(rung.id for rung in RUNGS if rung.quiet))
 # All that may stand in a ladder.
 NAMES = (*ORDER, ALERT, *WHEN_IDLE)
+_ORDERS = {
+    **{rung.id: rung.order for rung in RUNGS},
+    **{idle: f"{BY_ID[name].order} when it is idle" for idle, name in WHEN_IDLE.items()},
+    ALERT: "tell the provider if it comes again",
+}
 
 
 def sharing(budget: Budget) -> tuple[str, ...]:
     """The rungs that are counted together."""
     return tuple(rung.id for rung in RUNGS if rung.budget == budget)
+
+
+def advice(ladder: tuple[str, ...]) -> str:
+    """Rungs in words, for a person."""
+    if not ladder:
+        return "Nothing to do about it by itself."
+    text = "; if that does not help, ".join(_ORDERS[rung] for rung in ladder)
+    return text[0].upper() + text[1:] + "."

@@ -121,10 +121,10 @@ _ALL = (
     Check(
         "vm.disk",
         "Space and inodes of the root file system",
-        "statvfs, mount options",
+        "statvfs, mount options, the kernel's log",
         "less than {filling} used",
         "{filling} to {full} used",
-        "{full} used or more, or read-only",
+        "{full} used or more, read-only, or made so by the kernel after an error",
         "df did not answer",
         ("alert",),
         "Remove old images and logs; keep the model that is in use.",
@@ -516,30 +516,6 @@ CHECKS: dict[str, Check] = {check.id: check for check in _ALL}
 def limit(name: str, which: str) -> float:
     """A threshold of a check, in the unit of its row."""
     return CHECKS[name].limits[which].value
-
-
-def advice(ladder: tuple[str, ...]) -> str:
-    """Rungs in words, for a person."""
-    words = {
-        "restart_container": "Restart the container",
-        "recreate_container": "create the container anew",
-        "change_parameters": "give the engine other parameters",
-        "restart_services": "restart its service",
-        "regenerate_cdi": "write the devices' description (CDI) anew",
-        "reload_driver": "load the driver's module anew",
-        "reset_gpu": "reset the GPU",
-        "power_cycle": "power-cycle the VM",
-        "reboot": "Reboot the VM",
-        "recreate_vm": "replace the VM",
-        "reboot_when_idle": "reboot the VM when it is idle",
-        "recreate_when_idle": "replace the VM when it is idle",
-        "alert": "Tell the provider if it comes again",
-    }
-    steps = [words[rung] for rung in ladder]
-    if not steps:
-        return "Nothing to do about it by itself."
-    text = "; if that does not help, ".join([steps[0], *(step[0].lower() + step[1:] for step in steps[1:])])
-    return text[0].upper() + text[1:] + "."
 
 
 def finding(

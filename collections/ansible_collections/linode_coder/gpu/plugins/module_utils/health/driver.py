@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 from ..core.finding import Finding
-from .catalogue import advice, finding, limit
+from ..core.rungs import advice
+from .catalogue import finding, limit
 from .collected import Look, number
 from .driver_reports import REPORTS, STARTS
 from .kernel_log import kernel_lines

@@ -184,6 +184,7 @@ _TABLE = (
         _REBOOT,
         _words(
             r"RmInitAdapter failed|rm_init_adapter failed|Cannot initialize GSP(?: firmware |-)RM|unexpected WPR2 already up"
+            r"|failed to wait for GFW[_ ]boot"
         ),
     ),
     Report(

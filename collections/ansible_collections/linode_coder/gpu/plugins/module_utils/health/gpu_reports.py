@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 
 from ..core.finding import Finding
-from .catalogue import advice, finding, limit
+from ..core.rungs import advice
+from .catalogue import finding, limit
 from .collected import Look, number
 from .driver import of_report, refusal
 from .driver_reports import STARTS

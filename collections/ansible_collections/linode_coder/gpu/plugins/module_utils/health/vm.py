@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from ..core.finding import Finding
@@ -39,7 +40,26 @@ def _boot(look: Look) -> Finding | None:
     return finding("vm.boot", "pass", "vm", "The same boot as at the last look.")
 
 
+# What ext4, xfs and btrfs do after an error that they do not trust themselves to go on with.
+_SHUT = re.compile(
+    r"(?:EXT4-fs|XFS|BTRFS)\b[^\n]{0,80}?(?:Remounting filesystem read-only|Shutting down filesystem|forced readonly)",
+    re.IGNORECASE,
+)
+
+
 def _disk(look: Look) -> Finding:
+    shut = next((line.message for line in reversed(look.kernel or []) if _SHUT.search(line.message)), None)
+    if shut is not None:
+        summary = "The kernel made a file system read-only after an error."
+        return finding(
+            "vm.disk",
+            "fail",
+            "vm",
+            summary,
+            shut,
+            cause="read_only",
+            remedy="Reboot the VM, which checks it; if it comes again, replace the VM.",
+        )
     disk = look.host.get("disk")
     size, used = number(section(disk, "size")), number(section(disk, "used"))
     if not size or used is None:
