@@ -5,10 +5,6 @@
 
 from __future__ import annotations
 
-from ..module_utils.core.rungs import CAPS, ORDER
-
-_POLICIES = ", ".join(f'"{name}"' for name in (*CAPS, *ORDER))
-
 
 class ModuleDocFragment:
     DOCUMENTATION = r"""
@@ -21,7 +17,22 @@ options:
   policy:
     description: V(off), V(alert), V(container), V(host), V(vm), or the highest rung that may be taken.
     type: str
-    choices: [POLICIES]
+    choices:
+      - "off"
+      - alert
+      - container
+      - host
+      - vm
+      - restart_container
+      - recreate_container
+      - change_parameters
+      - restart_services
+      - regenerate_cdi
+      - reload_driver
+      - reset_gpu
+      - reboot
+      - power_cycle
+      - recreate_vm
     default: vm
   patience:
     description: Factor on every waiting time.
@@ -33,4 +44,4 @@ options:
       - A failure is still confirmed, and budgets, the breaker and what Linode is working on still count.
     type: bool
     default: false
-""".replace("POLICIES", _POLICIES)
+"""

@@ -293,7 +293,7 @@ def _layers(data: Any, place: _Place) -> Layers:
 
 
 def _widths(data: list[Any], place: _Place) -> tuple[int, ...]:
-    if not all(type(width) is int and width > 0 for width in data):
+    if not all(isinstance(width, int) and not isinstance(width, bool) and width > 0 for width in data):
         raise place.bad(f"is {data!r}", "List whole numbers above 0.")
     return tuple(data)
 

@@ -101,9 +101,7 @@ def _quantized(method: str, settings: dict[str, Any]) -> Stored:
     if method == "compressed-tensors":
         return _compressed(settings)
     if method in ("fp8", "deepseek_v4_fp8"):
-        size = settings.get("weight_block_size")
-        side = size[0] if isinstance(size, list) and size and type(size[0]) is int and size[0] > 0 else None
-        return Stored("fp8", method, block=side)
+        return Stored("fp8", method, block=_side(settings.get("weight_block_size")))
     if method.startswith("modelopt"):
         if "mixed" in algorithm or method == "modelopt_mixed":
             return Stored("mixed", method, _AMPERE)
@@ -113,6 +111,12 @@ def _quantized(method: str, settings: dict[str, Any]) -> Stored:
     known = {"fbgemm_fp8": ("fp8", _AMPERE), "mxfp4": ("mxfp4", _AMPERE), "experts_int8": ("int8", _AMPERE)}
     precision, least = known.get(method, ("unknown", _TURING))
     return Stored(precision, method, least)
+
+
+def _side(blocks: Any) -> int | None:
+    """The first side of blocks, which share a scale each; None where that is no whole number."""
+    side = blocks[0] if isinstance(blocks, list) and blocks else None
+    return side if isinstance(side, int) and not isinstance(side, bool) and side > 0 else None
 
 
 def _whole_numbers(bits: int | None, method: str) -> str:
@@ -156,8 +160,7 @@ def _by_format(form: str) -> str:
 def _scheme(form: str, weights: dict[str, Any]) -> tuple[str, int | None]:
     """The precision of one group of layers, and the side of the squares that share a scale."""
     bits, kind = number(weights, "num_bits"), str(weights.get("type") or "int")
-    block = weights.get("block_structure")
-    side = block[0] if isinstance(block, list) and block and type(block[0]) is int and block[0] > 0 else None
+    side = _side(weights.get("block_structure"))
     if kind == "float":
         if bits == 8:
             return "fp8", side
