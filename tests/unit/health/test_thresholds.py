@@ -205,6 +205,11 @@ CASES: dict[tuple[str, str], Case] = {
     ("ctr.state", "loop"): Case(
         lambda value: of_engine("ctr.state", engine.container(restarts=int(value)), **engine.after(1)), "fail", "pass"
     ),
+    ("ctr.state", "deaths"): Case(
+        lambda value: of_engine("ctr.state", engine.container(restarts=int(value)), restarted=True, **engine.after(1)),
+        "fail",
+        "pass",
+    ),
     ("ctr.state", "young"): Case(waits, "pass", "fail"),
     ("vllm.health", "start"): Case(
         lambda value: of_engine("vllm.health", engine.container(), engine.health(None), **engine.after(value)),

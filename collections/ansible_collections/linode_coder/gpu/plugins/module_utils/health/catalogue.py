@@ -416,11 +416,11 @@ _ALL = (
         "docker inspect (its state, error and exit code), the log's tail",
         "running",
         "restarting",
-        "exited, dead, missing, or restarted {loop} or more and younger than {young}",
+        "exited, dead, missing, or younger than {young} and restarted {loop} or more, {deaths} where it had served",
         "the container was not inspected",
         ("restart_container", "recreate_container", "change_parameters", "alert"),
         "Restart the container; what the log says about the cause comes first.",
-        limits={"loop": Limit(LOOP_RESTARTS, "times"), "young": Limit(600, "s")},
+        limits={"loop": Limit(LOOP_RESTARTS, "times"), "deaths": Limit(3, "times"), "young": Limit(600, "s")},
     ),
     Check(
         "ctr.gpu",

@@ -78,7 +78,7 @@ def _state(look: Look) -> Finding:
     age = look.now - started if look.now is not None and started is not None else None
     evidence = f"{name or 'container'} {status}, {restarts} restarts"
     # The same error at two starts is told before a third one has failed.
-    again = _loops(restarts) or (look.failed_start is not None and look.failed_start.times > 1)
+    again = _loops(look, restarts) or (look.failed_start is not None and look.failed_start.times > 1)
     if status == "running":
         if again and age is not None and age < limit("ctr.state", "young") and not _ready(look):
             return _looping(root, evidence)
@@ -109,8 +109,9 @@ def _state(look: Look) -> Finding:
     )
 
 
-def _loops(restarts: int) -> bool:
-    return restarts >= limit("ctr.state", "loop")
+def _loops(look: Look, restarts: int) -> bool:
+    # Docker counts every end since the container was made; an engine that served before its last one does start.
+    return restarts >= limit("ctr.state", "deaths" if look.restarted else "loop")
 
 
 def _looping(root: Diagnosis | None, evidence: str) -> Finding:
