@@ -72,7 +72,10 @@ def lines() -> list[tuple[float, str]]:
 
 
 def _at(fault: dict[str, object]) -> float:
-    return float(str(fault.get("at") or boot_time() + 60))
+    """When it was said. What outlives a boot is met again soon after it: the buffer holds nothing older."""
+    start = boot_time()
+    at = float(str(fault.get("at") or start + 60))
+    return at if at >= start else start + 3
 
 
 def _xid(fault: dict[str, object], cards: list[dict[str, object]]) -> list[tuple[float, str]]:
