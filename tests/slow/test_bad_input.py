@@ -67,7 +67,10 @@ CASES = {
         "up m --model meta-llama/Llama-3.3-70B-Instruct --yes", 2, "is gated", "export HF_TOKEN"
     ),
     "too large": Case(
-        f"up m --model gpt-oss-120b --plan {ADA} --yes", 3, "does not fit on", "fits on g3-gpu-rtxpro6000-blackwell-1 at $3.00/h"
+        f"up m --model gpt-oss-120b --plan {ADA} --yes",
+        3,
+        "does not fit on",
+        "fits on g3-gpu-rtxpro6000-blackwell-1 at $3.00/h",
     ),
     "too large for every plan": Case(
         "up m --model meta-llama/Llama-3.3-70B-Instruct --plan g2-gpu-rtx4000a1-m --yes", 3, "does not fit", "at $"
