@@ -72,6 +72,8 @@ def failed_start(ended: str, earlier: str, ends: int) -> FailedStart | None:
     :param earlier: what it said before that start, as far as that is known.
     :param ends: how often the process of this container has ended.
     """
+    if ends < 1:
+        return None
     if not earlier:
         cut = ended.rpartition(_BEGINS)[0].rfind("\n") + 1
         earlier, ended = ended[:cut], ended[cut:]
@@ -80,7 +82,7 @@ def failed_start(ended: str, earlier: str, ends: int) -> FailedStart | None:
     if has_served(ended) or has_served(earlier) or (root is not None and (root.fetch or root.passes)):
         return None
     error = _said(diagnoses, ended)
-    if not error or ends < 1:
+    if not error:
         return None
     before = _said(diagnose(earlier), earlier)
     same = signature(before) == signature(error) if before else ends > 1

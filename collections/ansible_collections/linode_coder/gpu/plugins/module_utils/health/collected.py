@@ -130,10 +130,10 @@ def _runs(log: str, container: Any) -> tuple[str, str]:
     return (log, "") if started is not None and stamped else ("", log)
 
 
-def _failed(before: str, log: str, container: Any) -> FailedStart | None:
-    """Of the present process where it has ended or says why it will, else of the one before it."""
+def _failed(before: str, log: str, container: Any, told: bool) -> FailedStart | None:
+    """Of the present process where it has ended or says why it will (``told``), else of the one before it."""
     restarts = int(number(section(container, "RestartCount")) or 0)
-    if section(container, "State", "Status") != "running" or diagnose(log):
+    if section(container, "State", "Status") != "running" or told:
         return failed_start(log, before, restarts + 1)
     return failed_start(before, "", restarts)
 
@@ -184,6 +184,7 @@ def read(texts: dict[str, str], expected: dict[str, Any] | None, previous: dict[
     kills = oom_kills(kernel or [])
     before, log = _runs(newest(texts.get("engine.log") or "", _LONGEST), container)
     diagnoses = diagnose(log)
+    failed = _failed(before, log, container, bool(diagnoses))
     again = not diagnoses and bool(number(section(container, "RestartCount"))) and not has_served(log)
     if again:
         diagnoses = diagnose(before)
@@ -205,6 +206,6 @@ def read(texts: dict[str, str], expected: dict[str, Any] | None, previous: dict[
         log=log,
         diagnoses=diagnoses,
         restarted=again and has_served(before),
-        failed_start=_failed(before, log, container),
+        failed_start=failed,
         activity=activity(texts.get("metrics.txt") or ""),
     )
