@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import socket
 import subprocess
 import time
@@ -20,6 +19,7 @@ from typing import Any
 import yaml
 
 from tests.product import COLLECTION
+from tests.programs import program
 
 PATIENCE = 60.0
 # vLLM's own names, as they are.
@@ -65,9 +65,30 @@ class Prometheus:
 
 
 @contextmanager
+def running(directory: Path, config: dict[str, Any]) -> Iterator[Prometheus]:
+    """The real one, with a configuration that promtool takes; it scrapes and looks at its rules every second."""
+    directory.mkdir(exist_ok=True)
+    file = directory / "prometheus.yml"
+    often = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
+    file.write_text(yaml.safe_dump({"global": often, **config}))
+    subprocess.run([program("promtool"), "check", "config", str(file)], check=True, stdout=subprocess.DEVNULL)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        own = int(probe.getsockname()[1])
+    log = directory / "log"
+    where = [f"--config.file={file}", f"--storage.tsdb.path={directory}/data", f"--web.listen-address=127.0.0.1:{own}"]
+    command = [program("prometheus"), *where]
+    with log.open("w") as output, subprocess.Popen(command, stdout=output, stderr=output) as process:
+        try:
+            yield Prometheus(own, log)
+        finally:
+            process.terminate()
+            process.wait(60)
+
+
+@contextmanager
 def scraping(directory: Path, port: int, key_file: Path | None) -> Iterator[Prometheus]:
     """An endpoint of this machine, with the key in this file or with none, as often as Prometheus can."""
-    directory.mkdir()
     config = advised()
     (job,) = config["scrape_configs"]
     (targets,) = job["static_configs"]
@@ -76,22 +97,8 @@ def scraping(directory: Path, port: int, key_file: Path | None) -> Iterator[Prom
         del job["authorization"]
     else:
         job["authorization"]["credentials_file"] = str(key_file)
-    file = directory / "prometheus.yml"
-    file.write_text(yaml.safe_dump({"global": {"scrape_interval": "1s", "scrape_timeout": "1s"}, **config}))
-    program = shutil.which("prometheus")
-    assert program, "Prometheus is not installed: apt-get install prometheus"
-    subprocess.run(["promtool", "check", "config", str(file)], check=True, stdout=subprocess.DEVNULL)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        own = int(probe.getsockname()[1])
-    log = directory / "log"
-    where = [f"--config.file={file}", f"--storage.tsdb.path={directory}/data", f"--web.listen-address=127.0.0.1:{own}"]
-    with log.open("w") as output, subprocess.Popen([program, *where], stdout=output, stderr=output) as process:
-        try:
-            yield Prometheus(own, log)
-        finally:
-            process.terminate()
-            process.wait(60)
+    with running(directory, config) as prometheus:
+        yield prometheus
 
 
 def fetched(port: int, key_file: Path) -> str:
@@ -112,7 +119,7 @@ def said(samples: list[str], name: str) -> float:
 def complaints(text: str) -> set[str]:
     """What promtool says of names and texts beside vLLM's colons; it has to be able to read them all."""
     done = subprocess.run(
-        ["promtool", "check", "metrics"], input=text, capture_output=True, text=True, timeout=PATIENCE
+        [program("promtool"), "check", "metrics"], input=text, capture_output=True, text=True, timeout=PATIENCE
     )
     assert done.returncode in (0, 3), done.stderr
     return {line for line in done.stderr.splitlines() if not line.endswith(_COLONS)}

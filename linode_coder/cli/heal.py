@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.cost import format_time, parse_time
-from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import EXIT_CODES, Failure
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.finding import Finding
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.rungs import BY_ID, CAPS, ORDER
 from ansible_collections.linode_coder.gpu.plugins.module_utils.heal.attempts import Record, parse
@@ -118,8 +118,11 @@ def play(console: Console, variables: Heal) -> dict[str, Any]:
     except Failure as failure:
         history.ran(variables.session, "heal", started, failure.exit_code, None, failure.message)
         raise
+    report = outcome.data["report"]
     if not variables.heal_dry_run:
-        history.ran(variables.session, "heal", started, 0, bool(outcome.changed), None)
+        failed = report["attempt"] and report["outcome"] != "healed"
+        code, rung = EXIT_CODES["unhealthy"] if failed else 0, report["step"]["rung"] if report["attempt"] else None
+        history.ran(variables.session, "heal", started, code, bool(report["attempt"]), rung)
     return outcome.data
 
 

@@ -142,7 +142,7 @@ def one_pass(
         failure = failures[0]
         failure.billing = tuple(line for found in failures for line in found.billing)
     with recorded():
-        watchers.record_pass(again, failure is None, data.get("sessions") or [], pid)
+        watchers.record_pass(again, failure is None, data.get("sessions") or [], pid, data.get("health"))
     record(data, started)
     show(console, data, run.outcome.changed)
     if failure is None and run.outcome.log and not run.outcome.changed:
@@ -162,6 +162,10 @@ def record(data: dict[str, Any], started: float) -> None:
         for what in ("marked", "unmarked", "blocked", "restored"):
             for label, sentence in (data.get(what) or {}).items():
                 history.ran(names[label], "watchdog", started, 0, what != "blocked", sentence)
+        for label, report in (data.get("healing") or {}).items():
+            if report["attempt"]:
+                healed = report["outcome"] == "healed"
+                history.ran(names.get(label, label), "heal", started, 0 if healed else 1, True, report["step"]["rung"])
     except (sqlite3.Error, OSError) as error:
         # The record failed, not the watch.
         Console(as_json=False).note(f"The session history could not be written: {error}")

@@ -261,3 +261,14 @@ def measured(spec: str, session: str, stream_tps: float, as_baseline: bool) -> N
             (spec, session, time.time(), stream_tps, as_baseline or known is None),
         )
         connection.execute("COMMIT")
+
+
+@_never_in_the_way(list)
+def heals() -> list[dict[str, Any]]:
+    """How often something was done to heal a session, by ``session`` and whether it ``healed``."""
+    with closing(connect()) as connection:
+        rows = connection.execute(
+            "SELECT session, exit_code = 0 AS healed, count(*) AS times FROM runs WHERE command = 'heal' AND changed"
+            " GROUP BY session, exit_code = 0 ORDER BY session"
+        ).fetchall()
+    return [{**dict(row), "healed": bool(row["healed"])} for row in rows]

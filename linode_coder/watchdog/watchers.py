@@ -47,16 +47,24 @@ def _write(record: dict[str, Any]) -> None:
     replace_file(_path(), json.dumps(record), parents=True)
 
 
-def record_pass(interval: int | None, ok: bool, sessions: list[dict[str, Any]], pid: int | None = None) -> None:
+def record_pass(
+    interval: int | None,
+    ok: bool,
+    sessions: list[dict[str, Any]],
+    pid: int | None = None,
+    health: dict[str, dict[str, Any]] | None = None,
+) -> None:
     """A pass of this machine is over, and what it saw.
 
+    :param health: what was seen of each VM's health, by label, as the pass reports it.
     :param interval: seconds to the next one; None for a pass after which nobody has promised another. That leaves what is
         known of a watcher as it was.
     :param pid: the process that makes the next one, when no timer does.
     """
     now = int(time.time())
     idle = {view["linode_id"]: view["idle_s"] for view in sessions if view["idle_s"] is not None}
-    seen = {"idle": idle, "idle_at": now}
+    well = {view["linode_id"]: health[view["label"]] for view in sessions if health and view["label"] in health}
+    seen = {"idle": idle, "idle_at": now, "health": well}
     if interval is None:
         _write({**_read(), **seen})
     else:
@@ -98,6 +106,28 @@ def idle_seen(now: int) -> dict[int, int]:
         return {int(number): int(seconds) for number, seconds in record["idle"].items()}
     except (KeyError, TypeError, ValueError, AttributeError):
         return {}
+
+
+def health_seen() -> dict[int, dict[str, Any]]:
+    """Linode id, and what the last pass saw of its health: ``findings`` by severity, and ``at``, whenever that was."""
+    try:
+        return {
+            int(number): {
+                "at": float(seen["at"]),
+                "findings": {str(severity): int(count) for severity, count in seen["findings"].items()},
+            }
+            for number, seen in _read()["health"].items()
+        }
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return {}
+
+
+def idle_seen_at() -> int | None:
+    """When `idle_seen` was seen."""
+    try:
+        return int(_read()["idle_at"])
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return None
 
 
 def watching(record: dict[str, Any] | None, now: int) -> bool:

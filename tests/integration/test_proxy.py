@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import shutil
 import socket
 import subprocess
 import threading
@@ -25,7 +24,7 @@ import yaml
 
 from linode_coder.sandbox.guest.docker import nginx as played
 from linode_coder.sandbox.guest.start import command
-from tests import product
+from tests import product, programs
 
 ROLE = product.COLLECTION / "roles" / "vllm"
 KEY = "Exactly-This_1"
@@ -90,15 +89,11 @@ def configure(directory: Path, port: int, engine: int) -> Path:
 
 @contextmanager
 def running(kind: str, directory: Path) -> Iterator[Proxy]:
+    program = [programs.program("nginx")] if kind == "real" else command("docker.nginx")
     engine = ThreadingHTTPServer(("127.0.0.1", 0), Engine)
     threading.Thread(target=engine.serve_forever, daemon=True).start()
     port = free_port()
     config = configure(directory, port, engine.server_port)
-    program = command("docker.nginx")
-    if kind == "real":
-        found = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
-        assert found, "the real nginx is not installed: apt-get install nginx-light"
-        program = [found]
     log = directory / "log"
     with log.open("w") as file:
         process = subprocess.Popen(

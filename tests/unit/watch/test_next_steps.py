@@ -92,6 +92,7 @@ def test_the_report_joins_both_looks_at_the_account() -> None:
         "deleted": [{"label": "gone"}],
         "healing": {"blind": {"step": None}},
         "healthy": ["well"],
+        "health": {"well": {"severity": "pass", "at": None, "findings": {"warn": 0, "unknown": 0, "fail": 0}}},
         "failures": {"f": {"kind": "first"}, "g": {"kind": "second"}, "i": {"kind": "healing"}},
         "skew": 0.5,
         "budget": {"state": "within"},
@@ -103,3 +104,15 @@ def test_the_report_of_a_pass_that_saw_nothing() -> None:
     report = report_of({}, {}, {}, {}, {"account": {"kind": "auth"}})
     assert report.pop("failures") == {"account": {"kind": "auth"}}
     assert not any(report.values())
+
+
+def test_findings_are_counted_by_severity_where_health_was_looked_at() -> None:
+    findings = [{"severity": severity} for severity in ("fail", "pass", "fail", "warn")]
+    looks = {
+        "sick": {"clock": {}, "health": {"severity": "fail", "at": 7, "findings": findings}},
+        "coming": {"clock": {}, "health": None},
+        "blind": {"msg": "timed out"},
+    }
+    assert report_of({}, {}, looks, {}, {})["health"] == {
+        "sick": {"severity": "fail", "at": 7, "findings": {"warn": 1, "unknown": 0, "fail": 2}}
+    }

@@ -9,8 +9,11 @@ could not be looked at they have no ``clock``, and ``msg`` says why. ``sessions`
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
+
+from ..core.finding import SEVERITIES
 
 Looks = Mapping[str, Mapping[str, Any]]
 Sessions = Iterable[Mapping[str, Any]]
@@ -50,6 +53,20 @@ def healthy(sessions: Sessions, looks: Looks) -> list[str]:
     return [label for label in _staying(sessions) if _well(label, looks)]
 
 
+def health_of(looks: Looks) -> dict[str, dict[str, Any]]:
+    """What was seen of each VM's health, by label: the worst ``severity``, how many ``findings`` of each, and when (``at``, by the
+    control node's clock). A VM whose health was not looked at is not in it.
+    """
+    found = {}
+    for label, look in looks.items():
+        health = look.get("health")
+        if health:
+            counts = Counter(str(finding["severity"]) for finding in health.get("findings") or ())
+            numbers = {severity: counts[severity] for severity in SEVERITIES if severity != "pass"}
+            found[label] = {"severity": health["severity"], "at": health.get("at"), "findings": numbers}
+    return found
+
+
 def report_of(
     decided: Mapping[str, Any],
     deleted: Mapping[str, Any],
@@ -77,6 +94,7 @@ def report_of(
         "deleted": deleted.get("deleted") or [],
         "healing": dict(healing),
         "healthy": healthy(sessions, looks),
+        "health": health_of(looks),
         "failures": {**failures, **(decided.get("failures") or {}), **(deleted.get("failures") or {})},
         "skew": decided.get("skew"),
         "budget": decided.get("budget"),

@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Programs of the distribution that judge ours. `make test` wants none of them installed; `.ci/run` has all, and wants them used."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import pytest
+
+# What Debian's package of each is called.
+PACKAGES = {"nginx": "nginx-light", "prometheus": "prometheus", "promtool": "prometheus"}
+
+
+def program(name: str) -> str:
+    """Its path. Where it is not installed the test is skipped, or fails where ALL_PROGRAMS is set."""
+    found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
+    if found:
+        return found
+    missing = f"{name} is not installed: apt-get install {PACKAGES[name]}"
+    if os.environ.get("ALL_PROGRAMS"):
+        pytest.fail(missing)
+    pytest.skip(missing)
