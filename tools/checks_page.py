@@ -17,8 +17,11 @@ _HEAD = """\
 
 `linode-coder check NAME` looks at a session's VM once, over one SSH connection, and says what is wrong and what to do.
 `linode-coder check --all` looks at every session of the account at the same time. `--json` gives one document,
-`--passed` shows what is fine, too. `ansible-playbook playbooks/check.yml -e session=NAME` does the same without the
-command line.
+`ansible-playbook linode_coder.gpu.check -e session=NAME` does the same without the command line.
+
+A finding that follows from another one is only counted under it: when a GPU is lost, none of its readings can be read, and the
+engine fails as well. `--passed`, or `-v`, shows every finding. In the JSON document each finding has `follows_from`: the `id` and
+the `subject` of the finding that explains it, or null. Healing sees every finding.
 
 | word | mark | means | exit code |
 |---|---|---|---|

@@ -9,6 +9,7 @@ import typer
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import EXIT_CODES, Failure
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.finding import SEVERITIES
 
+from ..terminal import console as output
 from ..terminal.console import Console, table
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -17,24 +18,23 @@ MARKS = {"pass": "ok", "warn": "!", "unknown": "?", "fail": "x"}
 _EXITS = {"pass": 0, "warn": 0, "unknown": EXIT_CODES["unknown"], "fail": EXIT_CODES["unhealthy"]}
 
 
-def _rows(findings: list[dict[str, Any]], everything: bool) -> list[list[str]]:
-    shown = [found for found in findings if everything or found["severity"] != "pass"]
+def _followers(found: dict[str, Any], findings: list[dict[str, Any]]) -> list[str]:
+    """The checks whose findings follow from this one, each once."""
+    itself = {"id": found["id"], "subject": found["subject"]}
+    return [other["id"] for other in findings if other.get("follows_from") == itself]
+
+
+def show(console: Console, findings: list[dict[str, Any]], everything: bool) -> None:
+    """The findings that matter, each with its evidence and remedy; what follows from another one is only counted."""
+    shown = [
+        found for found in findings if everything or (found["severity"] != "pass" and not found.get("follows_from"))
+    ]
     shown.sort(key=lambda found: -SEVERITIES.index(found["severity"]))
     rows = []
     for found in shown:
         subject = "" if found["subject"] in ("vm", "container", "engine") else f" [{found['subject']}]"
         rows.append([MARKS[found["severity"]], found["severity"], found["id"], found["summary"] + subject])
-    return rows
-
-
-def show(console: Console, findings: list[dict[str, Any]], everything: bool) -> None:
-    """The findings that matter, each with its evidence and remedy."""
-    rows = _rows(findings, everything)
-    by_row = sorted(
-        (found for found in findings if everything or found["severity"] != "pass"),
-        key=lambda found: -SEVERITIES.index(found["severity"]),
-    )
-    for line, found in zip(table(rows) if rows else [], by_row, strict=True):
+    for line, found in zip(table(rows) if rows else [], shown, strict=True):
         console.text(line)
         if found["severity"] in ("warn", "fail"):
             if found["evidence"]:
@@ -42,9 +42,13 @@ def show(console: Console, findings: list[dict[str, Any]], everything: bool) -> 
                 console.text(f"      evidence: {first[:160]}")
             if found["remedy"]:
                 console.text(f"      remedy:   {found['remedy']}")
+        followers = [] if everything else _followers(found, findings)
+        if followers:
+            count = "1 finding that follows" if len(followers) == 1 else f"{len(followers)} findings that follow"
+            console.text(f"      and {count}: {', '.join(dict.fromkeys(followers))}")
     passed = sum(found["severity"] == "pass" for found in findings)
     if passed and not everything:
-        console.text(f"{passed} checks passed.")
+        console.text("1 check passed." if passed == 1 else f"{passed} checks passed.")
 
 
 def _verdict(severity: str) -> str:
@@ -59,12 +63,13 @@ def _verdict(severity: str) -> str:
 def _bundle(path: Path, console: Console, everything: bool) -> int:
     from ansible_collections.linode_coder.gpu.plugins.module_utils.health.bundle import read_bundle
     from ansible_collections.linode_coder.gpu.plugins.module_utils.health.collected import FILES
+    from ansible_collections.linode_coder.gpu.plugins.module_utils.health.consequences import with_roots
     from ansible_collections.linode_coder.gpu.plugins.module_utils.health.evaluate import evaluate
 
     texts = read_bundle(path)
     missing = [name for name in FILES if name not in texts]
     health = evaluate(texts)
-    findings = [finding.as_dict() for finding in health.findings]
+    findings = with_roots(health.findings)
     if console.as_json:
         console.result(
             {
@@ -104,11 +109,15 @@ def check(
     bundle: Annotated[
         Path | None, typer.Option(help="Evaluate this archive or directory instead; no host needed.")
     ] = None,
-    everything: Annotated[bool, typer.Option("--passed", help="Show the checks that passed, too.")] = False,
+    everything: Annotated[
+        bool,
+        typer.Option("--passed", help="Show every check: those that passed, and what follows from another (also -v)."),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
 ) -> None:
     """Say what is wrong with a session, and what to do about it. Exit code 6: failed, 11: not known."""
     console = Console(as_json)
+    everything = everything or output.verbosity > 0
     if sum((name is not None, all_, bundle is not None)) > 1:
         raise Failure(
             "usage",

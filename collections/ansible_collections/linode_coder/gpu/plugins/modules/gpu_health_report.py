@@ -42,7 +42,9 @@ EXAMPLES = r"""
 
 RETURN = r"""
 sessions:
-  description: One report for each session.
+  description:
+    - One report for each session. Each of its findings says in C(follows_from) which other finding explains it, by C(id) and
+      C(subject); that is null where it stands by itself.
   returned: success
   type: list
   elements: dict

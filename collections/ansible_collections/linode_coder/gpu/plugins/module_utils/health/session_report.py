@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..core.finding import Finding, worst
+from .consequences import with_roots
 from .outside import ssh_finding, status_finding
 
 
@@ -34,7 +35,7 @@ def session_report(view: dict[str, Any], observed: dict[str, Any] | None) -> dic
         "status": view.get("status"),
         "severity": worst(findings),
         "reached": reached,
-        "findings": [finding.as_dict() for finding in findings],
+        "findings": with_roots(findings),
         "activity": observed.get("activity") if reached else {"readable": False},
         "facts": observed.get("facts") if reached else None,
     }
