@@ -326,6 +326,7 @@ ENTRANCES = (
         "the user's crontab and environment, written into a timer",
         ("tests/unit/cli/test_watchers.py::test_timers_quote_what_their_readers_would_misread",),
     ),
+    Entrance(_CLI + "cli/explain_topics.py", ("_page",), OURS + "the pages that are installed with us"),
     # -- what we keep here
     Entrance(_CLI + "local/history.py", ("connect",), _STATE),
     Entrance(_CLI + "local/sessions.py", ("current",), _STATE),

@@ -50,6 +50,7 @@ COMMANDS = {
     "wizard": ("linode_coder.cli.wizard", "Answer a few questions and have the configuration written."),
     "validate": ("linode_coder.cli.validate", "Check everything before money is spent, or what a session serves."),
     "validate-perf": ("linode_coder.cli.validate_perf", "Measure how fast a session serves."),
+    "explain": ("linode_coder.cli.explain", "Explain an error, an exit code, a check or a page, in the terminal."),
     "config": ("linode_coder.cli.config", "Show and check the configuration."),
     "models": ("linode_coder.cli.models", "Show models: licence, sizes, where they fit, how fast, at which price."),
     "plans": ("linode_coder.cli.plans", "Show GPU plans: cards, price, stock, and what a model does on them."),
@@ -175,7 +176,7 @@ def _usage(error: Any, arguments: list[str]) -> Failure:
 
 
 # What they do is of no VM.
-_NO_VM = ("wizard", "config", "models", "plans", "sandbox")
+_NO_VM = ("wizard", "config", "models", "plans", "sandbox", "explain")
 
 
 def _interrupted(console: Console, code: int, arguments: list[str]) -> int:

@@ -145,7 +145,7 @@ class Console:
             print(f"billing: {escapes.full_line(line)}", file=sys.stderr)
         if failure.remedy:
             print(f"next: {escapes.paragraph(failure.remedy)}", file=sys.stderr)
-        print(f"docs: {failure.anchor}, exit code {failure.exit_code}", file=sys.stderr)
+        print(f"docs: linode-coder explain {failure.anchor}, exit code {failure.exit_code}", file=sys.stderr)
 
 
 def money(amount: float | None) -> str:

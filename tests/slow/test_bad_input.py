@@ -280,7 +280,7 @@ def test_a_mistake_is_one_sentence_and_changes_nothing(
     assert is_one_sentence(errors[0]), errors[0]
     assert case.message in errors[0] and case.remedy in remedies[0], done.stderr
     assert not any(ugly in done.stderr + done.stdout for ugly in UGLY), done.stderr
-    anchor, code = re.fullmatch(r"docs: (\S+), exit code (\d+)", said[-1]).groups()  # type: ignore[union-attr]
+    anchor, code = re.fullmatch(r"docs: linode-coder explain (\S+), exit code (\d+)", said[-1]).groups()  # type: ignore[union-attr]
     assert int(code) == case.code and f'<a id="{anchor}"></a>' in ERRORS
     assert account(sandbox) == before
 
