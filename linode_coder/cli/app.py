@@ -57,6 +57,7 @@ COMMANDS = {
     "heal": ("linode_coder.cli.heal", "Take the next rung of the remedy ladder, and prove that it helped."),
     "cleanup": ("linode_coder.cli.cleanup", "List and remove what is ours and dead."),
     "watchdog": ("linode_coder.cli.watchdog", "Watch every session: warn, delete what is over or idle."),
+    "completion": ("linode_coder.cli.completion", "Print what makes bash, zsh or fish complete our commands."),
     "sandbox": ("linode_coder.cli.sandbox", "A Linode account on your own machine."),
 }
 
@@ -175,7 +176,7 @@ def _usage(error: Any, arguments: list[str]) -> Failure:
 
 
 # What they do is of no VM.
-_NO_VM = ("wizard", "config", "models", "plans", "sandbox")
+_NO_VM = ("wizard", "config", "models", "plans", "completion", "sandbox")
 
 
 def _interrupted(console: Console, code: int, arguments: list[str]) -> int:
