@@ -117,7 +117,7 @@ test-engine: vllm
 test-foreign: $(BIN)/.complete
 	$(BIN)/python tools/foreign_sdk.py
 
-# CLIENTS, CASES: which of tools/client_list.py, and what is tried with them. ENGINE=vllm: against the real engine.
+# CLIENTS, CASES: which of tools/client_list.py, and what is tried with them. ENGINE=vllm: against the real engine. LAUNCH=1: by `launch`.
 test-clients: $(BIN)/.complete $(if $(filter vllm,$(ENGINE)),vllm)
 	@ENGINE=$(ENGINE) $(BIN)/python tools/clients.py
 

@@ -6,6 +6,11 @@ import sys
 
 
 def main() -> None:
+    # At every press of a key: nothing else is imported.
+    if sys.argv[1:2] == ["__complete"]:
+        from .completion.answer import main as complete
+
+        sys.exit(complete(sys.argv[2:]))
     from .terminal.streams import outlive
 
     outlive()

@@ -329,6 +329,14 @@ ENTRANCES = (
     Entrance(_CLI + "cli/explain_topics.py", ("_page",), OURS + "the pages that are installed with us"),
     # -- what we keep here
     Entrance(_CLI + "local/history.py", ("connect",), _STATE),
+    Entrance(
+        _CLI + "completion/names.py",
+        ("_regions", "_sessions"),
+        "names of sessions and regions, as an account had them, on their way into the line of a shell",
+        ("tests/unit/cli/test_completion.py::test_no_hostile_name_is_offered", "tests/integration/test_shells.py"),
+    ),
+    Entrance(_CLI + "api.py", ("_remember_regions",), OURS + "only whether the file has to be written again is asked"),
+    Entrance(_CLI + "cli/completion.py", ("completion",), OURS + "a file of the package"),
     Entrance(_CLI + "local/sessions.py", ("current",), _STATE),
     Entrance(_CLI + "endpoint/tunnel_files.py", ("_read", "keeper"), _STATE),
     Entrance(_CLI + "watchdog/watchers.py", ("_read",), _STATE),

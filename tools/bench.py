@@ -165,6 +165,8 @@ def reading(env: dict[str, str], coder: str, nothing: list[str]) -> None:
     compare("list", "linode-cli linodes list", in_turns([coder, "list"], ["linode-cli", "linodes", "list"], env))
     compare("list", "ansible --version", in_turns([coder, "list"], ansible, env))
     help_text, bare = in_turns([coder, "--help"], nothing, env)
+    pressed = [coder, "__complete", "bash", "down", ""]
+    compare("completion", "playbook that does nothing", in_turns(pressed, nothing, env), 0.1 / GOALS_NOTHING)
     show("--help", help_text, 0.20 * bare.cpu / GOALS_NOTHING)
     compare("--help", "ansible --version", in_turns([coder, "--help"], ansible, env))
 

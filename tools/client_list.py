@@ -162,3 +162,77 @@ SILENCE = {
     "HTTPS_PROXY": "http://127.0.0.1:9",
     "NO_PROXY": "127.0.0.1,localhost",
 }
+
+# What their users may have configured before `launch`: another provider, at the address ELSEWHERE.
+OWN_CONFIGURATION: dict[str, dict[str, object]] = {
+    "aider": {
+        ".aider.conf.yml": {
+            "model": "openai/own",
+            "weak-model": "openai/own",
+            "openai-api-base": "ELSEWHERE",
+            "openai-api-key": "own",
+        }
+    },
+    "claude": {
+        ".claude/settings.json": {
+            "env": {
+                "ANTHROPIC_BASE_URL": "ELSEWHERE",
+                "ANTHROPIC_AUTH_TOKEN": "own",
+                "ANTHROPIC_API_KEY": "own",
+                "CLAUDE_CODE_USE_BEDROCK": "1",
+            },
+            "model": "claude-own",
+        }
+    },
+    "cline": {
+        ".cline/data/settings/providers.json": {
+            "version": 1,
+            "lastUsedProvider": "openai-compatible",
+            "modes": {},
+            "providers": {
+                "openai-compatible": {
+                    "settings": {
+                        "provider": "openai-compatible",
+                        "apiKey": "own",
+                        "model": "own",
+                        "baseUrl": "ELSEWHERE",
+                    },
+                    "updatedAt": "2026-11-01T00:00:00.000Z",
+                    "tokenSource": "manual",
+                }
+            },
+        }
+    },
+    "codex": {
+        ".codex/config.toml": 'model = "own"\nmodel_provider = "own"\n[model_providers.own]\nname = "own"\n'
+        'base_url = "ELSEWHERE"\nwire_api = "responses"\n'
+    },
+    "continue": {
+        ".continue/config.yaml": {
+            "name": "own",
+            "version": "1.0.0",
+            "schema": "v1",
+            "models": [{"name": "own", "provider": "openai", "model": "own", "apiBase": "ELSEWHERE", "apiKey": "own"}],
+        }
+    },
+    "opencode": {
+        ".config/opencode/opencode.json": {
+            "provider": {
+                "own": {
+                    "npm": "@ai-sdk/openai-compatible",
+                    "options": {"baseURL": "ELSEWHERE"},
+                    "models": {"own": {}},
+                }
+            },
+            "model": "own/own",
+            "small_model": "own/own",
+        }
+    },
+    "qwen": {
+        ".qwen/settings.json": {
+            "modelProviders": {"openai": [{"id": "own", "baseUrl": "ELSEWHERE", "envKey": "OWN"}]},
+            "security": {"auth": {"selectedType": "openai"}},
+            "model": {"name": "own"},
+        }
+    },
+}

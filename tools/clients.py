@@ -5,7 +5,8 @@ sandbox with 16K and 128K of context.
 What is printed is taken as it is, but for the port: a recorder stands before the tunnel. Each client has a home, a place for
 temporary files and a project of its own and reaches nothing beyond this machine; what it leaves there beyond what client_list.py
 knows of is a fault. CLIENTS='claude codex' and CASES='prompt asked' choose some, ENGINE=vllm has the real engine answer instead of its stand-in: words that
-mean nothing, so neither answers nor tools are compared.
+mean nothing, so neither answers nor tools are compared. LAUNCH=1 starts those that `launch` knows with it instead, each in a home whose
+own configuration names another provider: nothing may be asked there, and the configuration has to stay as it was.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -28,10 +30,11 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.core.paths import
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT))
 
+from linode_coder.endpoint.agents import AGENTS  # noqa: E402
 from linode_coder.endpoint.clients import CLIENTS as PRINTED  # noqa: E402
-from linode_coder.endpoint.clients import output_of  # noqa: E402
+from linode_coder.endpoint.clients import KEY_VARIABLE, output_of  # noqa: E402
 from tests.sandbox_fixture import RunningSandbox, start_sandbox  # noqa: E402
-from tools.client_list import ALIAS, CLIENTS, SILENCE, Package, Run  # noqa: E402
+from tools.client_list import ALIAS, CLIENTS, OWN_CONFIGURATION, SILENCE, Package, Run  # noqa: E402
 from tools.recorder import Recorder, recording  # noqa: E402
 
 BIN = Path(sys.executable).parent
@@ -63,11 +66,13 @@ class Outcome:
     changed: set[str]
     strewn: list[str]
 
-    def wrong(self, client: Run, engine: str) -> str:
-        """What is not as it should be; empty when all is."""
+    def wrong(self, client: Run, engine: str, launched: bool = False) -> str:
+        """What is not as it should be; empty when all is. Of one that was ``launched`` the recorder is the other provider."""
         statuses = {asked.status for asked in self.recorder.asked}
-        answered = WORDS in " ".join(self.text.split()) if engine == "standin" else 200 in statuses
+        answered = WORDS in " ".join(self.text.split()) if engine == "standin" else launched or 200 in statuses
         found = [] if self.ended else ["it did not end"]
+        if launched and statuses:
+            found.append("the other provider was asked")
         if self.case in ("prompt", "tool", "alias", "api key"):
             found += [] if answered else ["no answer was shown"]
             found += [] if statuses <= {200} else [f"statuses {sorted(statuses)}"]
@@ -125,7 +130,7 @@ def script_of(client: Run, case: str, text: str, notes: list[str], home: Path, k
         (home / client.file).parent.mkdir(parents=True)
         (home / client.file).write_text(text)
         if client.file.startswith(".continue"):
-            (home / ".continue/.env").write_text(f"VLLM_API_KEY={key.read_text().strip()}\n")
+            (home / ".continue/.env").write_text(f"{KEY_VARIABLE}={key.read_text().strip()}\n")
         exports = [note.partition("environment: ")[2] for note in notes if "environment: export " in note]
         return "\n".join([*exports, command])
     if client.package.name == "aider-chat":
@@ -135,6 +140,28 @@ def script_of(client: Run, case: str, text: str, notes: list[str], home: Path, k
     if case == "api key":
         script += '\nexport ANTHROPIC_API_KEY="$ANTHROPIC_AUTH_TOKEN"\nunset ANTHROPIC_AUTH_TOKEN'
     return f"{script}\n{command}"
+
+
+def launching(
+    name: str, case: str, told: dict[str, Any], sandbox: RunningSandbox, home: Path, directory: Path, port: int
+) -> str:
+    """What a person would enter who starts the client with `launch`, and whose own configuration names another provider, at ``port``."""
+    client, agent, programs = CLIENTS[name], AGENTS[name], install(CLIENTS[name].package)
+    for file, content in OWN_CONFIGURATION[name].items():
+        text = content if isinstance(content, str) else json.dumps(content)
+        (home / file).parent.mkdir(parents=True, exist_ok=True)
+        (home / file).write_text(text.replace("ELSEWHERE", f"http://127.0.0.1:{port}/v1"))
+    # By the name of the program, so that the lines of client_list.py start it.
+    ours = {key: value for key, value in sandbox.env.items() if key.startswith(("LINODE_", "XDG_"))}
+    stand_in = directory / "bin" / agent.program
+    stand_in.parent.mkdir()
+    exports = [f"export {key}={shlex.quote(value)}" for key, value in ours.items()]
+    path = "export PATH=" + shlex.quote(f"{programs}:{os.environ['PATH']}")
+    start = f'exec {shlex.quote(str(BIN / "linode-coder"))} launch {name} {told["session"]["name"]} -- "$@"'
+    stand_in.write_text("\n".join(["#!/bin/sh", *exports, path, start, ""]))
+    stand_in.chmod(0o700)
+    line = client.asked if case == "asked" and client.asked[:1] != "/" else client.command
+    return f"PATH={stand_in.parent}:$PATH\n{line}" + ("\naider" if name == "aider" else "")
 
 
 def files_below(*places: Path) -> dict[str, int]:
@@ -147,8 +174,16 @@ def files_below(*places: Path) -> dict[str, int]:
     }
 
 
-def attempt(name: str, case: str, prompt: str, told: dict[str, Any], directory: Path, patience: float) -> Outcome:
-    """One run of a client in a new home and a new project."""
+def attempt(
+    name: str,
+    case: str,
+    prompt: str,
+    told: dict[str, Any],
+    directory: Path,
+    patience: float,
+    launch: RunningSandbox | None = None,
+) -> Outcome:
+    """One run of a client in a new home and a new project; with `launch` against the sandbox that is given."""
     client = CLIENTS[name]
     programs = install(client.package)
     home, project, temporary = (directory / part for part in ("home", "project", "tmp"))
@@ -165,7 +200,10 @@ def attempt(name: str, case: str, prompt: str, told: dict[str, Any], directory: 
             line.replace(f"127.0.0.1:{port}", f"127.0.0.1:{recorder.port}").replace(told["api_key_file"], str(key))
             for line in (told["configuration"], *told["notes"])
         )
-        script = script_of(client, case, text, notes, home, key)
+        if launch:
+            script = launching(name, case, told, launch, home, directory, recorder.port)
+        else:
+            script = script_of(client, case, text, notes, home, key)
         env = {
             **SILENCE,
             "HOME": str(home),
@@ -202,9 +240,12 @@ def attempt(name: str, case: str, prompt: str, told: dict[str, Any], directory: 
     strewn = sorted(
         path for path, written in after.items() if written != before.get(path) and not path.startswith(known or "\0")
     )
+    own = OWN_CONFIGURATION[name] if launch else {}
+    rewritten = [f"home/{file}" for file in own if after.get(f"home/{file}") != before.get(f"home/{file}")]
     changed = {path.name for path in project.iterdir()} - {"README.md", ".git"}
     if (project / "README.md").read_text() != "# A project\n":
         changed.add("README.md")
+    strewn += [file for file in rewritten if file not in strewn]
     return Outcome(case, ended, seconds, said, recorder, changed, strewn)
 
 
@@ -345,6 +386,27 @@ def tried(
     return failed + bool(wrong), (name, believes, true, requests)
 
 
+# What `launch` is tried with: the rest is a matter of the engine, or of what is printed.
+LAUNCHED = ("prompt", "tool")
+
+
+def try_launch(sandbox: RunningSandbox, engine: str, chosen: list[str], only: list[str], directory: Path) -> int:
+    """Each agent by `launch`, on the session with the longest context; how much was wrong."""
+    print(f"{'client':10} {'session':8} {'case':10} {'requests':>8} {'limit sent':>10} {'s':>5}  ", flush=True)
+    failed, session = 0, list(CONTEXTS[engine])[-1]
+    for name in (name for name in chosen if name in AGENTS):
+        client, told = CLIENTS[name], printed(sandbox, session, name)
+        for case, prompt in cases(client, told["max_model_len"], engine).items():
+            if case not in LAUNCHED or (only and case not in only):
+                continue
+            place = directory / f"{name}-{session}-{case}"
+            outcome = attempt(name, case, prompt, told, place, PATIENCE_S[engine], launch=sandbox)
+            wrong = outcome.wrong(client, engine, launched=True)
+            failed += bool(wrong)
+            shown(name, session, outcome, wrong)
+    return failed
+
+
 def try_all(sandbox: RunningSandbox, engine: str, chosen: list[str], only: list[str], directory: Path) -> int:
     """Each client on each session, and the table; how much was wrong."""
     print(f"{'client':10} {'session':8} {'case':10} {'requests':>8} {'limit sent':>10} {'s':>5}  ", flush=True)
@@ -373,7 +435,8 @@ def main() -> int:
                 up = [str(BIN / "linode-coder"), "up", session, "--context", str(context), "--alias", ALIAS, "--yes"]
                 up += ["--model", VLLM_MODEL] if engine == "vllm" else []
                 subprocess.run(up, env=sandbox.env, check=True, stdout=subprocess.DEVNULL)
-            failed = try_all(sandbox, engine, chosen, os.environ.get("CASES", "").split(), directory)
+            trying = try_launch if os.environ.get("LAUNCH") else try_all
+            failed = trying(sandbox, engine, chosen, os.environ.get("CASES", "").split(), directory)
     return 1 if failed else 0
 
 

@@ -39,6 +39,7 @@ COMMANDS = {
     "collect": ("linode_coder.cli.collect", "Save what the check reads as one archive, without secrets."),
     "switch-model": ("linode_coder.cli.switch_model", "Serve another model on a session's VM."),
     "use": ("linode_coder.cli.use", "Open the tunnel and print the environment for clients."),
+    "launch": ("linode_coder.cli.launch", "Start a coding agent against a session."),
     "leave": ("linode_coder.cli.leave", "Forget the current session; it goes on."),
     "ask": ("linode_coder.cli.ask", "Ask the model one question; pipes in and out."),
     "chat": ("linode_coder.cli.chat", "Talk with the model in the terminal."),
@@ -58,6 +59,7 @@ COMMANDS = {
     "cleanup": ("linode_coder.cli.cleanup", "List and remove what is ours and dead."),
     "watchdog": ("linode_coder.cli.watchdog", "Watch every session: warn, delete what is over or idle."),
     "metrics": ("linode_coder.cli.metrics", "Tell Prometheus about sessions, cost, leases, findings and GPUs."),
+    "completion": ("linode_coder.cli.completion", "Print what makes bash, zsh or fish complete our commands."),
     "sandbox": ("linode_coder.cli.sandbox", "A Linode account on your own machine."),
 }
 
@@ -176,7 +178,7 @@ def _usage(error: Any, arguments: list[str]) -> Failure:
 
 
 # What they do is of no VM.
-_NO_VM = ("wizard", "config", "models", "plans", "sandbox", "explain")
+_NO_VM = ("wizard", "config", "models", "plans", "completion", "explain", "sandbox")
 
 
 def _interrupted(console: Console, code: int, arguments: list[str]) -> int:

@@ -6,38 +6,22 @@ import re
 import shlex
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
-from typer.core import TyperCommand
 
 from ..api import LinodeReader
 from ..endpoint.ssh_failure import ssh_failure
 from ..endpoint.tunnel import ssh_command
 from ..local.sessions import all_sessions, pick
 from ..terminal.console import Console
-from .session_argument import SessionName
-
-if TYPE_CHECKING:
-    from typer._click import Context
+from .session_argument import NameFirst, SessionName
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
-class _NameFirst(TyperCommand):
-    """What follows `--` is the command there, also where no session is named before."""
-
-    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
-        if "--" in args:
-            end = args.index("--")
-            given, _rest, _order = self.make_parser(ctx).parse_args(args[:end])
-            if not given.get("name"):
-                args = [*args[:end], "", *args[end:]]
-        return super().parse_args(ctx, args)
-
-
-@app.command(cls=_NameFirst)
+@app.command(cls=NameFirst)
 def ssh(
     name: SessionName = None,
     command: Annotated[

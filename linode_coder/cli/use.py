@@ -10,16 +10,14 @@ import typer
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.did_you_mean import did_you_mean, nearest
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
 from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.client import EngineSilent, names_of
-from ansible_collections.linode_coder.gpu.plugins.module_utils.session.ssh_access import access_of
 
-from ..api import LinodeReader
 from ..endpoint.api_key import api_key, api_key_file
-from ..endpoint.engine import served_abilities, served_models
+from ..endpoint.clients import CLIENTS, KEY_VARIABLE, notes
 from ..endpoint.port_owner import TunnelClient
-from ..endpoint.tunnel import open_tunnel
-from ..local.sessions import all_sessions, current_file, firewall_of, pick
+from ..local.sessions import current_file
 from ..local.unrecorded import recorded
 from ..terminal.console import Console
+from .reach import endpoint_of, running_session, tunnel
 from .session_argument import SessionName
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -42,14 +40,8 @@ def use(
     console = Console(as_json)
     if client is not None:
         _known(client)
-    view = pick(all_sessions(LinodeReader()), name)
-    if view["status"] != "running" or not view["complete"]:
-        raise Failure(
-            "unhealthy",
-            f"Session {view['name']!r} is {view['status']}{'' if view['complete'] else ' and its tags are incomplete'}.",
-            remedy=f"Verify and repair it: linode-coder up {view['name']}",
-        )
-    port = _tunnel(console, view)
+    view = running_session(name)
+    port = tunnel(console, view)
     key_file = api_key_file(view)
     with recorded():
         current_file().write_text(view["name"] + "\n")
@@ -76,7 +68,8 @@ def use(
         return
     print(f"export OPENAI_BASE_URL={url}")
     print(f"export OPENAI_API_BASE={url}")
-    print(f'export OPENAI_API_KEY="$(cat {shlex.quote(str(key_file))})"')
+    print(f'export {KEY_VARIABLE}="$(cat {shlex.quote(str(key_file))})"')
+    print(f'export OPENAI_API_KEY="${KEY_VARIABLE}"')
     if model is not None:
         print(f"export OPENAI_MODEL={shlex.quote(model)}")
     print(f"export LINODE_CODER_SESSION={view['name']}")
@@ -84,36 +77,6 @@ def use(
     console.note(f"{view['name']} serves {view['model']} at {url}{called}")
     if not answering:
         console.note(f"The engine does not answer yet. Verify it: linode-coder up {view['name']}")
-
-
-def _tunnel(console: Console, view: dict[str, Any]) -> int:
-    """The tunnel's port. Where only seen addresses are let in, and this machine's has changed, that is put right first."""
-    try:
-        return open_tunnel(view)
-    except Failure as failure:
-        if failure.kind != "unreachable":
-            raise
-        away = failure
-        wall = firewall_of(LinodeReader(), view["name"])
-        if wall is None or not access_of(wall["rules"]).seen:
-            raise
-    from ..local.lock import session_lock
-    from ..playbook import variables
-    from ..playbook.runner import run_playbook
-
-    name = view["name"]
-    console.note(
-        f"The VM of {name} lets in the addresses that were seen before: this machine's may have changed, and is added."
-    )
-    try:
-        with session_lock(name):
-            run_playbook(variables.LetIn(session=name), console)
-    except Failure as other:
-        if other.kind == "host_key":
-            raise
-        # It was something else: what the tunnel said is nearer to it.
-        raise away from other
-    return open_tunnel(view)
 
 
 def _names(view: dict[str, Any]) -> list[str]:
@@ -125,8 +88,6 @@ def _names(view: dict[str, Any]) -> list[str]:
 
 
 def _known(client: str) -> None:
-    from ..endpoint.clients import CLIENTS
-
     if client not in CLIENTS:
         hint = did_you_mean(nearest(client, CLIENTS, at_most=1))
         raise Failure(
@@ -140,24 +101,7 @@ def _known(client: str) -> None:
 
 def _print(console: Console, client: str, view: dict[str, Any], port: int, key_file: Path) -> None:
     """With the true name, context and abilities, as the engine says them."""
-    from ansible_collections.linode_coder.gpu.plugins.module_utils.model.catalogue import catalogue, find
-
-    from ..endpoint.clients import CLIENTS, Endpoint, notes
-
-    cards = served_models(view)
-    card = cards[0]
-    takes = served_abilities(view, card["id"])
-    known = find(catalogue(), str(card.get("root") or view["model"]))
-    at = Endpoint(
-        session=view["name"],
-        url=f"http://127.0.0.1:{port}/v1",
-        name=card["id"],
-        context=card["max_model_len"],
-        key_file=str(key_file),
-        tools=takes.tools,
-        images=takes.images,
-        fill_in=known.model.fill_in if known else None,
-    )
+    at, cards = endpoint_of(view, port, key_file)
     text = CLIENTS[client].render(at)
     if console.as_json:
         console.result(

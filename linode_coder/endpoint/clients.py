@@ -21,6 +21,8 @@ _MOST_STOPS = 4
 # What serves agents; below it the notes say so.
 AGENT_CONTEXT = 32768
 _MOST_OUTPUT = 16384
+# Where the session's key is looked for by all that let us choose: `use` exports it, `launch` sets it.
+KEY_VARIABLE = "LINODE_CODER_API_KEY"
 # Claude Code asks for models by these.
 CLAUDE_SIZES = ("OPUS", "SONNET", "HAIKU", "FABLE")
 
@@ -84,86 +86,111 @@ def openai(at: Endpoint) -> str:
     )
 
 
-def aider(at: Endpoint) -> str:
-    model = f"openai/{at.name}"
+def aider_model(at: Endpoint) -> str:
+    """What aider calls the session's model."""
+    return f"openai/{at.name}"
+
+
+def aider_files(at: Endpoint) -> dict[str, str]:
+    """What aider is told of the model, by the name of the file where it looks for it."""
     metadata = {
-        model: {
+        aider_model(at): {
             "max_input_tokens": at.context,
             "max_output_tokens": at.output,
             "litellm_provider": "openai",
             "mode": "chat",
         }
     }
+    # What it knows of a model is not what it asks for: without this it sets no limit, and leaves its map of files out.
+    settings = [
+        f"- name: {_quoted(aider_model(at))}",
+        "  use_repo_map: true",
+        "  extra_params:",
+        f"    max_tokens: {at.output}",
+    ]
+    return {".aider.model.metadata.json": _pretty(metadata), ".aider.model.settings.yml": "\n".join(settings)}
+
+
+def aider(at: Endpoint) -> str:
     return "\n".join(
         [
             f"export OPENAI_API_BASE={at.url}",
             f"export OPENAI_API_KEY={at.key}",
-            "cat > .aider.model.metadata.json <<'END'",
-            _pretty(metadata),
-            "END",
-            # What it knows of a model is not what it asks for: without this it sets no limit, and leaves its map of files out.
-            "cat > .aider.model.settings.yml <<'END'",
-            f"- name: {_quoted(model)}",
-            "  use_repo_map: true",
-            "  extra_params:",
-            f"    max_tokens: {at.output}",
-            "END",
-            f"aider --model {shlex.quote(model)}",
+            *(f"cat > {name} <<'END'\n{text}\nEND" for name, text in aider_files(at).items()),
+            f"aider --model {shlex.quote(aider_model(at))}",
         ]
     )
+
+
+def claude_environment(at: Endpoint) -> dict[str, str]:
+    """All that Claude Code is told, but for the key."""
+    return {
+        "ANTHROPIC_BASE_URL": at.root,
+        **{f"ANTHROPIC_DEFAULT_{size}_MODEL": at.name for size in CLAUDE_SIZES},
+        # It knows no other models than its own: of this one it would believe in a million tokens, and ask for 32000 each time.
+        "CLAUDE_CODE_MAX_CONTEXT_TOKENS": str(at.context),
+        "CLAUDE_CODE_DISABLE_1M_CONTEXT": "1",
+        "CLAUDE_CODE_MAX_OUTPUT_TOKENS": str(at.output),
+    }
 
 
 def claude(at: Endpoint) -> str:
-    name = shlex.quote(at.name)
     return "\n".join(
         [
-            f"export ANTHROPIC_BASE_URL={at.root}",
+            *(f"export {variable}={shlex.quote(value)}" for variable, value in claude_environment(at).items()),
             f"export ANTHROPIC_AUTH_TOKEN={at.key}",
             # Someone else's key, which would come here in a header that the engine does not read.
             "unset ANTHROPIC_API_KEY",
-            *(f"export ANTHROPIC_DEFAULT_{size}_MODEL={name}" for size in CLAUDE_SIZES),
-            # It knows no other models than its own: of this one it would believe in a million tokens, and ask for 32000 each time.
-            f"export CLAUDE_CODE_MAX_CONTEXT_TOKENS={at.context}",
-            "export CLAUDE_CODE_DISABLE_1M_CONTEXT=1",
-            f"export CLAUDE_CODE_MAX_OUTPUT_TOKENS={at.output}",
         ]
     )
+
+
+def codex_settings(at: Endpoint) -> dict[str, str]:
+    """Which model codex takes from where: the first lines of its configuration, values as TOML."""
+    return {
+        "model": _quoted(at.name),
+        "model_provider": '"linode_coder"',
+        "model_context_window": str(at.context),
+    }
+
+
+def codex_table(at: Endpoint) -> dict[str, str]:
+    """Where codex finds the engine: its table ``model_providers.linode_coder``, values as TOML."""
+    provider = {"name": "linode_coder", "base_url": at.url, "env_key": KEY_VARIABLE, "wire_api": "responses"}
+    return {key: _quoted(value) for key, value in provider.items()}
 
 
 def codex(at: Endpoint) -> str:
-    text = _quoted
     return "\n".join(
         [
             "# ~/.codex/config.toml",
-            f"model = {text(at.name)}",
-            'model_provider = "linode_coder"',
-            f"model_context_window = {at.context}",
+            *(f"{key} = {value}" for key, value in codex_settings(at).items()),
             "",
             "[model_providers.linode_coder]",
-            'name = "linode_coder"',
-            f"base_url = {text(at.url)}",
-            'env_key = "VLLM_API_KEY"',
-            'wire_api = "responses"',
+            *(f"{key} = {value}" for key, value in codex_table(at).items()),
         ]
     )
 
 
-def opencode(at: Endpoint) -> str:
+def opencode_settings(at: Endpoint) -> dict[str, Any]:
+    """The document that opencode.json is."""
     model = {"name": at.name, "tool_call": at.tools, "limit": {"context": at.context, "output": at.output}}
-    return _pretty(
-        {
-            "$schema": "https://opencode.ai/config.json",
-            "provider": {
-                "linode-coder": {
-                    "npm": "@ai-sdk/openai-compatible",
-                    "name": f"linode-coder {at.session}",
-                    "options": {"baseURL": at.url, "apiKey": "{env:VLLM_API_KEY}"},
-                    "models": {at.name: model},
-                }
-            },
-            "model": f"linode-coder/{at.name}",
-        }
-    )
+    return {
+        "$schema": "https://opencode.ai/config.json",
+        "provider": {
+            "linode-coder": {
+                "npm": "@ai-sdk/openai-compatible",
+                "name": f"linode-coder {at.session}",
+                "options": {"baseURL": at.url, "apiKey": f"{{env:{KEY_VARIABLE}}}"},
+                "models": {at.name: model},
+            }
+        },
+        "model": f"linode-coder/{at.name}",
+    }
+
+
+def opencode(at: Endpoint) -> str:
+    return _pretty(opencode_settings(at))
 
 
 def continue_dev(at: Endpoint) -> str:
@@ -171,7 +198,7 @@ def continue_dev(at: Endpoint) -> str:
     capabilities = [name for name, has in (("tool_use", at.tools), ("image_input", at.images)) if has]
     return "\n".join(
         [
-            "# ~/.continue/config.yaml; put VLLM_API_KEY into ~/.continue/.env",
+            f"# ~/.continue/config.yaml; put {KEY_VARIABLE} into ~/.continue/.env, or into the environment of cn",
             f"name: {text('linode-coder ' + at.session)}",
             "version: 1.0.0",
             "schema: v1",
@@ -180,7 +207,7 @@ def continue_dev(at: Endpoint) -> str:
             "    provider: openai",
             f"    model: {text(at.name)}",
             f"    apiBase: {at.url}",
-            "    apiKey: ${{ secrets.VLLM_API_KEY }}",
+            f"    apiKey: ${{{{ secrets.{KEY_VARIABLE} }}}}",
             "    roles: [chat, edit, apply]",
             f"    capabilities: [{', '.join(capabilities)}]",
             "    defaultCompletionOptions:",
@@ -199,7 +226,7 @@ def _continue_autocomplete(at: Endpoint, prompt: str) -> list[str]:
         "    provider: openai",
         f"    model: {text(at.name)}",
         f"    apiBase: {at.url}",
-        "    apiKey: ${{ secrets.VLLM_API_KEY }}",
+        f"    apiKey: ${{{{ secrets.{KEY_VARIABLE} }}}}",
         "    roles: [autocomplete]",
         "    useLegacyCompletionsEndpoint: true",
         f"    maxStopWords: {_MOST_STOPS}",
@@ -218,7 +245,7 @@ def qwen(at: Endpoint) -> str:
         "id": at.name,
         "name": f"linode-coder {at.session}",
         "baseUrl": at.url,
-        "envKey": "VLLM_API_KEY",
+        "envKey": KEY_VARIABLE,
         "generationConfig": limits,
     }
     return _pretty(
@@ -291,9 +318,9 @@ def zed(at: Endpoint) -> str:
             "prompt_cache_key": False,
         },
     }
-    # Its key comes from CODERVM_API_KEY; a provider called Linode would want LINODE_API_KEY, which is something else.
+    # Of the name of the provider it makes that of the variable for the key.
     settings: dict[str, Any] = {
-        "language_models": {"openai_compatible": {"CoderVM": {"api_url": at.url, "available_models": [model]}}}
+        "language_models": {"openai_compatible": {"Linode Coder": {"api_url": at.url, "available_models": [model]}}}
     }
     if at.fill_in:
         settings["edit_predictions"] = {
@@ -330,17 +357,17 @@ CLIENTS: dict[str, Client] = {
     "aider": Client(aider, "a shell, in the project's directory"),
     "claude": Client(claude, "a shell, before `claude`", agent=True),
     "cline": Client(cline, "a shell, or the settings of Cline or Roo Code", agent=True),
-    "codex": Client(codex, "~/.codex/config.toml", "VLLM_API_KEY", agent=True, limits=False),
-    "continue": Client(continue_dev, "~/.continue/config.yaml", "VLLM_API_KEY", completes=True),
+    "codex": Client(codex, "~/.codex/config.toml", KEY_VARIABLE, agent=True, limits=False),
+    "continue": Client(continue_dev, "~/.continue/config.yaml", KEY_VARIABLE, completes=True),
     "llm": Client(llm, "extra-openai-models.yaml of llm", "OPENAI_API_KEY", limits=False),
     "openai": Client(openai, "a shell", limits=False),
-    "opencode": Client(opencode, "opencode.json in the project or ~/.config/opencode", "VLLM_API_KEY", agent=True),
-    "qwen": Client(qwen, "~/.qwen/settings.json of Qwen Code", "VLLM_API_KEY", agent=True),
+    "opencode": Client(opencode, "opencode.json in the project or ~/.config/opencode", KEY_VARIABLE, agent=True),
+    "qwen": Client(qwen, "~/.qwen/settings.json of Qwen Code", KEY_VARIABLE, agent=True),
     "vscode": Client(vscode, "chatLanguageModels.json of VS Code", agent=True, asks=True),
     "zed": Client(
         zed,
         "settings.json of Zed",
-        "CODERVM_API_KEY",
+        KEY_VARIABLE,
         agent=True,
         completes=True,
         completes_key="ZED_OPEN_AI_COMPATIBLE_EDIT_PREDICTION_API_KEY",
@@ -367,8 +394,14 @@ def notes(name: str, at: Endpoint) -> list[str]:
         found.append(
             f"It asks for the key when the endpoint is added in its list of models: the content of {at.key_file}"
         )
-    if client.agent and not at.tools:
+    return found + lacking(name, at)
+
+
+def lacking(name: str, at: Endpoint) -> list[str]:
+    """What an agent does without on this endpoint."""
+    found = []
+    if CLIENTS[name].agent and not at.tools:
         found.append("The engine runs this model without a tool parser, so agents cannot call tools.")
-    if client.agent and at.context < AGENT_CONTEXT:
+    if CLIENTS[name].agent and at.context < AGENT_CONTEXT:
         found.append(f"Agents want a context of {AGENT_CONTEXT} tokens and more.")
     return found

@@ -33,6 +33,7 @@ from .files import Problem, Raw
 PREFIX = "LINODE_CODER_"
 # Variables of ours that are no settings.
 _OTHER_VARIABLES = (
+    "LINODE_CODER_API_KEY",
     "LINODE_CODER_CACHE",
     "LINODE_CODER_HOME",
     "LINODE_CODER_RETRY_SCALE",

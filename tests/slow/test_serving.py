@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 import yaml
 
-from linode_coder.endpoint.clients import CLIENTS
+from linode_coder.endpoint.clients import CLIENTS, KEY_VARIABLE
 from tests import product, proxy_paths
 from tests.product import error_of, result_of
 from tests.ready_session import ready_session, serving
@@ -202,7 +202,7 @@ def understood(client: str, text: str, directory: Path) -> tuple[str, str, int |
         model = json.loads(text)["model"].removeprefix("linode-coder/")
         return provider["options"]["baseURL"], model, provider["models"][model]["limit"]["context"]
     if client == "zed":
-        provider = json.loads(text)["language_models"]["openai_compatible"]["CoderVM"]
+        provider = json.loads(text)["language_models"]["openai_compatible"]["Linode Coder"]
         (model,) = provider["available_models"]
         return provider["api_url"], model["name"], model["max_tokens"]
     if client == "qwen":
@@ -218,7 +218,7 @@ def understood(client: str, text: str, directory: Path) -> tuple[str, str, int |
     if client == "codex":
         settings = tomllib.loads(text)
         provider = settings["model_providers"][settings["model_provider"]]
-        assert (provider["wire_api"], provider["env_key"]) == ("responses", "VLLM_API_KEY")
+        assert (provider["wire_api"], provider["env_key"]) == ("responses", KEY_VARIABLE)
         return provider["base_url"], settings["model"], settings["model_context_window"]
     if client == "continue":
         (model,) = yaml.safe_load(text)["models"]

@@ -9,7 +9,7 @@ import pytest
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session.ssh_access import WORLD, SshAccess, rules_for
 
-from linode_coder.cli import use
+from linode_coder.cli import reach
 from linode_coder.endpoint import api_key, tunnel
 from linode_coder.playbook import runner
 from linode_coder.terminal.console import Console
@@ -31,7 +31,7 @@ def away(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> list[str]:
         return 18000
 
     monkeypatch.setenv("LINODE_CODER_HOME", str(tmp_path))
-    monkeypatch.setattr(use, "open_tunnel", open_tunnel)
+    monkeypatch.setattr(reach, "open_tunnel", open_tunnel)
     monkeypatch.setattr(
         runner, "run_playbook", lambda variables, _console: happened.append(f"{variables.playbook} {variables.given()}")
     )
@@ -45,14 +45,14 @@ def walls(monkeypatch: pytest.MonkeyPatch, *accesses: SshAccess) -> None:
         def list(self, _path: str, _filter: dict[str, Any]) -> list[dict[str, Any]]:
             return rows
 
-    monkeypatch.setattr(use, "LinodeReader", Reader)
+    monkeypatch.setattr(reach, "LinodeReader", Reader)
 
 
 def test_it_is_let_in_with_one_sentence(
     away: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     walls(monkeypatch, SshAccess(seen=("203.0.113.7/32",)))
-    assert use._tunnel(Console(False), VIEW) == 18000
+    assert reach.tunnel(Console(False), VIEW) == 18000
     assert away == ["tunnel", "let_in {'session': 'demo'}", "tunnel"]
     assert capsys.readouterr().err.count("may have changed") == 1
 
@@ -63,7 +63,7 @@ def test_what_people_named_is_left_as_it_is(
 ) -> None:
     walls(monkeypatch, *access)
     with pytest.raises(Failure) as caught:
-        use._tunnel(Console(False), VIEW)
+        reach.tunnel(Console(False), VIEW)
     assert caught.value is AWAY and away == ["tunnel"]
 
 
