@@ -8,7 +8,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.bring_up_ti
 
 from ..local import history
 from ..playbook.phases import title
-from ..terminal.phase_lines import took
+from ..terminal.phase_lines import about
 
 
 def expected(quote: dict[str, Any]) -> dict[str, Any]:
@@ -20,11 +20,10 @@ def expected(quote: dict[str, Any]) -> dict[str, Any]:
 
 
 def describe_expected(found: dict[str, Any]) -> list[str]:
-    phases = ", ".join(f"{title(name)} {took(seconds)}" for name, seconds in found["phases"].items())
+    phases = ", ".join(f"{title(name)} {about(seconds)}" for name, seconds in found["phases"].items())
     source = f"as the last {found['runs']} took" if found["runs"] > 1 else "as the last one took"
     return [
-        f"time     about {took(found['seconds'])} to the first token ({source if found['runs'] else 'an estimate'}): {phases}; "
-        "driver, image and weights side by side"
+        f"time     about {about(found['seconds'])} to the first token ({source if found['runs'] else 'an estimate'}): {phases}"
     ]
 
 

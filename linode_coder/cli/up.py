@@ -29,7 +29,7 @@ from ..playbook.phases import title
 from ..playbook.variables import Adjust, Up
 from ..settings.config import BY_KEY, WrongValue, load, only, public_keys
 from ..terminal.console import Console, confirm, money
-from ..terminal.phase_lines import took
+from ..terminal.phase_lines import about, took
 from ..terminal.signals import Terminated
 from ..watchdog import watchers
 from . import estimate
@@ -117,7 +117,7 @@ def describe_timeline(timeline: dict[str, Any] | None, expected: dict[str, Any] 
     """How long it took beside what was expected, and what had to be waited for."""
     if not timeline:
         return []
-    beside = f", about {took(expected['seconds'])} expected" if expected else ""
+    beside = f", about {about(expected['seconds'])} expected" if expected else ""
     seconds = {row["name"]: row["seconds"] for row in timeline["phases"]}
     path = " > ".join(f"{title(name)} {took(seconds[name])}" for name in timeline["critical_path"])
     return [f"took      {took(timeline['seconds'])}{beside}; the longest way was {path}"]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..terminal.console import Console
-from ..terminal.phase_lines import took
+from ..terminal.phase_lines import about, took
 from .phases import Phase, Phases, phase_of, title
 
 # Of the playbooks that go through phases from their first task on; others do when they bring up a VM.
@@ -58,11 +58,12 @@ class PhaseReport:
         name = self._work(now)
         if self.phases is None or name is None:
             return
-        changed = self.phases.result(name, result, now)
-        # Of the images only the last look means all of them.
-        if result.get("present") is True and (action.endswith("model_weights") or "/files.yml" in path):
-            changed += self.phases.arrived(name, now)
-        self._say(changed)
+        if result.get("present") is True and action.endswith(("model_weights", "container_image")):
+            # Of the images only the last look means all of them.
+            if action.endswith("model_weights") or "/files.yml" in path:
+                self._say(self.phases.arrived(name, result, now))
+            return
+        self.phases.result(name, result)
 
     def told(self, fact: dict[str, Any]) -> None:
         """What a module on this machine said while it went on."""
@@ -115,7 +116,7 @@ class PhaseReport:
         now = self.clock()
         total = f"in all {took(now - self.began)}"
         if self.expected:
-            total += f" of about {took(self.expected)} estimated"
+            total += f" of about {about(self.expected)} expected"
         self.console.block(self.phases.rows(now), total)
 
     def _work(self, now: float) -> str | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from ..terminal.phase_lines import Row, State, took
 
@@ -75,10 +75,14 @@ def phase_of(path: str, action: str) -> str | None:
     return _UP.get(name) if file == "up" else None
 
 
+def _is_time(found: Any) -> TypeGuard[float]:
+    return isinstance(found, int | float) and not isinstance(found, bool)
+
+
 @dataclass
 class Phase:
     """``started`` and ``ended`` on the monotonic clock. ``done`` of ``total`` are bytes, or layers, of which ``rate`` come in a
-    second.
+    second. ``measured`` is how long it took where somebody looked closer: one in the background ends unseen.
     """
 
     name: str
@@ -91,8 +95,11 @@ class Phase:
     total: int | None = None
     unit: str = "bytes"
     rate: float | None = None
+    measured: float | None = None
 
     def seconds(self, now: float) -> float | None:
+        if self.ended is not None and self.measured is not None:
+            return self.measured
         return None if self.started is None else (now if self.ended is None else self.ended) - self.started
 
     def amount(self) -> dict[str, Any]:
@@ -106,7 +113,7 @@ class Phase:
         if self.total is None or self.done is None:
             return (self.detail,) if self.detail else ()
         if self.unit != "bytes":
-            return (f"{self.done} of {self.total} {self.unit}",)
+            return (self.detail or f"{self.done} of {self.total} {self.unit}",)
         parts = [f"{self.done / 1e9:.1f} of {self.total / 1e9:.1f} GB"]
         if self.rate:
             parts += [f"{self.rate / 1e6:.0f} MB/s", f"{took((self.total - self.done) / self.rate)} left"]
@@ -145,19 +152,15 @@ class Phases:
         phase.state = "failed" if failed else "done" if phase.changed else "unchanged"
         return True
 
-    def result(self, name: str, result: dict[str, Any], now: float) -> list[Phase]:
-        """What a module of the phase returned, also while it goes on."""
+    def result(self, name: str, result: dict[str, Any]) -> None:
+        """What a module of the phase returned, also while it goes on; it may know how far others are."""
         phase = self.all[name]
         phase.changed = phase.changed or bool(result.get("changed"))
         self._far(phase, result)
-        ended = []
         for other, download in self._downloads(result).items():
             also = self.all.get(other)
-            if also is not None and also is not phase and also.state == "running":
+            if also is not None and also.state == "running":
                 self._far(also, download)
-                if download.get("present") is True and self._end(also, now):
-                    ended.append(also)
-        return ended
 
     @staticmethod
     def _downloads(result: dict[str, Any]) -> dict[str, Any]:
@@ -183,9 +186,18 @@ class Phases:
         elif "phase" in said:
             phase.done = phase.total = phase.rate = None
 
-    def arrived(self, name: str, now: float) -> list[Phase]:
-        """A download is complete."""
+    def arrived(self, name: str, result: dict[str, Any], now: float) -> list[Phase]:
+        """A download is complete, for how long it ran by the VM's own clock."""
         phase = self.all[name]
+        phase.changed = phase.changed or bool(result.get("changed"))
+        rows = result["images"].values() if isinstance(result.get("images"), dict) else [result]
+        known = [
+            (float(begun), float(done))
+            for begun, done in ((row.get("started"), row.get("finished")) for row in rows if isinstance(row, dict))
+            if _is_time(begun) and _is_time(done)
+        ]
+        if phase.changed and known:
+            phase.measured = max(0.0, max(done for _begun, done in known) - min(begun for begun, _done in known))
         return [phase] if self._end(phase, now) else []
 
     def finish(self, now: float, failed: bool) -> list[Phase]:

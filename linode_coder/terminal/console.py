@@ -148,20 +148,14 @@ class Console:
             return
         size = shutil.get_terminal_size()
         drawn = lines(rows, total, size.columns, size.lines, int(time.monotonic() * 8))
-        self._clear()
-        for number, line in enumerate(drawn):
-            if number:
-                print(file=sys.stderr)
-            self._line(line)
-        sys.stderr.flush()
+        up = f"\x1b[{self._drawn - 1}A" if self._drawn > 1 else ""
+        # In one piece, so that there is no moment in which half of it is there.
+        control(sys.stderr, f"\r{up}" + "\x1b[K\n".join(self._painted(line) for line in drawn) + "\x1b[J")
         self._drawn = len(drawn)
 
-    def _line(self, line: Line) -> None:
-        if line.colour:
-            self._paint(line.mark, line.colour)
-        else:
-            print(line.mark, end="", file=sys.stderr)
-        print(f" {line.text}", end="", file=sys.stderr)
+    def _painted(self, line: Line) -> str:
+        mark = f"\x1b[{line.colour}m{line.mark}\x1b[0m" if line.colour and self.colour else line.mark
+        return f"{mark} {escapes.one_line(line.text)}"
 
     def end_block(self) -> None:
         """What was drawn last stays, and what follows begins below it."""

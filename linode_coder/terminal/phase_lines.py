@@ -45,6 +45,11 @@ def took(seconds: float) -> str:
     return f"{whole} s" if whole < 100 else f"{whole // 60} min {whole % 60:02} s"
 
 
+def about(seconds: float) -> str:
+    """A time that nobody knows to the second."""
+    return took(seconds) if seconds < 100 else f"{round(seconds / 60)} min"
+
+
 def _fitting(parts: Sequence[str], columns: int) -> str:
     """As many of the parts as find room, the first one in any case."""
     text = ""
