@@ -25,11 +25,14 @@ from ..api import LinodeReader
 from ..local import budget, history
 from ..local.lock import session_lock
 from ..local.unrecorded import recorded
-from ..playbook.variables import Up
+from ..playbook.phases import title
+from ..playbook.variables import Adjust, Up
 from ..settings.config import BY_KEY, WrongValue, load, only, public_keys
 from ..terminal.console import Console, confirm, money
+from ..terminal.phase_lines import about, took
 from ..terminal.signals import Terminated
 from ..watchdog import watchers
+from . import estimate
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -104,18 +107,32 @@ def describe_changes(quote: dict[str, Any]) -> list[str]:
     return lines + [f"kept     {sentence}" for sentence in quote["kept"]]
 
 
-def describe_timeline(timeline: dict[str, Any] | None) -> list[str]:
-    """What took how long, and what had to be waited for."""
+def describe_before(attempts: list[dict[str, Any]]) -> list[str]:
+    """Which places refused runs of this `up` that came to no end."""
+    now = time.time()
+    return [f"tried    {took(now - row['at'])} ago: {history.describe_attempt(row)}" for row in attempts]
+
+
+def describe_timeline(timeline: dict[str, Any] | None, expected: dict[str, Any] | None) -> list[str]:
+    """How long it took beside what was expected, and what had to be waited for."""
     if not timeline:
         return []
-    phases = ", ".join(f"{row['name']} {row['seconds']:.0f} s" for row in timeline["phases"])
-    return [
-        f"took      {timeline['seconds']:.0f} s: {phases}; one after another {timeline['one_after_another']:.0f} s",
-        f"critical  {' > '.join(timeline['critical_path'])}, {timeline['longest_chain']:.0f} s",
-    ]
+    beside = f", about {about(expected['seconds'])} expected" if expected else ""
+    seconds = {row["name"]: row["seconds"] for row in timeline["phases"]}
+    path = " > ".join(f"{title(name)} {took(seconds[name])}" for name in timeline["critical_path"])
+    return [f"took      {took(timeline['seconds'])}{beside}; the longest way was {path}"]
 
 
-def report(console: Console, view: dict[str, Any], data: dict[str, Any], port: int, changed: int) -> None:
+def report(
+    console: Console,
+    view: dict[str, Any],
+    data: dict[str, Any],
+    port: int,
+    changed: int,
+    expected: dict[str, Any] | None = None,
+    before: list[dict[str, Any]] | None = None,
+) -> None:
+    """``expected`` is the estimate that was shown, ``before`` what earlier runs tried in vain."""
     name = view["name"]
     endpoint = f"http://127.0.0.1:{port}/v1"
     now, watcher = int(time.time()), watchers.last_pass()
@@ -127,6 +144,8 @@ def report(console: Console, view: dict[str, Any], data: dict[str, Any], port: i
         session=view,
         changed=changed,
         attempts=data.get("attempts") or [],
+        attempts_before=before or [],
+        estimate=expected,
         endpoint=endpoint,
         api_key_file=data.get("api_key_file"),
         max_model_len=data.get("max_model_len"),
@@ -135,12 +154,13 @@ def report(console: Console, view: dict[str, Any], data: dict[str, Any], port: i
         timeline=data.get("timeline"),
         webui_port=data.get("webui_port"),
     )
-    for attempt in data.get("attempts") or []:
+    for attempt in [*(before or []), *(data.get("attempts") or [])]:
         if attempt["outcome"] != "created":
             console.text(f"tried     {attempt['plan']} in {attempt['region']}: {attempt['outcome']}")
     if not changed:
         console.text(f"Nothing to change: session {name} is up (changed=0).")
-    for line in describe_timeline(data.get("timeline")):
+    console.text(f"session   {name} on {view['plan']} in {view['region']}")
+    for line in describe_timeline(data.get("timeline"), expected):
         console.text(line)
     console.text(f"endpoint  {endpoint}")
     console.text(f"API key   in {data.get('api_key_file')}")
@@ -157,6 +177,7 @@ def report(console: Console, view: dict[str, Any], data: dict[str, Any], port: i
     if not watchers.watching(watcher, now):
         console.text(f"watcher   {watched_by}")
     console.text(f'use it    eval "$(linode-coder use {name})"')
+    console.text('          curl -H "Authorization: Bearer $OPENAI_API_KEY" $OPENAI_BASE_URL/models')
     web = data.get("webui_port")
     if web:
         console.text(f"web UI    linode-coder ssh {name} --forward {web}, then http://127.0.0.1:{web}")
@@ -266,10 +287,14 @@ def up(
         lookup=hub_lookup,
         has_hub_token=hub_token() is not None,
     )
-    console.event("plan", quote=quote)
+    expected = None if quote["existing"] else estimate.expected(quote)
+    before = history.refused_before(name)
+    console.event("plan", quote=quote, estimate=expected, attempts_before=before)
     if not quote["existing"]:
         for line in describe(quote):
             console.text(line)
+    for line in [*(estimate.describe_expected(expected) if expected else []), *describe_before(before)]:
+        console.text(line)
     if let_in:
         console.text(f"SSH      {describe_access(let_in)}")
     if dead_man:
@@ -288,24 +313,33 @@ def up(
     with session_lock(name):
         existing = quote["existing"]
         engine_asked = context is not None or tensor_parallel is not None or quote["aliases"] is not None
-        if (
-            existing
-            and not converge
-            and not quote["changes"]
-            and not engine_asked
-            and dead_man is None
-            and webui is None
-            and not ssh_from
-        ):
+        same = None
+        if existing and not converge and dead_man is None and webui is None:
             from ..endpoint.up_to_date import unchanged
 
             console.step("Check that all is as the last up left it")
             same = unchanged(existing, reader)
             if same:
                 console.step_done()
+            else:
+                console.step_skipped()
+        if same and not engine_asked:
+            if not quote["changes"] and not ssh_from:
                 report(console, existing, same[0], same[1], 0)
                 return
-            console.step_skipped()
+            adjusted = Adjust(
+                session=name,
+                owner=owner,
+                lease=wanted.lease,
+                cap=wanted.cap,
+                idle=wanted.idle,
+                max_cost=wanted.max_cost,
+                budget=wanted.budget,
+                budget_records=wanted.records,
+                ssh_from=let_in,
+            )
+            _run(console, adjusted, known=same[0])
+            return
         variables = Up(
             session=name,
             owner=owner,
@@ -326,8 +360,10 @@ def up(
             ssh_from=let_in,
             dead_man=dead_man,
             webui=webui,
+            # All but the engine was just seen to be as it should; who lets other addresses in is told by another way.
+            engine_only=True if same and not ssh_from else None,
         )
-        _run(console, variables)
+        _run(console, variables, expected=expected, before=before)
 
 
 def _take_dead_man_token() -> None:
@@ -389,14 +425,22 @@ def _configured(wanted: Wanted) -> Wanted:
     )
 
 
-def _run(console: Console, variables: Up) -> None:
+def _run(
+    console: Console,
+    variables: Up | Adjust,
+    expected: dict[str, Any] | None = None,
+    before: list[dict[str, Any]] | None = None,
+    known: dict[str, Any] | None = None,
+) -> None:
+    """``known`` is what a playbook that leaves the VM alone does not report."""
     from ..endpoint.tunnel import open_tunnel
     from ..endpoint.up_to_date import remember
     from ..playbook.runner import run_playbook
 
     name, started = variables.session, time.time()
     try:
-        outcome = run_playbook(variables, console)
+        outcome = run_playbook(variables, console, expected["seconds"] if expected else None)
+        outcome.data = {**(known or {}), **outcome.data}
         view = outcome.data["session"]
         history.saw([view], outcome.data.get("account"))
         console.step("Open the tunnel")
@@ -417,7 +461,8 @@ def _run(console: Console, variables: Up) -> None:
         console.note(f"Go on: linode-coder up {name}. End it: linode-coder down {name}.")
         raise
     history.ran(name, "up", started, 0, bool(outcome.changed), None)
-    report(console, view, outcome.data, port, outcome.changed)
+    estimate.remember(view, outcome.data.get("timeline"))
+    report(console, view, outcome.data, port, outcome.changed, expected, before)
 
 
 def _still_billing(name: str) -> tuple[str, ...]:

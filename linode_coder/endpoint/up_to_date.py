@@ -38,7 +38,6 @@ _STABLE = (
     "image",
     "address",
     "model",
-    "lease_end",
     "hard_cap",
     "host_keys",
 )

@@ -41,6 +41,15 @@ MIGRATIONS = (
         baseline INTEGER NOT NULL
     );
     """,
+    """
+    CREATE TABLE attempts (
+        id INTEGER PRIMARY KEY, session TEXT NOT NULL, at REAL NOT NULL, plan TEXT NOT NULL, region TEXT NOT NULL,
+        outcome TEXT NOT NULL, reason TEXT
+    );
+    CREATE TABLE phases (
+        id INTEGER PRIMARY KEY, plan TEXT NOT NULL, model TEXT NOT NULL, at REAL NOT NULL, phase TEXT NOT NULL, seconds REAL NOT NULL
+    );
+    """,
 )
 
 
@@ -125,7 +134,7 @@ def _bad_file(error: sqlite3.Error) -> bool:
 def _check() -> None:
     """Read all of it, so that what is bad shows."""
     with closing(connect()) as connection:
-        for table in ("sessions", "runs", "speeds"):
+        for table in ("sessions", "runs", "speeds", "attempts", "phases"):
             connection.execute(f"SELECT * FROM {table}").fetchall()  # noqa: S608 - names of ours
         found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
         if found != "ok":
@@ -272,3 +281,70 @@ def heals() -> list[dict[str, Any]]:
             " GROUP BY session, exit_code = 0 ORDER BY session"
         ).fetchall()
     return [{**dict(row), "healed": bool(row["healed"])} for row in rows]
+
+
+@_never_in_the_way(lambda: None)
+def refused(session: str, attempt: dict[str, Any]) -> None:
+    """A place that was tried for a VM, in vain: ``plan``, ``region``, ``outcome`` and ``reason``."""
+    with closing(connect(PATIENCE_S)) as connection:
+        connection.execute(
+            "INSERT INTO attempts (session, at, plan, region, outcome, reason) VALUES (?, ?, ?, ?, ?, ?)",
+            (
+                _storable(session),
+                time.time(),
+                *(_storable(str(attempt.get(key) or "")) for key in ("plan", "region", "outcome")),
+                _storable(attempt.get("reason")),
+            ),
+        )
+
+
+# An `up` that is asked for later than that is another one.
+_SAME_UP_S = 12 * 3600.0
+
+
+@_never_in_the_way(list)
+def refused_before(session: str) -> list[dict[str, Any]]:
+    """What runs of this `up` that were interrupted or found no place have tried in vain, oldest first: since one succeeded."""
+    with closing(connect()) as connection:
+        rows = connection.execute(
+            "SELECT at, plan, region, outcome, reason FROM attempts WHERE session = ?1 AND at > ?2 AND at > coalesce((SELECT"
+            " max(started + seconds) FROM runs WHERE session = ?1 AND exit_code = 0 AND command IN ('up', 'down')), 0) ORDER BY id",
+            (_storable(session), time.time() - _SAME_UP_S),
+        ).fetchall()
+    return [dict(row) for row in rows]
+
+
+def describe_attempt(attempt: dict[str, Any]) -> str:
+    """One try of a place, for people."""
+    reason = f" ({attempt['reason']})" if attempt.get("reason") else ""
+    return f"{attempt.get('plan')} in {attempt.get('region')}: {attempt.get('outcome')}{reason}"
+
+
+@_never_in_the_way(lambda: None)
+def took(plan: str, model: str, phases: dict[str, float]) -> None:
+    """How many seconds each phase of bringing a VM up needed."""
+    with closing(connect(PATIENCE_S)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.executemany(
+            "INSERT INTO phases (plan, model, at, phase, seconds) VALUES (?, ?, ?, ?, ?)",
+            [(_storable(plan), _storable(model), time.time(), name, seconds) for name, seconds in phases.items()],
+        )
+        connection.execute("COMMIT")
+
+
+_RUNS_REMEMBERED = 5
+
+
+@_never_in_the_way(dict)
+def phases_before(plan: str, model: str) -> dict[str, list[float]]:
+    """Seconds of each phase in the newest runs of the same plan and model, newest first."""
+    found: dict[str, list[float]] = {}
+    with closing(connect()) as connection:
+        for row in connection.execute(
+            "SELECT phase, seconds FROM phases WHERE plan = ? AND model = ? ORDER BY id DESC LIMIT 200",
+            (_storable(plan), _storable(model)),
+        ):
+            rows = found.setdefault(row["phase"], [])
+            if len(rows) < _RUNS_REMEMBERED:
+                rows.append(float(row["seconds"]))
+    return found

@@ -24,8 +24,9 @@ from typing import Any, TextIO
 
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.paths import runs_dir
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.told import VARIABLE, newer
 
-from ..local import lock
+from ..local import history, lock
 from ..local.unrecorded import note_unwritable, recorded
 from ..terminal.console import Console
 from ..terminal.escapes import last_line, visible
@@ -33,6 +34,7 @@ from ..terminal.signals import Terminated
 from . import launch
 from .extra_vars import write
 from .paths import playbook
+from .phase_report import PhaseReport
 from .variables import Variables
 
 _PREFIX = "linode-coder-run-"
@@ -130,9 +132,12 @@ def _open_log(name: str) -> TextIO | None:
 
 
 class Run:
-    def __init__(self, variables: Variables, console: Console) -> None:
+    def __init__(self, variables: Variables, console: Console, expected: float | None = None) -> None:
         self.name = variables.playbook
         self.console = console
+        self.report = PhaseReport(self.name, console, expected)
+        self.told_file: Path | None = None
+        self.told_bytes = 0
         self.variables = variables
         self.events: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self.pid: int | None = None
@@ -146,8 +151,6 @@ class Run:
         self.log: TextIO | None = None
 
     def execute(self) -> Outcome:
-        import ansible_runner.interface
-
         path, environment = playbook(self.name)
         base = memory_directory()
         sweep(base)
@@ -161,14 +164,19 @@ class Run:
             raise
         done: list[Any] = []
 
+        self.told_file = private / "told"
+
         def work() -> None:
             try:
+                # Takes a while, in which what runs is shown already.
+                import ansible_runner.interface
+
                 runner = ansible_runner.interface.init_runner(
                     private_data_dir=str(private),
                     playbook=str(path),
                     # Empty, and not the checkout's own: localhost must stay the implicit one.
                     inventory=[","],
-                    envvars={**environment, **_ansible_directories(private)},
+                    envvars={**environment, **_ansible_directories(private), VARIABLE: str(self.told_file)},
                     project_dir=str(path.parent),
                     settings={"suppress_output_file": True, "pexpect_timeout": 0.3},
                     fact_cache_type="",
@@ -194,9 +202,11 @@ class Run:
             self.close_log()
             shutil.rmtree(private, ignore_errors=True)
         if self.signalled is not None:
+            self.report.finish(failed=True)
             raise Terminated if self.signalled == signal.SIGTERM else KeyboardInterrupt
         self.judge(done[0] if done else None)
         self.console.step_done()
+        self.report.finish(failed=False)
         return self.outcome
 
     @contextmanager
@@ -252,6 +262,24 @@ class Run:
                 self.see(event)
             except queue.Empty:
                 self.console.tick(self.detail)
+                self.hear()
+                self.report.tick()
+
+    def hear(self) -> None:
+        """What modules on this machine said since the last time."""
+        facts, self.told_bytes = newer(self.told_file, self.told_bytes)
+        for fact in facts:
+            if isinstance(fact.get("attempt"), dict):
+                self.attempted(fact["attempt"])
+            self.report.told(fact)
+
+    def attempted(self, attempt: dict[str, Any]) -> None:
+        """A place was tried. One that refused is remembered: a run that goes on later shows it again."""
+        self.console.event("attempt", attempt=attempt)
+        if attempt.get("outcome") not in ("created", "adopted"):
+            session = str(getattr(self.variables, "session", ""))
+            history.refused(session, attempt)
+            self.console.note(f"tried  {history.describe_attempt(attempt)}")
 
     def keep(self, text: str) -> None:
         """In the log, while its disk takes it."""
@@ -272,6 +300,7 @@ class Run:
 
     def see(self, event: dict[str, Any]) -> None:
         kind, data = event["event"], event.get("event_data", {})
+        path, action = str(data.get("task_path") or ""), str(data.get("task_action") or "")
         if kind == "playbook_on_start":
             self.pid = event.get("pid") or data.get("pid")
         elif kind == "playbook_on_task_start":
@@ -284,12 +313,17 @@ class Run:
                 and data.get("task_action") != "ansible.builtin.meta"
             ):
                 self.console.step(name)
+                self.report.task(path, action)
         elif kind == "runner_on_skipped":
             self.console.step_skipped()
+            self.report.skipped()
         elif kind == "runner_retry":
             self.detail = str((data.get("res") or {}).get("phase") or "")
-        elif kind == "runner_on_ok" and (data.get("res") or {}).get("changed"):
-            self.outcome.changed += 1
+            self.report.result(data.get("res") or {}, action, path)
+        elif kind == "runner_on_ok":
+            self.outcome.changed += bool((data.get("res") or {}).get("changed"))
+            self.hear()
+            self.report.result(data.get("res") or {}, action, path)
         elif kind in ("runner_on_failed", "runner_on_unreachable") and not data.get("ignore_errors"):
             self.failed(kind, data)
         elif kind == "playbook_on_stats":
@@ -328,12 +362,16 @@ class Run:
         elif self.failure is None:
             self.failure = Failure("internal", f"The playbook {self.name} ended early.")
         if self.failure is not None:
+            self.hear()
             self.console.step_done("failed")
+            self.report.finish(failed=True)
             if self.outcome.log is not None:
                 self.failure.remedy = f"{self.failure.remedy or ''} Full log: {self.outcome.log}".strip()
             raise self.failure
 
 
-def run_playbook(variables: Variables, console: Console) -> Outcome:
-    """Run their playbook with live progress. Failure when it fails, KeyboardInterrupt when interrupted."""
-    return Run(variables, console).execute()
+def run_playbook(variables: Variables, console: Console, expected: float | None = None) -> Outcome:
+    """Run their playbook with live progress, beside the ``expected`` seconds. Failure when it fails, KeyboardInterrupt when
+    interrupted.
+    """
+    return Run(variables, console, expected).execute()

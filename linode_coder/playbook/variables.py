@@ -33,7 +33,10 @@ class Spends(Variables):
 
 @dataclass(frozen=True, kw_only=True)
 class Up(Spends):
-    """``plan`` and ``region`` are tried in this order. ``lease``, ``cap`` and ``idle`` are durations, ``max_cost`` dollars."""
+    """``plan`` and ``region`` are tried in this order. ``lease``, ``cap`` and ``idle`` are durations, ``max_cost`` dollars.
+
+    ``engine_only``: all of the VM but the engine is known to be as the last run left it.
+    """
 
     playbook: ClassVar[str] = "up"
     session: str
@@ -53,6 +56,21 @@ class Up(Spends):
     ssh_from: Sequence[str] | None = None
     dead_man: bool | None = None
     webui: bool | None = None
+    engine_only: bool | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adjust(Spends):
+    """What of a session changes without its VM. All as in `Up`."""
+
+    playbook: ClassVar[str] = "adjust"
+    session: str
+    owner: str
+    lease: str | None = None
+    cap: str | None = None
+    idle: str | None = None
+    max_cost: float | None = None
+    ssh_from: Sequence[str] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,11 +7,13 @@ import os
 import shutil
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
 
 from . import escapes
+from .phase_lines import Line, Row, lines
 from .streams import control
 
 SCHEMA = 1
@@ -31,6 +33,10 @@ class Console:
         self._step_started = 0.0
         self._announced = False
         self._said = 0.0
+        # Lines of a block that stand on the terminal and are drawn over; the cursor is at the end of the last one.
+        self._drawn = 0
+        # A long command says what phase it is in instead of each of its steps.
+        self.by_phases = False
 
     # -- results ---------------------------------------------------------------------------------------------------
 
@@ -86,7 +92,7 @@ class Console:
         took = time.monotonic() - self._step_started
         self._announce()
         self.event("step_finished", step=self._step, outcome=outcome, seconds=round(took, 1))
-        if verbosity < 0:
+        if verbosity < 0 or (self.by_phases and verbosity < 1):
             pass
         elif self.live:
             self._clear()
@@ -101,6 +107,8 @@ class Console:
         if not self._step:
             return
         self._announce()
+        if self.by_phases:
+            return
         now = time.monotonic()
         took = f"{now - self._step_started:.0f} s"
         what = f"{self._step}: {detail}" if detail else self._step
@@ -119,9 +127,48 @@ class Console:
             self.event("waiting", step=self._step, detail=detail, seconds=round(now - self._step_started, 1))
             self.note(f"still: {what} ({took})")
 
+    # -- phases ----------------------------------------------------------------------------------------------------
+
+    def change(self, line: str) -> None:
+        """A phase begins or is over: a line of its own where nothing is drawn in place."""
+        if not self.live and not self.as_json:
+            self.note(line)
+
+    def still(self, what: str) -> None:
+        """Call often while phases are waited for, where nothing is drawn in place."""
+        now = time.monotonic()
+        if what and now - max(self._said, self.started) > HEARTBEAT_S:
+            self._said = now
+            self.event("waiting", step=what, detail="", seconds=round(now - self.started, 1))
+            self.note(f"still: {what}")
+
+    def block(self, rows: Sequence[Row], total: str) -> None:
+        """Draw the phases over what was drawn of them before."""
+        if not self.live or verbosity < 0:
+            return
+        size = shutil.get_terminal_size()
+        drawn = lines(rows, total, size.columns, size.lines, int(time.monotonic() * 8))
+        up = f"\x1b[{self._drawn - 1}A" if self._drawn > 1 else ""
+        # In one piece, so that there is no moment in which half of it is there.
+        control(sys.stderr, f"\r{up}" + "\x1b[K\n".join(self._painted(line) for line in drawn) + "\x1b[J")
+        self._drawn = len(drawn)
+
+    def _painted(self, line: Line) -> str:
+        mark = f"\x1b[{line.colour}m{line.mark}\x1b[0m" if line.colour and self.colour else line.mark
+        return f"{mark} {escapes.one_line(line.text)}"
+
+    def end_block(self) -> None:
+        """What was drawn last stays, and what follows begins below it."""
+        if self._drawn:
+            print(file=sys.stderr, flush=True)
+        self._drawn = 0
+
     def _clear(self) -> None:
+        """Where lines were drawn in place, what follows is written over them."""
         if self.live:
-            control(sys.stderr, "\r\x1b[2K")
+            up = f"\x1b[{self._drawn - 1}A" if self._drawn > 1 else ""
+            control(sys.stderr, f"\r{up}\x1b[J" if self._drawn else "\r\x1b[2K")
+            self._drawn = 0
 
     def _paint(self, text: str, code: str) -> None:
         """Our own word on stderr, in colour where that is wanted."""

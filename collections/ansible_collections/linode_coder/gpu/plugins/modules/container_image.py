@@ -47,6 +47,10 @@ options:
     description: File of the VM that remembers digests.
     type: path
     default: /var/lib/linode-coder/engine.json
+  weights_dir:
+    description: Directory of the Compose project that downloads the weights.
+    type: path
+    default: /opt/linode-coder/weights
 author:
   - linode_coder contributors (@linode-coder)
 """
@@ -77,6 +81,16 @@ phase:
   returned: success
   type: str
   sample: 4 of 12 layers fetched, 3 unpacked
+progress:
+  description: The same as data, in layers. Null when nothing is known yet, or all is there.
+  returned: success
+  type: dict
+  sample: {"done": 4, "total": 12, "unit": "layers", "rate": null}
+downloads:
+  description: What else is being fetched on the VM, its C(phase) and C(progress) by its name. Null when nothing is known of it.
+  returned: when an image is waited for
+  type: dict
+  sample: {"weights": {"phase": "3.1 GB of 5.6 GB fetched (55 %)", "progress": {"done": 3100000000, "total": 5600000000, "unit": "bytes", "rate": null}}}
 images:
   description: Each image by its name.
   returned: always
@@ -104,69 +118,21 @@ images:
       sample: 1764000120.0
 """
 
-import hashlib
-import json
 import os
 import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.core.atomic_file import replace_file
 from ..module_utils.core.failure import Failure
 from ..module_utils.core.module_fail import fail
-from ..module_utils.core.vm_module import RUN_DIRECTORY, start_in_background, start_ticks
 from ..module_utils.engine import state as engine_state
-from ..module_utils.engine.downloads import pull_failure, pull_phase
+from ..module_utils.engine.downloads import pull_failure, pull_phase, pull_progress
+from ..module_utils.engine.downloads_look import weights_now
 from ..module_utils.engine.held_image import held_digest, look
+from ..module_utils.engine.pull_record import Pull
 
 _ATTEMPTS = 3
-# The newest part of what a pull says.
-_LOG_BYTES = 2_000_000
-
-
-class Pull:
-    """One pull in the background: its record and its log lie in /run, so that a reboot ends both."""
-
-    def __init__(self, name: str) -> None:
-        base = os.path.join(RUN_DIRECTORY, "pulls", hashlib.sha256(name.encode()).hexdigest()[:16])
-        self.record, self.log = base + ".json", base + ".log"
-
-    def load(self) -> dict[str, Any]:
-        try:
-            with open(self.record, encoding="utf-8") as file:
-                record: dict[str, Any] = json.load(file)
-                return record
-        except (OSError, ValueError):
-            return {}
-
-    def save(self, **facts: Any) -> None:
-        replace_file(self.record, json.dumps({**self.load(), **facts}), 0o644, parents=True)
-
-    def text(self) -> str:
-        try:
-            with open(self.log, "rb") as file:
-                file.seek(max(0, os.path.getsize(self.log) - _LOG_BYTES))
-                return file.read(_LOG_BYTES).decode("utf-8", "replace")
-        except OSError:
-            return ""
-
-    def running(self) -> bool:
-        found = self.load()
-        # A pull that ended at once has none.
-        return found.get("ticks") is not None and start_ticks(found["pid"]) == found["ticks"]
-
-    def start(self, docker: str, reference: str) -> None:
-        found = self.load()
-        os.makedirs(os.path.dirname(self.record), mode=0o755, exist_ok=True)
-        pid = start_in_background([docker, "pull", reference], self.log)
-        self.save(
-            pid=pid,
-            ticks=start_ticks(pid),
-            started=found.get("started") or time.time(),
-            attempts=found.get("attempts", 0) + 1,
-            finished=None,
-        )
 
 
 class Image:
@@ -246,6 +212,7 @@ def result(images: list[Image], changed: bool) -> dict[str, Any]:
         "changed": bool(begun),
         "present": not missing,
         "phase": missing[0].phase if missing else "there",
+        "progress": pull_progress(missing[0].pull.text()) if missing else None,
         "images": {image.name: image.view() for image in images},
         "diff": {
             "before": {image.name: "absent" for image in begun},
@@ -266,6 +233,7 @@ def main() -> None:
             "state": {"type": "str", "choices": ["pulling", "present"], "default": "present"},
             "slice": {"type": "float", "default": 5.0},
             "state_file": {"type": "path", "default": "/var/lib/linode-coder/engine.json"},
+            "weights_dir": {"type": "path", "default": "/opt/linode-coder/weights"},
         },
         supports_check_mode=True,
     )
@@ -288,7 +256,9 @@ def main() -> None:
         phases = [image.phase for image in images]
         first_phases = first_phases or phases
         if params["state"] == "pulling" or phases != first_phases or time.monotonic() > deadline:
-            module.exit_json(**result(images, changed=False))
+            # Whoever waits for an image wants to see that the weights come meanwhile.
+            found = {} if params["state"] == "pulling" else {"weights": weights_now(params["weights_dir"])}
+            module.exit_json(**result(images, changed=False), downloads=found)
         time.sleep(0.3)
 
 

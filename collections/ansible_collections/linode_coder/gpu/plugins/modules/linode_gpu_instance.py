@@ -183,6 +183,7 @@ from ..module_utils.core.cost import parse_time
 from ..module_utils.core.failure import Failure
 from ..module_utils.core.local_module import Call
 from ..module_utils.core.retry import pause_s
+from ..module_utils.core.told import tell
 from ..module_utils.heal.attempts import bad_gpu_tags, is_healing_tag
 from ..module_utils.linode.client import LinodeApi
 from ..module_utils.linode.interfaces import interface_generations, refuses_interfaces
@@ -402,6 +403,7 @@ class Session:
     def create_at(self, offer: dict[str, Any], body: dict[str, Any]) -> dict[str, Any] | None:
         """The VM, or None when this place has no capacity. Sent again only when it is sure that nothing was created."""
         nothing = self.result["no_vm"]
+        tell(detail=f"asking for {offer['plan']} in {offer['region']}")
         for last_try in (False, True):
             self.result["no_vm"] = False
             try:
@@ -444,9 +446,10 @@ class Session:
             self.result["actions"].append(f"took {generations[0]} interfaces, since the account refused {refused}")
 
     def attempt(self, offer: dict[str, Any], outcome: str, reason: str | None) -> None:
-        self.result["attempts"].append(
-            {"plan": offer["plan"], "region": offer["region"], "outcome": outcome, "reason": reason}
-        )
+        made = {"plan": offer["plan"], "region": offer["region"], "outcome": outcome, "reason": reason}
+        self.result["attempts"].append(made)
+        # Twelve places may be tried before this module ends.
+        tell(attempt=made)
 
     def validate(self) -> None:
         """What a create needs, checked before anything is read or made."""
@@ -534,6 +537,7 @@ class Session:
             pending = any(event["status"] in ("scheduled", "started") for event in events or [])
             if instance["status"] == "offline" and not pending:
                 self.boot(instance)
+            tell(detail=f"{instance['type']} in {instance['region']}, {instance['status']}")
             time.sleep(0.5 if time.monotonic() < self.started + 20 else 3)
             instance = self.refresh(instance)
         return instance

@@ -72,6 +72,11 @@ phase:
   returned: success
   type: str
   sample: 3.1 of 5.6 GB fetched (55 %)
+progress:
+  description: The same as data, C(rate) in bytes per second. Null when nothing is known yet.
+  returned: when it is waited for
+  type: dict
+  sample: {"done": 3100000000, "total": 5600000000, "unit": "bytes", "rate": 112000000}
 started:
   description: When the download began, in seconds since the epoch; null when none is known.
   returned: success
@@ -90,19 +95,18 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.core import program
 from ..module_utils.core.atomic_file import replace_file
 from ..module_utils.core.docker_compose import compose_command, compose_services
 from ..module_utils.core.failure import Failure
 from ..module_utils.core.module_fail import fail
 from ..module_utils.core.vm_module import RUN_DIRECTORY
 from ..module_utils.engine.diagnosis import known_refusal
-from ..module_utils.engine.downloads import events_of, weights_failure, weights_phase
+from ..module_utils.engine.downloads import weights_failure, weights_phase, weights_progress
+from ..module_utils.engine.downloads_look import SERVICE, weights_events
 from ..module_utils.engine.env_file import env_line
 from ..module_utils.model.kept_weights import complete
 
 _STARTS = 4
-_SERVICE = "weights"
 
 
 def asked_before(path: str) -> str:
@@ -122,11 +126,10 @@ class Download:
         self.compose = compose_command(self.project, docker=docker)
 
     def events(self) -> list[dict[str, Any]]:
-        command = [*self.compose, "logs", "--no-color", "--no-log-prefix", "--tail", "2000", _SERVICE]
-        return events_of(program.run(command, 30).text)
+        return weights_events(self.compose)
 
     def running(self) -> bool:
-        row = compose_services(self.module, self.project).get(_SERVICE)
+        row = compose_services(self.module, self.project).get(SERVICE)
         return row is not None and row["State"] in ("running", "restarting")
 
     def count(self, first: bool) -> int:
@@ -151,7 +154,7 @@ class Download:
                 remedy=f"Look at it on the VM: docker compose --project-directory {self.project} logs",
             )
             fail(self.module, failure, present=False, phase="failed")
-        code, out, err = self.module.run_command([*self.compose, "up", "--detach", _SERVICE])
+        code, out, err = self.module.run_command([*self.compose, "up", "--detach", SERVICE])
         if code:
             said = (err or out).strip()
             known = known_refusal(said)
@@ -249,6 +252,7 @@ def main() -> None:
                 changed=changed,
                 present=False,
                 phase=weights_phase(events),
+                progress=weights_progress(events),
                 started=events[0]["time"] if events else None,
                 finished=None,
                 diff=begun if changed else {},

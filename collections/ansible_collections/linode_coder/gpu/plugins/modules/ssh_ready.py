@@ -68,6 +68,7 @@ from typing import Any
 from ..module_utils.core.failure import Failure
 from ..module_utils.core.local_module import Call, LocalModule
 from ..module_utils.core.paths import ssh_key_path
+from ..module_utils.core.told import tell
 from ..module_utils.session.host_key import fingerprint, from_openssh
 from ..module_utils.session.ssh import ssh_options, ssh_port
 
@@ -135,6 +136,7 @@ def wait(params: dict[str, Any]) -> tuple[float, str | None]:
                 cause=said,
                 remedy=f"Look at the VM's console in Cloud Manager, or run linode-coder up {params['session']} again.",
             )
+        tell(detail="waiting for SSH")
         time.sleep(0.5 if elapsed < 20 else 3)
 
 

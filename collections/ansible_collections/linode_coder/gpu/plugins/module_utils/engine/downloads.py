@@ -26,16 +26,25 @@ def gigabytes(count: float) -> str:
 # -- images --------------------------------------------------------------------------------------------------------
 
 
-def pull_phase(log: str) -> str:
-    """How many layers are there."""
+def _layers(log: str) -> tuple[int, int, int]:
+    """How many are fetched, how many of these are unpacked, and how many there are."""
     log = short_lines(newest(log, _LONGEST))
     layers = set(re.findall(r"^(\w+): Pulling fs layer", log, re.MULTILINE))
     done = set(re.findall(r"^(\w+): (?:Pull complete|Already exists)", log, re.MULTILINE))
     fetched = set(re.findall(r"^(\w+): Download complete", log, re.MULTILINE)) | done
-    total = len(layers | done)
-    if not total:
-        return "asking the registry"
-    return f"{len(fetched)} of {total} layers fetched, {len(done)} unpacked"
+    return len(fetched), len(done), len(layers | done)
+
+
+def pull_phase(log: str) -> str:
+    """How many layers are there."""
+    fetched, unpacked, total = _layers(log)
+    return f"{fetched} of {total} layers fetched, {unpacked} unpacked" if total else "asking the registry"
+
+
+def pull_progress(log: str) -> dict[str, Any] | None:
+    """The same as data; None before the registry has answered. Docker says no bytes where it draws no bars."""
+    fetched, _unpacked, total = _layers(log)
+    return {"done": fetched, "total": total, "unit": "layers", "rate": None} if total else None
 
 
 def pull_failure(image: str, log: str) -> tuple[Failure, bool]:
@@ -127,6 +136,15 @@ def weights_phase(events: list[dict[str, Any]]) -> str:
         if event["event"] == "done":
             return "fetched"
     return "asking the hub"
+
+
+def weights_progress(events: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """The same as data, ``rate`` in bytes per second or None; None before the hub has said how much it is."""
+    for number, event in reversed(list(enumerate(events))):
+        if event["event"] in ("progress", "size"):
+            rate = weights_rate(events[: number + 1])
+            return {"done": event["done"], "total": event["total"], "unit": "bytes", "rate": rate and round(rate)}
+    return None
 
 
 def _remaining(seconds: float) -> str:
