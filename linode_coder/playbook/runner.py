@@ -284,6 +284,7 @@ class Run:
                 and data.get("task_action") != "ansible.builtin.meta"
             ):
                 self.console.step(name)
+                lock.note_step(name)
         elif kind == "runner_on_skipped":
             self.console.step_skipped()
         elif kind == "runner_retry":

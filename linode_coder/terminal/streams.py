@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import IO, Any, TextIO
 
 from .escapes import visible
+from .line import State
 
+_COLOURS = {"good": "32", "warn": "33", "bad": "31"}
 _lost: list[OSError] = []
 
 
@@ -38,13 +40,29 @@ class _Shown(io.TextIOWrapper):
         return len(text)
 
 
-def control(stream: TextIO, sequence: str) -> None:
+def control(stream: TextIO, sequence: str, flush: bool = True) -> None:
     """Write a control sequence of ours, the only way to write one."""
     if isinstance(stream, _Shown):
         io.TextIOWrapper.write(stream, sequence)
     else:
         stream.write(sequence)
-    stream.flush()
+    if flush:
+        stream.flush()
+
+
+def coloured(stream: TextIO) -> bool:
+    """Whether colours are wanted there: at a terminal that has them, unless NO_COLOR says no."""
+    return stream.isatty() and os.environ.get("TERM", "dumb") != "dumb" and not os.environ.get("NO_COLOR")
+
+
+def paint(stream: TextIO, text: str, state: State | None) -> None:
+    """Write a text in the colour of a state, where colours are wanted."""
+    if state is None or not text.strip() or not coloured(stream):
+        stream.write(text)
+        return
+    control(stream, f"\x1b[{_COLOURS[state]}m", flush=False)
+    stream.write(text)
+    control(stream, "\x1b[0m", flush=False)
 
 
 def program(text: str) -> None:
