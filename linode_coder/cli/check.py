@@ -10,7 +10,8 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure impo
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.finding import SEVERITIES
 
 from ..terminal import console as output
-from ..terminal.console import Console, table
+from ..terminal.console import Console
+from ..terminal.line import STATES
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -34,8 +35,10 @@ def show(console: Console, findings: list[dict[str, Any]], everything: bool) -> 
     for found in shown:
         subject = "" if found["subject"] in ("vm", "container", "engine") else f" [{found['subject']}]"
         rows.append([MARKS[found["severity"]], found["severity"], found["id"], found["summary"] + subject])
-    for line, found in zip(table(rows) if rows else [], shown, strict=True):
-        console.text(line)
+    wide = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
+    for (*cells, summary), found in zip(rows, shown, strict=True):
+        row = [f"{cell:{room}}" for cell, room in zip(cells, wide, strict=False)]
+        console.text("  ".join([*row, summary]), STATES[found["severity"]] if found["severity"] != "pass" else None)
         if found["severity"] in ("warn", "fail"):
             if found["evidence"]:
                 first, _break, _rest = found["evidence"].partition("\n")

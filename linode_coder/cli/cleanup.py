@@ -20,7 +20,9 @@ from ..local import history
 from ..local.deleted_elsewhere import kept_here, unended
 from ..local.lock import session_lock
 from ..local.sessions import all_sessions
-from ..terminal.console import Console, confirm, money, table
+from ..terminal.console import Console, confirm, money
+from ..terminal.table import Column
+from ..terminal.when import when
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -38,6 +40,7 @@ def cleanup(
     everyone: Annotated[bool, typer.Option("--everyone", help="What others of the account left over as well.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List only.")] = False,
+    wide: Annotated[bool, typer.Option("--wide", help="Every column, however narrow the terminal is.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines of events.")] = False,
 ) -> None:
     """List and remove what is ours and dead: VMs nobody looks after, firewalls, tunnels, local files."""
@@ -53,7 +56,7 @@ def cleanup(
     gone = unended(reader, {instance["id"] for instance in instances})
     plan = {"dead": dead, "others": others, "local": local, "history": gone}
     console.event("plan", command="cleanup", **plan)
-    show(console, dead, others, local, gone)
+    show(console, dead, others, local, gone, wide)
     if dry_run or not (dead or local or gone):
         console.event("result", command="cleanup", **plan, removed=[], forgotten=[], changed=0)
         return
@@ -93,21 +96,23 @@ def show(
     others: list[dict[str, Any]],
     local: list[str],
     gone: list[dict[str, Any]],
+    wide: bool,
 ) -> None:
     """What was found, for people."""
     if dead or others:
-        rows = [["KIND", "LABEL", "OWNER", "AGE", "$/H", "COST", "WHY"]]
+        heads = [Column("KIND", 3), Column("LABEL"), Column("OWNER", 4), Column("AGE", 2), Column("$/H", 5)]
+        heads += [Column("COST", 1), Column("WHY", text=True)]
+        rows = []
         for row in dead + others:
             cells = [row["kind"], row["label"], row["owner"] or "-", format_duration(row["age_s"])]
             rows.append([*cells, money(row["hourly"]), money(row["cost"]), row["why"]])
-        for line in table(rows):
-            console.text(line)
+        console.table(heads, rows, wide)
     if others:
         console.text(f"{len(others)} of somebody else stay(s); remove them as well: linode-coder cleanup --everyone")
     for name in local:
         console.text(f"local     files and tunnel of {name}, which has no VM in this account")
     for record in gone:
-        end = f"ended {record['ended']}, {money(record['cost'])}" if record["ended"] else "its end is not known"
+        end = f"ended {when(record['ended'])}, {money(record['cost'])}" if record["ended"] else "its end is not known"
         console.text(f"history   {record['name']} ({record['linode_id']}) is gone: {end}")
     if not (dead or others or local or gone):
         console.text("Nothing is left over.")

@@ -9,7 +9,8 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure impo
 
 from ..settings.config import SETTINGS, Reading, read
 from ..settings.files import dotenv_path, toml_path
-from ..terminal.console import Console, table
+from ..terminal.console import Console
+from ..terminal.table import Column
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, help="Show and check the configuration.")
 
@@ -53,7 +54,10 @@ def _failure(reading: Reading) -> Failure | None:
 
 
 @app.command()
-def show(as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False) -> None:
+def show(
+    wide: Annotated[bool, typer.Option("--wide", help="Every column, however narrow the terminal is.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
+) -> None:
     """Show every value with where it came from; secrets are masked."""
     console = Console(as_json)
     reading = read()
@@ -71,10 +75,8 @@ def show(as_json: Annotated[bool, typer.Option("--json", help="One JSON document
     if as_json:
         console.result({"command": "config show", "values": rows, "files": _files(), "problems": problems})
     else:
-        lines = [["KEY", "VALUE", "FROM"]]
-        lines += [[str(row["key"]), _written(row["value"]), str(row["source"])] for row in rows]
-        for line in table(lines):
-            console.text(line)
+        lines = [[str(row["key"]), str(row["source"]), _written(row["value"])] for row in rows]
+        console.table([Column("KEY"), Column("FROM", 1), Column("VALUE", text=True)], lines, wide)
         for name, file in _files().items():
             console.text(f"{name:7} {file['path']}{'' if file['exists'] else ' (does not exist)'}")
         _problems(console, reading)

@@ -18,6 +18,7 @@ from ..local import budget, history
 from ..local.lock import session_lock
 from ..local.sessions import all_sessions, pick_complete
 from ..terminal.console import Console, money
+from ..terminal.when import when
 from .session_argument import SessionName
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -44,7 +45,7 @@ def extend(
     total = cost(parse_time(view["created"]), end, view["hourly"])
     if end == lease.end and not view["doomed"]:
         console.event("result", command="extend", session=view, changed=0)
-        console.text(f"Nothing to change: the lease of {name} lasts until {view['lease_end']}.")
+        console.text(f"Nothing to change: the lease of {name} lasts until {when(view['lease_end'])}.")
         return
     limit = budget.this_month()
     said = None
@@ -53,7 +54,7 @@ def extend(
         adds = extension_adds(view, format_time(end))
         said = against_budget(seen, limit.dollars, adds, view["hourly"], f"a longer lease of {name}")
     console.event("plan", command="extend", lease_end=format_time(end), cost_to_lease_end=total, budget=said)
-    console.note(f"The lease ends {format_time(end)} then, {money(total)} in all to its end.")
+    console.note(f"The lease ends {when(end)} then, {money(total)} in all to its end.")
     for line in budget.describe(said):
         console.note(line)
     from ..playbook import variables
@@ -73,7 +74,7 @@ def extend(
     after = outcome.data["session"]
     console.event("result", command="extend", session=after, changed=outcome.changed)
     console.text(
-        f"The lease of {name} ends {after['lease_end']}: {money(after['cost_to_lease_end'])} in all to its end."
+        f"The lease of {name} ends {when(after['lease_end'])}: {money(after['cost_to_lease_end'])} in all to its end."
     )
     if view["doomed"]:
         console.text("It is no longer marked for deletion.")

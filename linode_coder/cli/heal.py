@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
-from ansible_collections.linode_coder.gpu.plugins.module_utils.core.cost import format_time, parse_time
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.cost import parse_time
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import EXIT_CODES, Failure
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.finding import Finding
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.rungs import BY_ID, CAPS, ORDER
@@ -22,8 +22,10 @@ from ..local.lock import session_lock
 from ..local.sessions import all_sessions, pick
 from ..playbook.variables import Heal
 from ..settings.config import read
-from ..terminal.console import Console, confirm, money, table
+from ..terminal.console import Console, confirm, money
 from ..terminal.escapes import last_line
+from ..terminal.table import Column
+from ..terminal.when import when
 from ..watchdog.watchers import identity
 from .session_argument import SessionName
 
@@ -184,7 +186,7 @@ def conclude(console: Console, view: dict[str, Any], report: dict[str, Any]) -> 
     if stop["reason"] == "nothing":
         console.text(f"Nothing to heal: {stop['message']}")
         return
-    until = f" Look again after {format_time(stop['until'])}." if stop["until"] else ""
+    until = f" Look again after {when(stop['until'])}." if stop["until"] else ""
     if stop["waits"]:
         until += f" Or do not wait: linode-coder heal {name} --now."
     raise Failure(
@@ -215,12 +217,13 @@ def show_history(console: Console, name: str, record: Record) -> None:
         attempts = [attempt.as_dict() for attempt in record.attempts]
         console.result({"command": "heal", "session": name, "attempts": attempts, "breaker": record.breaker})
         return
-    rows = [["WHEN", "RUNG", "OUTCOME", "WHAT FAILED", "CHANGE", "BY"]]
+    heads = [Column("WHEN"), Column("RUNG"), Column("OUTCOME", 1), Column("WHAT FAILED", 2), Column("CHANGE", 3)]
+    rows = []
     for attempt in record.attempts:
         change = attempt.change
         rows.append(
             [
-                format_time(attempt.at),
+                when(attempt.at),
                 attempt.rung,
                 f"{attempt.outcome} (acknowledged)" if attempt.acknowledged else attempt.outcome,
                 attempt.fingerprint.rstrip("|").replace("|", " "),
@@ -228,8 +231,10 @@ def show_history(console: Console, name: str, record: Record) -> None:
                 attempt.owner,
             ]
         )
-    for line in table(rows) if record.attempts else [f"Nothing was tried on {name}."]:
-        console.text(line)
+    if rows:
+        console.table([*heads, Column("BY", 4)], rows)
+    else:
+        console.text(f"Nothing was tried on {name}.")
     if record.breaker:
         console.text(
             f"Healing waits for a person: {record.breaker} When it is looked after: linode-coder heal {name} --ack"

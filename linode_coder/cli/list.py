@@ -3,40 +3,105 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Annotated, Any
 
 import typer
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.cost import format_time, parse_time
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.duration import format_duration
 
 from ..api import LinodeReader
-from ..local import history
-from ..local.lock import unfinished
+from ..local import history, lock
 from ..local.sessions import all_sessions
-from ..terminal.console import Console, money, table
+from ..terminal import screen
+from ..terminal.console import Console, money
+from ..terminal.line import Span, State
+from ..terminal.table import Column
+from ..terminal.when import ago, when
 from ..watchdog import watchers
+from .status import SOON_S, follow, observe_session, status_state, working_row
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
-def idle_text(view: dict[str, Any], seen: dict[int, int]) -> str:
-    """How long it was idle at the last pass of this machine's watcher, and how long it may be."""
+_WIDE = "Every column, however narrow the terminal is."
+COLUMNS = (
+    *(Column("NAME"), Column("STATUS"), Column("MODEL", 6), Column("PLAN", 7), Column("REGION", 9), Column("$/H", 2)),
+    *(Column("COST", 3), Column("LEASE LEFT", 1), Column("IDLE", 4), Column("PAID UNTIL", 8), Column("OWNER", 10)),
+)
+
+
+def idle_text(view: dict[str, Any], now: int) -> str:
+    """How long it was idle at the last pass of this machine's watcher, when that was, and how long it may be."""
     limit = "off" if view["idle_minutes"] is None else f"{view['idle_minutes']} min"
-    idle = seen.get(view["linode_id"])
-    return f"{'?' if idle is None else format_duration(idle)} of {limit}"
+    if view["idle_s"] is None:
+        return f"? of {limit}"
+    seen = ago(view["idle_as_of"], now)
+    return f"{format_duration(view['idle_s'])} of {limit}{f', {seen}' if seen else ''}"
+
+
+def status_text(view: dict[str, Any]) -> str:
+    """The status that the API says, and what is unusual about the session."""
+    remarks = [] if view["complete"] else ["tags incomplete"]
+    remarks += ["tags changed"] if view["doubts"] else []
+    remarks += ["paused"] if view["paused_until"] else []
+    remarks += ["to be deleted"] if view["doomed"] else []
+    return f"{view['status']} ({', '.join(remarks)})" if remarks else str(view["status"])
+
+
+def look(now: int) -> list[dict[str, Any]]:
+    """Every session, with what this machine knows of it beside its tags."""
+    views = all_sessions(LinodeReader())
+    seen, at = watchers.idle_seen(now)
+    for view in views:
+        idle = seen.get(view["linode_id"])
+        working = lock.worker(view["name"]) if view["name"] else None
+        view.update(idle_s=idle, idle_as_of=None if idle is None else format_time(at))
+        view["working"] = working and working.as_dict()
+    return views
+
+
+def row(view: dict[str, Any], now: int) -> list[str | Span]:
+    left = view["lease_left"]
+    lease = "unknown" if left is None else format_duration(left) if left > 0 else "over"
+    cells = [view["model"], view["plan"], view["region"], money(view["hourly"]), money(view["cost_so_far"])]
+    ends = [idle_text(view, now), when(view["paid_until"], now), view["owner"]]
+    soon: State | None = None if left is None else "bad" if left <= 0 else "warn" if left < SOON_S else None
+    return [
+        str(view["name"] or view["label"]),
+        Span(status_text(view), status_state(view)),
+        *(str(cell or "-") for cell in cells),
+        Span(lease, soon),
+        *(str(cell or "-") for cell in ends),
+    ]
+
+
+def working_lines(views: list[dict[str, Any]]) -> list[tuple[str, State | None]]:
+    """What commands of this machine do to sessions right now."""
+    found = []
+    for view in views:
+        if view["working"]:
+            label, text, state = working_row(view["working"])
+            found.append((f"{label:10}{view['name']}: {text}", state))
+    return found
 
 
 @app.command("list")
 def list_sessions(
     show_all: Annotated[bool, typer.Option("--all", help="Sessions that are gone as well.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Refresh until interrupted, with what each does.")] = False,
+    every: Annotated[float, typer.Option(min=1, help="Seconds between two refreshes.")] = 5,
+    wide: Annotated[bool, typer.Option("--wide", help=_WIDE)] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document; one a line with --watch.")] = False,
 ) -> None:
-    """Show every session, what bills first."""
+    """Show every session, what bills first. With --watch, Ctrl-C ends it (exit code 130)."""
     console = Console(as_json)
-    views = all_sessions(LinodeReader())
-    seen = watchers.idle_seen(int(time.time()))
-    for view in views:
-        view["idle_s"] = seen.get(view["linode_id"])
-    for name in sorted(set(unfinished()) - {view["name"] for view in views}):
+    if watch:
+        _watch(every, console, wide)
+        return
+    now = int(time.time())
+    views = look(now)
+    for name in sorted(set(lock.unfinished()) - {view["name"] for view in views}):
         console.note(
             f"A command works on session {name}, or was killed at it: a VM may still come. End it: linode-coder down {name}"
         )
@@ -48,31 +113,39 @@ def list_sessions(
     if not views:
         console.text("No session exists; nothing bills.")
     else:
-        rows = [
-            ["NAME", "STATUS", "MODEL", "PLAN", "REGION", "$/H", "COST", "LEASE LEFT", "IDLE", "PAID UNTIL", "OWNER"]
-        ]
-        for view in views:
-            left = view["lease_left"]
-            remarks = [] if view["complete"] else ["tags incomplete"]
-            remarks += ["tags changed"] if view["doubts"] else []
-            remarks += ["paused"] if view["paused_until"] else []
-            remarks += ["to be deleted"] if view["doomed"] else []
-            status = f"{view['status']} ({', '.join(remarks)})" if remarks else view["status"]
-            lease = "unknown" if left is None else format_duration(left) if left > 0 else "over"
-            cells = [view["name"] or view["label"], status, view["model"], view["plan"], view["region"]]
-            cells += [
-                money(view["hourly"]),
-                money(view["cost_so_far"]),
-                lease,
-                idle_text(view, seen),
-                view["paid_until"],
-                view["owner"],
-            ]
-            rows.append([str(cell or "-") for cell in cells])
-        for line in table(rows):
-            console.text(line)
+        console.table(COLUMNS, [row(view, now) for view in views], wide)
+        for text, state in working_lines(views):
+            console.text(text, state)
     for record in gone:
         cost = f"{record['hours']} h, {money(record['cost'])}" if record["hours"] else "cost unknown"
-        console.text(
-            f"gone: {record['name']} ({record['plan']} in {record['region']}), ended {record['ended'] or 'unseen'}, {cost}"
-        )
+        ended = when(record["ended"], now) if record["ended"] else "unseen"
+        console.text(f"gone: {record['name']} ({record['plan']} in {record['region']}), ended {ended}, {cost}")
+
+
+def _watch(every: float, console: Console, wide: bool) -> None:
+    """Every session again and again; at a terminal with what its engine and cards do, over the time that is watched."""
+
+    def observe(before: dict[str, Any] | None) -> dict[str, Any]:
+        now, known = int(time.time()), {each["session"]["linode_id"]: each for each in (before or {}).get("looks", [])}
+        views = look(now)
+        looks = [observe_session(view, known.get(view["linode_id"], {}), money_too=False) for view in views]
+        return {"command": "list", "observed": format_time(now), "sessions": views, "looks": looks, "gone": []}
+
+    def lines(seen: dict[str, Any]) -> None:
+        now = parse_time(seen["observed"])
+        console.table(COLUMNS, [row(view, now) for view in seen["sessions"]], wide)
+
+    if console.as_json or not screen.possible():
+        follow(observe, every, console.result if console.as_json else lines, console.note)
+        return
+    from . import dashboard
+
+    trends: dict[int, dashboard.Trend] = {}
+    with screen.Screen() as terminal:
+
+        def show(seen: dict[str, Any]) -> None:
+            for each in seen["looks"]:
+                trends.setdefault(each["session"]["linode_id"], dashboard.Trend()).with_look(each)
+            terminal.show(partial(dashboard.overview, trends, seen))
+
+        follow(observe, every, show, terminal.warn, terminal.wait)

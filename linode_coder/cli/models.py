@@ -19,7 +19,8 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.model.view import
 )
 
 from ..pricing.plans_and_prices import Market, read_market
-from ..terminal.console import Console, money, table
+from ..terminal.console import Console, money
+from ..terminal.table import Column
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -71,6 +72,7 @@ def models(
     plan: Annotated[str | None, typer.Option(help="What fits on this plan.")] = None,
     context: Annotated[str | None, typer.Option(help="Tokens that have to fit, e.g. 64K.")] = None,
     show_all: Annotated[bool, typer.Option("--all", help="What does not fit as well, and why.")] = False,
+    wide: Annotated[bool, typer.Option("--wide", help="Every column, however narrow the terminal is.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
 ) -> None:
     """Show models: licence, sizes, where they fit, how fast, at which price."""
@@ -81,11 +83,11 @@ def models(
     if plan:
         market.plan(plan)
     if model:
-        _one(console, selections[0], market, plan, wanted, show_all)
+        _one(console, selections[0], market, plan, wanted, show_all, wide)
     elif plan:
-        _on_plan(console, selections, market, plan, wanted, show_all)
+        _on_plan(console, selections, market, plan, wanted, show_all, wide)
     else:
-        _overview(console, selections, market, wanted, show_all)
+        _overview(console, selections, market, wanted, show_all, wide)
     if market.note:
         console.text(market.note)
 
@@ -96,7 +98,7 @@ def _engines(selection: Selection, market: Market, plan: str | None, context: in
 
 
 def _overview(
-    console: Console, selections: list[Selection], market: Market, context: int | None, show_all: bool
+    console: Console, selections: list[Selection], market: Market, context: int | None, show_all: bool, wide: bool
 ) -> None:
     """Every model with the cheapest, or without prices the smallest, plan that serves it well."""
     plans = by_price(market.plans, market.prices)
@@ -109,7 +111,9 @@ def _overview(
         console.result({"command": "models", "context": context, "note": market.note, "models": listed})
         return
     where = "CHEAPEST PLAN" if market.prices else "SMALLEST PLAN"
-    rows = [["MODEL", "LICENCE", "PARAMETERS", "MAX", where, "VARIANT", "CONTEXT", "TOKENS/S", "$/H"]]
+    heads = [Column("MODEL"), Column("LICENCE", 6), Column("PARAMETERS", 7), Column("MAX", 8), Column(where, 1)]
+    heads += [Column("VARIANT", 5), Column("CONTEXT", 4), Column("TOKENS/S", 3), Column("$/H", 2)]
+    rows = []
     hidden = 0
     for model, view in found:
         if view is None and not show_all:
@@ -117,8 +121,7 @@ def _overview(
             continue
         cells = [view["plan"], *fit_cells(view)] if view else ["fits on none", "-", "-", "-", "-"]
         rows.append([model.id, licence(model), parameters(model), tokens(model.max_context), *cells])
-    for line in table(rows):
-        console.text(line)
+    console.table(heads, rows, wide)
     if hidden:
         console.text(f"{hidden} more fit on no plan: --all")
     console.text(
@@ -133,6 +136,7 @@ def _on_plan(
     plan: str,
     context: int | None,
     show_all: bool,
+    wide: bool,
 ) -> None:
     found = [(selection.model, _engines(selection, market, plan, context)[0]) for selection in selections]
     if console.as_json:
@@ -143,10 +147,10 @@ def _on_plan(
         (pair for pair in found if pair[1]["fits"] is not False),
         key=lambda pair: -(pair[1]["tokens_per_second"] or 0.0),
     )
-    rows = [["MODEL", "LICENCE", "PARAMETERS", "VARIANT", "CONTEXT", "TOKENS/S", "$/H"]]
-    rows += [[model.id, licence(model), parameters(model), *fit_cells(view)] for model, view in fitting]
-    for line in table(rows):
-        console.text(line)
+    heads = [Column("MODEL"), Column("LICENCE", 5), Column("PARAMETERS", 6), Column("VARIANT", 4), Column("CONTEXT")]
+    heads += [Column("TOKENS/S", 1), Column("$/H", 2)]
+    rows = [[model.id, licence(model), parameters(model), *fit_cells(view)] for model, view in fitting]
+    console.table(heads, rows, wide)
     refused = [(model, view) for model, view in found if view["fits"] is False]
     if refused and not show_all:
         console.text(f"{len(refused)} more do not fit on {plan}: --all")
@@ -162,6 +166,7 @@ def _one(
     plan: str | None,
     context: int | None,
     show_all: bool,
+    wide: bool,
 ) -> None:
     model = selection.model
     views = _engines(selection, market, plan, context)
@@ -186,7 +191,14 @@ def _one(
     if model.uncertain:
         console.text(f"uncertain {', '.join(model.uncertain)}")
     console.text()
-    rows = [["VARIANT", "PRECISION", "ON DISK", "CARD FROM", "NOTES"]]
+    heads = [
+        Column("VARIANT"),
+        Column("PRECISION", 2),
+        Column("ON DISK"),
+        Column("CARD FROM", 1),
+        Column("NOTES", text=True),
+    ]
+    rows = []
     for variant in model.variants:
         notes = ["gated"] if model.gated_for(variant) else []
         notes += ["made by a single person"] if variant.community else []
@@ -194,15 +206,16 @@ def _one(
         notes += [f"--{name} {value}" for name, value in variant.flags.items()]
         size = sized(variant.disk_gb, "disk_gb" in variant.uncertain)
         rows.append([variant.id, variant.precision, size, f"sm {variant.min_capability}", ", ".join(notes) or "-"])
-    for line in table(rows):
-        console.text(line)
+    console.table(heads, rows, wide)
     console.text()
-    rows = [["PLAN", "GPUS", "VARIANT", "CONTEXT", "TOKENS/S", "$/H"]]
-    rows += [[view["plan"], str(view["gpus"]), *fit_cells(view)] for view in views if view["fits"] is not False]
-    for line in table(rows) if len(rows) > 1 else ["It fits on none of these plans."]:
-        console.text(line)
+    heads = [Column("PLAN"), Column("GPUS", 4), Column("VARIANT", 3), Column("CONTEXT", 1), Column("TOKENS/S", 2)]
+    rows = [[view["plan"], str(view["gpus"]), *fit_cells(view)] for view in views if view["fits"] is not False]
+    if rows:
+        console.table([*heads, Column("$/H")], rows, wide)
+    else:
+        console.text("It fits on none of these plans.")
     refused = [view for view in views if view["fits"] is False]
-    if refused and not show_all and len(rows) > 1:
+    if refused and not show_all and rows:
         console.text(f"{len(refused)} plans do not fit: --all")
-    for line in refusals(refused, "plan") if show_all or len(rows) == 1 else []:
+    for line in refusals(refused, "plan") if show_all or not rows else []:
         console.text(line)

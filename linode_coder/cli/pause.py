@@ -15,6 +15,7 @@ from ..local import history
 from ..local.lock import session_lock
 from ..local.sessions import all_sessions, pick_complete
 from ..terminal.console import Console
+from ..terminal.when import when
 from .session_argument import SessionName
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -62,5 +63,7 @@ def pause(
     if off:
         console.text(f"{name} is healed again, and deleted when it is idle.")
     else:
-        console.text(f"{name} is neither healed nor deleted for being idle until {after['paused_until']}.")
-        console.text(f"Its lease goes on and ends {after['lease_end']}; end the pause: linode-coder pause {name} --off")
+        console.text(f"{name} is neither healed nor deleted for being idle until {when(after['paused_until'])}.")
+        console.text(
+            f"Its lease goes on and ends {when(after['lease_end'])}; end the pause: linode-coder pause {name} --off"
+        )

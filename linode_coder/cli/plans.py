@@ -12,7 +12,8 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.model.request imp
 from ansible_collections.linode_coder.gpu.plugins.module_utils.model.view import plan_rows
 
 from ..pricing.plans_and_prices import read_market
-from ..terminal.console import Console, money, table
+from ..terminal.console import Console, money
+from ..terminal.table import Column
 from .models import fit_cells, refusals
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -23,6 +24,7 @@ def plans(
     model: Annotated[str | None, typer.Option(help="How this model fits on each.")] = None,
     region: Annotated[str | None, typer.Option(help="Prices and stock of this region.")] = None,
     context: Annotated[str | None, typer.Option(help="Tokens that have to fit, e.g. 64K.")] = None,
+    wide: Annotated[bool, typer.Option("--wide", help="Every column, however narrow the terminal is.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
 ) -> None:
     """Show GPU plans: cards, price, stock, and what a model does on them."""
@@ -34,8 +36,11 @@ def plans(
     if as_json:
         console.result({"command": "plans", "region": region, "note": market.note, "plans": views})
         return
-    head = ["PLAN", "GPUS", "CARD", "VRAM", "VCPUS", "RAM", "DISK", "$/H", "STOCK"]
-    rows = [head + (["VARIANT", "CONTEXT", "TOKENS/S"] if selection else ["DEFAULT MODEL"])]
+    heads = [Column("PLAN"), Column("GPUS", 2), Column("CARD", 5), Column("VRAM", 3), Column("VCPUS", 7)]
+    heads += [Column("RAM", 8), Column("DISK", 9), Column("$/H"), Column("STOCK", 6)]
+    fitted = [Column("VARIANT", 4), Column("CONTEXT", 1), Column("TOKENS/S", 1)]
+    heads += fitted if selection else [Column("DEFAULT MODEL", 4)]
+    rows = []
     for view in views:
         stock = "-" if view["advertised_in"] is None else f"{len(view['advertised_in'])} regions"
         if region and view["advertised_in"] is not None:
@@ -50,8 +55,7 @@ def plans(
         else:
             row.append(view["default_model"] or "-")
         rows.append(row)
-    for line in table(rows):
-        console.text(line)
+    console.table(heads, rows, wide)
     for line in refusals([view["fit"] for view in views], "plan") if selection else []:
         console.text(line)
     few = [view for view in views if not view["advised"]]

@@ -13,7 +13,8 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.core.duration imp
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
 
 from ..sandbox import control
-from ..terminal.console import Console, table
+from ..terminal.console import Console
+from ..terminal.table import Column
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, help="A Linode account on your own machine.")
 fault_app = typer.Typer(
@@ -380,8 +381,7 @@ def list_faults(as_json: AsJson = False) -> None:
         console.text("No fault is armed.")
     console.text()
     for title, kinds in (("KIND", data["kinds"]), ("KIND (--host)", data["host_kinds"])):
-        for line in table([[title, "WHAT HAPPENS"], *([kind, text] for kind, text in kinds.items())]):
-            console.text(line)
+        console.table([Column(title), Column("WHAT HAPPENS", text=True)], list(kinds.items()))
         console.text()
 
 

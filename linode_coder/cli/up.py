@@ -31,6 +31,7 @@ from ..settings.config import BY_KEY, WrongValue, load, only, public_keys
 from ..terminal.console import Console, confirm, money
 from ..terminal.phase_lines import about, took
 from ..terminal.signals import Terminated
+from ..terminal.when import when
 from ..watchdog import watchers
 from . import estimate
 
@@ -81,7 +82,7 @@ def describe(quote: dict[str, Any]) -> list[str]:
         f"plan     {first['plan']}{card}, first of {len(offers)} places: {places}",
         f"price    {money(quote['hourly'])} per started hour, at most {money(quote['cost_to_lease_end'])} to the end of the "
         f"lease in {format_duration(left + 30)}",
-        f"idle     {idle}; hard cap {quote['hard_cap']}, worst case {money(quote['cost_to_cap'])}",
+        f"idle     {idle}; hard cap {when(quote['hard_cap'])}, worst case {money(quote['cost_to_cap'])}",
         *budget.describe(quote["budget"]),
         f"watcher  {watchers.describe(watchers.last_pass(), int(time.time()), quote['hourly'])}",
     ]
@@ -99,7 +100,7 @@ def describe_changes(quote: dict[str, Any]) -> list[str]:
     lines = describe_aliases(quote) if quote["existing"] else []
     if "until" in quote["changes"]:
         lines.append(
-            f"lease    ends {quote['lease_end']} instead, {money(quote['cost_to_lease_end'])} in all to its end"
+            f"lease    ends {when(quote['lease_end'])} instead, {money(quote['cost_to_lease_end'])} in all to its end"
         )
         lines += budget.describe(quote["budget"])
     if "idle" in quote["changes"]:
@@ -172,7 +173,7 @@ def report(
     if room:
         console.text(f"KV cache  {room} tokens for all requests together, by the engine's own measure")
     console.text(
-        f"billing   {money(view['hourly'])}/h, paid until {view['paid_until']}, lease ends {view['lease_end']}"
+        f"billing   {money(view['hourly'])}/h, paid until {when(view['paid_until'])}, lease ends {when(view['lease_end'])}"
     )
     if not watchers.watching(watcher, now):
         console.text(f"watcher   {watched_by}")

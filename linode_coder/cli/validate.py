@@ -23,7 +23,9 @@ from ..api import LinodeReader
 from ..local import history
 from ..local.sessions import all_sessions, pick
 from ..settings import config
-from ..terminal.console import Console, table
+from ..terminal.console import Console
+from ..terminal.line import STATES, Span
+from ..terminal.table import Column
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -83,8 +85,10 @@ def what_is_served(name: str, context: str | None) -> list[Finding]:
 
 
 def show(console: Console, findings: list[Finding]) -> None:
-    for line in table([[finding.severity.upper(), finding.id, finding.summary] for finding in findings]):
-        console.text(line)
+    rows: list[list[str | Span]] = [
+        [Span(each.severity.upper(), STATES[each.severity]), each.id, each.summary] for each in findings
+    ]
+    console.table([Column("VERDICT"), Column("CHECK"), Column("WHAT WAS FOUND", text=True)], rows)
     for finding in findings:
         if finding.severity in ("fail", "warn", "unknown"):
             for part in (finding.evidence, finding.remedy):

@@ -27,7 +27,8 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.session.tags impo
 from ..api import LinodeReader
 from ..local import history
 from ..local.sessions import all_sessions, pick
-from ..terminal.console import Console, table
+from ..terminal.console import Console
+from ..terminal.table import Column
 from .session_argument import SessionName
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -62,14 +63,21 @@ def _ms(seconds: float | None) -> str:
 
 
 def _show(console: Console, levels: list[Level]) -> None:
-    rows = [["STREAMS", "TTFT P50", "TTFT MAX", "ITL P50", "E2E P50", "TOKENS/S EACH", "TOKENS/S ALL", "FAILED"]]
+    heads = [
+        Column("STREAMS"),
+        Column("TTFT P50", 2),
+        Column("TTFT MAX", 5),
+        Column("ITL P50", 3),
+        Column("E2E P50", 4),
+    ]
+    heads += [Column("TOKENS/S EACH"), Column("TOKENS/S ALL", 1), Column("FAILED", 6)]
+    rows = []
     for level in levels:
         row = [str(level.concurrency), _ms(level.ttft_p50), _ms(level.ttft_max)]
         row += [f"{level.itl_p50 * 1000:.1f} ms" if level.itl_p50 else "-", _ms(level.e2e_p50)]
         row += [f"{value:.1f}" if value else "-" for value in (level.stream_tps, level.output_tps)]
         rows.append([*row, str(level.failed)])
-    for line in table(rows):
-        console.text(line)
+    console.table(heads, rows)
 
 
 @app.command("validate-perf")

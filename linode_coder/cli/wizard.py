@@ -20,7 +20,10 @@ from ..pricing.proposals import GOALS, Proposal, proposals
 from ..settings import config
 from ..settings.edit import changed_text, difference
 from ..settings.files import toml_path
-from ..terminal.console import Console, can_ask, confirm, money, table
+from ..terminal.console import Console, can_ask, confirm, money
+from ..terminal.line import plain
+from ..terminal.table import Column, table
+from ..terminal.width import columns
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -107,14 +110,15 @@ def _region(market: Market) -> Callable[[str], str | None]:
 
 
 def _show(found: list[Proposal], market: Market) -> None:
-    rows = [["", "MODEL", "PLAN", "CONTEXT", "TOKENS/S", "$/H"]]
+    heads = [Column(""), Column("MODEL"), Column("PLAN", 1), Column("CONTEXT", 3), Column("TOKENS/S", 2), Column("$/H")]
+    rows = []
     for number, one in enumerate(found, 1):
         speed = f"{one.tokens_per_second:.0f}" if one.tokens_per_second else "?"
         rows.append(
             [str(number), one.name, one.plan, str(one.context or "?"), speed, money(one.hourly) if one.hourly else "-"]
         )
-    for line in table(rows):
-        print(line, file=sys.stderr)
+    for line in table(heads, rows, columns(sys.stderr)).lines:
+        print(plain(line), file=sys.stderr)
     if market.note:
         print(f"There are {market.note}; the order is by size.", file=sys.stderr)
 

@@ -9,6 +9,8 @@ from typing import Any
 
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.cost import format_time, parse_time
 from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.vllm_metrics import activity, gauges
+from ansible_collections.linode_coder.gpu.plugins.module_utils.health.gpu_use import gpu_use
+from ansible_collections.linode_coder.gpu.plugins.module_utils.health.nvidia_smi import read_nvidia_smi
 from ansible_collections.linode_coder.gpu.plugins.module_utils.watch.decision import plans
 from ansible_collections.linode_coder.gpu.plugins.module_utils.watch.idle_clock import IdleClock, start_overdue
 
@@ -17,6 +19,14 @@ from .api_key import kept_key
 from .port_owner import TunnelClient
 
 ACTIVITY = "/var/lib/linode-coder/activity.json"
+# No time of a VM of ours is later than this, in seconds since the epoch: the year 2286.
+_LAST = 9_999_999_999
+# Both in one question. No line of a JSON document is the line between them.
+_THEN, _ASK_S = "-- nvidia-smi --", 8
+_ASK = (
+    f"head -c 100000 {ACTIVITY} 2>/dev/null; printf '\\n%s\\n' '{_THEN}'; "
+    f"timeout -k 1 {_ASK_S} nvidia-smi -q -x 2>&1 | head -c 4000000"
+)
 
 
 def engine(name: str, before: dict[str, Any] | None = None) -> dict[str, Any] | None:
@@ -40,24 +50,44 @@ def engine(name: str, before: dict[str, Any] | None = None) -> dict[str, Any] | 
     return found
 
 
-def idle_record(name: str) -> tuple[IdleClock | None, dict[str, Any] | None]:
-    """The idle clock on the VM and who watched last, as they were at the last pass of any watcher."""
+def on_vm(name: str) -> tuple[IdleClock | None, dict[str, Any] | None, dict[str, Any] | None]:
+    """In one round trip: the idle clock on the VM and who watched last, as they were at the last pass of any watcher, and what the
+    GPUs do now, as `gpu_use` has it. Each that cannot be read is None."""
     command = ["ssh", "-S", str(tunnel.control_socket(name)), "-o", "ControlMaster=no", "-o", "BatchMode=yes"]
     try:
         done = subprocess.run(
-            [*command, "linode-coder", f"head -c 100000 {ACTIVITY}"],
+            [*command, "linode-coder", _ASK],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             errors="replace",
-            timeout=10,
+            timeout=_ASK_S + 10,
         )
-        record = json.loads(done.stdout)
-        watched = record.get("watched")
-        known = isinstance(watched, dict) and {"by", "at", "interval"} <= set(watched)
-        return IdleClock.from_dict(record["clock"]), watched if known else None
-    except (ValueError, KeyError, TypeError, OSError, subprocess.SubprocessError):
+    except (OSError, subprocess.SubprocessError):
+        return None, None, None
+    record, found, smi = done.stdout.partition(f"\n{_THEN}\n")
+    return *idle_record(record), gpu_use(read_nvidia_smi(smi)) if found and smi.strip() else None
+
+
+def idle_record(text: str) -> tuple[IdleClock | None, dict[str, Any] | None]:
+    """The clock and the last watcher that activity.json names; None for what it could not have been."""
+    try:
+        record = json.loads(text)
+        clock = IdleClock.from_dict(record["clock"])
+        if max(clock.at, clock.last_active or 0) > _LAST or clock.idle_s > _LAST:
+            return None, None
+        watched = record.get("watched") or {}
+        by = watched.get("by")
+        at, interval = (int(watched[name]) if _is_time(watched.get(name)) else None for name in ("at", "interval"))
+        if not isinstance(by, str) or at is None or interval is None:
+            return clock, None
+        return clock, {"by": by[:100], "at": at, "interval": interval}
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return None, None
+
+
+def _is_time(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= _LAST
 
 
 def clocks(view: dict[str, Any], clock: IdleClock | None, now: int) -> dict[str, Any]:
@@ -65,6 +95,7 @@ def clocks(view: dict[str, Any], clock: IdleClock | None, now: int) -> dict[str,
     foreseen = plans(view, clock, now)
     return {
         "idle_s": round(clock.idle_s) if clock and clock.started else None,
+        "idle_as_of": format_time(clock.at) if clock and clock.at else None,
         "idle_since": format_time(clock.last_active) if clock and clock.last_active else None,
         "hung": clock.hung if clock else None,
         "start_overdue": clock is not None and start_overdue(parse_time(view["created"]), now, clock),

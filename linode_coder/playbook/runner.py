@@ -314,6 +314,7 @@ class Run:
             ):
                 self.console.step(name)
                 self.report.task(path, action)
+                lock.note_step(name)
         elif kind == "runner_on_skipped":
             self.console.step_skipped()
             self.report.skipped()

@@ -7,14 +7,18 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
 
 from . import escapes
-from .phase_lines import Line, Row, lines
-from .streams import control
+from .line import Line, Span, State
+from .phase_lines import Row, lines
+from .streams import control, paint, painted
+from .table import Column, table
+from .width import columns, ellipsis
+from .wrap import hanging, wrap
 
 SCHEMA = 1
 HEARTBEAT_S = 8.0  # the promise is a line at least every ten seconds
@@ -49,10 +53,23 @@ class Console:
         if self.as_json:
             print(json.dumps({"schema": SCHEMA, "event": event, **data}), flush=True)
 
-    def text(self, line: str = "") -> None:
-        """One line of the result for people."""
-        if not self.as_json:
-            print(escapes.full_line(line))
+    def text(self, line: str = "", state: State | None = None) -> None:
+        """One line of the result for people; the colour of ``state`` is that of what stands behind the line's label."""
+        self.lines(laid_out(line, columns(sys.stdout), state))
+
+    def lines(self, lines: Iterable[Line]) -> None:
+        """Lines of the result that are laid out already."""
+        for line in () if self.as_json or sys.stdout is None else lines:
+            for span in line:
+                paint(sys.stdout, escapes.one_line(span.text), span.state)
+            print()
+
+    def table(self, heads: Sequence[Column], rows: Sequence[Sequence[str | Span]], wide: bool | None = None) -> None:
+        """A table as wide as the terminal; ``wide`` is whether all of it was asked for, None where that is no option."""
+        made = table(heads, rows, None if wide else columns(sys.stdout))
+        self.lines(made.lines)
+        if made.dropped:
+            self.text(f"{ellipsis()} and {', '.join(made.dropped)}: {'--json' if wide is None else '--wide'}")
 
     # -- progress --------------------------------------------------------------------------------------------------
 
@@ -68,7 +85,7 @@ class Console:
             return
         self._clear()
         stamp = "" if self.live else time.strftime("%H:%M:%S ")
-        print(stamp + escapes.full_line(line), file=sys.stderr, flush=True)
+        self._err(stamp + escapes.full_line(line))
         self._said = time.monotonic()
 
     def step(self, name: str) -> None:
@@ -150,12 +167,8 @@ class Console:
         drawn = lines(rows, total, size.columns, size.lines, int(time.monotonic() * 8))
         up = f"\x1b[{self._drawn - 1}A" if self._drawn > 1 else ""
         # In one piece, so that there is no moment in which half of it is there.
-        control(sys.stderr, f"\r{up}" + "\x1b[K\n".join(self._painted(line) for line in drawn) + "\x1b[J")
+        control(sys.stderr, f"\r{up}" + "\x1b[K\n".join(painted(sys.stderr, line) for line in drawn) + "\x1b[J")
         self._drawn = len(drawn)
-
-    def _painted(self, line: Line) -> str:
-        mark = f"\x1b[{line.colour}m{line.mark}\x1b[0m" if line.colour and self.colour else line.mark
-        return f"{mark} {escapes.one_line(line.text)}"
 
     def end_block(self) -> None:
         """What was drawn last stays, and what follows begins below it."""
@@ -185,28 +198,37 @@ class Console:
         if self.as_json:
             print(json.dumps({"schema": SCHEMA, "event": "error", "error": failure.as_dict()}), flush=True)
         self._paint("error:", "31")
-        print(f" {escapes.paragraph(failure.message)}", file=sys.stderr)
+        self._err(f" {escapes.paragraph(failure.message)}", begun=len("error:"))
         if failure.cause:
-            print(f"cause: {escapes.paragraph(failure.cause)}", file=sys.stderr)
+            self._err(f"cause: {escapes.paragraph(failure.cause)}")
         for line in failure.billing:
-            print(f"billing: {escapes.full_line(line)}", file=sys.stderr)
+            self._err(f"billing: {escapes.full_line(line)}")
         if failure.remedy:
-            print(f"next: {escapes.paragraph(failure.remedy)}", file=sys.stderr)
-        print(f"docs: linode-coder explain {failure.anchor}, exit code {failure.exit_code}", file=sys.stderr)
+            self._err(f"next: {escapes.paragraph(failure.remedy)}")
+        self._err(f"docs: linode-coder explain {failure.anchor}, exit code {failure.exit_code}")
+
+    @staticmethod
+    def _err(text: str, begun: int = 0) -> None:
+        """Lines on stderr, the first of which has ``begun`` columns already; what does not fit goes on indented."""
+        room = columns(sys.stderr)
+        for number, line in enumerate(text.split("\n")):
+            lead = "x" * (begun if number == 0 else 0)
+            first, *more = wrap(lead + line, room, 2)
+            print(first[len(lead) :], *more, sep="\n", file=sys.stderr, flush=True)
+
+
+def laid_out(line: str, room: int | None, state: State | None = None, label: int | None = None) -> list[Line]:
+    """A line as `Console.text` shows it. ``label``: as many columns before the text, where that is not to be seen by itself."""
+    shown = escapes.full_line(line)
+    if label is None:
+        label = hanging(shown)
+        label = label if shown[:label].endswith("  ") else 0
+    first, *more = wrap(shown, room, label or None)
+    return [(Span(first[:label]), Span(first[label:], state)), *((Span(part, state),) for part in more)]
 
 
 def money(amount: float | None) -> str:
     return "unknown" if amount is None else f"${amount:.2f}"
-
-
-def table(rows: list[list[str]]) -> list[str]:
-    """Left-aligned columns, two spaces apart; one line for each row, whatever its cells hold."""
-    written = [escapes.cells(row) for row in rows]
-    widths = [max(escapes.width(row[column]) for row in written) for column in range(len(written[0]))]
-    return [
-        "  ".join(cell + " " * (room - escapes.width(cell)) for cell, room in zip(row, widths, strict=True)).rstrip()
-        for row in written
-    ]
 
 
 def can_ask() -> bool:
@@ -222,7 +244,8 @@ def confirm(question: str, command: str) -> None:
             remedy=f"Say yes beforehand: {command} --yes",
             field="yes",
         )
-    print(f"{escapes.full_line(question)} [y/N] ", end="", file=sys.stderr, flush=True)
+    asked = wrap(f"{escapes.full_line(question)} [y/N]", columns(sys.stderr), 2)
+    print(*asked, sep="\n", end=" ", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise Failure(
             "refused", "Not confirmed, so nothing was changed.", remedy=f"Answer y, or give --yes: {command} --yes"

@@ -10,6 +10,8 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
+from .width import ellipsis
+
 # Everything of Unicode that a terminal obeys or that takes no place: C0 but line break and tab, DEL, C1, soft hyphen, joiners,
 # bidirectional marks, line separators, lone surrogates, fillers, variation selectors and tags.
 _UNSEEN = re.compile(
@@ -54,13 +56,14 @@ def cut(text: str, columns: int) -> str:
     # Marks that take no column are no way to be endless.
     if len(text) <= 2 * columns and width(text) <= columns:
         return text
+    end = ellipsis()
     kept, used = [], 0
     for char in text[: 2 * columns]:
         used += width(char)
-        if used > columns - 3:
+        if used > columns - len(end):
             break
         kept.append(char)
-    return "".join(kept) + "..."
+    return "".join(kept) + end
 
 
 def full_line(text: str) -> str:
@@ -82,5 +85,5 @@ def last_line(text: str) -> str:
 def paragraph(text: str) -> str:
     """A text of several lines in which no line can be taken for one of ours: those after the first are indented."""
     parts = text.strip("\r\n").split("\n")
-    more = [f"... ({len(parts) - _LINES} more lines)"] if len(parts) > _LINES else []
+    more = [f"{ellipsis()} ({len(parts) - _LINES} more lines)"] if len(parts) > _LINES else []
     return "\n  ".join([*(full_line(part.rstrip("\r")) for part in parts[:_LINES]), *more])

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from . import line
 from .escapes import cut, one_line, width
+from .line import Line, Span
 
 State = Literal["waiting", "running", "done", "unchanged", "failed"]
 
@@ -16,7 +18,7 @@ _FRAMES = "|/-\\"
 # No state is told by colour alone: each has its own mark, and those that could be mistaken a word.
 _MARKS = {"waiting": ".", "done": "✓", "unchanged": "=", "failed": "x"}
 _WORDS = {"unchanged": "nothing to change", "failed": "failed"}
-_COLOURS = {"done": "32", "failed": "31"}
+_COLOURS: dict[str, line.State] = {"done": "good", "failed": "bad"}
 
 
 @dataclass(frozen=True)
@@ -28,15 +30,6 @@ class Row:
     seconds: float | None = None
     parts: tuple[str, ...] = ()
     waits_for: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Line:
-    """``mark`` is drawn in ``colour``, a code or empty, where colours are wanted."""
-
-    mark: str
-    text: str
-    colour: str = ""
 
 
 def took(seconds: float) -> str:
@@ -93,8 +86,8 @@ def lines(rows: Sequence[Row], total: str, columns: int, height: int, frame: int
         if row.state == "waiting":
             head = f"{row.title:{titles}}  " + (" " * 13 if columns >= 60 else "")
         text = cut(head + _said(row, columns - 3 - width(head)), columns - 3)
-        drawn.append(Line(_mark(row, frame), text.rstrip(), _COLOURS.get(row.state, "")))
-    return [*drawn, Line(" ", cut(one_line(total), columns - 3))]
+        drawn.append((Span(_mark(row, frame), _COLOURS.get(row.state)), Span(f" {text.rstrip()}")))
+    return [*drawn, (Span(f"  {cut(one_line(total), columns - 3)}"),)]
 
 
 def short_line(rows: Sequence[Row], columns: int, frame: int) -> Line:
@@ -103,4 +96,5 @@ def short_line(rows: Sequence[Row], columns: int, frame: int) -> Line:
     row = row or next((row for row in reversed(rows) if row.state != "waiting"), rows[0])
     seconds = "" if row.seconds is None else f" {took(row.seconds)}"
     said = _said(row, columns)
-    return Line(_mark(row, frame), cut(f"{row.title}{seconds}{': ' + said if said else ''}", max(1, columns - 3)))
+    text = cut(f"{row.title}{seconds}{': ' + said if said else ''}", max(1, columns - 3))
+    return (Span(_mark(row, frame)), Span(f" {text}"))

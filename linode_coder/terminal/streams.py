@@ -12,8 +12,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, TextIO
 
-from .escapes import visible
+from .escapes import one_line, visible
+from .line import Line, State
 
+_COLOURS = {"good": "32", "warn": "33", "bad": "31"}
 _lost: list[OSError] = []
 
 
@@ -38,13 +40,38 @@ class _Shown(io.TextIOWrapper):
         return len(text)
 
 
-def control(stream: TextIO, sequence: str) -> None:
+def control(stream: TextIO, sequence: str, flush: bool = True) -> None:
     """Write a control sequence of ours, the only way to write one."""
     if isinstance(stream, _Shown):
         io.TextIOWrapper.write(stream, sequence)
     else:
         stream.write(sequence)
-    stream.flush()
+    if flush:
+        stream.flush()
+
+
+def coloured(stream: TextIO) -> bool:
+    """Whether colours are wanted there: at a terminal that has them, unless NO_COLOR says no."""
+    return stream.isatty() and os.environ.get("TERM", "dumb") != "dumb" and not os.environ.get("NO_COLOR")
+
+
+def paint(stream: TextIO, text: str, state: State | None) -> None:
+    """Write a text in the colour of a state, where colours are wanted."""
+    if state is None or not text.strip() or not coloured(stream):
+        stream.write(text)
+        return
+    control(stream, f"\x1b[{_COLOURS[state]}m", flush=False)
+    stream.write(text)
+    control(stream, "\x1b[0m", flush=False)
+
+
+def painted(stream: TextIO, line: Line) -> str:
+    """A line as `control` writes it to ``stream``: its spans in the colours of their states, where colours are wanted."""
+    colours = coloured(stream)
+    return "".join(
+        f"\x1b[{_COLOURS[span.state]}m{one_line(span.text)}\x1b[0m" if span.state and colours else one_line(span.text)
+        for span in line
+    )
 
 
 def program(text: str) -> None:

@@ -97,15 +97,16 @@ def last_pass() -> dict[str, Any] | None:
         return None
 
 
-def idle_seen(now: int) -> dict[int, int]:
-    """Linode id and idle seconds at the last pass, while that is not long ago."""
+def idle_seen(now: int) -> tuple[dict[int, int], int]:
+    """Linode id and idle seconds at the last pass of this machine, and when that was; nothing when it is long ago."""
     try:
         record = _read()
-        if now - int(record["idle_at"]) > max(IDLE_SEEN_S, 3 * int(record.get("interval", 0)) + 120):
-            return {}
-        return {int(number): int(seconds) for number, seconds in record["idle"].items()}
-    except (KeyError, TypeError, ValueError, AttributeError):
-        return {}
+        at = int(record["idle_at"])
+        if now - at > max(IDLE_SEEN_S, 3 * int(record.get("interval", 0)) + 120):
+            return {}, at
+        return {int(number): int(seconds) for number, seconds in record["idle"].items()}, at
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
+        return {}, 0
 
 
 def health_seen() -> dict[int, dict[str, Any]]:

@@ -19,7 +19,7 @@ from linode_coder.cli import app
 from linode_coder.terminal import streams
 
 # What the console and the screen write themselves: clear the line, colours, the second screen.
-OURS = re.compile(r"\r\x1b\[2K|\x1b\[(?:3[12]|0)m|\x1b\[\?(?:1049|25)[hl]|\x1b\[[HJK]")
+OURS = re.compile(r"\r\x1b\[2K|\x1b\[(?:3[1-3]|0)m|\x1b\[\?(?:1049|25)[hl]|\x1b\[[HJK]")
 
 
 @dataclass
@@ -32,12 +32,12 @@ class Said:
 class _Pty:
     """One stream's terminal, read while it is written to."""
 
-    def __init__(self) -> None:
+    def __init__(self, columns: int) -> None:
         self._reading, self._writing = pty.openpty()
         mode = termios.tcgetattr(self._writing)
         mode[1] &= ~termios.OPOST  # a line feed stays one
         termios.tcsetattr(self._writing, termios.TCSANOW, mode)
-        termios.tcsetwinsize(self._writing, (40, 120))
+        termios.tcsetwinsize(self._writing, (40, columns))
         self.stream = os.fdopen(os.dup(self._writing), "w", encoding="utf-8")
         self._parts: list[bytes] = []
         self._thread = threading.Thread(target=self._read, daemon=True)
@@ -63,16 +63,21 @@ class _Pty:
         return b"".join(self._parts).decode("utf-8", "surrogateescape")
 
 
-def at_terminal(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Said:
-    """What a command says on a terminal of 120 columns with colours."""
-    return shown_by(monkeypatch, lambda: app.run([*arguments]))
+# Nothing that is said is longer, so that each line is one.
+WIDE = 5000
 
 
-def shown_by(monkeypatch: pytest.MonkeyPatch, work: Callable[[], int]) -> Said:
-    out, err = _Pty(), _Pty()
+def at_terminal(monkeypatch: pytest.MonkeyPatch, *arguments: str, columns: int = WIDE) -> Said:
+    """What a command says on a terminal with colours."""
+    return shown_by(monkeypatch, lambda: app.run([*arguments]), columns)
+
+
+def shown_by(monkeypatch: pytest.MonkeyPatch, work: Callable[[], int], columns: int = WIDE) -> Said:
+    out, err = _Pty(columns), _Pty(columns)
     with monkeypatch.context() as patch:
         patch.setenv("TERM", "xterm")
         patch.delenv("NO_COLOR", raising=False)
+        patch.delenv("COLUMNS", raising=False)
         patch.setattr(sys, "stdout", streams._outlived(out.stream))
         patch.setattr(sys, "stderr", streams._outlived(err.stream))
         code = work()

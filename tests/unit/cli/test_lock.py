@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,8 +15,10 @@ import pytest
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
 
 from linode_coder.local import unrecorded
-from linode_coder.local.lock import session_lock, unfinished
+from linode_coder.local.lock import Worker, describe, note_step, session_lock, unfinished, worker
 from linode_coder.playbook import launch
+from linode_coder.terminal.escapes import one_line
+from tests.hostile import CORPUS
 
 # Takes the lock, starts a playbook's stand-in as the runner would, says its process id and waits for its end.
 COMMAND = """
@@ -90,8 +94,56 @@ def test_what_starts_after_its_command_was_killed_does_nothing() -> None:
 
 
 def test_one_command_at_a_time() -> None:
-    with session_lock("one"), pytest.raises(Failure, match=f"Another command.*{os.getpid()}"), session_lock("one"):
+    with session_lock("one"), pytest.raises(Failure, match=f"is working on.*{os.getpid()}"), session_lock("one"):
         pass
+
+
+def test_who_works_is_said_with_the_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/linode-coder", "-v", "up", "one"])
+    assert worker("one") is None
+    with session_lock("one"):
+        note_step("Install\nthe driver" + "\x1b[2J" * 200)
+        found = worker("one")
+        assert found is not None
+        assert (found.pid, found.command, found.runs) == (os.getpid(), "up", True)
+        assert found.step is not None and found.step.startswith(r"Install\nthe driver\x1b[2J") and len(found.step) == 200
+        with pytest.raises(Failure) as raised, session_lock("one"):
+            pass
+        said = rf"Up is working on session 'one' \(process {os.getpid()} on this machine since .+\): Install"
+        assert re.match(said, raised.value.message), raised.value.message
+        note_step("Start the engine")
+        assert describe(worker("one") or Worker()).endswith(": Start the engine")
+    assert worker("one") is None
+
+
+FILES = [
+    *("123", "[]", "null", "{", '{"pid": "12"}', '{"pid": true}', '{"pid": 1e99}', '{"pid": -1}', "[" * 3000),
+    *('{"since": 1e400}', '{"step": ["x"]}', '{"host": "a b"}', '{"command": "UP; rm"}', '{"step": "\\ud800\\u001b[2J"}'),
+    *(json.dumps(dict.fromkeys(("pid", "host", "command", "since", "step"), text)) for text in CORPUS.values()),
+]
+
+
+@pytest.mark.parametrize("text", [*FILES, *CORPUS.values()])
+def test_a_file_that_is_not_ours_is_never_shown_as_it_is(home: Path, text: str) -> None:
+    path = home / "state" / "sessions" / "one" / "lock"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(text.encode("utf-8", "surrogateescape"))
+    found = worker("one")
+    assert found is not None
+    said = describe(found)
+    assert said == one_line(said) and len(said) < 2500
+    assert found.as_dict()["pid"] is None
+    with session_lock("one") as held:
+        assert held.cut_off
+
+
+def test_a_process_of_another_machine_is_not_looked_for(home: Path) -> None:
+    path = home / "state" / "sessions" / "one" / "lock"
+    path.parent.mkdir(parents=True)
+    path.write_text('{"pid": 1, "host": "elsewhere", "command": "heal", "since": 1800000000}\n')
+    found = worker("one")
+    assert found is not None and found.runs is None
+    assert describe(found).startswith("heal (process 1 on elsewhere since ")
 
 
 def test_no_lock_where_nothing_can_be_written(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -28,6 +28,8 @@ from linode_coder.playbook import runner
 from linode_coder.playbook.variables import Check
 from linode_coder.terminal import console as output
 from linode_coder.terminal import escapes, screen
+from linode_coder.terminal.line import Span, plain
+from linode_coder.terminal.table import Column, table
 from tests.hostile import CORPUS, MARKER, encodable
 from tests.unit.cli.terminal import OURS, Said, at_terminal, foreign, shown_by
 
@@ -68,20 +70,21 @@ def test_an_ordinary_text_is_shown_as_it_is(text: str) -> None:
 @hostile
 def test_a_table_keeps_its_shape(text: str) -> None:
     rows = [["NAME", "STATE", "WHY"], ["one", text, "fine"], [text, "running", text], ["two", "off", "-"]]
-    lines = output.table(rows)
+    made = table([Column(heading) for heading in rows[0]], rows[1:], None)
+    lines = [plain(line) for line in made.lines]
     assert len(lines) == len(rows) and not foreign("\n".join(lines))
     # Every column begins where its heading does.
     for heading, below in ((1, ("", text, "running", "off")), (2, ("", "fine", text, "-"))):
         place = escapes.width(lines[0][: lines[0].index(rows[0][heading])])
         for line, cell in zip(lines[1:], below[1:], strict=True):
-            begins = escapes.cells([cell, "-"])[0].removesuffix("...").rstrip()
+            begins = escapes.cells([cell, "-"])[0].removesuffix("…").rstrip()
             assert any(escapes.width(line[:at]) == place for at in range(len(line) + 1) if line[at:].startswith(begins))
     assert max(map(escapes.width, lines)) <= 2 * escapes.CELL + escapes.LAST_CELL + 4
 
 
 def test_a_mark_that_takes_no_place_is_no_way_to_be_endless() -> None:
     assert len(escapes.cut("a" + "\u0301" * 100_000, 40)) < 100
-    assert escapes.cut("模" * 100, 10) == "模模模..."
+    assert escapes.cut("模" * 100, 10) == "模模模模…"
 
 
 # -- the console -------------------------------------------------------------------------------------------------------
@@ -122,13 +125,13 @@ def test_no_line_of_an_error_from_outside_looks_like_ours(monkeypatch: pytest.Mo
 def test_a_drawn_screen(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def work() -> int:
         with screen.Screen() as terminal:
-            terminal.show([text, "the second line", text])
+            terminal.show(lambda _columns: [(Span(text),), (Span("the second line", "bad"),), (Span(text),)])
         return 0
 
-    said = shown_by(monkeypatch, work)
+    said = shown_by(monkeypatch, work, columns=80)
     rows = said.out.removeprefix("\x1b[?1049h\x1b[?25l\x1b[H").removesuffix("\x1b[J\x1b[?25h\x1b[?1049l").split("\r\n")
-    assert len(rows) == 3 and rows[1] == "the second line\x1b[K"
-    assert not foreign("".join(rows)) and all(escapes.width(row.removesuffix("\x1b[K")) <= 80 for row in rows)
+    assert len(rows) == 3 and rows[1] == "\x1b[31mthe second line\x1b[0m\x1b[K"
+    assert not foreign("".join(rows)) and all(escapes.width(row.removesuffix("\x1b[K")) <= 80 for row in rows[::2])
 
 
 @hostile
@@ -221,7 +224,7 @@ def test_list(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     texts = list(CORPUS.values())
     account.answers["linode/instances"] = [instance(number, text) for number, text in enumerate(texts)]
     said = said_by(monkeypatch, "-v", "list")
-    lines = said.out.split("\n")
+    lines = OURS.sub("", said.out).split("\n")
     assert len(lines) == len(texts) + 2 and lines[0].startswith("NAME ")
     # Columns after the hostile ones are where they belong.
     for heading in ("$/H", "COST"):
@@ -319,7 +322,7 @@ def test_check(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     said = said_by(monkeypatch, "check", "s1", "--passed")
     # Head and end, an empty line, a line for each finding, evidence and remedy of those that matter.
     assert said.out.count("\n") == 3 + len(CORPUS) * (3 + 2 + 2)
-    marks = [line for line in said.out.split("\n") if re.match("(?:x |! |ok)  (?:fail|warn|pass)  vllm.health  ", line)]
+    marks = [line for line in OURS.sub("", said.out).split("\n") if re.match("(?:x |! |ok)  (?:fail|warn|pass)  vllm.health  ", line)]
     assert len(marks) == len(findings)
     assert document(monkeypatch, "check", "s1")["findings"] == findings
 

@@ -45,7 +45,7 @@ def test_a_pass_is_remembered(home: Path) -> None:
     watchers.record_pass(300, True, [{"linode_id": 1, "idle_s": 7}, {"linode_id": 2, "idle_s": None}])
     record = watchers.last_pass()
     assert record is not None and record["interval"] == 300
-    assert watchers.watching(record, record["at"] + 60) and watchers.idle_seen(record["at"]) == {1: 7}
+    assert watchers.watching(record, record["at"] + 60) and watchers.idle_seen(record["at"]) == ({1: 7}, record["at"])
     (home / "state" / "watcher.json").write_text("{")
     assert watchers.last_pass() is None
 
@@ -67,17 +67,17 @@ SESSIONS = [{"linode_id": 1, "idle_s": 7}]
 def test_a_pass_by_hand_is_no_watcher_and_hides_none(home: Path) -> None:
     watchers.record_pass(None, True, SESSIONS)
     now = int(time.time())
-    assert watchers.last_pass() is None and watchers.idle_seen(now) == {1: 7}
+    assert watchers.last_pass() is None and watchers.idle_seen(now)[0] == {1: 7}
     assert watchers.describe(watchers.last_pass(), now).startswith("none is known: ")
     watchers.record_pass(300, True, [])
     timer = watchers.last_pass()
     watchers.record_pass(None, True, SESSIONS)
-    assert timer is not None and watchers.last_pass() == timer and watchers.idle_seen(now) == {1: 7}
-    assert watchers.idle_seen(now + 3600) == {}
+    assert timer is not None and watchers.last_pass() == timer and watchers.idle_seen(now)[0] == {1: 7}
+    assert watchers.idle_seen(now + 3600)[0] == {}
     watchers.forget()
     assert watchers.last_pass() is None
     (home / "state" / "watcher.json").write_text('["of another version"]')
-    assert watchers.last_pass() is None and watchers.idle_seen(now) == {}
+    assert watchers.last_pass() is None and watchers.idle_seen(now)[0] == {}
 
 
 def test_a_process_that_watches_does_so_while_it_lives(home: Path) -> None:
