@@ -28,7 +28,7 @@ class Seen:
     :param health: findings by Linode id at that pass, as `watchers.health_seen` tells them.
     :param heals: rows of `history.heals`.
     :param engines: what the engine of a session says through an open tunnel, by name, as `activity.engine` tells it.
-    :param gpus: the cards of a session, by name, as `activity.gpus` tells them.
+    :param gpus: the cards of a session, by name, as `gpu_use` has them.
     :param month: this month's spending, as `Spending.as_dict`; None when it could not be counted.
     :param budget: dollars a month; None without one.
     """
@@ -107,13 +107,14 @@ _OF_ENGINE_COUNTED = (
     ("engine_prompt_tokens", "Prompt tokens since the engine started.", "prompt_tokens"),
     ("engine_generation_tokens", "Generated tokens since the engine started.", "generation_tokens"),
 )
+# The last number makes of what nvidia-smi says what Prometheus counts in.
 _OF_GPU = (
-    ("gpu_use_ratio", "Share of the time in which the GPU worked.", "use"),
-    ("gpu_memory_used_bytes", "GPU memory in use.", "memory_used"),
-    ("gpu_memory_bytes", "GPU memory that the card has.", "memory_total"),
-    ("gpu_temperature_celsius", "Temperature of the GPU.", "temperature"),
-    ("gpu_power_watts", "Power that the GPU draws.", "power"),
-    ("gpu_power_limit_watts", "Power that it may draw.", "power_limit"),
+    ("gpu_use_ratio", "Share of the time in which the GPU worked.", "utilization", 0.01),
+    ("gpu_memory_used_bytes", "GPU memory in use.", "memory_used_mib", 2**20),
+    ("gpu_memory_bytes", "GPU memory that the card has.", "memory_total_mib", 2**20),
+    ("gpu_temperature_celsius", "Temperature of the GPU.", "temperature", 1),
+    ("gpu_power_watts", "Power that the GPU draws.", "power_draw", 1),
+    ("gpu_power_limit_watts", "Power that it may draw.", "power_limit", 1),
 )
 
 
@@ -199,8 +200,11 @@ def _engines(seen: Seen) -> Iterator[Metric]:
     for name, text, key in _OF_ENGINE_COUNTED:
         yield _counter(name, text, (((session,), use[key]) for session, use in engines), "session")
     cards = [(session, card) for session, found in sorted(seen.gpus.items()) for card in found]
-    for name, text, key in _OF_GPU:
-        yield _gauge(name, text, (((session, card["index"]), card[key]) for session, card in cards), "session", "gpu")
+    for name, text, key, factor in _OF_GPU:
+        values = (
+            ((session, card["index"]), None if card[key] is None else card[key] * factor) for session, card in cards
+        )
+        yield _gauge(name, text, values, "session", "gpu")
 
 
 class Sessions(Collector):

@@ -11,6 +11,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.offer import budg
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session.tags import MARKER
 
 from ..api import LinodeReader
+from ..endpoint.activity import on_vm
 from ..endpoint.api_key import kept_key
 from ..endpoint.port_owner import TunnelClient, our_port
 from ..local import history
@@ -21,9 +22,9 @@ from .families import Seen
 
 
 def engine(name: str) -> dict[str, Any] | None:
-    """Counters and gauges of a session's engine, through its tunnel; None when that is closed or the engine does not say."""
+    """Counters and gauges of a session's engine, through its tunnel; None when the engine does not say."""
     key = kept_key(name)
-    if key is None or our_port(name) is None:
+    if key is None:
         return None
     text = TunnelClient(name, key).metrics()
     use = activity(text)
@@ -55,11 +56,18 @@ def look(before: Seen | None = None) -> Seen:
         seen.answers = False
         seen.at, seen.views, seen.month = before.at, before.views, before.month
     seen.watcher = watchers.last_pass()
-    seen.idle, seen.idle_at, seen.health = watchers.idle_seen(now), watchers.idle_seen_at(), watchers.health_seen()
+    seen.idle, idle_at = watchers.idle_seen(now)
+    seen.idle_at = idle_at or None
+    seen.health = watchers.health_seen()
     seen.heals = history.heals()
     for view in seen.views:
         name = view["name"]
-        use = engine(name) if name and view["status"] == "running" else None
+        if not name or view["status"] != "running" or our_port(name) is None:
+            continue
+        use = engine(name)
         if use:
             seen.engines[name] = use
+        _clock, _watcher, gpus = on_vm(name)
+        if gpus:
+            seen.gpus[name] = gpus["cards"]
     return seen

@@ -7,8 +7,9 @@ import textwrap
 from collections.abc import Iterator
 from itertools import groupby, pairwise
 
-from .console import table
-from .escapes import width
+from .escapes import CELL, width
+from .line import plain as seen
+from .table import Column, table
 
 _LINK = re.compile(r"!?\[([^\]]*)\]\(([^)\s]+)\)")
 _STRONG = re.compile(r"\*\*(.+?)\*\*")
@@ -44,8 +45,9 @@ def _cells(line: str) -> list[str]:
 def _table(lines: list[str], columns: int) -> list[str]:
     """As a table where it fits; otherwise each row as a block that names its cells."""
     header, *rows = [_cells(line) for line in lines if not re.fullmatch(r"[\s|:-]+", line)]
-    drawn = table([header, *rows])
-    if max(map(width, drawn)) <= columns and not any(line.endswith("...") for line in drawn):
+    drawn = [seen(line) for line in table([Column(name) for name in header], rows, None).lines]
+    cut = any(width(cell) > CELL for row in rows for cell in row)
+    if not cut and max(map(width, drawn)) <= columns:
         return drawn
     shown: list[str] = []
     for first, *cells in rows:

@@ -123,14 +123,6 @@ def health_seen() -> dict[int, dict[str, Any]]:
         return {}
 
 
-def idle_seen_at() -> int | None:
-    """When `idle_seen` was seen."""
-    try:
-        return int(_read()["idle_at"])
-    except (KeyError, TypeError, ValueError, OverflowError):
-        return None
-
-
 def watching(record: dict[str, Any] | None, now: int) -> bool:
     """Whether the watcher of ``record`` still looks: it may have missed a pass or two."""
     return record is not None and now - record["at"] <= 3 * record["interval"] + 120

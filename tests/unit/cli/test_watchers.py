@@ -51,14 +51,13 @@ def test_a_pass_is_remembered(home: Path) -> None:
 
 
 def test_findings_of_a_pass_are_remembered(home: Path) -> None:
-    assert watchers.health_seen() == {} and watchers.idle_seen_at() is None
+    assert watchers.health_seen() == {}
     sessions = [{"linode_id": 1, "idle_s": 7, "label": "lc-a-1"}, {"linode_id": 2, "idle_s": None, "label": "lc-b-1"}]
     seen = {"severity": "fail", "at": 100, "findings": {"fail": 2}}
     watchers.record_pass(300, True, sessions, health={"lc-a-1": seen, "lc-gone-1": seen})
     assert watchers.health_seen() == {1: {"at": 100.0, "findings": {"fail": 2}}}
-    assert watchers.idle_seen_at() is not None
-    (home / "state" / "watcher.json").write_text('{"health": {"1": {"at": "x"}}, "idle_at": []}')
-    assert watchers.health_seen() == {} and watchers.idle_seen_at() is None
+    (home / "state" / "watcher.json").write_text('{"health": {"1": {"at": "x"}}}')
+    assert watchers.health_seen() == {}
 
 
 SESSIONS = [{"linode_id": 1, "idle_s": 7}]

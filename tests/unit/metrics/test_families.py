@@ -43,11 +43,11 @@ VIEW: dict[str, Any] = {
 }
 GPU = {
     "index": 0,
-    "use": 0.93,
-    "memory_used": 2**30,
-    "memory_total": 2**34,
+    "utilization": 93.0,
+    "memory_used_mib": 1024.0,
+    "memory_total_mib": 16384.0,
     "temperature": 61.0,
-    "power": 110.5,
+    "power_draw": 110.5,
     "power_limit": 130.0,
 }
 SEEN = Seen(
@@ -94,6 +94,7 @@ def test_everything_that_was_seen_is_a_sample() -> None:
     assert found["linode_coder_session_heals_total"] == {("true", "demo"): 2, ("false", "demo"): 1}
     assert found["linode_coder_engine_generation_tokens_total"] == {("demo",): 200}
     assert found["linode_coder_gpu_memory_used_bytes"] == {("0", "demo"): 2**30}
+    assert found["linode_coder_gpu_use_ratio"] == {("0", "demo"): pytest.approx(0.93)}
     assert found["linode_coder_watcher_last_pass_timestamp_seconds"] == {("ada@desk",): AT - 60}
     assert found["linode_coder_month_spent_dollars"] == {(): 12.5}
     ((labels, one),) = found["linode_coder_session_info"].items()
