@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import shutil
 import time
 from typing import Annotated, Any
@@ -11,6 +10,7 @@ import typer
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.duration import format_duration
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.paths import session_dir
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.this_user import this_user
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session.dead_resources import dead_resources
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session.tags import MARKER, owner_slug
 
@@ -49,7 +49,7 @@ def cleanup(
     views = all_sessions(reader)
     instances = reader.list("linode/instances", {"tags": MARKER})
     found = dead_resources(instances, reader.list("networking/firewalls"), int(time.time()))
-    me = owner_slug(getpass.getuser())
+    me = owner_slug(this_user())
     dead = [row for row in found if everyone or row["owner"] in (None, me)]
     others = [row for row in found if row not in dead]
     local = kept_here(reader, {view["name"] for view in views})

@@ -106,7 +106,10 @@ def heal(
             unasked = [name for name in ORDER if not BY_ID[name].asks]
             highest = rung.id if rung.asks else "container" if max_rung == "container" else unasked[-1]
             real = replace(variables, heal_policy=highest, heal_observations=report["observations"])
+            kept = kept_open(session)
             report = play(console, real)["report"]
+            if kept and report["outcome"] == "healed":
+                reopen(console, session)
     conclude(console, view, report)
 
 
@@ -126,6 +129,25 @@ def play(console: Console, variables: Heal) -> dict[str, Any]:
         code, rung = EXIT_CODES["unhealthy"] if failed else 0, report["step"]["rung"] if report["attempt"] else None
         history.ran(variables.session, "heal", started, code, bool(report["attempt"]), rung)
     return outcome.data
+
+
+def kept_open(name: str) -> bool:
+    """Whether this machine keeps a tunnel to the session open, even where the VM lets nobody in at the moment."""
+    from ..endpoint.tunnel_files import read_state
+
+    return read_state(name) is not None
+
+
+def reopen(console: Console, name: str) -> None:
+    """Open the tunnel again: its VM was rebooted or replaced, and its keeper waits ever longer between two tries."""
+    from ..endpoint.tunnel import open_tunnel
+
+    try:
+        port = open_tunnel(pick(all_sessions(LinodeReader()), name))
+    except Failure as failure:
+        console.note(f"The tunnel is not open again: {failure.message} {failure.remedy or ''}".rstrip())
+        return
+    console.note(f"The tunnel is open again: http://127.0.0.1:{port}/v1")
 
 
 def stand_before(console: Console, view: dict[str, Any], dollars: float, records: tuple[dict[str, Any], ...]) -> None:
@@ -171,7 +193,7 @@ def conclude(console: Console, view: dict[str, Any], report: dict[str, Any]) -> 
     if step and report["outcome"] == "healed":
         console.text(f"Healed: {step['rung']} helped, {name} has generated a token.")
         if step["rung"] == "recreate_vm":
-            console.text(f'It has another address now: eval "$(linode-coder use {name})"')
+            console.text(f'The VM has another address now. Where you use it: eval "$(linode-coder use {name})"')
             if report["message"]:
                 console.text(report["message"])
         return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import os
 import time
@@ -12,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.duration import format_duration
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.this_user import this_user
 from ansible_collections.linode_coder.gpu.plugins.module_utils.model.hub import hub_lookup
 from ansible_collections.linode_coder.gpu.plugins.module_utils.model.hub_token import hub_token
 from ansible_collections.linode_coder.gpu.plugins.module_utils.model.measured_fits import record
@@ -277,7 +277,7 @@ def up(
     )
     if not existing_view:
         wanted = _configured(wanted)
-    owner = getpass.getuser()
+    owner = this_user()
     quote = make_quote(
         reader,
         name,

@@ -6,7 +6,6 @@ it looks. A single pass by hand is none.
 
 from __future__ import annotations
 
-import getpass
 import json
 import os
 import socket
@@ -18,6 +17,7 @@ from typing import Any
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.atomic_file import replace_file
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.duration import format_duration
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.paths import state_dir
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.this_user import this_user
 
 # How often a watcher may look: the last ten minutes of a paid hour are for deletions.
 MIN_INTERVAL_S, MAX_INTERVAL_S = 60, 3600
@@ -27,7 +27,7 @@ INSTALL = "Install one: linode-coder watchdog install --systemd (or --cron)"
 
 
 def identity() -> str:
-    return f"{getpass.getuser()}@{socket.gethostname()}"
+    return f"{this_user()}@{socket.gethostname()}"
 
 
 def _path() -> Path:

@@ -20,12 +20,12 @@ from tests.sandbox_fixture import RunningSandbox, start_sandbox
 # In the order in which they come: a run gets past the step of the kill before. The number says how many seconds into it the kill
 # comes: less where it, or what comes after it, takes a moment only and would be done too. Then the next step would not come again.
 STEPS = {
-    "Let in nothing but SSH": 0.35,
+    "Create the firewall that allows only SSH": 0.35,
     "Create the VM and wait until it runs": 0.35,
-    "Make the VM's own host key": 0.1,
-    "Announce the new host key in the tags": 0,
-    "Put the new host key in place": 0,
-    "Trust the new host key only": 0,
+    "Generate the VM's own host key": 0.1,
+    "Publish the new host key in the tags": 0,
+    "Install the new host key": 0,
+    "Trust only the new host key": 0,
     "Start the engine": 0.35,
 }
 
@@ -83,7 +83,7 @@ def test_the_last_one_finishes(sandbox: RunningSandbox) -> None:
 
 
 # What was asked for just before the kill may be under way: before the firewall, after it, and in the middle of the creation.
-@pytest.mark.parametrize("done", ["Make this machine's SSH key", "Let in nothing but SSH"])
+@pytest.mark.parametrize("done", ["Create this machine's SSH key", "Create the firewall that allows only SSH"])
 def test_down_after_a_kill_leaves_nothing_and_nobody_at_work(sandbox: RunningSandbox, done: str) -> None:
     """kill -9 of the command's process group; its playbook is in another."""
     process = subprocess.Popen(

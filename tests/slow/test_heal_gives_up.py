@@ -54,9 +54,12 @@ def test_when_no_rung_is_left_the_breaker_opens_and_only_a_person_closes_it(sand
 
 @pytest.mark.timeout(900)
 def test_a_vm_that_does_not_answer_is_rebooted_and_that_is_written_down_afterwards(sandbox: RunningSandbox) -> None:
+    assert coder(sandbox, "use", "main", "--json").returncode == 0
     sandbox.fault(host=HOST, kind="ssh_down", until="reboot")
     healed = result_of(heal(sandbox))
     assert (healed["step"]["rung"], healed["outcome"]) == ("reboot", "healed"), healed
+    # The reboot ended the tunnel; nobody has to open it again.
+    assert json.loads(coder(sandbox, "status", "main", "--json").stdout)["endpoint"]["tunnel"] == "open"
     newest = history(sandbox)["attempts"][-1]
     assert (newest["rung"], newest["outcome"], newest["acted"]) == ("reboot", "healed", True)
     assert newest["evidence"] and newest["owner"]

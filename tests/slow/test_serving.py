@@ -378,11 +378,11 @@ def killed_at(sandbox: RunningSandbox, model: str, *tasks: str) -> None:
     assert reached
 
 
-@pytest.mark.parametrize("task", ["Take its image", "Start the engine"])
+@pytest.mark.parametrize("task", ["Select the image of the last working engine", "Start the engine"])
 def test_a_rollback_that_is_killed_is_finished_by_the_next_run(
     sandbox: RunningSandbox, session: dict[str, Any], task: str
 ) -> None:
-    killed_at(sandbox, BROKEN, "Read which engine worked last", task)
+    killed_at(sandbox, BROKEN, "Read the last working engine", task)
     status = json.loads(coder(sandbox, "status", "main", "--json").stdout)
     assert status["session"]["model"] == FIRST
     after = result_of(coder(sandbox, "up", "main", "--json"))
@@ -420,7 +420,7 @@ def test_a_switch_lets_a_stream_end_and_keeps_the_tunnel(sandbox: RunningSandbox
                 if "Write the Compose file and the engine's flags" in line:
                     assert FIRST in served(session)
                     stream.start()
-                if "Stop the engine when its requests are answered" in line:
+                if "Stop the engine once its requests are answered" in line:
                     stopping = time.monotonic()
         assert process.wait() == 0, "".join(said)
     finally:
@@ -443,7 +443,7 @@ def test_a_switch_is_killed_and_run_again_although_the_download_is_cut(
     sandbox: RunningSandbox, session: dict[str, Any]
 ) -> None:
     sandbox.fault(kind="hub_cut", host=session["session"]["label"], count=1)
-    killed_at(sandbox, SECOND, "Wait until the GPU is empty")
+    killed_at(sandbox, SECOND, "Wait until the GPU memory is free")
     events = [json.loads(line) for line in coder(sandbox, "logs", "main", "--what", "weights").stdout.splitlines()]
     assert [event["kind"] for event in events if event["event"] == "retry"] == ["network"]
     # The second attempt found what the first had fetched.

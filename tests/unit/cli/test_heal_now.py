@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from linode_coder.cli import heal
+from linode_coder.endpoint import tunnel
 from linode_coder.playbook.variables import Heal
 from tests.unit.cli.terminal import Said, at_terminal
 from tests.unit.cli.test_shown import Account, account, instance
@@ -59,3 +60,17 @@ def test_nothing_is_asked_where_nothing_is_skipped(account: Account, monkeypatch
 def test_who_has_to_wait_is_told_how_not_to(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "linode-coder heal s1 --now" in said_by(account, monkeypatch, stop=STOP)[0].err
     assert "--now" not in said_by(account, monkeypatch, stop={**STOP, "waits": False})[0].err
+
+
+@pytest.mark.parametrize(
+    ("kept", "outcome", "opened"), [(True, "healed", ["s1"]), (False, "healed", []), (True, "failed", [])]
+)
+def test_a_tunnel_that_was_kept_open_is_open_again(
+    kept: bool, outcome: str, opened: list[str], account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+    monkeypatch.setattr(heal, "kept_open", lambda _name: kept)
+    monkeypatch.setattr(tunnel, "open_tunnel", lambda view: seen.append(view["name"]) or 18000)
+    said, _played = said_by(account, monkeypatch, "--yes", step={**STEP, "rung": "reboot"}, outcome=outcome)
+    assert seen == opened
+    assert ("http://127.0.0.1:18000/v1" in said.err) == bool(opened)

@@ -46,7 +46,7 @@ author:
 """
 
 EXAMPLES = r"""
-- name: Check what is served
+- name: Check the served model
   linode_coder.gpu.endpoint_check:
     session: demo
   register: checked

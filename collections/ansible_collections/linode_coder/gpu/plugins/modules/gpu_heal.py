@@ -82,7 +82,7 @@ EXAMPLES = r"""
     findings: "{{ health.findings }}"
     health: "{{ health }}"
     provider: "{{ provider.provider }}"
-    owner: "{{ lookup('ansible.builtin.env', 'USER') }}"
+    owner: "{{ lookup('linode_coder.gpu.this_user') }}"
 """
 
 RETURN = r"""

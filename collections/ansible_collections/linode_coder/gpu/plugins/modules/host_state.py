@@ -69,7 +69,7 @@ author:
 """
 
 EXAMPLES = r"""
-- name: See what is there
+- name: Look at the host
   linode_coder.gpu.host_state:
     ask: [driver, compose]
     units: [docker]

@@ -50,7 +50,7 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Look at the VM from outside
+- name: Look at the VM from the API
   linode_coder.gpu.linode_gpu_heal:
     session: demo
   register: seen

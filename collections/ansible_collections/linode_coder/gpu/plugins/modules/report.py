@@ -10,7 +10,8 @@ short_description: Hand on what a playbook has to report, and show it
 version_added: 0.1.0
 description:
   - Puts a document into the statistics of the run, under C(linode_coder), where AWX, ansible-runner and the command line find
-    it as the run's artifact, and shows it at once, whatever the callback and its settings.
+    it as the run's artifact, and shows it at once as lines of text, whatever the callback and its settings.
+  - A callback whose output is one JSON document has the report in the task's result instead.
   - Several reports of a run are merged, the later ones over the earlier ones.
   - Runs in Ansible's own process whatever the host's connection is.
 attributes:
