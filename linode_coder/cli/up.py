@@ -16,6 +16,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.model.hub import 
 from ansible_collections.linode_coder.gpu.plugins.module_utils.model.hub_token import hub_token
 from ansible_collections.linode_coder.gpu.plugins.module_utils.model.measured_fits import record
 from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.quote import find_session, make_quote
+from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.waiting import DEFAULT_WAIT, wait_s
 from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.wanted import Wanted, as_list
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session.name import validate_session_name
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session.ssh_access import parse_ssh_from
@@ -74,6 +75,7 @@ def describe(quote: dict[str, Any]) -> list[str]:
         f"session  {quote['session']}",
         *describe_engine(quote["engine"]),
         *describe_aliases(quote),
+        *(f"place    {name} is {', '.join(found)}" for name, found in quote["places"].items()),
         *(f"left out {row['plan']}: {row['why']}" for row in quote["left_out"]),
         f"plan     {first['plan']}{card}, first of {len(offers)} places: {places}",
         f"price    {money(quote['hourly'])} per started hour, at most {money(quote['cost_to_lease_end'])} to the end of the "
@@ -209,6 +211,13 @@ def up(
             help="Open WebUI beside the engine, on the VM's loopback (default: as it is, at first none).",
         ),
     ] = None,
+    wait: Annotated[
+        bool,
+        typer.Option("--wait-for-capacity", help="Keep trying when no place has capacity, within the price shown."),
+    ] = False,
+    wait_for: Annotated[
+        str | None, typer.Option("--for", help="How long to keep trying, up to 7 days (default 2h).")
+    ] = None,
     converge: Annotated[bool, typer.Option("--converge", help="Run the playbook even if all looks unchanged.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show plan and price, create nothing.")] = False,
@@ -217,6 +226,7 @@ def up(
     """Create a session, or finish and verify one."""
     console = Console(as_json)
     validate_session_name(name)
+    waiting = _waiting(wait, wait_for)
     reader = LinodeReader()
     if dead_man:
         _take_dead_man_token()
@@ -278,6 +288,8 @@ def up(
         )
     for line in describe_changes(quote):
         console.text(line)
+    if waiting and not quote["existing"]:
+        console.text(f"waits    up to {waiting} for capacity; the lease begins with the VM")
     if dry_run:
         if quote["existing"]:
             console.text(f"Session {name} exists; `up` would verify it.")
@@ -316,6 +328,7 @@ def up(
             alias=wanted.aliases or None,
             plan=wanted.plans or None,
             region=wanted.regions or None,
+            near=wanted.near,
             lease=wanted.lease,
             cap=wanted.cap,
             idle=wanted.idle,
@@ -326,8 +339,26 @@ def up(
             ssh_from=let_in,
             dead_man=dead_man,
             webui=webui,
+            wait_for_capacity=waiting,
         )
         _run(console, variables)
+
+
+def _waiting(wait: bool, wait_for: str | None) -> str | None:
+    """How long to keep trying; None for not at all. Failure(usage) for a time that is none, or that nothing waits for."""
+    if wait_for is not None and not wait:
+        raise Failure(
+            "usage",
+            "for: nothing is waited for.",
+            remedy="Add --wait-for-capacity, or leave --for out.",
+            field="for",
+            value=wait_for,
+        )
+    if not wait:
+        return None
+    waiting = wait_for or DEFAULT_WAIT
+    wait_s(waiting)
+    return waiting
 
 
 def _take_dead_man_token() -> None:
@@ -382,6 +413,7 @@ def _configured(wanted: Wanted) -> Wanted:
         aliases=config.alias,
         plans=config.plan,
         regions=config.region,
+        near=config.near,
         lease=config.lease,
         cap=config.cap,
         idle=config.idle,

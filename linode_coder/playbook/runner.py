@@ -24,6 +24,7 @@ from typing import Any, TextIO
 
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.paths import runs_dir
+from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.waiting import WAITING
 
 from ..local import lock
 from ..local.unrecorded import note_unwritable, recorded
@@ -286,6 +287,8 @@ class Run:
                 self.console.step(name)
         elif kind == "runner_on_skipped":
             self.console.step_skipped()
+        elif kind == "verbose" and str(event.get("stdout", "")).startswith(WAITING):
+            self.detail = str(event["stdout"]).strip()
         elif kind == "runner_retry":
             self.detail = str((data.get("res") or {}).get("phase") or "")
         elif kind == "runner_on_ok" and (data.get("res") or {}).get("changed"):

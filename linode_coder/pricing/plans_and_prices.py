@@ -16,6 +16,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.linode.gpu_plans 
 )
 from ansible_collections.linode_coder.gpu.plugins.module_utils.model.measured_fits import with_measurements
 from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.offers import near
+from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.places import with_places
 
 from ..settings.config import export_credentials
 from ..terminal.console import Console
@@ -69,6 +70,7 @@ def read_market(console: Console, region: str | None = None, with_stock: bool = 
         console.note(f"The API does not answer ({failure.message}), so this is without prices.")
         return Market(with_measurements(known_plans()), note=f"no prices: {failure.message}")
     if region:
+        region = with_places([region], regions)[0]
         _check_region(region, regions)
     prices = {row["id"]: hourly_price(row, region or "") for row in types}
     return Market(
