@@ -27,7 +27,7 @@ from ..local import budget, history
 from ..local.lock import session_lock
 from ..local.unrecorded import recorded
 from ..playbook.variables import Up
-from ..settings.config import BY_KEY, WrongValue, load, only, public_keys
+from ..settings.config import BY_KEY, WrongValue, has_token, load, only, public_keys
 from ..terminal.console import Console, confirm, money
 from ..terminal.signals import Terminated
 from ..watchdog import watchers
@@ -220,17 +220,21 @@ def up(
     ] = None,
     converge: Annotated[bool, typer.Option("--converge", help="Run the playbook even if all looks unchanged.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show plan and price, create nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show plan and price, create nothing; needs no token.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines of events.")] = False,
 ) -> None:
     """Create a session, or finish and verify one."""
     console = Console(as_json)
     validate_session_name(name)
     waiting = _waiting(wait, wait_for)
-    reader = LinodeReader()
+    # What only shows needs no account: plans, prices and regions are everybody's.
+    anonymous = dry_run and not has_token()
+    reader = LinodeReader(public=anonymous)
     if dead_man:
         _take_dead_man_token()
-    instances = reader.list("linode/instances", {"tags": MARKER})
+    instances = [] if anonymous else reader.list("linode/instances", {"tags": MARKER})
     now = int(time.time())
     # The configuration is about new sessions: what one that exists is told to become has to be said.
     existing_view = find_session(instances, name, now)
@@ -260,7 +264,7 @@ def up(
         cap=cap,
         idle=idle,
         max_cost=max_cost,
-        budget=limit.dollars,
+        budget=None if anonymous else limit.dollars,
         records=limit.records,
     )
     if not existing_view:
@@ -290,6 +294,8 @@ def up(
         console.text(line)
     if waiting and not quote["existing"]:
         console.text(f"waits    up to {waiting} for capacity; the lease begins with the VM")
+    if anonymous:
+        console.text("token    none, so what the account has, may and has spent is not known; the prices are public")
     if dry_run:
         if quote["existing"]:
             console.text(f"Session {name} exists; `up` would verify it.")

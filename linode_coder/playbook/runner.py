@@ -131,8 +131,9 @@ def _open_log(name: str) -> TextIO | None:
 
 
 class Run:
-    def __init__(self, variables: Variables, console: Console) -> None:
+    def __init__(self, variables: Variables, console: Console, check: bool = False) -> None:
         self.name = variables.playbook
+        self.check = check
         self.console = console
         self.variables = variables
         self.events: queue.Queue[dict[str, Any] | None] = queue.Queue()
@@ -169,6 +170,7 @@ class Run:
                     playbook=str(path),
                     # Empty, and not the checkout's own: localhost must stay the implicit one.
                     inventory=[","],
+                    cmdline="--check" if self.check else None,
                     envvars={**environment, **_ansible_directories(private)},
                     project_dir=str(path.parent),
                     settings={"suppress_output_file": True, "pexpect_timeout": 0.3},

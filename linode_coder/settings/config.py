@@ -528,6 +528,12 @@ def export_credentials() -> None:
             os.environ[BY_KEY[key].env] = reading.values[key]
 
 
+def has_token() -> bool:
+    """Whether there is a token of the API at all, wherever it stands."""
+    export_credentials()
+    return bool(os.environ.get("LINODE_TOKEN", "").strip())
+
+
 def only(*keys: str) -> Config:
     """For who asks for these settings and no other. Failure(config) for what is wrong with one of them, whatever the rest is."""
     reading = read()

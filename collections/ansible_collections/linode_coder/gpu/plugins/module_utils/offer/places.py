@@ -122,7 +122,8 @@ def check_near(near: str | None, regions: Sequence[Region]) -> None:
         "usage",
         f"near {near!r} is no region and no place that is known.",
         remedy=did_you_mean(
-            nearest(_plain(near), known), f"Name a region, a city, a country, or one of {', '.join(CONTINENTS)}."
+            nearest(_plain(near), known, at_most=1),
+            f"Name a region, a city, a country, or one of {', '.join(CONTINENTS)}.",
         ),
         field="near",
         value=near,
