@@ -29,9 +29,9 @@ def _remember_regions(rows: list[dict[str, Any]]) -> None:
 
 
 class LinodeReader(linode_reader.LinodeReader):
-    def __init__(self) -> None:
+    def __init__(self, public: bool = False) -> None:
         export_credentials()
-        super().__init__()
+        super().__init__(public=public)
 
     def list(self, path: str, x_filter: dict[str, Any] | None = None) -> list[dict[str, Any]]:
         rows = super().list(path, x_filter)

@@ -216,7 +216,9 @@ OWN_CONFIGURATION: dict[str, dict[str, object]] = {
         }
     },
     "opencode": {
+        # With what these two would add to it themselves.
         ".config/opencode/opencode.json": {
+            "$schema": "https://opencode.ai/config.json",
             "provider": {
                 "own": {
                     "npm": "@ai-sdk/openai-compatible",
@@ -233,6 +235,7 @@ OWN_CONFIGURATION: dict[str, dict[str, object]] = {
             "modelProviders": {"openai": [{"id": "own", "baseUrl": "ELSEWHERE", "envKey": "OWN"}]},
             "security": {"auth": {"selectedType": "openai"}},
             "model": {"name": "own"},
+            "$version": 4,
         }
     },
 }

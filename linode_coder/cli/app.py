@@ -22,6 +22,7 @@ from ..terminal import console as output
 from ..terminal import streams
 from ..terminal.console import Console
 from ..terminal.signals import Terminated
+from .help import PANELS, arrange
 
 if TYPE_CHECKING:
     from typer._click import Command, Context, HelpFormatter
@@ -74,6 +75,7 @@ class LazyGroup(TyperGroup):
         module = importlib.import_module(COMMANDS[cmd_name][0])
         command = typer.main.get_command(module.app)
         command.name = cmd_name
+        arrange(command, cmd_name)
         return command
 
     def resolve_command(self, ctx: Context, args: list[str]) -> tuple[str | None, Command | None, list[str]]:
@@ -83,8 +85,9 @@ class LazyGroup(TyperGroup):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_module, text) in COMMANDS.items()])
+        for panel, names in PANELS.items():
+            with formatter.section(panel):
+                formatter.write_dl([(name, COMMANDS[name][1]) for name in names])
 
 
 # Plain help instead of rich panels: quick, and the same with and without a terminal.

@@ -57,6 +57,7 @@ def _look_again(reader: LinodeReader, name: str, console: Console) -> dict[str, 
 def down(
     name: Annotated[str | None, typer.Argument(metavar="NAME", help="Name of the session.")] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be deleted, delete nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines of events.")] = False,
 ) -> None:
     """Delete a session's VM and show what it cost."""
@@ -85,13 +86,16 @@ def down(
             raise
     session = view["name"] if view else str(name)
     open_records = [record for record in records if record["account"] and not record["ended"]]
-    if view and not yes:
+    if view:
         age = format_duration(view["started_hours"] * 3600)
-        confirm(
-            f"Delete {view['label']} ({view['plan']} in {view['region']}), billed for {age}, "
-            f"{money(view['cost_so_far'])} so far?",
-            f"linode-coder down {session}",
-        )
+        what = f"{view['label']} ({view['plan']} in {view['region']}), billed for {age}, {money(view['cost_so_far'])} so far"
+    if dry_run:
+        console.event("result", command="down", session=view, dry_run=True, changed=0)
+        would = what if view else f"the firewall of session {session}" if firewall else None
+        console.text(f"`down` would delete {would}." if would else f"Session {session} is already gone; nothing bills.")
+        return
+    if view and not yes:
+        confirm(f"Delete {what}?", f"linode-coder down {session}")
     from ..playbook import variables
     from ..playbook.runner import run_playbook
 

@@ -29,6 +29,7 @@ def extend(
     name: SessionName = None,
     duration: Annotated[str | None, typer.Argument(metavar="[DURATION]", help="How much longer, e.g. 2h.")] = None,
     until: Annotated[str | None, typer.Option(help="When it is to end instead: 18:30, 2026-12-24T18:30Z.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the new end and its cost, change nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines of events.")] = False,
 ) -> None:
     """Move the end of a session's lease, up to its hard cap."""
@@ -57,6 +58,10 @@ def extend(
     console.note(f"The lease ends {when(end)} then, {money(total)} in all to its end.")
     for line in budget.describe(said):
         console.note(line)
+    if dry_run:
+        console.event("result", command="extend", session=view, dry_run=True, changed=0)
+        console.text(f"Nothing was changed: the lease of {name} ends {view['lease_end']}.")
+        return
     from ..playbook import variables
     from ..playbook.runner import run_playbook
 

@@ -27,6 +27,7 @@ def pause(
     name: SessionName = None,
     duration: Annotated[str | None, typer.Option("--for", help=f"How long from now on (default {DEFAULT}).")] = None,
     off: Annotated[bool, typer.Option("--off", help="End a pause.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show until when, change nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines of events.")] = False,
 ) -> None:
     """Pause healing and idle deletion, for work on the VM. The lease goes on."""
@@ -47,6 +48,10 @@ def pause(
     wanted = duration or DEFAULT
     until = None if off else format_time(paused_until(int(time.time()), wanted, parse_time(view["hard_cap"])))
     console.event("plan", command="pause", paused_until=until)
+    if dry_run:
+        console.event("result", command="pause", session=view, dry_run=True, changed=0)
+        console.text(f"`pause` would {f'pause {name} until {until}' if until else f'end the pause of {name}'}.")
+        return
     from ..playbook import variables
     from ..playbook.runner import run_playbook
 

@@ -16,6 +16,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.model.hub import 
 from ansible_collections.linode_coder.gpu.plugins.module_utils.model.hub_token import hub_token
 from ansible_collections.linode_coder.gpu.plugins.module_utils.model.measured_fits import record
 from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.quote import find_session, make_quote
+from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.waiting import DEFAULT_WAIT, wait_s
 from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.wanted import Wanted, as_list
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session.name import validate_session_name
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session.ssh_access import parse_ssh_from
@@ -27,7 +28,7 @@ from ..local.lock import session_lock
 from ..local.unrecorded import recorded
 from ..playbook.phases import title
 from ..playbook.variables import Adjust, Up
-from ..settings.config import BY_KEY, WrongValue, load, only, public_keys
+from ..settings.config import BY_KEY, WrongValue, has_token, load, only, public_keys
 from ..terminal.console import Console, confirm, money
 from ..terminal.phase_lines import about, took
 from ..terminal.signals import Terminated
@@ -78,6 +79,7 @@ def describe(quote: dict[str, Any]) -> list[str]:
         f"session  {quote['session']}",
         *describe_engine(quote["engine"]),
         *describe_aliases(quote),
+        *(f"place    {name} is {', '.join(found)}" for name, found in quote["places"].items()),
         *(f"left out {row['plan']}: {row['why']}" for row in quote["left_out"]),
         f"plan     {first['plan']}{card}, first of {len(offers)} places: {places}",
         f"price    {money(quote['hourly'])} per started hour, at most {money(quote['cost_to_lease_end'])} to the end of the "
@@ -231,18 +233,30 @@ def up(
             help="Open WebUI beside the engine, on the VM's loopback (default: as it is, at first none).",
         ),
     ] = None,
+    wait: Annotated[
+        bool,
+        typer.Option("--wait-for-capacity", help="Keep trying when no place has capacity, within the price shown."),
+    ] = False,
+    wait_for: Annotated[
+        str | None, typer.Option("--for", help="How long to keep trying, up to 7 days (default 2h).")
+    ] = None,
     converge: Annotated[bool, typer.Option("--converge", help="Run the playbook even if all looks unchanged.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show plan and price, create nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show plan and price, create nothing; needs no token.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines of events.")] = False,
 ) -> None:
     """Create a session, or finish and verify one."""
     console = Console(as_json)
     validate_session_name(name)
-    reader = LinodeReader()
+    waiting = _waiting(wait, wait_for)
+    # What only shows needs no account: plans, prices and regions are everybody's.
+    anonymous = dry_run and not has_token()
+    reader = LinodeReader(public=anonymous)
     if dead_man:
         _take_dead_man_token()
-    instances = reader.list("linode/instances", {"tags": MARKER})
+    instances = [] if anonymous else reader.list("linode/instances", {"tags": MARKER})
     now = int(time.time())
     # The configuration is about new sessions: what one that exists is told to become has to be said.
     existing_view = find_session(instances, name, now)
@@ -272,7 +286,7 @@ def up(
         cap=cap,
         idle=idle,
         max_cost=max_cost,
-        budget=limit.dollars,
+        budget=None if anonymous else limit.dollars,
         records=limit.records,
     )
     if not existing_view:
@@ -304,6 +318,10 @@ def up(
         )
     for line in describe_changes(quote):
         console.text(line)
+    if waiting and not quote["existing"]:
+        console.text(f"waits    up to {waiting} for capacity; the lease begins with the VM")
+    if anonymous:
+        console.text("token    none, so what the account has, may and has spent is not known; the prices are public")
     if dry_run:
         if quote["existing"]:
             console.text(f"Session {name} exists; `up` would verify it.")
@@ -351,6 +369,7 @@ def up(
             alias=wanted.aliases or None,
             plan=wanted.plans or None,
             region=wanted.regions or None,
+            near=wanted.near,
             lease=wanted.lease,
             cap=wanted.cap,
             idle=wanted.idle,
@@ -363,8 +382,26 @@ def up(
             webui=webui,
             # All but the engine was just seen to be as it should; who lets other addresses in is told by another way.
             engine_only=True if same and not ssh_from else None,
+            wait_for_capacity=waiting,
         )
         _run(console, variables, expected=expected, before=before)
+
+
+def _waiting(wait: bool, wait_for: str | None) -> str | None:
+    """How long to keep trying; None for not at all. Failure(usage) for a time that is none, or that nothing waits for."""
+    if wait_for is not None and not wait:
+        raise Failure(
+            "usage",
+            "for: nothing is waited for.",
+            remedy="Add --wait-for-capacity, or leave --for out.",
+            field="for",
+            value=wait_for,
+        )
+    if not wait:
+        return None
+    waiting = wait_for or DEFAULT_WAIT
+    wait_s(waiting)
+    return waiting
 
 
 def _take_dead_man_token() -> None:
@@ -419,6 +456,7 @@ def _configured(wanted: Wanted) -> Wanted:
         aliases=config.alias,
         plans=config.plan,
         regions=config.region,
+        near=config.near,
         lease=config.lease,
         cap=config.cap,
         idle=config.idle,

@@ -77,6 +77,9 @@ def watchdog(
     env_file: Annotated[
         Path | None, typer.Option(help="File of mode 0600 with LINODE_TOKEN=... and more, for a timer.")
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what one pass would do; change nothing, and tell nobody.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines of events.")] = False,
     patience: Annotated[float, typer.Option(hidden=True, min=0.0)] = 1.0,
 ) -> None:
@@ -105,6 +108,9 @@ def watchdog(
         budget=limits.budget,
         budget_action=limits.budget_action,
     )
+    if dry_run:
+        rehearse(console, variables)
+        return
     while True:
         started = time.time()
         pid = None if once else os.getpid()
@@ -122,6 +128,18 @@ def watchdog(
         pause = max(0.0, started + seconds - time.time())
         console.note(f"Next pass in {format_duration(pause)}.")
         time.sleep(pause)
+
+
+def rehearse(console: Console, variables: Watchdog) -> None:
+    """One pass in check mode: it counts as none, and nothing is recorded."""
+    from ..playbook.runner import Run
+
+    if variables.budget is not None:
+        variables = replace(variables, budget_records=history.this_month())
+    run = Run(replace(variables, one_off=True), console, check=True)
+    run.execute()
+    console.note("A dry run: what follows would be done.")
+    show(console, run.outcome.data, run.outcome.changed)
 
 
 def one_pass(

@@ -136,9 +136,19 @@ TABLE: dict[str, Any] = {
                     "value": None,
                     "many": False,
                 },
+                "--wait-for-capacity": {
+                    "help": "Keep trying when no place has capacity, within the price shown",
+                    "value": None,
+                    "many": False,
+                },
+                "--for": {"help": "How long to keep trying, up to 7 days (default 2h)", "value": "", "many": False},
                 "--converge": {"help": "Run the playbook even if all looks unchanged", "value": None, "many": False},
                 "--yes": {"help": "Do not ask", "value": None, "many": False},
-                "--dry-run": {"help": "Show plan and price, create nothing", "value": None, "many": False},
+                "--dry-run": {
+                    "help": "Show plan and price, create nothing; needs no token",
+                    "value": None,
+                    "many": False,
+                },
                 "--json": {"help": "JSON lines of events", "value": None, "many": False},
                 "--help": {"help": "Show how it is used", "value": None, "many": False},
             },
@@ -150,6 +160,7 @@ TABLE: dict[str, Any] = {
             "help": "Delete a session's VM and show what it cost",
             "options": {
                 "--yes": {"help": "Do not ask", "value": None, "many": False},
+                "--dry-run": {"help": "Show what would be deleted, delete nothing", "value": None, "many": False},
                 "--json": {"help": "JSON lines of events", "value": None, "many": False},
                 "--help": {"help": "Show how it is used", "value": None, "many": False},
             },
@@ -349,6 +360,7 @@ TABLE: dict[str, Any] = {
             "help": "Move the end of a session's lease, up to its hard cap",
             "options": {
                 "--until": {"help": "When it is to end instead: 18:30, 2026-12-24T18:30Z", "value": "", "many": False},
+                "--dry-run": {"help": "Show the new end and its cost, change nothing", "value": None, "many": False},
                 "--json": {"help": "JSON lines of events", "value": None, "many": False},
                 "--help": {"help": "Show how it is used", "value": None, "many": False},
             },
@@ -361,6 +373,7 @@ TABLE: dict[str, Any] = {
             "options": {
                 "--for": {"help": "How long from now on (default 2h)", "value": "", "many": False},
                 "--off": {"help": "End a pause", "value": None, "many": False},
+                "--dry-run": {"help": "Show until when, change nothing", "value": None, "many": False},
                 "--json": {"help": "JSON lines of events", "value": None, "many": False},
                 "--help": {"help": "Show how it is used", "value": None, "many": False},
             },
@@ -534,6 +547,11 @@ TABLE: dict[str, Any] = {
                     "many": False,
                 },
                 "--env-file": {"help": "File of mode 0600 with LINODE_TOKEN=", "value": "file", "many": False},
+                "--dry-run": {
+                    "help": "Show what one pass would do; change nothing, and tell nobody",
+                    "value": None,
+                    "many": False,
+                },
                 "--json": {"help": "JSON lines of events", "value": None, "many": False},
                 "--help": {"help": "Show how it is used", "value": None, "many": False},
             },

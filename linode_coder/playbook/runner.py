@@ -132,12 +132,16 @@ def _open_log(name: str) -> TextIO | None:
 
 
 class Run:
-    def __init__(self, variables: Variables, console: Console, expected: float | None = None) -> None:
+    def __init__(
+        self, variables: Variables, console: Console, expected: float | None = None, check: bool = False
+    ) -> None:
         self.name = variables.playbook
+        self.check = check
         self.console = console
         self.report = PhaseReport(self.name, console, expected)
         self.told_file: Path | None = None
         self.told_bytes = 0
+        self.tried: set[tuple[Any, ...]] = set()
         self.variables = variables
         self.events: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self.pid: int | None = None
@@ -176,6 +180,7 @@ class Run:
                     playbook=str(path),
                     # Empty, and not the checkout's own: localhost must stay the implicit one.
                     inventory=[","],
+                    cmdline="--check" if self.check else None,
                     envvars={**environment, **_ansible_directories(private), VARIABLE: str(self.told_file)},
                     project_dir=str(path.parent),
                     settings={"suppress_output_file": True, "pexpect_timeout": 0.3},
@@ -274,9 +279,12 @@ class Run:
             self.report.told(fact)
 
     def attempted(self, attempt: dict[str, Any]) -> None:
-        """A place was tried. One that refused is remembered: a run that goes on later shows it again."""
+        """A place was tried. One that refused is remembered: a run that goes on later shows it again. While capacity is waited for
+        it is tried again and again, and said once."""
         self.console.event("attempt", attempt=attempt)
-        if attempt.get("outcome") not in ("created", "adopted"):
+        place = (attempt.get("plan"), attempt.get("region"), attempt.get("outcome"))
+        if attempt.get("outcome") not in ("created", "adopted") and place not in self.tried:
+            self.tried.add(place)
             session = str(getattr(self.variables, "session", ""))
             history.refused(session, attempt)
             self.console.note(f"tried  {history.describe_attempt(attempt)}")

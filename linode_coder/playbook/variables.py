@@ -48,6 +48,7 @@ class Up(Spends):
     alias: Sequence[str] | None = None
     plan: Sequence[str] | None = None
     region: Sequence[str] | None = None
+    near: str | None = None
     lease: str | None = None
     cap: str | None = None
     idle: str | None = None
@@ -57,6 +58,7 @@ class Up(Spends):
     dead_man: bool | None = None
     webui: bool | None = None
     engine_only: bool | None = None
+    wait_for_capacity: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,8 +15,9 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.linode.gpu_plans 
 )
 from ansible_collections.linode_coder.gpu.plugins.module_utils.model.measured_fits import with_measurements
 from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.offers import near
+from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.places import with_places
 
-from ..settings.config import export_credentials
+from ..settings.config import has_token
 from ..terminal.console import Console
 
 
@@ -45,8 +45,7 @@ class Market:
 
 def read_market(console: Console, region: str | None = None, with_stock: bool = False) -> Market:
     """With a token, the account's GPU plans and their prices; a ``region`` asks for its own, and has to exist."""
-    export_credentials()
-    if not os.environ.get("LINODE_TOKEN", "").strip():
+    if not has_token():
         if region:
             raise Failure(
                 "auth",
@@ -69,6 +68,7 @@ def read_market(console: Console, region: str | None = None, with_stock: bool = 
         console.note(f"The API does not answer ({failure.message}), so this is without prices.")
         return Market(with_measurements(known_plans()), note=f"no prices: {failure.message}")
     if region:
+        region = with_places([region], regions)[0]
         _check_region(region, regions)
     prices = {row["id"]: hourly_price(row, region or "") for row in types}
     return Market(

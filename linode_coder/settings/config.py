@@ -192,6 +192,9 @@ SETTINGS = (
     Setting("model", _text, "Model id, organisation/name."),
     Setting("plan", _names, "Plans to try, in this order; the cheapest that suits when empty.", ()),
     Setting("region", _names, "Regions to try, in this order; all with GPUs when empty.", ()),
+    Setting(
+        "near", _text, "A region, place or continent: of regions at the same price the nearer ones are tried first."
+    ),
     Setting("context", _tokens, "Context length in tokens; what fits when it is not set."),
     Setting("alias", _aliases, "Names by which clients may ask for the model too, for example gpt-4o.", ()),
     Setting("lease", _duration("lease"), "How long a new session may live.", DEFAULT_LEASE),
@@ -247,6 +250,7 @@ class Config:
     model: str | None
     plan: tuple[str, ...]
     region: tuple[str, ...]
+    near: str | None
     context: int | str | None
     alias: tuple[str, ...]
     lease: str
@@ -522,6 +526,12 @@ def export_credentials() -> None:
     for key in EXPORTED:
         if reading.values[key]:
             os.environ[BY_KEY[key].env] = reading.values[key]
+
+
+def has_token() -> bool:
+    """Whether there is a token of the API at all, wherever it stands."""
+    export_credentials()
+    return bool(os.environ.get("LINODE_TOKEN", "").strip())
 
 
 def only(*keys: str) -> Config:

@@ -17,6 +17,7 @@ description:
 extends_documentation_fragment:
   - linode_coder.gpu.linode
   - linode_coder.gpu.linode.attributes
+  - linode_coder.gpu.budget
 options:
   session:
     description: Name of the session.
@@ -90,6 +91,12 @@ options:
   account:
     description: EUUID of the account that the session was made in. Nothing is deleted in any other account.
     type: str
+  wait_for_capacity:
+    description:
+      - How long to keep trying when no place has capacity, for example V(2h). Not at all when empty.
+      - The places are asked in rounds, some minutes apart. The lease begins when the VM is created. Before each round it is looked
+        whether somebody else made the VM, whether the prices are still those of O(offers), and whether O(budget) still allows it.
+    type: str
   wait:
     description: Whether to wait until the VM runs or is gone. Without waiting nothing is known to be gone.
     type: bool
@@ -149,6 +156,11 @@ account:
   returned: when a VM was created or deleted
   type: str
   sample: E1AF5EEC-526F-487D-B317EBEB34C87D71
+rounds:
+  description: How often capacity was waited for.
+  returned: when O(wait_for_capacity) had to wait
+  type: int
+  sample: 3
 hours:
   description: Hours that the deleted VM is billed for.
   returned: when O(state=absent) and the VM existed
@@ -173,13 +185,15 @@ already_gone:
 
 import base64
 import json
+import random
 import subprocess
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-from ..module_utils.core.cost import parse_time
+from ..module_utils.core.cost import cost, parse_time
+from ..module_utils.core.duration import format_duration
 from ..module_utils.core.failure import Failure
 from ..module_utils.core.local_module import Call
 from ..module_utils.core.retry import pause_s
@@ -188,6 +202,9 @@ from ..module_utils.heal.attempts import bad_gpu_tags, is_healing_tag
 from ..module_utils.linode.client import LinodeApi
 from ..module_utils.linode.interfaces import interface_generations, refuses_interfaces
 from ..module_utils.linode.module import api_module
+from ..module_utils.offer.budget import against_budget
+from ..module_utils.offer.budget_look import BUDGET_SPEC, look, records_of
+from ..module_utils.offer.waiting import rounds_until, still_priced, wait_s
 from ..module_utils.session.host_key import from_openssh, to_openssh
 from ..module_utils.session.lease import new_lease, parse_idle
 from ..module_utils.session.name import instance_label, validate_session_name
@@ -245,6 +262,7 @@ class Session:
         self.started = time.monotonic()
         self.deadline = self.started + module.params["wait_timeout"]
         self.events_readable = True
+        self.wait_seconds = wait_s(module.params["wait_for_capacity"])
         result["actions"] = []
         result["attempts"] = []
         result["no_vm"] = False
@@ -486,20 +504,79 @@ class Session:
             return None
         private, public = new_host_key()
         data = user_data(private, to_openssh(public))
-        for offer in self.params["offers"]:
-            instance = self.create_with(generations, offer, public, data)
-            if instance:
-                return instance
-        tried = "; ".join(f"{row['plan']} in {row['region']}" for row in self.result["attempts"])
+        instance = self.create_somewhere(self.params["offers"], generations, public, data)
+        if instance is None and self.wait_seconds is not None:
+            instance = self.wait_for_capacity(generations, public, data)
+        if instance:
+            return instance
+        places = dict.fromkeys(f"{row['plan']} in {row['region']}" for row in self.result["attempts"])
+        tried = "; ".join(places)
+        waited = f" for {format_duration(self.wait_seconds)}" if self.wait_seconds is not None else ""
         old = self.predecessor and self.predecessor["label"]
         raise Failure(
             "capacity",
-            f"There is no capacity in any place that was tried: {tried}.",
+            f"There is no capacity in any place that was tried{waited}: {tried}.",
             cause=self.result["attempts"][-1]["reason"],
             remedy=f"{old} stays as it is, and bills. Try again later: linode-coder heal {self.name}."
             if old
-            else "Try again later, or name other plans or regions.",
+            else "Name other plans or regions, or keep trying: linode-coder up --wait-for-capacity.",
         )
+
+    def create_somewhere(
+        self, offers: list[dict[str, Any]], generations: list[str], public: bytes, data: str
+    ) -> dict[str, Any] | None:
+        """The VM, at the first of the offers that has capacity; None when none has."""
+        for offer in offers:
+            instance = self.create_with(generations, offer, public, data)
+            if instance:
+                return instance
+        return None
+
+    def wait_for_capacity(self, generations: list[str], public: bytes, data: str) -> dict[str, Any] | None:
+        """The VM, once a place has capacity; None when none had in time. Before each round is asked again what may have changed
+        meanwhile: whether somebody else made the VM, the prices, and what is left of the budget.
+        """
+        another_round = rounds_until(self.wait_seconds or 0, time.monotonic, self.rest, random.random)
+        while another_round():
+            # What waited needs as long to boot as what did not.
+            self.started = time.monotonic()
+            self.deadline = self.started + self.params["wait_timeout"]
+            instance = self.find()
+            if instance is not None and instance["status"] != "deleting":
+                self.result["actions"].append(f"adopted {instance['label']}, which came while this waited for capacity")
+                return instance
+            offers = still_priced(self.params["offers"], self.api.list("linode/types"))
+            self.check_budget(offers)
+            # Of the last round alone: there may be many.
+            self.result["attempts"] = []
+            instance = self.create_somewhere(offers, generations, public, data)
+            if instance:
+                return instance
+        return None
+
+    def rest(self, seconds: float) -> None:
+        """Until the next round, and say so: a person may watch."""
+        pause = pause_s(seconds)
+        self.result["rounds"] = self.result.get("rounds", 0) + 1
+        at = time.strftime("%H:%M:%S", time.localtime(time.time() + pause))
+        places = len({(row["plan"], row["region"]) for row in self.result["attempts"]})
+        rounds = f"round {self.result['rounds']}; the next one at {at}."
+        said = f"No capacity in {places} place{'' if places == 1 else 's'}, {rounds}"
+        self.module.say(said)
+        tell(detail=said)
+        time.sleep(pause)
+
+    def check_budget(self, offers: list[dict[str, Any]]) -> None:
+        """Failure(refused) when other sessions took meanwhile what of the budget this one needs."""
+        limit = self.params["budget"]
+        if limit is None:
+            return
+        hourly = max(offer["hourly"] for offer in offers)
+        now = int(time.time())
+        clocks = new_lease(now, self.params["lease"], self.params["cap"])
+        instances = self.api.list("linode/instances", {"tags": MARKER})
+        seen = look(self.api, now, instances, records_of(self.params["budget_records"]), hourly)
+        against_budget(seen, limit, cost(now, clocks.end, hourly) or 0.0, hourly, f"the session {self.name}")
 
     # -- waiting ---------------------------------------------------------------------------------------------------
 
@@ -752,6 +829,8 @@ MODULE = api_module(
         "authorized_keys": {"type": "list", "elements": "str", "default": [], "no_log": False},
         "firewall_id": {"type": "int"},
         "account": {"type": "str"},
+        "wait_for_capacity": {"type": "str"},
+        **BUDGET_SPEC,
         "wait": {"type": "bool", "default": True},
         "wait_timeout": {"type": "int", "default": 600},
     },

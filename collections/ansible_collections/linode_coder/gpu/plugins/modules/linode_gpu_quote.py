@@ -47,10 +47,17 @@ options:
     elements: str
     default: []
   regions:
-    description: Regions in the order in which they are tried. All with GPU Linodes when empty.
+    description:
+      - Regions in the order in which they are tried, by their ids or by their places, for example V(de-fra-2), V(frankfurt) or V(germany).
+      - All with GPU Linodes when empty.
     type: list
     elements: str
     default: []
+  near:
+    description:
+      - A region, a place or a continent, for example V(de-fra-2), V(frankfurt) or V(europe). Of regions at the same price the nearer ones
+        are tried first - those there, those in the same country, those on the same continent, then all others.
+    type: str
   lease:
     description: How long the session may live, for example V(8h).
     type: str
@@ -111,6 +118,11 @@ quote:
       type: list
       elements: dict
       returned: success
+    places:
+      description: Which regions the names of places among O(regions) stand for.
+      type: dict
+      returned: success
+      sample: {"frankfurt": ["de-fra-2", "eu-central"]}
     left_out:
       description: Plans that were named and are not offered, each with C(plan) and C(why).
       type: list
@@ -243,6 +255,7 @@ MODULE = api_module(
         "aliases": {"type": "list", "elements": "str", "default": []},
         "plans": {"type": "list", "elements": "str", "default": []},
         "regions": {"type": "list", "elements": "str", "default": []},
+        "near": {"type": "str"},
         "lease": {"type": "str"},
         "cap": {"type": "str"},
         "idle": {"type": "str"},

@@ -42,6 +42,24 @@ options:
     description: Failures beside those of O(decided) and O(deleted), each with C(kind) and C(message).
     type: dict
     default: {}
+  waited:
+    description: Tell what came of waiting for capacity, and nothing of a pass.
+    type: dict
+    suboptions:
+      session:
+        description: Name of the session.
+        type: str
+        required: true
+      since:
+        description: When the wait began, in Unix seconds.
+        type: int
+        required: true
+      vm:
+        description: The VM that came of it, as M(linode_coder.gpu.linode_gpu_instance) describes it.
+        type: dict
+      why:
+        description: Why there is none.
+        type: str
   url:
     description:
       - Address of the webhook, which gets a JSON document with the keys C(text), C(content), C(source) and C(notices).
@@ -110,7 +128,7 @@ from ..module_utils.core.file_lock import file_lock
 from ..module_utils.core.local_module import Call, LocalModule
 from ..module_utils.core.paths import state_dir
 from ..module_utils.watch.next_steps import report_of
-from ..module_utils.watch.notices import Notice, Told, body_of, notices_of
+from ..module_utils.watch.notices import Notice, Told, body_of, notices_of, of_waiting
 
 
 def post(url: str, notices: list[Notice], timeout: int) -> str | None:
@@ -239,6 +257,14 @@ def tell(module: Call, notices: list[Notice]) -> tuple[dict[str, dict[str, Any]]
 
 def work(module: Call, result: dict[str, Any]) -> None:
     given = module.params
+    if given["waited"]:
+        waited = given["waited"]
+        notice = of_waiting(waited["session"], waited["since"], waited["vm"], waited["why"])
+        outcome, texts = tell(module, [notice])
+        result["changed"] = bool(texts)
+        result["diff"] = {"before": {}, "after": texts}
+        result.update(report={"told": outcome}, notices=[notice.as_dict()], **outcome)
+        return
     report = report_of(given["decided"], given["deleted"], given["observations"], given["healing"], given["failures"])
     notices = notices_of(report)
     outcome, texts = tell(module, notices)
@@ -254,6 +280,15 @@ MODULE = LocalModule(
         "observations": {"type": "dict", "default": {}},
         "healing": {"type": "dict", "default": {}},
         "failures": {"type": "dict", "default": {}},
+        "waited": {
+            "type": "dict",
+            "options": {
+                "session": {"type": "str", "required": True},
+                "since": {"type": "int", "required": True},
+                "vm": {"type": "dict"},
+                "why": {"type": "str"},
+            },
+        },
         "url": {"type": "str", "no_log": True, "fallback": (env_fallback, ["LINODE_CODER_NOTIFY_URL"])},
         "desktop": {"type": "bool", "default": True},
         "timeout": {"type": "int", "default": 15},

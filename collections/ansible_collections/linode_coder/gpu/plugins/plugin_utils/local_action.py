@@ -45,6 +45,9 @@ class InProcessCall:
     def warn(self, warning: str) -> None:
         Display().warning(warning)
 
+    def say(self, text: str) -> None:
+        Display().display(text)
+
 
 class LocalAction(AsModule):
     """The action of a module that works on the control node."""

@@ -76,7 +76,7 @@ def _proxy(scheme: str, host: str) -> SplitResult | None:
 
 class LinodeReader:
     """GET requests only, repeated on 408, 429, 5xx and answers that are not the API's. Counts them in ``requests``; ``scopes`` are
-    the token's, as the last answer said them.
+    the token's, as the last answer said them. With ``public`` no token is sent: plans, prices, regions and their stock are everybody's.
     """
 
     def __init__(
@@ -86,11 +86,12 @@ class LinodeReader:
         ca_path: str | None = None,
         timeout: float = 20,
         version: str = "v4",
+        public: bool = False,
     ) -> None:
         self.url = api_base(api_url)
         base = urlsplit(self.url)
         self._headers = {
-            "Authorization": f"Bearer {token_from(token)}",
+            **({} if public else {"Authorization": f"Bearer {token_from(token)}"}),
             "User-Agent": "linode_coder",
             "Accept": "application/json",
         }

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from ..core.did_you_mean import did_you_mean, nearest
 from ..core.failure import Failure
 from ..linode.gpu_plans import card_of, hourly_price, is_gpu_plan
+from .places import distance, regions_at, with_places
 
 # How many creates are tried, each after the one before was refused for want of stock.
 MAX_OFFERS = 12
@@ -56,9 +57,12 @@ def _chosen_regions(regions: list[dict[str, Any]], wanted: list[str]) -> list[st
     known = {region["id"] for region in regions}
     for name in wanted:
         if name not in known:
-            raise Failure(
-                "usage", f"region {name!r} is not known.", remedy=near(name, capable), field="region", value=name
+            cities = [str(region["label"]).partition(",")[0].lower() for region in regions if region.get("label")]
+            likely = nearest(
+                name.lower(), [city for city in cities if regions_at(city, regions)], at_most=1, cutoff=0.7
             )
+            remedy = did_you_mean(likely) if likely else near(name, capable)
+            raise Failure("usage", f"region {name!r} is not known.", remedy=remedy, field="region", value=name)
         if name not in capable:
             raise Failure(
                 "usage",
@@ -78,13 +82,17 @@ def all_offers(
     wanted_regions: list[str],
     min_vram_gb: int = 0,
     suits: Callable[[str], bool] | None = None,
+    close_to: str | None = None,
 ) -> list[Offer]:
-    """Every offer that matches, best first. ``suits`` says of a plan nobody named whether it may be offered.
+    """Every offer that matches, best first. ``suits`` says of a plan nobody named whether it may be offered. Regions may be named
+    by their places.
 
     Plans and regions that the user named keep the user's order; otherwise the cheapest plan comes first and, at equal
-    price, regions that advertise stock. Failure(usage) for unknown names, Failure(capacity) when nothing is left.
+    price, regions near ``close_to``, then those that advertise stock. Failure(usage) for unknown names, Failure(capacity) when
+    nothing is left.
     """
     named_plans = chosen_plans(types, plans)
+    wanted_regions = with_places(wanted_regions, regions)
     region_ids = _chosen_regions(regions, wanted_regions)
     stock = {(row["plan"], row["region"]): bool(row["available"]) for row in availability}
     offers = []
@@ -108,12 +116,14 @@ def all_offers(
         )
     plan_rank = {name: index for index, name in enumerate(plans)}
     region_rank = {name: index for index, name in enumerate(wanted_regions)}
+    far = {str(region["id"]): distance(close_to, region, regions) for region in regions}
 
     def order(offer: Offer) -> tuple[Any, ...]:
         return (
             plan_rank.get(offer.plan),
             region_rank.get(offer.region),
             offer.hourly,
+            far[offer.region],
             (True, None, False).index(offer.advertised),
             offer.plan,
             offer.region,
@@ -130,9 +140,10 @@ def build_offers(
     wanted_regions: list[str],
     min_vram_gb: int = DEFAULT_MIN_VRAM_GB,
     suits: Callable[[str], bool] | None = None,
+    close_to: str | None = None,
 ) -> list[Offer]:
     """What `up` may try, in order. Without a plan only the lowest price is offered: falling back never costs more."""
-    offers = all_offers(types, regions, availability, plans, wanted_regions, min_vram_gb, suits)
+    offers = all_offers(types, regions, availability, plans, wanted_regions, min_vram_gb, suits, close_to)
     if not plans:
         offers = [offer for offer in offers if offer.hourly == offers[0].hourly]
     return offers

@@ -21,6 +21,7 @@ from ..session.tags import MARKER
 from .budget import against_budget, check_budget
 from .budget_look import look, wanted_events
 from .offers import all_offers, chosen_plans
+from .places import with_places
 from .quote import make_quote
 from .wanted import Wanted
 
@@ -301,10 +302,10 @@ def preflight(
         return [*findings, _clocks(wanted, now)]
     findings.append(_account(answers))
     region = _region(answers, wanted)
-    regions = list(wanted.regions)
+    rows = answers.by_path["regions"]
+    listed = rows if isinstance(rows, list) else []
+    regions = with_places(wanted.regions, listed)
     if not regions:
-        rows = answers.by_path["regions"]
-        listed = rows if isinstance(rows, list) else []
         regions = [row["id"] for row in listed if "GPU Linodes" in (row.get("capabilities") or [])]
     findings += [_services(answers, regions), _clocks(wanted, now), _plan(answers, wanted), region]
     findings += _session(answers, wanted, now, lookup, has_hub_token)

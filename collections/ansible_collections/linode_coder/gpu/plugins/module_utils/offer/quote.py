@@ -23,6 +23,7 @@ from ..session.view import session_view
 from .budget import against_budget, check_budget, check_dollars, extension_adds, left
 from .budget_look import look
 from .offers import DEFAULT_MIN_VRAM_GB, Offer, all_offers, build_offers, chosen_plans, shortlist
+from .places import check_near, meant, with_places
 from .wanted import Wanted
 
 
@@ -111,11 +112,14 @@ def _with_one_variant(request: Request, plans: list[Plan]) -> list[Engine]:
 class _Market:
     """The account's plans, regions and stock, as read once."""
 
-    def __init__(self, reader: Reader, regions: list[str], min_vram_gb: int) -> None:
+    def __init__(self, reader: Reader, regions: list[str], min_vram_gb: int, close_to: str | None = None) -> None:
         self.types = reader.list("linode/types")
         self.regions = reader.list("regions")
         self.availability = reader.list("regions/availability")
+        check_near(close_to, self.regions)
+        self.places = meant(regions, self.regions)
         self.wanted_regions = regions
+        self.close_to = close_to
         self.min_vram_gb = min_vram_gb
         plans = with_measurements([plan_of(row) for row in self.types])
         self.plans = {plan.id: plan for plan in plans}
@@ -129,6 +133,7 @@ class _Market:
             self.wanted_regions,
             self.min_vram_gb,
             None if suits is None else suits.__contains__,
+            self.close_to,
         )
 
     def cheapest(self, suits: set[str]) -> Offer | None:
@@ -267,6 +272,7 @@ def _of_existing(view: dict[str, Any], changes: dict[str, str], engine: Engine |
         "idle_minutes": parse_idle(changes["idle"]) if "idle" in changes else view["idle_minutes"],
         "existing": view,
         "changes": changes,
+        "places": {},
         "offers": [],
         "hourly": view["hourly"],
         "hourly_max": view["hourly"],
@@ -318,10 +324,13 @@ def make_quote(
         instances = reader.list("linode/instances", {"tags": MARKER})
     existing = find_session(instances, name, now)
     if existing:
+        regions = wanted.regions
+        if regions and existing["region"] not in regions:
+            regions = tuple(with_places(regions, reader.list("regions")))
         changes = session_changes(
             existing,
             plans=wanted.plans,
-            regions=wanted.regions,
+            regions=regions,
             lease=wanted.lease,
             cap=wanted.cap,
             idle=wanted.idle,
@@ -352,10 +361,12 @@ def make_quote(
         "changes": {},
         "kept": [],
         "aliases": _aliases(request),
+        "places": {},
         "offers": [],
         "left_out": [],
     }
-    market = _Market(reader, list(wanted.regions), min_vram_gb)
+    market = _Market(reader, list(wanted.regions), min_vram_gb, wanted.near)
+    quote["places"] = market.places
     offers, engines = _place(request, market, list(wanted.plans))
     for engine in engines if access else []:
         check_access(engine.model, engine.variant, has_hub_token)

@@ -24,7 +24,7 @@ class Notice:
     """``key`` is the same for the same incident. ``lasting``: the next pass sees it too."""
 
     key: str
-    kind: str  # marked, restored, deleted, healed, failed, blocked, needs_person, tags, budget
+    kind: str  # marked, restored, deleted, healed, failed, blocked, needs_person, tags, budget, capacity
     label: str
     text: str
     lasting: bool = False
@@ -68,6 +68,16 @@ class Told:
         known = {one.key for _at, one in self.waiting}
         new = [(now, one) for one in due if not one.lasting and one.key not in known]
         return Told(keys, tuple((at, one) for at, one in (*self.waiting, *new) if now - at < WAIT_S))
+
+
+def of_waiting(session: str, since: int, vm: dict[str, Any] | None, why: str | None) -> Notice:
+    """What came of waiting for capacity since then (Unix seconds): the VM's view, or why there is none."""
+    if vm is None:
+        text = f"{session}: no VM. {why or 'There was no capacity.'}"
+    else:
+        price = f" at ${vm['hourly']:.2f}/h" if vm.get("hourly") else ""
+        text = f"{session}: there was capacity. {vm['label']} ({vm['plan']} in {vm['region']}) runs and bills{price}."
+    return Notice(f"capacity:{session}:{since}", "capacity", session, text)
 
 
 def _healing(label: str, report: dict[str, Any]) -> Notice | None:
