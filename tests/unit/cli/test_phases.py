@@ -42,7 +42,7 @@ def written() -> list[tuple[str, str, str]]:
             if action.endswith(("import_role", "include_role")):
                 roles.add(task[action]["name"])
     assert {"vllm", "gpu_driver", "container_engine", "session_host"} <= roles
-    for role in roles:
+    for role in sorted(roles):
         for file in sorted([*(ROLES / role).glob("tasks/*.yml"), *(ROLES / role).glob("handlers/*.yml")]):
             found += [(f"{file}:7", action_of(task), task["name"]) for task in tasks(yaml.safe_load(file.read_text()))]
     return found
