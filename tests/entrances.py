@@ -203,12 +203,6 @@ ENTRANCES = (
     ),
     Entrance(_C + "module_utils/engine/pull_record.py", ("Pull.load",), _VM_STATE),
     Entrance(
-        _C + "module_utils/engine/downloads_look.py",
-        ("weights_events",),
-        "the log of the download, in which libraries and the hub are heard",
-        (_VM_TEXT,),
-    ),
-    Entrance(
         _C + "modules/job_progress.py",
         ("over",),
         "the result of a job on the VM, of which only whether it has ended is read",
