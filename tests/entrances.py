@@ -196,12 +196,24 @@ ENTRANCES = (
         ),
     ),
     Entrance(
-        _C + "modules/container_image.py",
-        ("Pull.text",),
+        _C + "module_utils/engine/pull_record.py",
+        ("text_of",),
         "output of docker pull",
         ("tests/unit/modules/test_container_image.py::test_one_that_cannot_be_had_fails_and_says_which",),
     ),
-    Entrance(_C + "modules/container_image.py", ("Pull.load",), _VM_STATE),
+    Entrance(_C + "module_utils/engine/pull_record.py", ("Pull.load",), _VM_STATE),
+    Entrance(
+        _C + "modules/job_progress.py",
+        ("over",),
+        "the result of a job on the VM, of which only whether it has ended is read",
+        ("tests/unit/modules/test_job_progress.py::test_only_an_end_is_one",),
+    ),
+    Entrance(
+        _C + "module_utils/core/told.py",
+        ("newer",),
+        "what our modules on this machine say, the API's reasons in it",
+        ("tests/unit/core/test_told.py::test_any_text_comes_as_it_was_said",),
+    ),
     Entrance(
         _C + "modules/model_weights.py",
         ("Download.start",),

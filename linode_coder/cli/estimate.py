@@ -27,7 +27,7 @@ def describe_expected(found: dict[str, Any]) -> list[str]:
     ]
 
 
-def remember(view: dict[str, Any], timeline: dict[str, Any] | None) -> None:
+def remember(view: dict[str, Any], timeline: dict[str, Any] | None, created: bool) -> None:
     """What this run took, for the estimates to come. Only of one that made the VM: the others had less to do."""
-    if timeline and any(row["name"] == "vm" for row in timeline["phases"]):
+    if timeline and created:
         history.took(view["plan"], view["model"], {row["name"]: row["seconds"] for row in timeline["phases"]})

@@ -500,7 +500,7 @@ def _run(
         console.note(f"Go on: linode-coder up {name}. End it: linode-coder down {name}.")
         raise
     history.ran(name, "up", started, 0, bool(outcome.changed), None)
-    estimate.remember(view, outcome.data.get("timeline"))
+    estimate.remember(view, outcome.data.get("timeline"), bool(outcome.data.get("created")))
     report(console, view, outcome.data, port, outcome.changed, expected, before)
 
 

@@ -34,9 +34,9 @@ class PhaseReport:
         self._events: dict[str, float] = {}
         if self.phases:
             console.by_phases = True
-            first = next(iter(self.phases.all.values()))
-            first.detail = "starting Ansible"
-            self._say(self.phases.begin(first.name, self.began))
+            if "vm" in self.phases.all:
+                self.phases.all["vm"].detail = "starting Ansible"
+                self._say(self.phases.begin("vm", self.began))
             self.tick()
 
     # -- what happens ----------------------------------------------------------------------------------------------
@@ -101,7 +101,7 @@ class PhaseReport:
         if self.console.live:
             self._draw()
         else:
-            self.console.still("; ".join(self._running(now)))
+            self.console.still("; ".join(self._running(now)) or "getting ready")
 
     def _running(self, now: float) -> list[str]:
         assert self.phases is not None

@@ -114,9 +114,11 @@ class Phase:
             return (self.detail,) if self.detail else ()
         if self.unit != "bytes":
             return (self.detail or f"{self.done} of {self.total} {self.unit}",)
-        parts = [f"{self.done / 1e9:.1f} of {self.total / 1e9:.1f} GB"]
+        size, unit = (1e9, "GB") if self.total >= 1e8 else (1e6, "MB")
+        parts = [f"{self.done / size:.1f} of {self.total / size:.1f} {unit}"]
         if self.rate:
-            parts += [f"{self.rate / 1e6:.0f} MB/s", f"{took((self.total - self.done) / self.rate)} left"]
+            speed = self.rate / 1e6
+            parts += [f"{speed:.{0 if speed >= 10 else 1}f} MB/s", f"{took((self.total - self.done) / self.rate)} left"]
         return tuple(parts)
 
 

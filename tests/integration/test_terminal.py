@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a person at a terminal sees and types: the live line, questions, Ctrl-C, and colour only where it is wanted."""
+"""What a person at a terminal sees and types: the phases, questions, Ctrl-C, and colour only where it is wanted."""
 
 from __future__ import annotations
 
@@ -77,14 +77,18 @@ def seen(sandbox: RunningSandbox) -> str:
     return said
 
 
-def test_one_live_line_becomes_one_line_for_each_step(seen: str) -> None:
-    # The line is drawn over while the step runs, and each step leaves a single line behind.
-    assert len(re.findall(r"\r\x1b\[2K[|/\\-] Create the VM", seen)) > 2
-    done = [line for line in seen.split("\n") if "✓ " in COLOUR.sub("", line)]
-    assert len(done) > 10
-    assert all(re.search(r"✓ .+ \(\d+\.\d s\)", COLOUR.sub("", line)) for line in done)
-    assert sum("Create the VM and wait" in line.rpartition("\x1b[2K")[2] for line in done) == 1
+def test_six_phases_are_drawn_over_and_stay(seen: str) -> None:
+    # All are there from the first moment on, and each is drawn again and again in its own place.
+    first = COLOUR.sub("", seen[seen.index("\r") :])
+    assert re.search(r"[|/\\-] VM +\d+ s", first) and "engine                waits for driver, image, weights" in first
+    assert seen.count("waits for driver, image, weights") > 2
+    last = COLOUR.sub("", seen.rpartition("\x1b[6A")[2])
+    done = re.findall(r"^(?:\r)?([✓=]) (\w+) +\d+ s", last.replace("\x1b[K", ""), re.MULTILINE)
+    assert [name for _mark, name in done] == ["VM", "system", "driver", "image", "weights", "engine"]
+    assert re.search(r"in all \d+ s of about \d+ min expected", last)
     assert "\x1b[32m✓\x1b[0m" in seen
+    # Tasks are for -v.
+    assert "Create the VM and wait" not in seen
     assert re.search(r"endpoint +http://127\.0\.0\.1:\d+/v1", seen)
 
 
@@ -138,7 +142,7 @@ def test_results_have_no_escapes(sandbox: RunningSandbox, seen: str) -> None:
 
 def test_ctrl_c_says_what_bills_and_how_to_go_on(sandbox: RunningSandbox) -> None:
     child = at_terminal(sandbox, "up", "stopped", "--yes")
-    child.expect("Wait for SSH")
+    child.expect("✓.* VM ")
     child.sendintr()
     child.expect("Stopping")
     said = rest(child)

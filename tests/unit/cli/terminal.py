@@ -18,8 +18,8 @@ import pytest
 from linode_coder.cli import app
 from linode_coder.terminal import streams
 
-# What the console and the screen write themselves: clear the line, colours, the second screen.
-OURS = re.compile(r"\r\x1b\[2K|\x1b\[(?:3[1-3]|0)m|\x1b\[\?(?:1049|25)[hl]|\x1b\[[HJK]")
+# What the console and the screen write themselves: clear the line, go up to draw over a block, colours, the second screen.
+OURS = re.compile(r"\r\x1b\[2K|\r(?:\x1b\[\d+A)?|\x1b\[(?:3[1-3]|0)m|\x1b\[\?(?:1049|25)[hl]|\x1b\[[HJK]")
 
 
 @dataclass

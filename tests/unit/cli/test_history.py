@@ -183,3 +183,22 @@ def test_a_home_that_takes_nothing_is_said_once(
     said = capsys.readouterr().err
     assert said.count("note:") == 1
     assert f"{place}/state cannot be written" in said
+
+
+def test_refusals_are_remembered_until_an_up_succeeds(home: Path) -> None:
+    attempt = {"plan": "g2", "region": "us-ord", "outcome": "no capacity", "reason": "None left."}
+    history.refused("one", attempt)
+    history.refused("other", attempt)
+    (row,) = history.refused_before("one")
+    assert history.describe_attempt(row) == "g2 in us-ord: no capacity (None left.)"
+    history.ran("one", "up", row["at"], 130, None, "interrupted")
+    assert len(history.refused_before("one")) == 1
+    history.ran("one", "up", row["at"], 0, True, None)
+    assert history.refused_before("one") == [] and len(history.refused_before("other")) == 1
+
+
+def test_what_phases_took_is_kept_by_plan_and_model(home: Path) -> None:
+    for seconds in (9.0, 8.0):
+        history.took("g2", "acme/Coder", {"vm": seconds, "engine": 3.0})
+    assert history.phases_before("g2", "acme/Coder") == {"vm": [8.0, 9.0], "engine": [3.0, 3.0]}
+    assert history.phases_before("g2", "acme/Other") == {}

@@ -107,6 +107,10 @@ def test_who_waits_says_how_far_the_others_are() -> None:
     phases.result("driver", {"over": False, "downloads": {"weights": {"phase": "x", "progress": far}, "image": None}})
     weights = phases.all["weights"]
     assert weights.parts() == ("3.1 of 5.6 GB", "125 MB/s", "20 s left")
+    small = {"done": 1_775_072, "total": 4_199_904, "unit": "bytes", "rate": 130_000}
+    phases.result("weights", {"phase": "x", "progress": small})
+    assert weights.parts() == ("1.8 of 4.2 MB", "0.1 MB/s", "19 s left")
+    phases.result("weights", {"phase": "x", "progress": far})
     assert weights.amount() == {"done": 3_100_000_000, "total": 5_600_000_000, "unit": "bytes", "rate": 125e6}
     phases.result("image", {"phase": "4 of 12 layers fetched", "progress": {"done": 4, "total": 12, "unit": "layers"}})
     assert phases.all["image"].parts() == ("4 of 12 layers fetched",)

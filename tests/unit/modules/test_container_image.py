@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
+from ansible_collections.linode_coder.gpu.plugins.module_utils.engine import pull_record
 from ansible_collections.linode_coder.gpu.plugins.modules import container_image
 
 Pull = Callable[..., dict[str, Any]]
@@ -44,7 +45,7 @@ def vm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (programs / "docker").chmod(0o755)
     monkeypatch.setenv("IMAGES", str(images))
     monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setattr(container_image, "RUN_DIRECTORY", str(tmp_path / "run"))
+    monkeypatch.setattr(pull_record, "DIRECTORY", str(tmp_path / "run" / "pulls"))
     return images
 
 

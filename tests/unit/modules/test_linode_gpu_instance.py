@@ -4,9 +4,11 @@ from __future__ import annotations
 import base64
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core import told
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session.tags import decode
 from scripted_linode import ACCOUNT, KEY, NO_STOCK, Fault, ScriptedLinode
 
@@ -161,6 +163,17 @@ def test_capacity_refusals_move_to_the_next_offer_and_are_reported(api: Scripted
     assert all(NO_STOCK in row["reason"] for row in result["attempts"][:2])
     assert result["instance"]["region"] == "fr-par"
     assert len(api.instances) == 1
+
+
+def test_each_refusal_is_said_when_it_happens(
+    api: ScriptedLinode, up: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv(told.VARIABLE, str(tmp_path / "told"))
+    api.faults.append(Fault("POST", "linode/instances", 403, NO_STOCK, count=2))
+    result = up()
+    facts, _place = told.newer(tmp_path / "told", 0)
+    assert [fact["attempt"] for fact in facts if "attempt" in fact] == result["attempts"]
+    assert next(fact for fact in facts if "detail" in fact)["detail"].startswith("asking for ")
 
 
 def test_no_capacity_anywhere(api: ScriptedLinode, up: Any) -> None:

@@ -32,7 +32,7 @@ options:
   slice:
     description: Seconds that one run waits at most.
     type: float
-    default: 5.0
+    default: 8.0
 author:
   - linode_coder contributors (@linode-coder)
 """
@@ -87,7 +87,7 @@ def main() -> None:
         argument_spec={
             "results_file": {"type": "path", "required": True},
             "weights_dir": {"type": "path", "default": "/opt/linode-coder/weights"},
-            "slice": {"type": "float", "default": 5.0},
+            "slice": {"type": "float", "default": 8.0},
         },
         supports_check_mode=True,
     )

@@ -46,7 +46,7 @@ options:
   slice:
     description: Seconds that one run waits at most.
     type: float
-    default: 5.0
+    default: 8.0
 author:
   - linode_coder contributors (@linode-coder)
 """
@@ -177,7 +177,7 @@ def main() -> None:
             "project_dir": {"type": "path", "default": "/opt/linode-coder/weights"},
             "models_dir": {"type": "path", "default": "/var/lib/linode-coder/models"},
             "state": {"type": "str", "choices": ["fetching", "present"], "default": "present"},
-            "slice": {"type": "float", "default": 5.0},
+            "slice": {"type": "float", "default": 8.0},
         },
         supports_check_mode=True,
     )

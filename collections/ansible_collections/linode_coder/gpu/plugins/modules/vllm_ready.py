@@ -237,7 +237,8 @@ def main() -> None:
         phase = f"{progress.phase}, {progress.detail}" if progress.detail else progress.phase
         if first_phase is None:
             first_phase = phase
-        if phase != first_phase or time.monotonic() > deadline:
+        left = deadline - time.monotonic()
+        if left < 0 or (phase != first_phase and left < params["slice"] / 2):
             module.exit_json(changed=False, ready=False, phase=phase, restarts=found["restarts"])
         time.sleep(0.3)
 

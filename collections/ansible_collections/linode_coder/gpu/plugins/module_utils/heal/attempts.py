@@ -18,7 +18,6 @@ from typing import Any
 
 from ..core.failure import Failure
 from ..core.rungs import BY_ID
-from ..engine.failed_start import signature
 
 SCHEMA = 2
 DAY_S = 24 * 3600
@@ -39,6 +38,9 @@ def key_of(fingerprint: str) -> str:
 
 def failure_key(configuration: str, error: str) -> str:
     """The same for a start that fails in the same way with the same configuration."""
+    # Knows all causes by heart, which takes a while; who makes a VM reads tags only.
+    from ..engine.failed_start import signature
+
     return hashlib.sha256(f"{configuration}|{signature(error)}".encode()).hexdigest()[:12]
 
 
