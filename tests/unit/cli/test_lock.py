@@ -106,7 +106,9 @@ def test_who_works_is_said_with_the_step(monkeypatch: pytest.MonkeyPatch) -> Non
         found = worker("one")
         assert found is not None
         assert (found.pid, found.command, found.runs) == (os.getpid(), "up", True)
-        assert found.step is not None and found.step.startswith(r"Install\nthe driver\x1b[2J") and len(found.step) == 200
+        assert (
+            found.step is not None and found.step.startswith(r"Install\nthe driver\x1b[2J") and len(found.step) == 200
+        )
         with pytest.raises(Failure) as raised, session_lock("one"):
             pass
         said = rf"Up is working on session 'one' \(process {os.getpid()} on this machine since .+\): Install"
@@ -118,7 +120,13 @@ def test_who_works_is_said_with_the_step(monkeypatch: pytest.MonkeyPatch) -> Non
 
 FILES = [
     *("123", "[]", "null", "{", '{"pid": "12"}', '{"pid": true}', '{"pid": 1e99}', '{"pid": -1}', "[" * 3000),
-    *('{"since": 1e400}', '{"step": ["x"]}', '{"host": "a b"}', '{"command": "UP; rm"}', '{"step": "\\ud800\\u001b[2J"}'),
+    *(
+        '{"since": 1e400}',
+        '{"step": ["x"]}',
+        '{"host": "a b"}',
+        '{"command": "UP; rm"}',
+        '{"step": "\\ud800\\u001b[2J"}',
+    ),
     *(json.dumps(dict.fromkeys(("pid", "host", "command", "since", "step"), text)) for text in CORPUS.values()),
 ]
 

@@ -322,7 +322,11 @@ def test_check(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     said = said_by(monkeypatch, "check", "s1", "--passed")
     # Head and end, an empty line, a line for each finding, evidence and remedy of those that matter.
     assert said.out.count("\n") == 3 + len(CORPUS) * (3 + 2 + 2)
-    marks = [line for line in OURS.sub("", said.out).split("\n") if re.match("(?:x |! |ok)  (?:fail|warn|pass)  vllm.health  ", line)]
+    marks = [
+        line
+        for line in OURS.sub("", said.out).split("\n")
+        if re.match("(?:x |! |ok)  (?:fail|warn|pass)  vllm.health  ", line)
+    ]
     assert len(marks) == len(findings)
     assert document(monkeypatch, "check", "s1")["findings"] == findings
 

@@ -23,7 +23,9 @@ def test_what_follows_goes_below_the_text_behind_the_label() -> None:
     assert wrap(line, 40) == ["lease     7 h 58 min left, $4.16 to its", " " * 10 + "end, hard cap 14:05 CET"]
 
 
-@pytest.mark.parametrize(("line", "indent"), [("model     x", 10), ("KV cache  x", 10), ("a sentence", 2), ("    x", 6)])
+@pytest.mark.parametrize(
+    ("line", "indent"), [("model     x", 10), ("KV cache  x", 10), ("a sentence", 2), ("    x", 6)]
+)
 def test_the_label_is_seen(line: str, indent: int) -> None:
     assert hanging(line) == indent
 
