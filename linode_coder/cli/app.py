@@ -22,6 +22,7 @@ from ..terminal import console as output
 from ..terminal import streams
 from ..terminal.console import Console
 from ..terminal.signals import Terminated
+from .help_format import install
 
 if TYPE_CHECKING:
     from typer._click import Command, Context, HelpFormatter
@@ -83,6 +84,7 @@ class LazyGroup(TyperGroup):
             formatter.write_dl([(name, text) for name, (_module, text) in COMMANDS.items()])
 
 
+install()
 # Plain help instead of rich panels: quick, and the same with and without a terminal.
 app = typer.Typer(
     cls=LazyGroup,

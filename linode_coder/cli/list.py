@@ -16,7 +16,6 @@ from ..terminal import screen
 from ..terminal.console import Console, money
 from ..terminal.when import when
 from ..watchdog import watchers
-from . import dashboard
 from .session_table import COLUMNS, row, working_lines
 from .status import follow, observe_session
 
@@ -90,6 +89,8 @@ def _watch(every: float, console: Console, wide: bool) -> None:
     if console.as_json or not screen.possible():
         follow(observe, every, console.result if console.as_json else lines, console.note)
         return
+    from . import dashboard
+
     trends: dict[int, dashboard.Trend] = {}
     with screen.Screen() as terminal:
 

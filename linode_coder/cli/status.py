@@ -22,7 +22,7 @@ from ..terminal import screen
 from ..terminal.console import Console
 from ..terminal.streams import lost
 from ..watchdog import watchers
-from . import dashboard, session_text
+from . import session_text
 from .session_argument import SessionName
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -162,6 +162,8 @@ def _watch(name: str | None, every: float, console: Console) -> None:
     if console.as_json or not screen.possible():
         follow(look, every, console.result if console.as_json else partial(_show, console), console.note)
         return
+    from . import dashboard
+
     history_of_it = dashboard.Trend()
     with screen.Screen() as terminal:
         follow(
