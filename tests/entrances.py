@@ -137,9 +137,9 @@ ENTRANCES = (
     ),
     Entrance(
         _CLI + "endpoint/activity.py",
-        ("idle_record",),
-        "the idle clock on the VM, over SSH",
-        ("tests/unit/watch/test_idle_clock.py::test_it_survives_its_file",),
+        ("on_vm", "idle_record"),
+        "the idle clock on the VM and its nvidia-smi, over SSH",
+        ("tests/unit/cli/test_on_vm.py::test_no_text_of_the_vm_brings_it_down",),
     ),
     Entrance(
         _CLI + "endpoint/up_to_date.py", ("_on_vm",), OURS + "what the VM says is only compared with what it said"
@@ -350,6 +350,12 @@ ENTRANCES = (
     Entrance(_CLI + "api.py", ("_remember_regions",), OURS + "only whether the file has to be written again is asked"),
     Entrance(_CLI + "cli/completion.py", ("completion",), OURS + "a file of the package"),
     Entrance(_CLI + "local/sessions.py", ("current",), _STATE),
+    Entrance(
+        _CLI + "local/lock.py",
+        ("_read", "worker"),
+        "who holds a lock: this machine's state, which another version of us may have written",
+        ("tests/unit/cli/test_lock.py::test_a_file_that_is_not_ours_is_never_shown_as_it_is",),
+    ),
     Entrance(_CLI + "endpoint/tunnel_files.py", ("_read", "keeper"), _STATE),
     Entrance(_CLI + "watchdog/watchers.py", ("_read",), _STATE),
     Entrance(_CLI + "endpoint/up_to_date.py", ("_content", "unchanged"), _STATE),

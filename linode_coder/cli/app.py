@@ -23,6 +23,7 @@ from ..terminal import streams
 from ..terminal.console import Console
 from ..terminal.signals import Terminated
 from .help import PANELS, arrange
+from .help_format import install
 
 if TYPE_CHECKING:
     from typer._click import Command, Context, HelpFormatter
@@ -90,6 +91,7 @@ class LazyGroup(TyperGroup):
                 formatter.write_dl([(name, COMMANDS[name][1]) for name in names])
 
 
+install()
 # Plain help instead of rich panels: quick, and the same with and without a terminal.
 app = typer.Typer(
     cls=LazyGroup,

@@ -15,13 +15,13 @@ from ..terminal.sparkline import sparkline
 from ..terminal.table import Column, table
 from ..terminal.when import when
 from ..terminal.width import unicode
-from . import status
+from . import session_table, session_text
 
 # As many looks as the widest terminal shows.
 _KEPT = 400
 _LABEL = 10
 _FIGURE = 22
-Row = status.Row
+Row = session_text.Row
 
 
 class Trend:
@@ -84,16 +84,16 @@ def card_lines(trend: Trend, seen: dict[str, Any], room: int) -> list[Line]:
     for card in gpus["cards"]:
         used, total = card["memory_used_mib"], card["memory_total_mib"]
         memory = "?" if used is None or not total else f"{used / 1024:.1f} of {total / 1024:.0f} GiB"
-        power = f"{status.figure(card['power_draw'], '')} of {status.figure(card['power_limit'], ' W')}"
+        power = f"{session_text.figure(card['power_draw'], '')} of {session_text.figure(card['power_limit'], ' W')}"
         slowed = "?" if card["throttle"] is None else ", ".join(card["throttle"]).replace("_", " ") or "-"
-        texts = [str(card["index"]), status.figure(card["utilization"], " %"), memory]
-        texts += [status.figure(card["temperature"], f" {degree}"), power, slowed]
-        rows.append([Span(text, status.card_state(card)) for text in texts])
+        texts = [str(card["index"]), session_text.figure(card["utilization"], " %"), memory]
+        texts += [session_text.figure(card["temperature"], f" {degree}"), power, slowed]
+        rows.append([Span(text, session_text.card_state(card)) for text in texts])
     made = table(heads, rows, room)
     lines = list(made.lines)
     for card in gpus["cards"]:
         label = f"gpu {card['index']}"
-        lines.append(picture(label, status.figure(card["utilization"], " %"), trend.values[label], room, 100.0))
+        lines.append(picture(label, session_text.figure(card["utilization"], " %"), trend.values[label], room, 100.0))
     return lines
 
 
@@ -108,7 +108,7 @@ def countdown(moment: str | None, now: int) -> str:
 def rows(seen: dict[str, Any]) -> list[Row]:
     """Money and clocks."""
     view, clocks, now = seen["session"], seen["clocks"], parse_time(seen["observed"])
-    soon: State | None = "warn" if view["lease_left"] is not None and view["lease_left"] < status.SOON_S else None
+    soon: State | None = "warn" if view["lease_left"] is not None and view["lease_left"] < session_text.SOON_S else None
     told: list[Row] = [
         (
             "cost",
@@ -118,12 +118,12 @@ def rows(seen: dict[str, Any]) -> list[Row]:
         )
     ]
     if seen["budget"]:
-        told.append(("budget", status.budget_text(seen["budget"]), status.budget_state(seen["budget"])))
+        told.append(("budget", session_text.budget_text(seen["budget"]), session_text.budget_state(seen["budget"])))
     told += [
         ("lease", countdown(view["lease_end"], now), soon),
         ("paid hour", countdown(view["paid_until"], now), None),
         ("hard cap", countdown(view["hard_cap"], now), None),
-        ("idle", status.idle_text(view, clocks, now), "bad" if clocks["hung"] else None),
+        ("idle", session_text.idle_text(view, clocks, now), "bad" if clocks["hung"] else None),
     ]
     if clocks["deletions"]:
         first = clocks["deletions"][0]
@@ -134,14 +134,14 @@ def rows(seen: dict[str, Any]) -> list[Row]:
 def frame(trend: Trend, seen: dict[str, Any], room: int) -> list[Line]:
     """All of it for a terminal of so many columns."""
     view, endpoint, now = seen["session"], seen["endpoint"], parse_time(seen["observed"])
-    title = f"{view['name'] or view['label']}  {view['model']} on {view['plan']} in {view['region']}"
+    title = f"{view['name'] or view['label']}: {view['model']} on {view['plan']} in {view['region']}"
     state = f"{view['status']}, engine {endpoint['engine']}, tunnel {endpoint['tunnel']}"
-    told: list[Row] = [("status", state, status.status_state(view))]
+    told: list[Row] = [("status", state, session_text.status_state(view))]
     if seen["working"]:
-        told.append(status.working_row(seen["working"]))
+        told.append(session_text.working_row(seen["working"]))
     lines = [*laid_out(title, room), *_rows(told, room)]
     lines += [*use_lines(trend, seen, room), *card_lines(trend, seen, room)]
-    return lines + _rows([*rows(seen), *status.remark_rows(seen, now)], room)
+    return lines + _rows([*rows(seen), *session_text.remark_rows(seen, now)], room)
 
 
 def _rows(told: Sequence[Row], room: int) -> list[Line]:
@@ -153,11 +153,9 @@ def overview(trends: dict[int, Trend], seen: dict[str, Any], room: int) -> list[
     views, now = seen["sessions"], parse_time(seen["observed"])
     if not views:
         return laid_out("No session exists; nothing bills.", room)
-    from . import list as listing
-
-    made = table(listing.COLUMNS, [listing.row(view, now) for view in views], room)
+    made = table(session_table.COLUMNS, [session_table.row(view, now) for view in views], room)
     lines = list(made.lines)
-    for text, state in listing.working_lines(views):
+    for text, state in session_table.working_lines(views):
         lines += laid_out(text, room, state, _LABEL)
     for look in seen["looks"]:
         trend, use = trends[look["session"]["linode_id"]], look["engine"]
@@ -169,6 +167,6 @@ def overview(trends: dict[int, Trend], seen: dict[str, Any], room: int) -> list[
             lines.append(use_lines(trend, look, room)[0])
         for card in cards:
             label = f"gpu {card['index']}"
-            warm = f"{status.figure(card['utilization'], ' %')}, {status.figure(card['temperature'], ' C')}"
+            warm = f"{session_text.figure(card['utilization'], ' %')}, {session_text.figure(card['temperature'], ' C')}"
             lines.append(picture(label, warm, trend.values[label], room, 100.0))
     return [*lines, (Span(""),), *laid_out(f"observed  {when(now, now)}, from the API's tags", room)]

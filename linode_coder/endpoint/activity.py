@@ -74,7 +74,7 @@ def idle_record(text: str) -> tuple[IdleClock | None, dict[str, Any] | None]:
     try:
         record = json.loads(text)
         clock = IdleClock.from_dict(record["clock"])
-        if max(clock.at, clock.last_active or 0) > _LAST or clock.idle_s > _LAST:
+        if not all(_is_time(value) for value in (clock.at, clock.last_active or 0, clock.idle_s, clock.stuck_s)):
             return None, None
         watched = record.get("watched") or {}
         by = watched.get("by")

@@ -114,7 +114,7 @@ class Console:
         elif self.live:
             self._clear()
             self._paint("✓" if outcome == "ok" else "x", "32" if outcome == "ok" else "31")
-            print(f" {escapes.full_line(self._step)} ({took:.1f} s)", file=sys.stderr, flush=True)
+            self._err(f" {escapes.full_line(self._step)} ({took:.1f} s)", begun=1)
         else:
             self.note(f"{outcome:6} {self._step} ({took:.1f} s)")
         self._step = ""

@@ -50,7 +50,6 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[str | Span]], room:
     widths = [max(escapes.width(row[place]) for row in texts) for place in range(len(columns))]
     shown = list(range(len(columns)))
     below: int | None = None
-    dropped: list[str] = []
 
     def taken() -> int:
         return sum(widths[place] for place in shown) + len(_GAP) * (len(shown) - 1)
@@ -64,11 +63,14 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[str | Span]], room:
             else:
                 below = last
                 shown.remove(last)
-        while taken() > room and (least := max(shown, key=lambda place: columns[place].drop)) is not None:
-            if not columns[least].drop:
-                break
-            shown.remove(least)
-            dropped.insert(0, heading[least])
+        if taken() > room:
+            wanted = sorted((place for place in shown if columns[place].drop), key=lambda place: columns[place].drop)
+            shown = [place for place in shown if place not in wanted]
+            # What matters more first; what matters less may still have room where that had none.
+            for place in wanted:
+                shown = sorted([*shown, place])
+                if taken() > room:
+                    shown.remove(place)
         while taken() > room:
             widest = max(shown, key=lambda place: widths[place])
             if widths[widest] <= _STUMP:
@@ -77,11 +79,10 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[str | Span]], room:
     lines: list[Line] = []
     for number, (row, state) in enumerate(zip(texts, states, strict=True)):
         lines += _row(row, state, shown, widths, room)
-        if below is not None and number and row[below].strip():
+        if below is not None and number and row[below] not in ("", "-"):
             parts = wrap(" " * _BELOW + row[below], room, _BELOW)
             lines += [(Span(part, state[below]),) for part in parts]
-    order = [column.heading for column in columns if column.heading in dropped]
-    return Table(lines, order)
+    return Table(lines, [heading[place] for place in range(len(columns)) if place not in shown and place != below])
 
 
 def _row(

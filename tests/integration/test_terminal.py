@@ -135,8 +135,9 @@ def test_colour_is_never_needed(sandbox: RunningSandbox, env: dict[str, str], co
     assert "error: There is no session 'nosuch'" in COLOUR.sub("", said)
 
 
-def test_results_have_no_escapes(sandbox: RunningSandbox, seen: str) -> None:
-    said = rest(at_terminal(sandbox, "list"))
+def test_the_colours_of_results_can_be_turned_off(sandbox: RunningSandbox, seen: str) -> None:
+    assert "\x1b[32mrunning\x1b[0m" in rest(at_terminal(sandbox, "list"))
+    said = rest(at_terminal(sandbox, "list", NO_COLOR="1"))
     assert "\x1b" not in said and "seen" in said
 
 

@@ -77,7 +77,7 @@ def shown_by(monkeypatch: pytest.MonkeyPatch, work: Callable[[], int], columns: 
     with monkeypatch.context() as patch:
         patch.setenv("TERM", "xterm")
         patch.delenv("NO_COLOR", raising=False)
-        patch.delenv("COLUMNS", raising=False)
+        patch.setenv("COLUMNS", str(columns))
         patch.setattr(sys, "stdout", streams._outlived(out.stream))
         patch.setattr(sys, "stderr", streams._outlived(err.stream))
         code = work()

@@ -147,6 +147,14 @@ facts:
   returned: success
   type: dict
   sample: {"boot_id": "9f0c...", "driver": "580.95.05", "gpus": []}
+gpus:
+  description:
+    - What the cards do now. C(state) is C(ok) or the name of what is wrong, null when nvidia-smi did not answer. Of each of C(cards)
+      the use in percent, MiB, degrees Celsius and watts, null for what could not be read; C(throttle) names what slows it down.
+  returned: success
+  type: dict
+  sample: {"state": "ok", "cards": [{"index": 0, "name": "NVIDIA RTX 4000 Ada Generation", "utilization": 7.0, "memory_used_mib": 15000,
+    "memory_total_mib": 20475, "temperature": 41.0, "temperature_slowdown": 96.0, "power_draw": 29.0, "power_limit": 130.0, "throttle": []}]}
 cursor:
   description: Where the kernel log can be read on.
   returned: when the journal was read

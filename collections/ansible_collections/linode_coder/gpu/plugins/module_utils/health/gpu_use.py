@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from .nvidia_smi import SmiReading, gpu_facts
@@ -35,9 +36,11 @@ def card_use(facts: dict[str, Any], index: int) -> dict[str, Any]:
     return {"index": index, **found, "throttle": active if known else None}
 
 
+def cards_use(cards: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The same of every card of a VM, in nvidia-smi's order."""
+    return [card_use(facts, place) for place, facts in enumerate(cards)]
+
+
 def gpu_use(reading: SmiReading) -> dict[str, Any]:
     """``state`` is ok or the name of what is wrong, ``cards`` one row for each."""
-    return {
-        "state": reading.state,
-        "cards": [card_use(gpu_facts(gpu), place) for place, gpu in enumerate(reading.gpus)],
-    }
+    return {"state": reading.state, "cards": cards_use(map(gpu_facts, reading.gpus))}

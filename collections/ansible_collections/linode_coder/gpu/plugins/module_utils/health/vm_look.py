@@ -25,6 +25,7 @@ from ..engine.client import EngineClient, EngineSilent, models_of
 from . import last_look
 from .catalogue import limit
 from .evaluate import evaluate
+from .gpu_use import cards_use
 from .kernel_log import last_cursor
 
 # Options of the modules that look.
@@ -304,6 +305,7 @@ def look(params: Mapping[str, Any], check_mode: bool, warn: Callable[[str], None
         "severity": health.severity,
         "activity": health.activity,
         "facts": health.facts,
+        "gpus": {"state": health.facts["smi_state"], "cards": cards_use(health.facts["gpus"])},
     }
     result: dict[str, Any] = scrub_data(found, known)
     cursor = last_cursor(texts.get("kernel.log") or "") or params["cursor"]
