@@ -9,9 +9,9 @@ from typing import Any
 PANELS: dict[str, tuple[str, ...]] = {
     "Sessions": ("up", "down", "list", "status", "switch-model", "extend", "pause"),
     "Talk to the model": ("launch", "use", "leave", "ask", "chat", "tunnel"),
-    "Look after it": ("check", "collect", "heal", "logs", "ssh", "watchdog", "cleanup", "validate-perf"),
+    "Look after it": ("check", "collect", "heal", "logs", "ssh", "watchdog", "cleanup", "validate-perf", "metrics"),
     "Models and prices": ("models", "plans", "validate"),
-    "Set up": ("wizard", "config", "completion", "sandbox"),
+    "Set up": ("wizard", "config", "completion", "explain", "sandbox"),
 }
 # Three of each, without the name of the program.
 EXAMPLES: dict[str, tuple[str, ...]] = {
@@ -53,6 +53,8 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "heal": ("heal demo --dry-run", "heal demo --max-rung container", "heal demo --history"),
     "cleanup": ("cleanup --dry-run", "cleanup", "cleanup --everyone --yes"),
     "watchdog": ("watchdog --once", "watchdog --interval 5m", "watchdog install --systemd"),
+    "metrics": ("metrics", "metrics --listen 9419", "metrics --alerts > linode_coder.rules.yml"),
+    "explain": ("explain", "explain exit-5", "explain gpu.lost"),
     "completion": ("completion bash", "completion zsh", "completion fish"),
     "sandbox": ("sandbox start", "sandbox fault add capacity --count 2", "sandbox stop"),
 }

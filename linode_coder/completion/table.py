@@ -169,10 +169,13 @@ TABLE: dict[str, Any] = {
             "commands": {},
         },
         "list": {
-            "help": "Show every session, what bills first",
+            "help": "Show every session, what bills first. With --watch, Ctrl-C ends it (exit code 130)",
             "options": {
                 "--all": {"help": "Sessions that are gone as well", "value": None, "many": False},
-                "--json": {"help": "One JSON document", "value": None, "many": False},
+                "--watch": {"help": "Refresh until interrupted, with what each does", "value": None, "many": False},
+                "--every": {"help": "Seconds between two refreshes", "value": "", "many": False},
+                "--wide": {"help": "Every column, however narrow the terminal is", "value": None, "many": False},
+                "--json": {"help": "One JSON document; one a line with --watch", "value": None, "many": False},
                 "--help": {"help": "Show how it is used", "value": None, "many": False},
             },
             "arguments": [],
@@ -200,7 +203,11 @@ TABLE: dict[str, Any] = {
                     "value": "file",
                     "many": False,
                 },
-                "--passed": {"help": "Show the checks that passed, too", "value": None, "many": False},
+                "--passed": {
+                    "help": "Show every check: those that passed, and what follows from another (also -v)",
+                    "value": None,
+                    "many": False,
+                },
                 "--json": {"help": "One JSON document", "value": None, "many": False},
                 "--help": {"help": "Show how it is used", "value": None, "many": False},
             },
@@ -440,6 +447,16 @@ TABLE: dict[str, Any] = {
             "optional": True,
             "commands": {},
         },
+        "explain": {
+            "help": "Explain an error, an exit code, a check or another word of ours; without one list them all",
+            "options": {
+                "--json": {"help": "One JSON document", "value": None, "many": False},
+                "--help": {"help": "Show how it is used", "value": None, "many": False},
+            },
+            "arguments": [""],
+            "optional": True,
+            "commands": {},
+        },
         "config": {
             "help": "Show and check the configuration",
             "options": {"--help": {"help": "Show how it is used", "value": None, "many": False}},
@@ -449,6 +466,11 @@ TABLE: dict[str, Any] = {
                 "show": {
                     "help": "Show every value with where it came from; secrets are masked",
                     "options": {
+                        "--wide": {
+                            "help": "Every column, however narrow the terminal is",
+                            "value": None,
+                            "many": False,
+                        },
                         "--json": {"help": "One JSON document", "value": None, "many": False},
                         "--help": {"help": "Show how it is used", "value": None, "many": False},
                     },
@@ -474,6 +496,7 @@ TABLE: dict[str, Any] = {
                 "--plan": {"help": "What fits on this plan", "value": "plan", "many": False},
                 "--context": {"help": "Tokens that have to fit, e.g", "value": "", "many": False},
                 "--all": {"help": "What does not fit as well, and why", "value": None, "many": False},
+                "--wide": {"help": "Every column, however narrow the terminal is", "value": None, "many": False},
                 "--json": {"help": "One JSON document", "value": None, "many": False},
                 "--help": {"help": "Show how it is used", "value": None, "many": False},
             },
@@ -487,6 +510,7 @@ TABLE: dict[str, Any] = {
                 "--model": {"help": "How this model fits on each", "value": "model", "many": False},
                 "--region": {"help": "Prices and stock of this region", "value": "region", "many": False},
                 "--context": {"help": "Tokens that have to fit, e.g", "value": "", "many": False},
+                "--wide": {"help": "Every column, however narrow the terminal is", "value": None, "many": False},
                 "--json": {"help": "One JSON document", "value": None, "many": False},
                 "--help": {"help": "Show how it is used", "value": None, "many": False},
             },
@@ -524,6 +548,7 @@ TABLE: dict[str, Any] = {
                 "--everyone": {"help": "What others of the account left over as well", "value": None, "many": False},
                 "--yes": {"help": "Do not ask", "value": None, "many": False},
                 "--dry-run": {"help": "List only", "value": None, "many": False},
+                "--wide": {"help": "Every column, however narrow the terminal is", "value": None, "many": False},
                 "--json": {"help": "JSON lines of events", "value": None, "many": False},
                 "--help": {"help": "Show how it is used", "value": None, "many": False},
             },
@@ -587,6 +612,24 @@ TABLE: dict[str, Any] = {
                     "commands": {},
                 },
             },
+        },
+        "metrics": {
+            "help": "Print sessions, cost, leases, findings, GPUs and engines as metrics for Prometheus, or serve them",
+            "options": {
+                "--listen": {"help": "Serve them on this port of the loopback; 0 for any", "value": "", "many": False},
+                "--textfile": {"help": "Write them to a file that node_exporter reads", "value": "file", "many": False},
+                "--every": {
+                    "help": "How often the account is asked at most (with --listen, default 30s), or the file written again (with --textfile, default once)",
+                    "value": "",
+                    "many": False,
+                },
+                "--alerts": {"help": "Print alert rules for Prometheus", "value": None, "many": False},
+                "--dashboard": {"help": "Print a dashboard for Grafana", "value": None, "many": False},
+                "--help": {"help": "Show how it is used", "value": None, "many": False},
+            },
+            "arguments": [],
+            "optional": False,
+            "commands": {},
         },
         "completion": {
             "help": "Print the completion of a shell: commands, options, sessions, models, plans and regions",
