@@ -87,6 +87,8 @@ def _complaints(events: list[dict[str, Any]], origin: str) -> list[str]:
 
 
 async def _look(tab: Tab, origin: str, page: str, width: int, *, dark: bool) -> list[str]:
+    # Nothing is remembered of the page before: what a script asks for once, and light or dark, would not be seen again.
+    await tab.ask("Runtime.evaluate", expression="localStorage.clear(); sessionStorage.clear()")
     tab.events.clear()
     await tab.ask(
         "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width < 600
