@@ -47,6 +47,11 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert broken(page, page.read_text()) == []
 
 
+def test_every_page_of_the_collection_is_in_the_navigation() -> None:
+    text = (ROOT / "tools/site/zensical.toml").read_text()
+    assert [page.name for page in DOCS.glob("*.md") if f'= "{page.name}"' not in text] == []
+
+
 def test_a_link_that_leads_nowhere_is_found() -> None:
     page = ROOT / "README.md"
     text = "[a](no.md) [b](ARCHITECTURE.md#nothing) [c](ARCHITECTURE.md#layers) [d](#nothing) ![e](tools/no.svg) `[f](no.md)`"
