@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV   ?= .venv
 ENGINE ?= standin
 BIN    := $(VENV)/bin
+# What makes the documentation site.
+SITE   := zensical
 PYTEST := $(BIN)/pytest -n 2 --dist loadfile --durations 8
 SHELL  := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -13,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export TEST_SNAPSHOTS ?= $(abspath .cache/snapshots)
 PRODUCT := $(shell find linode_coder collections roles playbooks inventory_plugins -type f -not -name '*.pyc' 2>/dev/null) CHANGELOG.md
 
-.PHONY: help install demo models test lint types unit integration sanity test-installed test-slow test-docker test-engine test-foreign test-clients test-molecule test-newest vllm bench mutants clean constraints dist collection changelog
+.PHONY: help install demo models test lint types unit integration sanity test-installed test-slow test-docker test-engine test-foreign test-clients test-molecule test-newest vllm bench mutants clean constraints dist collection changelog site pictures test-site
 
 help:
 	@echo 'make demo           bring a session up in the local sandbox, ask it something, show the cost, take it down'
@@ -22,6 +24,8 @@ help:
 	@echo 'make test           lint, types, unit, integration and sanity tests'
 	@echo 'make dist           the wheel and the Galaxy archive, in dist/'
 	@echo 'make collection     the Galaxy archive: collections/ with the roles, playbooks and inventory plugin beside it'
+	@echo 'make site           the documentation as pages, in build/site; make test-site looks at them in Chromium'
+	@echo 'make pictures       the pictures of README.md and of the site, of real commands in the sandbox (tmux)'
 	@echo 'make changelog      what changelogs/fragments says into the one change log'
 	@echo 'make models         what the Hub says of the packaged models now, as a change to review (WRITE=1 writes it)'
 	@echo 'make test-installed the wheel and the Galaxy archive in the environments that people make'
@@ -92,6 +96,21 @@ dist: dist/.built
 collection: dist/.built
 	@ls dist/*.tar.gz
 
+# What makes the site is only needed for it, so it has an environment of its own.
+.cache/site/.complete: constraints.txt | $(BIN)/.tools
+	@$(PYTHON) -m venv --clear .cache/site
+	@$(BIN)/uv pip install --quiet --python .cache/site/bin/python -c constraints.txt $(SITE)
+	@touch $@
+
+site: $(BIN)/.complete .cache/site/.complete
+	@$(BIN)/python -m tools.site.build .cache/site/bin/zensical
+
+pictures: $(BIN)/.complete
+	@$(BIN)/python -m tools.site.pictures
+
+test-site: site
+	@$(BIN)/python -m tools.site.look
+
 changelog: dist/.built
 	$(BIN)/python -m tools.changelog
 
@@ -137,7 +156,7 @@ mutants: $(BIN)/.complete
 constraints:
 	@rm -rf .venv-constraints
 	@$(PYTHON) -m venv .venv-constraints
-	@.venv-constraints/bin/python -m pip install --quiet '.[dev]'
+	@.venv-constraints/bin/python -m pip install --quiet '.[dev]' $(SITE)
 	@{ head -3 constraints.txt; .venv-constraints/bin/python -m pip freeze --exclude linode-coder | grep -v '^ansible-core=='; } > constraints.new
 	@mv constraints.new constraints.txt
 	@rm -rf .venv-constraints
