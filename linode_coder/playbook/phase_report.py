@@ -8,12 +8,12 @@ from typing import Any
 
 from ..terminal.console import Console
 from ..terminal.phase_lines import about, took
-from .phases import Phase, Phases, phase_of, title
+from .phases import BACKGROUND, Phase, Phases, phase_of, title
 
 # Of the playbooks that go through phases from their first task on; others do when they bring up a VM.
 SHOWN = {"up": ("vm", "system", "driver", "image", "weights", "engine"), "switch_model": ("image", "weights", "engine")}
 # A task that is over sooner, and did nothing, is no sign that its phase works.
-_SETTLED_S = 0.3
+_SETTLED_S = 1.0
 _EVENT_S = 5.0
 
 
@@ -87,7 +87,10 @@ class PhaseReport:
             return
         now = self.clock()
         if self._task is not None and now - self._task[1] > _SETTLED_S:
-            self._work(now)
+            name = self._task[0]
+            # A download begins when a module says so: the task may still turn out to have nothing to do.
+            if name not in BACKGROUND or (self.phases.all.get(name) or Phase(name)).state != "waiting":
+                self._work(now)
         for phase in self.phases.all.values():
             if phase.state == "running" and now - self._events.get(phase.name, now - _EVENT_S) >= _EVENT_S:
                 self._events[phase.name] = now

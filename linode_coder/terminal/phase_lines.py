@@ -59,7 +59,7 @@ def _said(row: Row, columns: int) -> str:
         for text in (f"waits for {', '.join(row.waits_for)}", f"waits for {len(row.waits_for)} others"):
             if row.waits_for and width(text) <= columns:
                 return text
-        return "waits"
+        return "comes next"
     parts = row.parts if row.state == "running" else (_WORDS[row.state],) if row.state in _WORDS else ()
     return _fitting([one_line(part) for part in parts], columns)
 

@@ -88,6 +88,17 @@ def test_a_playbook_without_phases_keeps_its_steps(capsys: pytest.CaptureFixture
     assert capsys.readouterr().err == "" and not console.by_phases
 
 
+def test_a_download_that_is_not_needed_never_begins(capsys: pytest.CaptureFixture[str]) -> None:
+    """However long it takes until a task turns out to have nothing to do."""
+    report = PhaseReport("switch_model", Console(as_json=False), None, Clock())
+    for path, action in (("files", "container_image"), ("wait", "model_weights")):
+        report.task(f"/x/roles/vllm/tasks/{path}.yml:4", GPU + action)
+        for _again in range(5):
+            report.tick()
+        report.skipped()
+    assert "begin" not in capsys.readouterr().err
+
+
 def test_healing_shows_phases_once_it_makes_a_vm(capsys: pytest.CaptureFixture[str]) -> None:
     console = Console(as_json=False)
     report = PhaseReport("heal", console)
