@@ -25,7 +25,8 @@ COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSandbox]:
     with start_sandbox(tmp_path_factory.mktemp("terminal"), hosts="simulated") as running:
         running.env.update(TERM="xterm", HF_HUB_OFFLINE="1")
-        running.env.pop("NO_COLOR", None)
+        for variable in ("NO_COLOR", "COLUMNS"):
+            running.env.pop(variable, None)
         yield running
 
 
@@ -108,7 +109,7 @@ def test_a_conversation(sandbox: RunningSandbox, seen: str) -> None:
 
 def test_a_destructive_question_names_object_age_and_bill(sandbox: RunningSandbox, seen: str) -> None:
     child = at_terminal(sandbox, "down", "seen")
-    child.expect(r"Delete lc-seen-1 \(.+ in .+\), billed for 1 h, \$\d+\.\d\d so far\? \[y/N\] ")
+    child.expect(r"Delete lc-seen-1 \(.+ in .+\), billed for 1 h, \$\d+\.\d\d so far\?\s+\[y/N\] ")
     child.sendline("n")
     said = rest(child)
     assert child.exitstatus == 3 and "Not confirmed" in said
