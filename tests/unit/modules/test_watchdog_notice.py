@@ -121,3 +121,14 @@ def test_a_spoiled_record_begins_anew(notify: Run, hook: Webhook, tmp_path: Path
     (tmp_path / "state" / "told.json").write_text("{")
     assert notify(BLOCKED)["webhook"]["sent"] == 1
     assert notify(BLOCKED)["webhook"]["sent"] == 0
+
+
+def test_what_came_of_waiting_for_capacity_is_told(notify: Run, hook: Webhook) -> None:
+    vm = {"label": "lc-demo-1", "linode_id": 7, "plan": "p", "region": "us-ord", "hourly": 0.52}
+    told = notify({}, waited={"session": "demo", "since": 1000, "vm": vm})
+    assert (
+        told["webhook"]["sent"] == 1 and "lc-demo-1 (p in us-ord) runs and bills at $0.52/h" in hook.bodies[0]["text"]
+    )
+    notify({}, waited={"session": "demo", "since": 2000, "why": "There is no capacity in any place."})
+    assert "demo: no VM. There is no capacity" in hook.bodies[1]["text"]
+    assert hook.notices() == [("capacity", "demo")] * 2

@@ -23,8 +23,8 @@ class Wanted:
     """Each as it was asked for; None or () leaves it to what the session has, else to the default.
 
     ``context`` is in tokens or a text such as 64K, ``aliases`` are names that clients may ask for the model by, ``lease``, ``cap``
-    and ``idle`` are durations such as 8h, ``near`` is a region, a place or a continent, ``max_cost`` is in dollars for the lease, ``budget`` in dollars for a month. ``records``
-    are what this control node remembers of sessions that are gone, which count towards the budget.
+    and ``idle`` are durations such as 8h, ``near`` is a region, a place or a continent, ``max_cost`` is in dollars for
+    the lease, ``budget`` in dollars for a month. ``records`` are what this control node remembers of sessions that are gone, which count towards the budget.
     """
 
     model: str | None = None
