@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any
 
 import typer
@@ -45,6 +46,20 @@ def licence(model: Model) -> str:
     return model.licence + doubt + (", gated" if model.gated else "")
 
 
+def coding(model: Model) -> str:
+    """What was published of how well it codes, as short as a cell has to be."""
+    if model.coding is None:
+        return "-"
+    return model.coding + ("?" if "coding" in model.uncertain else "")
+
+
+def flag(name: str, value: Any) -> str:
+    """An engine's flag as it stands on its command line."""
+    if isinstance(value, bool):
+        return f"--{name}" if value else f"--no-{name}"
+    return f"--{name} {json.dumps(value)}" if isinstance(value, (dict, list)) else f"--{name} {value}"
+
+
 def fit_cells(view: dict[str, Any]) -> list[str]:
     """Variant, context, speed and price of a model on a plan."""
     speed = view["tokens_per_second"]
@@ -73,7 +88,7 @@ def models(
     show_all: Annotated[bool, typer.Option("--all", help="What does not fit as well, and why.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
 ) -> None:
-    """Show models: licence, sizes, where they fit, how fast, at which price."""
+    """Show models: how well they code, where they fit, how fast they are and what they cost."""
     console = Console(as_json)
     wanted = parse_context(context)
     selections = [resolve(model, hub_lookup)] if model else [Selection(each) for each in catalogue()]
@@ -109,20 +124,23 @@ def _overview(
         console.result({"command": "models", "context": context, "note": market.note, "models": listed})
         return
     where = "CHEAPEST PLAN" if market.prices else "SMALLEST PLAN"
-    rows = [["MODEL", "LICENCE", "PARAMETERS", "MAX", where, "VARIANT", "CONTEXT", "TOKENS/S", "$/H"]]
+    rows = [["MODEL", "CODING", where, "$/H", "CONTEXT", "TOKENS/S", "PARAMETERS", "MAX", "LICENCE", "VARIANT"]]
     hidden = 0
     for model, view in found:
         if view is None and not show_all:
             hidden += 1
             continue
-        cells = [view["plan"], *fit_cells(view)] if view else ["fits on none", "-", "-", "-", "-"]
-        rows.append([model.id, licence(model), parameters(model), tokens(model.max_context), *cells])
+        variant, length, speed, price = fit_cells(view) if view else ["-"] * 4
+        place = [view["plan"] if view else "fits on none", price, length, speed]
+        about = [parameters(model), tokens(model.max_context), licence(model), variant]
+        rows.append([model.id, coding(model), *place, *about])
     for line in table(rows):
         console.text(line)
     if hidden:
         console.text(f"{hidden} more fit on no plan: --all")
     console.text(
-        "Contexts and speeds are estimates for one user; ? is unknown. One in detail: linode-coder models MODEL"
+        "CODING is what the publisher says. The cheapest plan is one with the processors that the engine asks for. Contexts and speeds are estimates for one user; ? is not certain. "
+        "One in detail: linode-coder models MODEL"
     )
 
 
@@ -155,6 +173,23 @@ def _on_plan(
     console.text("Contexts and speeds are estimates for one user; ? is unknown.")
 
 
+def _cheapest(selection: Selection, views: list[dict[str, Any]], market: Market, context: int | None) -> list[str]:
+    """The cheapest plan with its price, and a cheaper one on which the engine lacks processors."""
+    priced = [view for view in views if view["fits"] is True and view["hourly"]]
+    named = {view["plan"] for view in priced}
+    plans = [plan for plan in by_price(market.plans, market.prices) if plan.id in named]
+    engine = first_that_fits(selection, plans, context)
+    if engine is None:
+        return []
+    price = market.prices[engine.plan.id]
+    least = min(priced, key=lambda view: float(view["hourly"]))
+    lines = [f"cheapest  {engine.plan.id}, {money(price)}/h"]
+    if least["hourly"] < price:
+        costs = f"{least['plan']} costs {money(least['hourly'])}/h"
+        lines.append(f"          {costs}, but has fewer processors than the engine asks for")
+    return lines
+
+
 def _one(
     console: Console,
     selection: Selection,
@@ -181,6 +216,9 @@ def _one(
     console.text(f"licence   {licence(model)}; https://huggingface.co/{model.hf}")
     calls = f"tool calls {model.tool_parser or 'unknown'}, reasoning {model.reasoning_parser or 'none'}"
     console.text(f"parsers   {calls}{', reads images' if model.multimodal else ''}")
+    console.text(f"coding    {coding(model) if model.coding else 'nothing is known'}")
+    for line in _cheapest(selection, views, market, context):
+        console.text(line)
     for note in model_notes(model):
         console.text(f"note      {note}")
     if model.uncertain:
@@ -191,7 +229,7 @@ def _one(
         notes = ["gated"] if model.gated_for(variant) else []
         notes += ["made by a single person"] if variant.community else []
         notes += [f"pinned at {revision}"] if (revision := model.revision_of(variant)) else []
-        notes += [f"--{name} {value}" for name, value in variant.flags.items()]
+        notes += [flag(name, value) for name, value in variant.flags.items()]
         size = sized(variant.disk_gb, "disk_gb" in variant.uncertain)
         rows.append([variant.id, variant.precision, size, f"sm {variant.min_capability}", ", ".join(notes) or "-"])
     for line in table(rows):
