@@ -47,7 +47,9 @@ def heal(
         bool,
         typer.Option("--now", help="Do not wait for a recent boot, start or request: show what that costs, and ask."),
     ] = False,
-    ack: Annotated[bool, typer.Option("--ack", help="You looked after it: let healing start anew.")] = False,
+    ack: Annotated[
+        bool, typer.Option("--ack", help="Tell healing that you fixed the cause, so that it starts over.")
+    ] = False,
     past: Annotated[bool, typer.Option("--history", help="Show what was tried.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before a reboot or more.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines of events.")] = False,
@@ -83,7 +85,7 @@ def heal(
     if ack:
         told = play(console, replace(variables, heal_ack=True))["acknowledged_on_vm"]
         console.event("result", command="heal", session=view, acknowledged=True, acknowledged_on_vm=told)
-        console.text(f"Healing of {session} starts anew: budgets are full, and the breaker is closed.")
+        console.text(f"Healing of {session} starts over: its budgets are full and its breaker is closed.")
         if not told:
             console.text("The VM could not be reached to write that down: once it can be, acknowledge it again.")
         return

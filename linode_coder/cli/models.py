@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any
 
 import typer
@@ -46,6 +47,20 @@ def licence(model: Model) -> str:
     return model.licence + doubt + (", gated" if model.gated else "")
 
 
+def coding(model: Model) -> str:
+    """What was published of how well it codes, as short as a cell has to be."""
+    if model.coding is None:
+        return "-"
+    return model.coding + ("?" if "coding" in model.uncertain else "")
+
+
+def flag(name: str, value: Any) -> str:
+    """An engine's flag as it stands on its command line."""
+    if isinstance(value, bool):
+        return f"--{name}" if value else f"--no-{name}"
+    return f"--{name} {json.dumps(value)}" if isinstance(value, (dict, list)) else f"--{name} {value}"
+
+
 def fit_cells(view: dict[str, Any]) -> list[str]:
     """Variant, context, speed and price of a model on a plan."""
     speed = view["tokens_per_second"]
@@ -75,7 +90,7 @@ def models(
     wide: Annotated[bool, typer.Option("--wide", help="Every column, however narrow the terminal is.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
 ) -> None:
-    """Show models: licence, sizes, where they fit, how fast, at which price."""
+    """Show models: how well they code, where they fit, how fast they are and what they cost."""
     console = Console(as_json)
     wanted = parse_context(context)
     selections = [resolve(model, hub_lookup)] if model else [Selection(each) for each in catalogue()]
@@ -111,21 +126,24 @@ def _overview(
         console.result({"command": "models", "context": context, "note": market.note, "models": listed})
         return
     where = "CHEAPEST PLAN" if market.prices else "SMALLEST PLAN"
-    heads = [Column("MODEL"), Column("LICENCE", 6), Column("PARAMETERS", 7), Column("MAX", 8), Column(where, 1)]
-    heads += [Column("VARIANT", 5), Column("CONTEXT", 4), Column("TOKENS/S", 3), Column("$/H", 2)]
+    heads = [Column("MODEL"), Column("CODING", 2), Column(where, 1), Column("$/H", 3), Column("CONTEXT", 5)]
+    heads += [Column("TOKENS/S", 4), Column("PARAMETERS", 8), Column("MAX", 9), Column("LICENCE", 7), Column("VARIANT", 6)]
     rows = []
     hidden = 0
     for model, view in found:
         if view is None and not show_all:
             hidden += 1
             continue
-        cells = [view["plan"], *fit_cells(view)] if view else ["fits on none", "-", "-", "-", "-"]
-        rows.append([model.id, licence(model), parameters(model), tokens(model.max_context), *cells])
+        variant, length, speed, price = fit_cells(view) if view else ["-"] * 4
+        place = [view["plan"] if view else "fits on none", price, length, speed]
+        about = [parameters(model), tokens(model.max_context), licence(model), variant]
+        rows.append([model.id, coding(model), *place, *about])
     console.table(heads, rows, wide)
     if hidden:
         console.text(f"{hidden} more fit on no plan: --all")
     console.text(
-        "Contexts and speeds are estimates for one user; ? is unknown. One in detail: linode-coder models MODEL"
+        "CODING is what the publisher says. The cheapest plan is one with the processors that the engine asks for. Contexts and speeds are estimates for one user; ? is not certain. "
+        "One in detail: linode-coder models MODEL"
     )
 
 
@@ -159,6 +177,23 @@ def _on_plan(
     console.text("Contexts and speeds are estimates for one user; ? is unknown.")
 
 
+def _cheapest(selection: Selection, views: list[dict[str, Any]], market: Market, context: int | None) -> list[str]:
+    """The cheapest plan with its price, and a cheaper one on which the engine lacks processors."""
+    priced = [view for view in views if view["fits"] is True and view["hourly"]]
+    named = {view["plan"] for view in priced}
+    plans = [plan for plan in by_price(market.plans, market.prices) if plan.id in named]
+    engine = first_that_fits(selection, plans, context)
+    if engine is None:
+        return []
+    price = market.prices[engine.plan.id]
+    least = min(priced, key=lambda view: float(view["hourly"]))
+    lines = [f"cheapest  {engine.plan.id}, {money(price)}/h"]
+    if least["hourly"] < price:
+        costs = f"{least['plan']} costs {money(least['hourly'])}/h"
+        lines.append(f"          {costs}, but has fewer processors than the engine asks for")
+    return lines
+
+
 def _one(
     console: Console,
     selection: Selection,
@@ -186,6 +221,9 @@ def _one(
     console.text(f"licence   {licence(model)}; https://huggingface.co/{model.hf}")
     calls = f"tool calls {model.tool_parser or 'unknown'}, reasoning {model.reasoning_parser or 'none'}"
     console.text(f"parsers   {calls}{', reads images' if model.multimodal else ''}")
+    console.text(f"coding    {coding(model) if model.coding else 'nothing is known'}")
+    for line in _cheapest(selection, views, market, context):
+        console.text(line)
     for note in model_notes(model):
         console.text(f"note      {note}")
     if model.uncertain:
@@ -203,7 +241,7 @@ def _one(
         notes = ["gated"] if model.gated_for(variant) else []
         notes += ["made by a single person"] if variant.community else []
         notes += [f"pinned at {revision}"] if (revision := model.revision_of(variant)) else []
-        notes += [f"--{name} {value}" for name, value in variant.flags.items()]
+        notes += [flag(name, value) for name, value in variant.flags.items()]
         size = sized(variant.disk_gb, "disk_gb" in variant.uncertain)
         rows.append([variant.id, variant.precision, size, f"sm {variant.min_capability}", ", ".join(notes) or "-"])
     console.table(heads, rows, wide)

@@ -158,7 +158,7 @@ def wizard(
     path = toml_path()
     changed_text(path, {})  # a broken file is refused before the first question
     now = config.read().values
-    chosen_goal = ask.answer("goal", goal, f"What for ({', '.join(GOALS)})?", "chat", _goal)
+    chosen_goal = ask.answer("goal", goal, f"What will you use it for ({', '.join(GOALS)})?", "chat", _goal)
     market = read_market(console)
     configured = ",".join(now["region"]) or "any"
     chosen_region = ask.answer("region", region, "In which region (any: the cheapest)?", configured, _region(market))

@@ -57,7 +57,7 @@ def terminal(sandbox: RunningSandbox, *options: str) -> pexpect.spawn[str]:
 def test_six_questions_and_a_file(sandbox: RunningSandbox, file: Path) -> None:
     file.write_text('# mine\nheal = "host" # careful\nlease = "2h"\n')
     child = terminal(sandbox)
-    child.expect("What for .*\\[chat\\] ")
+    child.expect("What will you use it for .*\\[chat\\] ")
     child.sendline("nonsense")
     child.expect("is not one of completion, chat, agent")
     child.expect("\\[chat\\] ")

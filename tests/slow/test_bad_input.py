@@ -107,7 +107,7 @@ CASES = {
     "out of stock": Case(
         f"up m --plan {ADA} --region us-ord --yes",
         7,
-        "no capacity in any place that was tried",
+        "no capacity in any region that was tried",
         "Try again later",
         fault={"kind": "capacity", "on": "POST /linode/instances"},
     ),

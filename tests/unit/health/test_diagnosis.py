@@ -581,7 +581,7 @@ def test_how_far_it_is(log: str, phase: str, fraction: float | None, detail: str
 def test_the_first_cause_is_what_is_told() -> None:
     assert cause_of(f"NCCL error: internal error\n{NVML}\n") == (
         "The container's access to the GPUs was taken away while it ran.",
-        "Create the container anew.",
+        "Recreate the container.",
     )
 
 

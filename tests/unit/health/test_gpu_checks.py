@@ -128,7 +128,7 @@ def test_a_hang_is_told_apart_from_a_single_miss() -> None:
 
 def test_what_the_driver_did_not_say_is_named() -> None:
     assert one(look(), "drv.module").summary == "nvidia-smi was not run."
-    assert one(look(host=PROBED), "drv.module").summary == "nvidia-smi brought nothing"
+    assert one(look(host=PROBED), "drv.module").summary == "nvidia-smi returned nothing"
     failed = look(host={"probes": {"nvidia_smi": {"error": "no such file"}}})
     assert one(failed, "drv.module").summary == "no such file"
     assert one(look(smi=SmiReading("no_library", "x")), "drv.module").ladder == ("alert",)
@@ -166,7 +166,7 @@ def test_the_cards_are_counted(seen: Look, severity: str, cause: str | None, evi
     assert (found.severity, found.cause, found.evidence) == (severity, cause, evidence)
     if severity == "fail":
         assert (found.ladder[0] == "power_cycle") == (cause == "not_on_bus")
-        assert (found.summary == "No GPU is there.") == (not seen.smi or not seen.smi.gpus)
+        assert (found.summary == "The VM has no GPU.") == (not seen.smi or not seen.smi.gpus)
 
 
 def test_cards_of_a_plan_that_is_not_known_are_not_counted() -> None:

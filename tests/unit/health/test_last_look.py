@@ -112,7 +112,7 @@ def test_a_link_is_compared_with_the_best_it_has_been(looks: Looks) -> None:
         text = text.replace("current_link_width>8x", f"current_link_width>{width}x")
         return text.replace("performance_state>P0", f"performance_state>{state}")
 
-    assert only(looks.look(0, smi=link(4, 8)), "gpu.pcie").summary == "No baseline to compare the link with."
+    assert only(looks.look(0, smi=link(4, 8)), "gpu.pcie").summary == "There is no earlier link speed to compare with."
     seen = [
         only(looks.look(after, smi=smi), "gpu.pcie").severity
         for after, smi in ((300, link(1, 4, "P8")), (600, link(3, 8)), (900, link(4, 4)), (9999, link(4, 4)))

@@ -119,7 +119,7 @@ def test_every_reason_is_told_with_its_field() -> None:
     assert failure.cause == "POST /x: [400] Bad.; region: Worse; type: x"
     assert failure.message == "The Linode API refused the request: Bad.; region: Worse; type: x."
     assert failure.field == "region" and "--region" in str(failure.remedy)
-    assert classify("GET", "/x", 408, {}, {}).message == "The Linode API could not be read (HTTP 408)."
+    assert classify("GET", "/x", 408, {}, {}).message == "The Linode API's answer could not be read (HTTP 408)."
     assert classify("GET", "/x", 500, {}, {}).cause == "GET /x: [500] HTTP 500"
 
 

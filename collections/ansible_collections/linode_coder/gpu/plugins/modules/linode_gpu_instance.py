@@ -359,7 +359,7 @@ class Session:
             raise Failure(
                 "conflict",
                 f"{label} cannot be replaced: it is gone or its tags are incomplete.",
-                remedy=f"Look at what exists: linode-coder list. Begin anew: linode-coder up {self.name}.",
+                remedy=f"See what exists: linode-coder list. Start over: linode-coder up {self.name}.",
                 field="predecessor",
                 value=label,
             )
@@ -408,7 +408,7 @@ class Session:
                     raise
                 raise Failure(
                     "ambiguous",
-                    f"Whether {self.label} was created is not known, and looking it up failed too.",
+                    f"Whether {self.label} was created is not known, and looking it up failed as well.",
                     cause=f"{failure.cause}; then {lookup.cause}",
                     remedy=f"Run linode-coder up {self.name} again: it looks for the VM before it creates one.",
                     billing=[f"Linode {self.label} may exist and bill; delete it: linode-coder down {self.name}"],
@@ -515,7 +515,7 @@ class Session:
         old = self.predecessor and self.predecessor["label"]
         raise Failure(
             "capacity",
-            f"There is no capacity in any place that was tried{waited}: {tried}.",
+            f"There is no capacity in any region that was tried{waited}: {tried}.",
             cause=self.result["attempts"][-1]["reason"],
             remedy=f"{old} stays as it is, and bills. Try again later: linode-coder heal {self.name}."
             if old

@@ -154,7 +154,7 @@ def read_back(api: LinodeApi, instance: dict[str, Any]) -> dict[str, Any]:
         raise Failure(
             "conflict",
             f"{instance['label']} is {'gone' if row is None else 'being deleted'}: this came too late.",
-            remedy="See what is left: linode-coder list. Begin anew with linode-coder up.",
+            remedy="See what is left: linode-coder list. Start over: linode-coder up.",
             field="session",
         )
     return row

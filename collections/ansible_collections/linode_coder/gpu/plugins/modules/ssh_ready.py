@@ -116,7 +116,7 @@ def wait(params: dict[str, Any]) -> tuple[float, str | None]:
                 f"{params['address']} presents another host key than the one session {params['session']!r} was made "
                 f"with ({expected}), so nothing was sent to it.",
                 cause=said,
-                remedy="Somebody may be in between, or the VM was rebuilt by hand. Take it down and start afresh: "
+                remedy="Somebody may be intercepting the connection, or the VM was rebuilt by hand. Delete it and start over: "
                 f"linode-coder down {params['session']}.",
                 field="host_key",
             )

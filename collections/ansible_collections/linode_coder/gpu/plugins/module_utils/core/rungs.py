@@ -170,8 +170,8 @@ RUNGS = (
     ),
     Rung(
         "recreate_container",
-        "create the container anew",
-        "makes the engine's container anew",
+        "recreate the container",
+        "recreates the engine's container",
         _RELOAD,
         "container",
         Budget(2, "containers"),
@@ -205,8 +205,8 @@ RUNGS = (
     ),
     Rung(
         "regenerate_cdi",
-        "write the devices' description (CDI) anew",
-        "describes the GPUs to Docker anew",
+        "regenerate the CDI specification",
+        "describes the GPUs to Docker again",
         _RELOAD,
         "host",
         _SERVICES,
@@ -216,7 +216,7 @@ RUNGS = (
     ),
     Rung(
         "reload_driver",
-        "load the driver's module anew",
+        "reload the driver's module",
         "unloads the driver's modules and loads them again",
         _GPU,
         "host",
@@ -286,7 +286,7 @@ NAMES = (*ORDER, ALERT, *WHEN_IDLE)
 _ORDERS = {
     **{rung.id: rung.order for rung in RUNGS},
     **{idle: f"{BY_ID[name].order} when it is idle" for idle, name in WHEN_IDLE.items()},
-    ALERT: "tell the provider if it comes again",
+    ALERT: "tell the provider if it happens again",
 }
 
 

@@ -91,5 +91,5 @@ KINDS = (
 )
 OTHER_ERROR = ErrorKind(re.compile(r""), "an error that is not known here", _OF_THE_SOFTWARE)
 REPEATED = "What fails twice in the same way does not pass by itself."
-WHILE_SERVING = "Restart the container; when it comes again, use another version of the engine's image, and report it to the engine."
+WHILE_SERVING = "Restart the container; if it happens again, use another version of the engine's image, and report it to the engine."
 UNKNOWN_WHILE_SERVING = AGAIN

@@ -172,7 +172,7 @@ def weights_failure(model: str, events: list[dict[str, Any]]) -> Failure | None:
             "auth",
             "The Hugging Face token is not valid.",
             cause=cause,
-            remedy="Make a token with read access at https://huggingface.co/settings/tokens and set HF_TOKEN.",
+            remedy="Create a token with read access at https://huggingface.co/settings/tokens and set HF_TOKEN.",
             field="HF_TOKEN",
         )
     if kind == "forbidden":

@@ -49,7 +49,7 @@ class FailedStart:
 
 
 def signature(error: str) -> str:
-    """What stays of an error when it comes again: without numbers, addresses, times, and the names of temporary files."""
+    """What stays of an error if it happens again: without numbers, addresses, times, and the names of temporary files."""
     text = _MADE_UP.sub("#", _TEMPORARY.sub("#", error))
     return " ".join(_JOINED.sub("#", _WITH_DIGIT.sub("#", text)).split())[:_QUOTED]
 

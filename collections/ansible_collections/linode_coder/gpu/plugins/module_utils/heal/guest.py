@@ -111,7 +111,7 @@ class Healer:
         self.guest.swap_lock(change)
         if lost:
             raise Failure(
-                "conflict", "Another watcher took the lock over.", remedy="Nothing more was done. Look again."
+                "conflict", "Another watcher took over the lock.", remedy="Nothing more was done. Look again."
             )
 
     def drop_lock(self) -> None:

@@ -89,7 +89,7 @@ _ALL = (
         "offline, or on its way for longer",
         "a state that is not known here",
         ("reboot", "recreate_vm", "alert"),
-        "Boot the VM; a powered-off VM is billed all the same.",
+        "Boot the VM: a powered-off VM is still billed.",
         LOOK_AGAIN,
         limits={"starting": Limit(600, "s")},
     ),
@@ -208,7 +208,7 @@ _ALL = (
         "any sign of it",
         "no card was read",
         ("reboot", "recreate_vm"),
-        "Reboot the VM once; when it comes again, replace the VM.",
+        "Reboot the VM once; if it happens again, replace the VM.",
         LOOK_AGAIN,
     ),
     Check(
@@ -244,7 +244,7 @@ _ALL = (
         "any other",
         "the counters were not read",
         ("restart_container", "reboot", "recreate_vm"),
-        "Reboot the VM and look at the remapped rows; replace it when it comes again.",
+        "Reboot the VM and look at the remapped rows; replace it if it happens again.",
         LOOK_AGAIN,
     ),
     Check(
@@ -306,7 +306,7 @@ _ALL = (
         "{sick} or more failed at once",
         "no card was read",
         ("reset_gpu", "reboot", "alert"),
-        "Reset the GPU or reboot the VM; replace the VM when it comes again.",
+        "Reset the GPU or reboot the VM; replace the VM if it happens again.",
         Confirm(3, 60),
         limits={"sick": Limit(2, "readings")},
     ),
@@ -431,7 +431,7 @@ _ALL = (
         "none or fewer, while the VM sees them",
         "the VM's or the container's GPUs were not read",
         ("recreate_container", "regenerate_cdi", "reboot"),
-        "Create the container anew: its access to the devices was rewritten under it.",
+        "Recreate the container: its access to the devices was rewritten under it.",
         LOOK_AGAIN,
         limits={"answer": Limit(15, "s")},
     ),
@@ -506,7 +506,7 @@ _ALL = (
         "another model",
         "the engine did not name its model",
         ("recreate_container",),
-        "Create the container anew with the session's model.",
+        "Recreate the container with the session's model.",
     ),
 )
 

@@ -19,7 +19,10 @@ _DRIVER_FAILURES = {
     "no_driver": ("The GPU driver is not loaded.", None),
     "no_library": ("The driver's library is missing.", ("alert",)),
     "not_installed": ("The GPU driver is not installed.", ("alert",)),
-    "power_cables": ("The driver leaves the GPU alone, which has too little power.", ("power_cycle", "recreate_vm")),
+    "power_cables": (
+        "The driver does not use the GPU because it has too little power.",
+        ("power_cycle", "recreate_vm"),
+    ),
 }
 
 
@@ -89,7 +92,7 @@ def _answers(look: Look) -> list[Finding]:
             ),
         ]
     if smi is None:
-        why = str(probe.get("error") or "nvidia-smi brought nothing")
+        why = str(probe.get("error") or "nvidia-smi returned nothing")
         return [finding(name, "unknown", "vm", why) for name in ("drv.module", "drv.mismatch", "gpu.hang")]
     answered = finding("gpu.hang", "pass", "vm", "nvidia-smi answers.")
     if smi.state == "mismatch":

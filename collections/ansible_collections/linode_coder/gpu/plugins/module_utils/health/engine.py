@@ -230,7 +230,7 @@ def _health(look: Look) -> Finding:
             "vllm.health",
             "fail",
             "engine",
-            "The engine did not start in its time.",
+            "The engine did not start in time.",
             f"{age:.0f} s: {doing}",
             cause="start_timeout",
         )
@@ -254,23 +254,27 @@ def _generation(look: Look) -> Finding:
         why = str(section(look.host, "engine", "not_asked") or "")
         return finding("vllm.gen", "unknown", "engine", "The engine was not asked for a token.", why)
     if answer.get("skipped"):
-        return finding("vllm.gen", "pass", "engine", "Others get tokens at this moment.", str(answer["skipped"]))
+        return finding("vllm.gen", "pass", "engine", "The engine is serving other requests.", str(answer["skipped"]))
     seconds = number(answer.get("seconds"))
     took = f"{seconds:.1f} s" if seconds is not None else ""
     if answer.get("ok") is True:
         if seconds is not None and seconds >= limit("vllm.gen", "slow"):
-            return finding("vllm.gen", "warn", "engine", "A token came late.", took, cause="slow")
-        return finding("vllm.gen", "pass", "engine", "A token came.", took)
+            return finding(
+                "vllm.gen", "warn", "engine", "The engine took long to generate a token.", took, cause="slow"
+            )
+        return finding("vllm.gen", "pass", "engine", "The engine generated a token.", took)
     why = str(answer.get("error") or f"HTTP {answer.get('status')}")
     if not _alive(look):
-        return finding("vllm.gen", "unknown", "engine", "The engine is not there to be asked for a token.", why)
+        return finding(
+            "vllm.gen", "unknown", "engine", "The engine does not run, so it was not asked for a token.", why
+        )
     if answer.get("status") in (401, 403, 404):
         return finding("vllm.gen", "unknown", "engine", "The engine refused the question.", why)
     return finding(
         "vllm.gen",
         "fail",
         "engine",
-        "No token comes although the engine says that it is healthy.",
+        "The engine reports that it is healthy but generates no token.",
         f"{why} {took}".strip(),
         cause="no_token",
     )
@@ -306,7 +310,12 @@ def _stuck(look: Look) -> Finding:
     evidence = f"{running}, no token for {flat:.0f} s"
     if flat >= limit("vllm.stuck", "stuck"):
         return finding(
-            "vllm.stuck", "fail", "engine", "Requests run without a token for minutes.", evidence, cause="stuck"
+            "vllm.stuck",
+            "fail",
+            "engine",
+            "Requests have been running for minutes without a token.",
+            evidence,
+            cause="stuck",
         )
     if flat >= limit("vllm.stuck", "slow"):
         return finding("vllm.stuck", "warn", "engine", "Requests run without a token.", evidence, cause="stuck")

@@ -70,20 +70,20 @@ def _count(look: Look) -> Finding | None:
             report = REPORTS[kept.kind]
             ladder, remedy, cause = report.ladder, report.remedy, kept.kind
             return finding(
-                "gpu.count", "fail", "vm", "No GPU is there.", evidence, cause=cause, ladder=ladder, remedy=remedy
+                "gpu.count", "fail", "vm", "The VM has no GPU.", evidence, cause=cause, ladder=ladder, remedy=remedy
             )
         return finding(
             "gpu.count",
             "fail",
             "vm",
-            "No GPU is there." if not seen else "GPUs are missing.",
+            "The VM has no GPU." if not seen else "GPUs are missing.",
             evidence,
             cause="not_on_bus" if absent_too else "not_in_driver",
             ladder=("power_cycle", "recreate_vm") if absent_too else None,
         )
     if seen > expected:
-        return finding("gpu.count", "warn", "vm", "There are more GPUs than the plan has.", evidence)
-    return finding("gpu.count", "pass", "vm", "As many GPUs as the plan has.", evidence)
+        return finding("gpu.count", "warn", "vm", "The VM has more GPUs than its plan.", evidence)
+    return finding("gpu.count", "pass", "vm", "The VM has as many GPUs as its plan.", evidence)
 
 
 def _bare(name: str) -> str:
@@ -107,12 +107,13 @@ def _model(look: Look, gpu: Gpu) -> Finding | None:
     )
 
 
-def _unread(gpu: Gpu, name: str, field: str, what: str, *, pass_when_absent: bool = True) -> Finding:
-    """A reading that the card does not have is no failure; one that failed is not known."""
+def _unread(gpu: Gpu, name: str, field: str, what: str, so: str = "", *, pass_when_absent: bool = True) -> Finding:
+    """A reading that the card does not have is no failure; one that failed is not known. ``so``: what follows from that."""
     reason = gpu.reasons.get(field, "")
     if pass_when_absent and (absent(reason) or reason == "not in this driver's output"):
-        return finding(name, "pass", gpu.subject, f"This card reports no {what}.", reason)
-    return finding(name, "unknown", gpu.subject, f"The {what} could not be read.", reason)
+        return finding(name, "pass", gpu.subject, f"This card does not report the {what}.", reason)
+    consequence = f", {so}" if so else ""
+    return finding(name, "unknown", gpu.subject, f"The {what} could not be read{consequence}.", reason)
 
 
 def _lost(look: Look, gpu: Gpu) -> Finding:
@@ -302,7 +303,9 @@ def _temperature(look: Look, gpu: Gpu) -> Finding:
         evidence = f"{gpu.temperature:.0f} C, {evidence}"
     if thermal or (left is not None and left <= limit("gpu.temp", "hot")):
         if _lasting(look, gpu, "gpu.temp", "no_margin", True):
-            return finding("gpu.temp", "fail", gpu.subject, "The GPU is too hot for minutes.", evidence, cause="hot")
+            return finding(
+                "gpu.temp", "fail", gpu.subject, "The GPU has been too hot for minutes.", evidence, cause="hot"
+            )
         return finding("gpu.temp", "warn", gpu.subject, "The GPU is too hot at this moment.", evidence, cause="hot")
     if left is not None and left <= limit("gpu.temp", "warm"):
         return finding(
@@ -376,9 +379,9 @@ def _pcie(look: Look, gpu: Gpu) -> Finding:
     baseline = look.expected.get("pcie") or section(look.previous.get("pcie"), gpu.subject)
     for name, value in (("performance_state", gpu.performance_state), ("utilization", gpu.utilization)):
         if value is None:
-            return _unread(gpu, "gpu.pcie", name, "load, and so no state of its link")
+            return _unread(gpu, "gpu.pcie", name, "GPU's load", "so its PCIe link was not judged")
     if not _under_load(gpu):
-        return finding("gpu.pcie", "pass", gpu.subject, "The GPU idles, so its link may rest.")
+        return finding("gpu.pcie", "pass", gpu.subject, "The GPU is idle, so its link may be slow.")
     if gpu.pcie_width is None or gpu.pcie_gen is None:
         return _unread(gpu, "gpu.pcie", "pcie_width", "PCIe link")
     evidence = f"generation {gpu.pcie_gen}, {gpu.pcie_width} lanes"
@@ -400,7 +403,7 @@ def _pcie(look: Look, gpu: Gpu) -> Finding:
     if gpu.pcie_gen_max is not None and gpu.pcie_gen <= first < gpu.pcie_gen_max:
         evidence += f"; made for generation {gpu.pcie_gen_max}"
         return finding("gpu.pcie", "warn", gpu.subject, "The PCIe link is slow under load.", evidence, cause="slow")
-    summary = "The PCIe link is as good as it was." if known else "No baseline to compare the link with."
+    summary = "The PCIe link is as fast as before." if known else "There is no earlier link speed to compare with."
     return finding("gpu.pcie", "pass", gpu.subject, summary, evidence)
 
 
@@ -428,19 +431,19 @@ def _readings(look: Look, gpu: Gpu) -> Finding:
     failed = gpu.failed_readings
     # A card that is gone answers nothing; that is said elsewhere. Where not even its name was read, it is not the card.
     if gpu.uuid is None or gpu.name is None:
-        return finding("gpu.readings", "unknown", gpu.subject, "The GPU's name was not read, nor who it is.")
+        return finding("gpu.readings", "unknown", gpu.subject, "The GPU's name and UUID were not read.")
     if gpu.bus_id is not None and look.smi is not None and gpu.bus_id in look.smi.corrupt_inforoms:
         return finding(
             "gpu.readings",
             "warn",
             gpu.subject,
-            "What the GPU knows of itself (its InfoROM) is damaged.",
+            "The GPU's InfoROM is damaged.",
             "infoROM is corrupted",
             cause="inforom",
             remedy="Tell the provider: the card works, and is due for replacement.",
         )
     if not failed or gpu.lost:
-        return finding("gpu.readings", "pass", gpu.subject, "The GPU answers what every GPU can.")
+        return finding("gpu.readings", "pass", gpu.subject, "All readings of the GPU work.")
     sick = len(failed) >= limit("gpu.readings", "sick")
     return finding(
         "gpu.readings",

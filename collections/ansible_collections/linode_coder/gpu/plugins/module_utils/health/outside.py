@@ -30,16 +30,18 @@ def status_finding(status: str | None, since_s: float | None = None) -> Finding:
     if status in ON_ITS_WAY and (since_s is None or since_s < limit("vm.status", "starting")):
         return finding("vm.status", "warn", "vm", f"The VM is {status}.", remedy="Wait until it runs.")
     if status == "deleting":
-        return finding("vm.status", "warn", "vm", "The VM is being deleted.", remedy="Nothing: it is on its way out.")
+        return finding(
+            "vm.status", "warn", "vm", "The VM is being deleted.", remedy="Nothing to do: the VM is being deleted."
+        )
     if status == "billing_suspension":
         return finding(
             "vm.status",
             "fail",
             "vm",
-            "The provider suspended the VM over the account's bills.",
+            "The provider suspended the VM because of the account's billing.",
             cause=status,
             ladder=("alert",),
-            remedy="Look at the account's billing.",
+            remedy="Check the account's billing.",
         )
     if status in (*ON_ITS_WAY, *_OFF):
         evidence = "" if since_s is None else f"for {since_s / 60:.0f} min"
@@ -54,12 +56,14 @@ def ssh_finding(error: str, status: str | None) -> Finding:
             "vm.ssh",
             "fail",
             "vm",
-            "The VM shows another host key than its tags name.",
+            "The VM shows a different host key than its tags.",
             error,
             cause="host_key",
             ladder=("alert",),
-            remedy="Do not connect: something else may answer in its place. Nothing that is done to the VM would help.",
+            remedy="Do not connect: another machine may be answering in its place. Nothing done to the VM would help.",
         )
     if status == "running":
-        return finding("vm.ssh", "fail", "vm", "The VM runs, and does not answer over SSH.", error, cause="unreachable")
+        return finding(
+            "vm.ssh", "fail", "vm", "The VM is running but does not answer over SSH.", error, cause="unreachable"
+        )
     return finding("vm.ssh", "unknown", "vm", "The VM does not answer over SSH.", error)

@@ -31,13 +31,13 @@ def _boot(look: Look) -> Finding | None:
     last = rebooted(look)
     seen = number(section(last, "seen"))
     if before != now:
-        return finding("vm.boot", "warn", "vm", "The VM was rebooted since the last look.", f"{before} -> {now}")
+        return finding("vm.boot", "warn", "vm", "The VM has rebooted since the last look.", f"{before} -> {now}")
     # Whoever looks every few minutes comes first; a person should hear of it as well.
     if seen is not None and look.now is not None and 0 <= look.now - seen <= limit("vm.boot", "told"):
         minutes = (look.now - seen) / 60
         evidence = f"{section(last, 'from')} -> {now}, seen {minutes:.0f} min ago"
         return finding("vm.boot", "warn", "vm", "The VM was rebooted a short while ago.", evidence)
-    return finding("vm.boot", "pass", "vm", "The same boot as at the last look.")
+    return finding("vm.boot", "pass", "vm", "The VM has not rebooted since the last look.")
 
 
 # What ext4, xfs and btrfs do after an error that they do not trust themselves to go on with.
@@ -58,7 +58,7 @@ def _disk(look: Look) -> Finding:
             summary,
             shut,
             cause="read_only",
-            remedy="Reboot the VM, which checks it; if it comes again, replace the VM.",
+            remedy="Reboot the VM, which checks it; if it happens again, replace the VM.",
         )
     disk = look.host.get("disk")
     size, used = number(section(disk, "size")), number(section(disk, "used"))
@@ -92,7 +92,7 @@ def _clock(look: Look) -> Finding:
         if skew is None or apart > abs(skew):
             skew, source = apart, "against the control node"
     if skew is None:
-        return finding("vm.clock", "unknown", "vm", "Nothing to compare the VM's clock with.")
+        return finding("vm.clock", "unknown", "vm", "There is nothing to compare the VM's clock with.")
     evidence = f"{abs(skew):.1f} s, {source}"
     if abs(skew) > limit("vm.clock", "wrong"):
         return finding("vm.clock", "fail", "vm", "The VM's clock is wrong.", evidence)

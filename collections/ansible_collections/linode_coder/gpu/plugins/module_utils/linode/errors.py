@@ -60,7 +60,7 @@ def _lost(method: str, what: str, cause: str) -> Failure:
     if method == "GET":
         return Failure(
             "transient",
-            f"The Linode API could not be read ({what}).",
+            f"The Linode API's answer could not be read ({what}).",
             cause=cause,
             remedy="Nothing was changed. Check the network and https://status.linode.com, then run the command again.",
         )
@@ -172,7 +172,7 @@ def classify(
     if status == 403:
         return Failure(
             "auth",
-            "The token's user may not do this.",
+            "The token's user is not allowed to do this.",
             cause=cause,
             remedy="Ask an administrator of the account for the grant, or use a token of another user.",
             field="api_token",

@@ -107,6 +107,7 @@ class Model:
     dense_widths: tuple[int, ...] = ()
     tool_parser: str | None = None
     reasoning_parser: str | None = None
+    coding: str | None = None  # what was published of how well it codes; None where nothing is known
     multimodal: bool = False
     fill_in: str | None = None  # how a raw prompt asks for what is missing between two pieces of code: of FILL_IN
     unread_gb: float = 0.0  # of a dense model's weights: embeddings and vision, which a generated token does not read
@@ -177,6 +178,7 @@ MODEL_FACTS = (
     "max_context",
     "tool_parser",
     "reasoning_parser",
+    "coding",
     "unread_gb",
     "min_engine",
 )
@@ -211,6 +213,7 @@ _MODEL_KEYS: dict[str, tuple[tuple[type, ...], bool]] = {
     "max_context": ((int,), False),
     "tool_parser": ((str,), False),
     "reasoning_parser": ((str,), False),
+    "coding": ((str,), False),
     "multimodal": ((bool,), False),
     "fill_in": ((str,), False),
     "unread_gb": ((int, float), False),

@@ -39,6 +39,7 @@ SOURCES: dict[str, tuple[str, bool]] = {
     "paper": ("the publisher's technical report", True),
     "nemo": ("NVIDIA's documentation of NeMo AutoModel", True),
     "published": ("a figure that somebody published who had the files", True),
+    "repeated": ("the publisher's figure, read where somebody else repeats it", False),
     "noted": ("a model card, a configuration or a recipe; which of them was not written down", True),
     "rule": ("what the engine's kernels for that precision ask for", True),
     "class": ("the defaults of the configuration class that transformers 5.24.0 has for that checkpoint", False),
@@ -428,6 +429,7 @@ MODELS: tuple[dict[str, Any], ...] = (
         ),
         "max_context": (262144, "noted", "2026-11-23"),
         "tool_parser": ("qwen3_coder", "noted", "2026-11-23"),
+        "coding": ("SWE-bench Verified 70.6", "repeated", "2026-11-29"),
         "min_engine": ("0.15.0", "noted", "2026-11-23"),
         "variants": [
             {
@@ -460,6 +462,7 @@ MODELS: tuple[dict[str, Any], ...] = (
         "expert_width": (768, "derived", "2026-11-29"),
         "max_context": (262144, "noted", "2026-11-23"),
         "tool_parser": ("qwen3_coder", "noted", "2026-11-23"),
+        "coding": ("made for code", "noted", "2026-11-23"),
         "min_engine": ("0.10.0", "noted", "2026-11-23"),
         "variants": [
             {
@@ -500,6 +503,7 @@ MODELS: tuple[dict[str, Any], ...] = (
         "max_context": (131072, "config", "2026-08-21"),
         "tool_parser": ("openai", "recipe", "2026-09-12"),
         "reasoning_parser": ("openai_gptoss", "noted", "2026-11-23"),
+        "coding": ("SWE-bench Verified 60.7", "repeated", "2026-11-29"),
         "min_engine": ("0.10.1", "recipe", "2026-09-12"),
         "variants": [
             {
@@ -701,6 +705,7 @@ MODELS: tuple[dict[str, Any], ...] = (
         ),
         "max_context": (262144, "noted", "2026-11-23"),
         "tool_parser": ("mistral", "noted", "2026-11-23"),
+        "coding": ("SWE-bench Verified 68.0", "card", "2026-11-23"),
         "min_engine": ("0.18", "noted", "2026-11-23"),
         "multimodal": True,
         "variants": [
@@ -807,6 +812,7 @@ MODELS: tuple[dict[str, Any], ...] = (
         "max_context": (262144, "recipe", "2026-07-02"),
         "tool_parser": ("poolside_v1", "recipe", "2026-07-02"),
         "reasoning_parser": ("poolside_v1", "recipe", "2026-07-02"),
+        "coding": ("made for code", "noted", "2026-11-23"),
         "min_engine": ("0.21.0", "recipe", "2026-07-02"),
         "flags": {"trust-remote-code": True},
         "variants": [
@@ -851,6 +857,7 @@ MODELS: tuple[dict[str, Any], ...] = (
         "max_context": (262144, "recipe", "2026-07-22"),
         "tool_parser": ("poolside_v1", "recipe", "2026-07-22"),
         "reasoning_parser": ("poolside_v1", "recipe", "2026-07-22"),
+        "coding": ("made for code", "noted", "2026-11-23"),
         "min_engine": ("0.25.0", "recipe", "2026-07-22"),
         "flags": {"trust-remote-code": True},
         "variants": [
@@ -1010,6 +1017,7 @@ MODELS: tuple[dict[str, Any], ...] = (
         ),
         "max_context": (131072, "recipe", "2026-06-02"),
         "tool_parser": ("hermes", "recipe", "2026-06-02"),
+        "coding": ("made for code", "noted", "2026-11-23"),
         "min_engine": ("0.23.0", "recipe", "2026-06-02"),
         "variants": [
             {
@@ -1042,6 +1050,7 @@ MODELS: tuple[dict[str, Any], ...] = (
         "max_context": (131072, "recipe", "2026-06-02"),
         "tool_parser": ("hermes", "recipe", "2026-06-02"),
         "reasoning_parser": ("qwen3", "recipe", "2026-06-02"),
+        "coding": ("made for code", "noted", "2026-11-23"),
         "min_engine": ("0.23.0", "recipe", "2026-06-02"),
         "variants": [
             {
@@ -1199,6 +1208,7 @@ MODELS: tuple[dict[str, Any], ...] = (
         ),
         "max_context": (32768, "assumed", "2026-11-23"),
         "tool_parser": ("hermes", "noted", "2026-11-23"),
+        "coding": ("made for code", "noted", "2026-11-23"),
         "min_engine": ("0.6", "noted", "2026-11-23"),
         "fill_in": "qwen",
         "variants": [
@@ -1230,6 +1240,7 @@ MODELS: tuple[dict[str, Any], ...] = (
         ),
         "max_context": (32768, "published", "2026-11-29"),
         "tool_parser": ("hermes", "noted", "2026-11-23"),
+        "coding": ("made for code", "noted", "2026-11-23"),
         "min_engine": ("0.6", "noted", "2026-11-23"),
         "fill_in": "qwen",
         "variants": [

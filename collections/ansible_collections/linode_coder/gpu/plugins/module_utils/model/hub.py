@@ -141,7 +141,7 @@ def _no_access(name: str, refused: HubRefused, token: str | None) -> Failure:
             "config",
             "The Hub does not accept the Hugging Face token.",
             cause=str(refused),
-            remedy="Make a new one at https://huggingface.co/settings/tokens and export it as HF_TOKEN.",
+            remedy="Create a new one at https://huggingface.co/settings/tokens and export it as HF_TOKEN.",
             field="hf_token",
         )
     near = near_names(catalogue(), name)

@@ -155,7 +155,7 @@ def make_request(
             raise Failure(
                 "usage",
                 problem,
-                remedy="Use 1, 2 or 4, or leave it out: then it is chosen.",
+                remedy="Use 1, 2 or 4, or leave it out to have it chosen.",
                 field="tensor_parallel",
                 value=tensor_parallel,
             )

@@ -47,6 +47,7 @@ def model_view(model: Model) -> dict[str, Any]:
         "attention": [{key: value for key, value in asdict(group).items() if value} for group in model.attention or ()],
         "tool_parser": model.tool_parser,
         "reasoning_parser": model.reasoning_parser,
+        "coding": model.coding,
         "multimodal": model.multimodal,
         "flags": model.flags,
         "min_engine": model.min_engine,

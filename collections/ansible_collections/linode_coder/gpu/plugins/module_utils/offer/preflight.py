@@ -217,7 +217,7 @@ def _stock(offers: list[dict[str, Any]]) -> Finding:
         "session",
         f"No stock is advertised for {where}.",
         note,
-        remedy="It may work all the same; naming more plans or regions helps.",
+        remedy="It may work anyway; naming more plans or regions helps.",
     )
 
 

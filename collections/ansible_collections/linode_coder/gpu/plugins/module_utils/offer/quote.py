@@ -428,7 +428,7 @@ def quote_switch(
     if plan is None:
         raise Failure(
             "conflict",
-            f"The plan of session {name!r} is not known, so whether a model fits is not either.",
+            f"The plan of session {name!r} is not known, so it cannot be checked whether a model fits.",
             remedy=f"Look at it: linode-coder status {name}",
             field="session",
             value=name,

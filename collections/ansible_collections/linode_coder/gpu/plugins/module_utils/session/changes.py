@@ -71,7 +71,7 @@ def session_changes(
 
     Only what was asked for explicitly belongs here. Failure(refused) for what the VM that exists cannot become.
     """
-    again = f"Leave --{{}} out, or start anew: linode-coder down {view['name']}"
+    again = f"Leave --{{}} out, or start over: linode-coder down {view['name']}"
     if plans and view["plan"] not in plans:
         raise _fixed(view, "plan", ", ".join(plans), again.format("plan"))
     if regions and view["region"] not in regions:

@@ -160,7 +160,7 @@ def paused_until(now: int, pause: str, hard_cap: int) -> int:
     if seconds < 60:
         raise Failure(
             "usage",
-            f"A pause of {pause!r} is over before anybody looks.",
+            f"A pause of {pause!r} is too short.",
             remedy="Pause for at least 1m, for example 2h. To end a pause: linode-coder pause NAME --off",
             field="pause",
             value=pause,

@@ -67,7 +67,7 @@ def kept(path: Path, warn: Callable[[str], None]) -> tuple[IdleClock, dict[str, 
     except FileNotFoundError:
         return IdleClock(), None
     except (ValueError, KeyError, TypeError) as error:
-        warn(f"{path} is not readable, so the idle clock begins anew: {error}")
+        warn(f"{path} is not readable, so the idle clock starts over: {error}")
         return IdleClock(), None
 
 
