@@ -127,7 +127,13 @@ def _overview(
         return
     where = "CHEAPEST PLAN" if market.prices else "SMALLEST PLAN"
     heads = [Column("MODEL"), Column("CODING", 2), Column(where, 1), Column("$/H", 3), Column("CONTEXT", 5)]
-    heads += [Column("TOKENS/S", 4), Column("PARAMETERS", 8), Column("MAX", 9), Column("LICENCE", 7), Column("VARIANT", 6)]
+    heads += [
+        Column("TOKENS/S", 4),
+        Column("PARAMETERS", 8),
+        Column("MAX", 9),
+        Column("LICENCE", 7),
+        Column("VARIANT", 6),
+    ]
     rows = []
     hidden = 0
     for model, view in found:

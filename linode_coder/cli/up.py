@@ -180,7 +180,8 @@ def report(
     if not watchers.watching(watcher, now):
         console.text(f"watcher   {watched_by}")
     console.text(f'use it    eval "$(linode-coder use {name})"')
-    console.text('          curl -H "Authorization: Bearer $OPENAI_API_KEY" $OPENAI_BASE_URL/models')
+    # The key stays out of the arguments of curl, which every user of the machine can read.
+    console.text('          curl -H @<(echo "Authorization: Bearer $OPENAI_API_KEY") $OPENAI_BASE_URL/models')
     web = data.get("webui_port")
     if web:
         console.text(f"web UI    linode-coder ssh {name} --forward {web}, then http://127.0.0.1:{web}")

@@ -491,7 +491,7 @@ TABLE: dict[str, Any] = {
             },
         },
         "models": {
-            "help": "Show models: licence, sizes, where they fit, how fast, at which price",
+            "help": "Show models: how well they code, where they fit, how fast they are and what they cost",
             "options": {
                 "--plan": {"help": "What fits on this plan", "value": "plan", "many": False},
                 "--context": {"help": "Tokens that have to fit, e.g", "value": "", "many": False},
@@ -532,7 +532,11 @@ TABLE: dict[str, Any] = {
                     "value": None,
                     "many": False,
                 },
-                "--ack": {"help": "You looked after it: let healing start anew", "value": None, "many": False},
+                "--ack": {
+                    "help": "Tell healing that you fixed the cause, so that it starts over",
+                    "value": None,
+                    "many": False,
+                },
                 "--history": {"help": "Show what was tried", "value": None, "many": False},
                 "--yes": {"help": "Do not ask before a reboot or more", "value": None, "many": False},
                 "--json": {"help": "JSON lines of events", "value": None, "many": False},
