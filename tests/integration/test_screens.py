@@ -53,6 +53,7 @@ KEPT = ("models", "model", "plans", "config-validate", "no-session", "no-command
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSandbox]:
     with ready_session(tmp_path_factory, tmp_path_factory.mktemp("screens")) as running:
         running.env.update(HF_HUB_OFFLINE="1", TZ="UTC")
+        running.env.pop("COLUMNS", None)
         yield running
 
 
