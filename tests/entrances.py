@@ -349,6 +349,7 @@ ENTRANCES = (
     ),
     Entrance(_CLI + "api.py", ("_remember_regions",), OURS + "only whether the file has to be written again is asked"),
     Entrance(_CLI + "cli/completion.py", ("completion",), OURS + "a file of the package"),
+    Entrance(_CLI + "cli/metrics.py", ("_packaged",), OURS + "a file of the package"),
     Entrance(_CLI + "local/sessions.py", ("current",), _STATE),
     Entrance(
         _CLI + "local/lock.py",

@@ -53,7 +53,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "heal": ("heal demo --dry-run", "heal demo --max-rung container", "heal demo --history"),
     "cleanup": ("cleanup --dry-run", "cleanup", "cleanup --everyone --yes"),
     "watchdog": ("watchdog --once", "watchdog --interval 5m", "watchdog install --systemd"),
-    "metrics": ("metrics", "metrics --listen 9419", "metrics --alerts > linode_coder.rules.yml"),
+    "metrics": ("metrics", "metrics --listen 9419", "metrics --alerts  # > linode_coder.rules.yml"),
     "explain": ("explain", "explain exit-5", "explain gpu.lost"),
     "completion": ("completion bash", "completion zsh", "completion fish"),
     "sandbox": ("sandbox start", "sandbox fault add capacity --count 2", "sandbox stop"),

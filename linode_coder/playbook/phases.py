@@ -54,7 +54,10 @@ _UP = {
 _ANYWHERE = {"model_weights": "weights", "container_image": "image"}
 # Order the others, or say what came of them.
 BETWEEN = frozenset(
-    {"set_fact", "meta", "report", "fail", "add_host", "include_tasks", "include_role", "import_tasks", "import_role"}
+    {
+        *("set_fact", "meta", "report", "fail", "add_host", "watchdog_notice"),
+        *("include_tasks", "include_role", "import_tasks", "import_role"),
+    }
 )
 _FILE = re.compile(
     r"(?:^|/)(?:roles/(?P<role>[^/]+)/(?:tasks|handlers)/|playbooks/(?P<tasks>tasks/)?)(?P<file>[^/]+)\.yml(?::\d+)?$"

@@ -11,9 +11,9 @@ from .escapes import CELL, width
 from .line import plain as seen
 from .table import Column, table
 
-_LINK = re.compile(r"!?\[([^\]]*)\]\(([^)\s]+)\)")
+_LINK = re.compile(r"!?\[([^\]\[]*)\]\(([^()\s]+)\)")
 _STRONG = re.compile(r"\*\*(.+?)\*\*")
-_UNSHOWN = re.compile(r"<a id=\"[^\"]*\"></a>|<!--.*?-->", re.DOTALL)
+_UNSHOWN = re.compile(r"<a id=\"[^\"]*\"></a>|<!--(?:(?!<!--|-->).)*-->", re.DOTALL)
 _ITEM = re.compile(r"(\s*)([*-]|\d+\.) ")
 
 

@@ -40,7 +40,7 @@ def test_at_40_columns_the_most_important_stays() -> None:
         "✓ VM          12 s",
         "= system       8 s nothing to change",
         "x driver  2 min 20 s failed",
-        "| image       31 s 4 of 12 layers fe...",
+        "| image       31 s 4 of 12 layers fetc…",
         "| weights     28 s 3.1 of 5.6 GB",
         ". engine   waits for 3 others",
         "  in all 43 s of about 9 min expected",
@@ -60,7 +60,7 @@ def test_no_line_is_as_wide_as_the_window(columns: int, height: int) -> None:
 
 def test_a_small_window_shows_what_runs() -> None:
     assert drawn(80, 6) == ["| image 31 s: 4 of 12 layers fetched, 3 unpacked"]
-    assert [plain(line) for line in lines(ROWS[:3], "", 20, 24, 1)] == ["x driver 2 min 2..."]
+    assert [plain(line) for line in lines(ROWS[:3], "", 20, 24, 1)] == ["x driver 2 min 20 …"]
 
 
 def test_what_comes_from_a_vm_steers_nothing() -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from linode_coder.cli.status import tunnel_story
+from linode_coder.cli.session_text import tunnel_story
 from linode_coder.endpoint import port_owner, tunnel_files
 from linode_coder.endpoint.tunnel_keeper import FIRST_PAUSE, LONGEST_PAUSE, STEADY_S, TICK_S, Keeper, pauses, slept
 

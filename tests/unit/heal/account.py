@@ -164,7 +164,7 @@ def instance(api: AccountApi, **given: Any) -> dict[str, Any]:
     params: dict[str, Any] = {
         **{"session": "demo", "offers": [PLACE], "model": "org/M", "image": "linode/ubuntu24.04", "bad_gpus": []},
         **{"authorized_keys": ["ssh-ed25519 AAAA"], "firewall_id": None, "account": None, "wait": True},
-        **{"wait_timeout": 600, "predecessor": None},
+        **{"wait_timeout": 600, "wait_for_capacity": None, "predecessor": None},
         **given,
     }
     module = SimpleNamespace(params=params, check_mode=False, warn=lambda _text: None)
