@@ -127,7 +127,7 @@ def rows(seen: dict[str, Any]) -> list[Row]:
     ]
     if clocks["deletions"]:
         first = clocks["deletions"][0]
-        told.append(("goes", f"{countdown(first['at'], now)}, by {first['cause']}, if somebody watches", None))
+        told.append(("deletion", f"{countdown(first['at'], now)} ({first['cause']}), if a watcher runs", None))
     return told
 
 

@@ -78,7 +78,7 @@ def rows(seen: dict[str, Any]) -> list[Row]:
         )
     if first:
         at = when(first["at"], now)
-        told.append(("goes", f"{at} at the earliest, by {first['cause']}, if somebody watches", None))
+        told.append(("deletion", f"{at} at the earliest ({first['cause']}), if a watcher runs", None))
     return told + remark_rows(seen, now)
 
 
