@@ -122,8 +122,7 @@ def _become(path: str, argv: list[str], environment: dict[str, str]) -> NoReturn
         if stream is not None:
             stream.flush()
     # What is ignored would stay ignored.
-    for number in (signal.SIGPIPE, signal.SIGXFSZ):
-        signal.signal(number, signal.SIG_DFL)
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGPIPE, signal.SIGXFSZ)}
     try:
         os.execve(path, argv, environment)  # noqa: S606 - its words are ours and the user's own
     except OSError as error:
@@ -133,3 +132,6 @@ def _become(path: str, argv: list[str], environment: dict[str, str]) -> NoReturn
             cause=error.strerror,
             remedy="Try it by itself.",
         ) from error
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
