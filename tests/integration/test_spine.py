@@ -93,7 +93,7 @@ def test_validate_reads_what_is_served(sandbox: RunningSandbox, session: dict[st
     assert {finding["severity"] for finding in document["findings"]} == {"pass"}
     assert len(document["findings"]) == 7 and document["error"] is None
     done = ansible(sandbox, "ansible-playbook", "linode_coder.gpu.validate", "-e", "session=main")
-    assert done.returncode == 0 and done.stdout.count("id: endpoint.") == 7, done.stdout
+    assert done.returncode == 0 and "Every check passed." in done.stdout, done.stdout
     error = error_of(coder(sandbox, "validate", "main", "--context", "900K", "--json"))
     assert (error["kind"], error["exit_code"], error["field"]) == ("unhealthy", 6, "endpoint.context")
 
