@@ -337,7 +337,7 @@ def test_a_lost_answer_makes_one_vm(sandbox: RunningSandbox) -> None:
 
 def test_ctrl_c_says_what_bills(sandbox: RunningSandbox) -> None:
     process = subprocess.Popen(
-        [str(BIN / "linode-coder"), "up", "stop", "--yes"],
+        [str(BIN / "linode-coder"), "-v", "up", "stop", "--yes"],
         env=sandbox.env,
         cwd="/",
         stdout=subprocess.PIPE,
