@@ -69,7 +69,11 @@ class Smoke:
         expect("the sessions of the list", self.names() == ["smoke"])
         expect("what there is to heal", not self.coder("heal", "smoke", "--dry-run").get("step"))
         expect("what the watcher deletes", self.coder("watchdog", "--once")["deleted"] == [])
-        for name, result in (("list", "\nsmoke  running  "), ("status", "label: lc-smoke-1"), ("check", "(lc-smoke-1): pass")):
+        for name, result in (
+            ("list", "\nsmoke  running  "),
+            ("status", "label: lc-smoke-1"),
+            ("check", "(lc-smoke-1): pass"),
+        ):
             said = self.run("ansible-playbook", f"linode_coder.gpu.{name}", "-e", "session=smoke")
             expect(f"what the playbook {name} prints", result in said)
         self.run("ansible-playbook", "linode_coder.gpu.watchdog")
