@@ -127,9 +127,10 @@ def play(console: Console, variables: Heal) -> dict[str, Any]:
         raise
     report = outcome.data["report"]
     if not variables.heal_dry_run:
-        failed = report["attempt"] and report["outcome"] != "healed"
-        code, rung = EXIT_CODES["unhealthy"] if failed else 0, report["step"]["rung"] if report["attempt"] else None
-        history.ran(variables.session, "heal", started, code, bool(report["attempt"]), rung)
+        acted = bool(report["attempt"] and report["step"])
+        failed = acted and report["outcome"] != "healed"
+        code, rung = EXIT_CODES["unhealthy"] if failed else 0, report["step"]["rung"] if acted else None
+        history.ran(variables.session, "heal", started, code, acted, rung)
     return outcome.data
 
 

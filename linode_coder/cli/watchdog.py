@@ -181,7 +181,7 @@ def record(data: dict[str, Any], started: float) -> None:
             for label, sentence in (data.get(what) or {}).items():
                 history.ran(names[label], "watchdog", started, 0, what != "blocked", sentence)
         for label, report in (data.get("healing") or {}).items():
-            if report["attempt"]:
+            if report["attempt"] and report["step"]:
                 healed = report["outcome"] == "healed"
                 history.ran(names.get(label, label), "heal", started, 0 if healed else 1, True, report["step"]["rung"])
     except (sqlite3.Error, OSError) as error:
