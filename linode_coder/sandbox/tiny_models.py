@@ -9,12 +9,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-# name -> hidden size, layers, longest context, most tokens of an answer if there is a limit. The last one's context needs more
-# cache than the sandbox gives (1 GiB); it is there for agents, which ask for 16384 tokens, and random weights seldom end early.
+# name -> hidden size, layers, longest context. The last one's context needs more cache than the sandbox gives (1 GiB).
 MODELS = {
-    "tiny-coder-1m": (256, 2, 4096, None),
-    "tiny-coder-3m": (384, 3, 8192, None),
-    "tiny-coder-long": (256, 2, 786432, 512),
+    "tiny-coder-1m": (256, 2, 4096),
+    "tiny-coder-3m": (384, 3, 8192),
+    "tiny-coder-long": (256, 2, 786432),
 }
 BROKEN = "tiny-coder-broken"  # the first one, with its weights cut short
 
@@ -44,10 +43,10 @@ def make(directory: Path) -> None:
         (broken / file.name).write_bytes(data[: len(data) // 2] if file.suffix == ".safetensors" else data)
 
 
-def _make_one(directory: Path, hidden: int, layers: int, context: int, answer: int | None) -> None:
+def _make_one(directory: Path, hidden: int, layers: int, context: int) -> None:
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import GenerationConfig, PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
+    from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<tool_call>", "</tool_call>", "<think>", "</think>"]
@@ -78,9 +77,6 @@ def _make_one(directory: Path, hidden: int, layers: int, context: int, answer: i
     torch.manual_seed(0)
     Qwen2ForCausalLM(config).to(torch.bfloat16).save_pretrained(directory)
     fast.save_pretrained(directory)
-    if answer is not None:
-        # vLLM reads it and answers no longer, whatever a request allows.
-        GenerationConfig(max_new_tokens=answer).save_pretrained(directory)
 
 
 if __name__ == "__main__":
