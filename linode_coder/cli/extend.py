@@ -60,7 +60,7 @@ def extend(
         console.note(line)
     if dry_run:
         console.event("result", command="extend", session=view, dry_run=True, changed=0)
-        console.text(f"Nothing was changed: the lease of {name} ends {view['lease_end']}.")
+        console.text(f"Nothing was changed: the lease of {name} ends {when(view['lease_end'])}.")
         return
     from ..playbook import variables
     from ..playbook.runner import run_playbook

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.cost import parse_time
-from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import EXIT_CODES, Failure
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.finding import Finding
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.rungs import BY_ID, CAPS, ORDER
 from ansible_collections.linode_coder.gpu.plugins.module_utils.heal.attempts import Record, parse
@@ -125,12 +125,8 @@ def play(console: Console, variables: Heal) -> dict[str, Any]:
     except Failure as failure:
         history.ran(variables.session, "heal", started, failure.exit_code, None, failure.message)
         raise
-    report = outcome.data["report"]
-    if not variables.heal_dry_run:
-        acted = bool(report["attempt"] and report["step"])
-        failed = acted and report["outcome"] != "healed"
-        code, rung = EXIT_CODES["unhealthy"] if failed else 0, report["step"]["rung"] if acted else None
-        history.ran(variables.session, "heal", started, code, acted, rung)
+    if not variables.heal_dry_run and not history.healing(variables.session, started, outcome.data["report"]):
+        history.ran(variables.session, "heal", started, 0, bool(outcome.changed), None)
     return outcome.data
 
 

@@ -467,7 +467,7 @@ def _configured(wanted: Wanted) -> Wanted:
 
 def _run(
     console: Console,
-    variables: Up | Adjust,
+    variables: Adjust,
     expected: dict[str, Any] | None = None,
     before: list[dict[str, Any]] | None = None,
     known: dict[str, Any] | None = None,

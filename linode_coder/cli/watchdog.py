@@ -181,9 +181,7 @@ def record(data: dict[str, Any], started: float) -> None:
             for label, sentence in (data.get(what) or {}).items():
                 history.ran(names[label], "watchdog", started, 0, what != "blocked", sentence)
         for label, report in (data.get("healing") or {}).items():
-            if report["attempt"] and report["step"]:
-                healed = report["outcome"] == "healed"
-                history.ran(names.get(label, label), "heal", started, 0 if healed else 1, True, report["step"]["rung"])
+            history.healing(names.get(label, label), started, report)
     except (sqlite3.Error, OSError) as error:
         # The record failed, not the watch.
         Console(as_json=False).note(f"The session history could not be written: {error}")

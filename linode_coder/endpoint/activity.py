@@ -29,16 +29,22 @@ _ASK = (
 )
 
 
-def engine(name: str, before: dict[str, Any] | None = None) -> dict[str, Any] | None:
-    """Use of the engine; ``before`` is an earlier answer, against which the speed is measured. None: not readable."""
+def counters(name: str) -> dict[str, Any] | None:
+    """What the engine has counted since it started, its queue and its KV cache. None: not readable."""
     key = kept_key(name)
     if key is None:
         return None
-    text, at = TunnelClient(name, key).metrics(), time.monotonic()
+    text = TunnelClient(name, key).metrics()
     use = activity(text)
-    if not use["readable"]:
+    return {**use, "kv_cache_use": gauges(text)["kv_cache_use"]} if use["readable"] else None
+
+
+def engine(name: str, before: dict[str, Any] | None = None) -> dict[str, Any] | None:
+    """Use of the engine; ``before`` is an earlier answer, against which the speed is measured. None: not readable."""
+    use, at = counters(name), time.monotonic()
+    if use is None:
         return None
-    found = {**use, "kv_cache_use": gauges(text)["kv_cache_use"], "at": at, "tokens_per_second": None}
+    found = {**use, "at": at, "tokens_per_second": None}
     if before is None and use["running"]:
         time.sleep(1)
         return engine(name, found)

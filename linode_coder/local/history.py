@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
 
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.cost import format_time
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import EXIT_CODES
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.file_lock import file_lock
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.paths import state_dir
 from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.budget import month_start
@@ -227,6 +228,15 @@ def ran(session: str, command: str, started: float, exit_code: int, changed: boo
         )
 
 
+def healing(session: str, started: float, report: dict[str, Any] | None) -> bool:
+    """What came of a run of healing, as its playbook reports it; whether a rung was taken, which a bare acknowledgement does not."""
+    if not report or not (report["attempt"] and report["step"]):
+        return False
+    code = 0 if report["outcome"] == "healed" else EXIT_CODES["unhealthy"]
+    ran(session, "heal", started, code, True, report["step"]["rung"])
+    return True
+
+
 @_never_in_the_way(list)
 def known(name: str | None = None) -> list[dict[str, Any]]:
     """Recorded sessions, newest first."""
@@ -278,7 +288,7 @@ def heals() -> list[dict[str, Any]]:
     with closing(connect()) as connection:
         rows = connection.execute(
             "SELECT session, exit_code = 0 AS healed, count(*) AS times FROM runs WHERE command = 'heal' AND changed"
-            " GROUP BY session, exit_code = 0 ORDER BY session"
+            " AND message IS NOT NULL GROUP BY session, exit_code = 0 ORDER BY session"
         ).fetchall()
     return [{**dict(row), "healed": bool(row["healed"])} for row in rows]
 

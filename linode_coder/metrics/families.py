@@ -27,7 +27,7 @@ class Seen:
     :param idle: idle seconds by Linode id at the last pass of this machine's watcher, and ``idle_at`` when that was.
     :param health: findings by Linode id at that pass, as `watchers.health_seen` tells them.
     :param heals: rows of `history.heals`.
-    :param engines: what the engine of a session says through an open tunnel, by name, as `activity.engine` tells it.
+    :param engines: what the engine of a session says through an open tunnel, by name, as `activity.counters` tells it.
     :param gpus: the cards of a session, by name, as `gpu_use` has them.
     :param month: this month's spending, as `Spending.as_dict`; None when it could not be counted.
     :param budget: dollars a month; None without one.
@@ -52,20 +52,21 @@ def _label(value: object) -> str:
     return "" if value is None else cut(one_line(str(value)), _LABEL)
 
 
-def _gauge(name: str, text: str, samples: Iterable[tuple[tuple[object, ...], float | None]], *labels: str) -> Metric:
-    family = GaugeMetricFamily(f"linode_coder_{name}", text, labels=labels)
+def _filled(
+    family: GaugeMetricFamily | CounterMetricFamily, samples: Iterable[tuple[tuple[object, ...], float | None]]
+) -> Metric:
     for values, number in samples:
         if number is not None:
             family.add_metric([_label(value) for value in values], number)
     return family
+
+
+def _gauge(name: str, text: str, samples: Iterable[tuple[tuple[object, ...], float | None]], *labels: str) -> Metric:
+    return _filled(GaugeMetricFamily(f"linode_coder_{name}", text, labels=labels), samples)
 
 
 def _counter(name: str, text: str, samples: Iterable[tuple[tuple[object, ...], float | None]], *labels: str) -> Metric:
-    family = CounterMetricFamily(f"linode_coder_{name}", text, labels=labels)
-    for values, number in samples:
-        if number is not None:
-            family.add_metric([_label(value) for value in values], number)
-    return family
+    return _filled(CounterMetricFamily(f"linode_coder_{name}", text, labels=labels), samples)
 
 
 def _epoch(view: dict[str, Any], key: str) -> float | None:

@@ -3,32 +3,19 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
-from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.vllm_metrics import activity, gauges
 from ansible_collections.linode_coder.gpu.plugins.module_utils.offer import budget_look
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session.tags import MARKER
 
 from ..api import LinodeReader
-from ..endpoint.activity import on_vm
-from ..endpoint.api_key import kept_key
-from ..endpoint.port_owner import TunnelClient, our_port
+from ..endpoint.activity import counters, on_vm
+from ..endpoint.port_owner import our_port
 from ..local import history
 from ..local.sessions import all_sessions
 from ..settings.config import only
 from ..watchdog import watchers
 from .families import Seen
-
-
-def engine(name: str) -> dict[str, Any] | None:
-    """Counters and gauges of a session's engine, through its tunnel; None when the engine does not say."""
-    key = kept_key(name)
-    if key is None:
-        return None
-    text = TunnelClient(name, key).metrics()
-    use = activity(text)
-    return {**use, **gauges(text)} if use["readable"] else None
 
 
 def _account(seen: Seen, now: int) -> None:
@@ -64,7 +51,7 @@ def look(before: Seen | None = None) -> Seen:
         name = view["name"]
         if not name or view["status"] != "running" or our_port(name) is None:
             continue
-        use = engine(name)
+        use = counters(name)
         if use:
             seen.engines[name] = use
         _clock, _watcher, gpus = on_vm(name)

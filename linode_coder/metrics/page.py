@@ -16,11 +16,15 @@ from prometheus_client.registry import Collector
 from .families import Seen, Sessions, families
 
 
+def _registry(collector: Collector) -> CollectorRegistry:
+    registry = CollectorRegistry()
+    registry.register(collector)
+    return registry
+
+
 def text(seen: Seen) -> str:
     """In Prometheus' text format."""
-    registry = CollectorRegistry()
-    registry.register(Sessions(seen))
-    return generate_latest(registry).decode()
+    return generate_latest(_registry(Sessions(seen))).decode()
 
 
 def write(path: Path, seen: Seen) -> None:
@@ -33,10 +37,8 @@ def write(path: Path, seen: Seen) -> None:
             field="textfile",
             value=str(path),
         )
-    registry = CollectorRegistry()
-    registry.register(Sessions(seen))
     try:
-        write_to_textfile(str(path), registry)
+        write_to_textfile(str(path), _registry(Sessions(seen)))
         # node_exporter runs as another user, and nothing in it is secret.
         path.chmod(0o644)
     except OSError as error:
@@ -79,10 +81,8 @@ class Fresh(Collector):
 @contextmanager
 def served(fresh: Fresh, port: int) -> Iterator[int]:
     """Served on the loopback while the block runs, at the port that comes back. Failure(conflict) when that is taken."""
-    registry = CollectorRegistry()
-    registry.register(fresh)
     try:
-        server, thread = start_http_server(port, addr="127.0.0.1", registry=registry)
+        server, thread = start_http_server(port, addr="127.0.0.1", registry=_registry(fresh))
     except OSError as error:
         raise Failure(
             "conflict",

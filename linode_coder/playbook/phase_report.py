@@ -8,10 +8,10 @@ from typing import Any
 
 from ..terminal.console import Console
 from ..terminal.phase_lines import about, took
-from .phases import BACKGROUND, Phase, Phases, phase_of, title
+from .phases import AFTER, BACKGROUND, Phase, Phases, phase_of, title
 
 # Of the playbooks that go through phases from their first task on; others do when they bring up a VM.
-SHOWN = {"up": ("vm", "system", "driver", "image", "weights", "engine"), "switch_model": ("image", "weights", "engine")}
+SHOWN = {"up": tuple(AFTER), "switch_model": ("image", "weights", "engine")}
 # A task that is over sooner, and did nothing, is no sign that its phase works.
 _SETTLED_S = 1.0
 _EVENT_S = 5.0

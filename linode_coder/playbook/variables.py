@@ -32,38 +32,8 @@ class Spends(Variables):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Up(Spends):
-    """``plan`` and ``region`` are tried in this order. ``lease``, ``cap`` and ``idle`` are durations, ``max_cost`` dollars.
-
-    ``engine_only``: all of the VM but the engine is known to be as the last run left it.
-    """
-
-    playbook: ClassVar[str] = "up"
-    session: str
-    owner: str
-    model: str | None = None
-    variant: str | None = None
-    context: str | int | None = None
-    tensor_parallel: int | None = None
-    alias: Sequence[str] | None = None
-    plan: Sequence[str] | None = None
-    region: Sequence[str] | None = None
-    near: str | None = None
-    lease: str | None = None
-    cap: str | None = None
-    idle: str | None = None
-    max_cost: float | None = None
-    authorized_keys: Sequence[str] | None = None
-    ssh_from: Sequence[str] | None = None
-    dead_man: bool | None = None
-    webui: bool | None = None
-    engine_only: bool | None = None
-    wait_for_capacity: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
 class Adjust(Spends):
-    """What of a session changes without its VM. All as in `Up`."""
+    """What of a session changes without its VM. ``lease``, ``cap`` and ``idle`` are durations, ``max_cost`` dollars."""
 
     playbook: ClassVar[str] = "adjust"
     session: str
@@ -73,6 +43,29 @@ class Adjust(Spends):
     idle: str | None = None
     max_cost: float | None = None
     ssh_from: Sequence[str] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Up(Adjust):
+    """``plan`` and ``region`` are tried in this order.
+
+    ``engine_only``: all of the VM but the engine is known to be as the last run left it.
+    """
+
+    playbook: ClassVar[str] = "up"
+    model: str | None = None
+    variant: str | None = None
+    context: str | int | None = None
+    tensor_parallel: int | None = None
+    alias: Sequence[str] | None = None
+    plan: Sequence[str] | None = None
+    region: Sequence[str] | None = None
+    near: str | None = None
+    authorized_keys: Sequence[str] | None = None
+    dead_man: bool | None = None
+    webui: bool | None = None
+    engine_only: bool | None = None
+    wait_for_capacity: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

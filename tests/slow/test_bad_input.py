@@ -108,7 +108,7 @@ CASES = {
         f"up m --plan {ADA} --region us-ord --yes",
         7,
         "no capacity in any region that was tried",
-        "Try again later",
+        "keep trying: linode-coder up --wait-for-capacity",
         fault={"kind": "capacity", "on": "POST /linode/instances"},
     ),
     "lease of words": Case("up m --lease soon --yes", 2, "'soon' is not a duration", "90m"),

@@ -80,7 +80,7 @@ def module_with(spec: dict[str, Any], **params: Any) -> Any:
 
 
 def down(api: LinodeApi) -> bool:
-    unset = dict.fromkeys(("generation", "predecessor", "account"))
+    unset = dict.fromkeys(("generation", "predecessor", "account", "wait_for_capacity"))
     module = module_with(unset, session="target", state="absent", wait=True, wait_timeout=60)
     result: dict[str, Any] = {"changed": False}
     linode_gpu_instance.work(module, api, result)

@@ -204,9 +204,10 @@ def test_status_through_the_tunnel_and_without_one(sandbox: RunningSandbox, up: 
 
     coder(sandbox, "tunnel", NAME, "--close")
     seen = coder(sandbox, "status", NAME)
-    # What is not known is not shown as a number.
+    # What is not known is not shown as a number; what the watcher saw is, with the time at which it did.
     assert (seen["endpoint"]["tunnel"], seen["endpoint"]["engine"], seen["engine"]) == ("closed", "unknown", None)
-    assert (seen["clocks"]["idle_s"], seen["session"]["cost_so_far"]) == (None, view["cost_so_far"])
+    assert (seen["clocks"]["idle_s"], seen["session"]["cost_so_far"]) == (0, view["cost_so_far"])
+    assert seen["clocks"]["idle_as_of"] < seen["observed"]
     coder(sandbox, "tunnel", NAME)
     assert coder(sandbox, "status", NAME)["engine"]["running"] == 0
 

@@ -27,6 +27,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.session.tags impo
     with_doom,
 )
 
+from linode_coder.terminal.when import when
 from tests import product
 from tests.product import error_of, result_of
 from tests.sandbox_fixture import RunningSandbox, start_sandbox
@@ -131,7 +132,7 @@ def test_a_pause_is_written_shown_and_ended(sandbox: RunningSandbox) -> None:
     assert after["changed"] == 1 and after["session"]["lease_end"] == format_time(before.lease_end or 0)
     paused = decode(tags_of(sandbox, vm)).pause
     assert paused is not None and 3500 < paused - time.time() <= 3600
-    assert "until " + format_time(paused) in coder(sandbox, "status", "paused").stdout
+    assert "until " + when(paused) in coder(sandbox, "status", "paused").stdout
     assert "(paused)" in coder(sandbox, "list").stdout
     ended = play(sandbox, "pause", session="paused", pause="clear")
     assert ended.returncode == 0 and decode(tags_of(sandbox, vm)).pause is None, ended.stdout
@@ -385,13 +386,15 @@ def test_status_refreshes_until_ctrl_c_and_leaves_the_screen_as_it_was(sandbox: 
     child.expect_exact("\x1b[?1049h")
     seen = set()
     while len(seen) < 3:
-        child.expect(r"\x1b\[Hsession   live: running.*lease .*left, \$0\.52 to its end.*observed  (\S+), from")
+        child.expect(
+            r"\x1b\[Hlive: .*status    running.*, \$0\.52 to the lease's end.*paid hour (\S+ min \d+ s) left.*observed  "
+        )
         seen.add(child.match.group(1))  # type: ignore[union-attr]
     # An API that does not answer is told and waited for.
     sandbox.fault(kind="error", on="GET /linode/instances", status=503, count=None)
-    child.expect("session   live: running.*Trying again")
+    child.expect("live: .*status    running.*Trying again")
     sandbox.clear_faults()
-    child.expect(r"observed  (\S+), from the API's tags\x1b\[K\x1b\[J")
+    child.expect(r"observed  (\S+ \S+), from the API's tags\x1b\[K\x1b\[J")
     child.sendintr()
     child.expect_exact("\x1b[?25h\x1b[?1049l")
     child.expect(pexpect.EOF)

@@ -202,3 +202,15 @@ def test_what_phases_took_is_kept_by_plan_and_model(home: Path) -> None:
         history.took("g2", "acme/Coder", {"vm": seconds, "engine": 3.0})
     assert history.phases_before("g2", "acme/Coder") == {"vm": [8.0, 9.0], "engine": [3.0, 3.0]}
     assert history.phases_before("g2", "acme/Other") == {}
+
+
+def test_a_rung_is_recorded_with_what_came_of_it_and_an_acknowledgement_is_none(home: Path) -> None:
+    taken = {"attempt": {"id": "1"}, "step": {"rung": "reboot"}, "outcome": "healed"}
+    assert history.healing("demo", 1.0, taken)
+    assert history.healing("demo", 2.0, {**taken, "outcome": "failed"})
+    assert not history.healing("demo", 3.0, None)
+    assert not history.healing("demo", 4.0, {"attempt": None, "step": None, "outcome": None})
+    assert history.heals() == [
+        {"session": "demo", "healed": False, "times": 1},
+        {"session": "demo", "healed": True, "times": 1},
+    ]

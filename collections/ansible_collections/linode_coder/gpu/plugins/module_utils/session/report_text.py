@@ -139,5 +139,5 @@ def _findings(findings: list[Any]) -> list[str]:
 
 
 def _failure(failure: dict[str, Any]) -> list[str]:
-    told = [("error", "message"), ("cause", "cause"), ("next", "remedy")]
+    told = [("error", "message"), ("kind", "kind"), ("cause", "cause"), ("next", "remedy")]
     return [f"{name}: {_text('', failure[key])}" for name, key in told if not _empty(failure.get(key))]
