@@ -221,13 +221,15 @@ def _returns(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, st
         yield from _returns(value.get("contains") or {}, f"{prefix}{name}.")
 
 
-def _documented(*arguments: str) -> dict[str, Any]:
+def documented(*arguments: str) -> dict[str, Any]:
+    """What ansible-doc says in JSON, of the collection of the checkout."""
     done = subprocess.run(
         [str(Path(sys.executable).with_name("ansible-doc")), "--json", *arguments],
         cwd=ROOT,
         env={name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")},
         capture_output=True,
         text=True,
+        timeout=60,
         check=True,
     )
     found: dict[str, Any] = json.loads(done.stdout)
@@ -312,14 +314,14 @@ def ansible() -> tuple[dict[str, str], list[dict[str, str]]]:
     )
     roles = sorted(path.name for path in (ROOT / "roles").iterdir() if path.is_dir())
     pages, nav = {"playbooks.md": playbooks()}, [{"Collection": "collection.md"}, {"Playbooks": "playbooks.md"}]
-    described = _documented("-t", "role", *roles)
+    described = documented("-t", "role", *roles)
     for name in roles:
         pages[f"role-{name}.md"] = _role(name, described[name])
         nav.append({f"Role {name}": f"role-{name}.md"})
-    (inventory,) = _documented("-t", "inventory", "linode_gpu").values()
+    (inventory,) = documented("-t", "inventory", "linode_gpu").values()
     pages["inventory-linode_gpu.md"] = _plugin("plugin for inventories", "linode_gpu", inventory)
     nav.append({"Inventory linode_gpu": "inventory-linode_gpu.md"})
-    described = _documented("-t", "module", *(f"{COLLECTION}.{name}" for name in modules))
+    described = documented("-t", "module", *(f"{COLLECTION}.{name}" for name in modules))
     rows = []
     for name in modules:
         pages[f"module-{name}.md"] = _plugin("module", name, described[f"{COLLECTION}.{name}"])

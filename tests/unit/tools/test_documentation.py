@@ -3,33 +3,16 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
+from tools.site.reference import documented
+
 ROOT = Path(__file__).resolve().parents[3]
 COLLECTION = ROOT / "collections/ansible_collections/linode_coder/gpu"
-
-
-def documented(*arguments: str) -> dict[str, Any]:
-    done = subprocess.run(
-        [str(Path(sys.executable).with_name("ansible-doc")), "--json", *arguments],
-        cwd=ROOT,
-        env={name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
 
 
 def test_the_inventory_plugin_has_its_short_name_in_a_checkout() -> None:
