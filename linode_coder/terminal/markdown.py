@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import textwrap
 from collections.abc import Iterator
 from itertools import groupby, pairwise
 
 from .escapes import CELL, width
 from .line import plain as seen
 from .table import Column, table
+from .wrap import wrap
 
 _LINK = re.compile(r"!?\[([^\]\[]*)\]\(([^()\s]+)\)")
 _STRONG = re.compile(r"\*\*(.+?)\*\*")
@@ -27,14 +27,7 @@ def _inline(text: str) -> str:
 
 
 def _wrapped(text: str, columns: int, first: str = "", rest: str = "") -> list[str]:
-    return textwrap.wrap(
-        _inline(" ".join(text.split())),
-        max(columns, 20),
-        initial_indent=first,
-        subsequent_indent=rest,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+    return wrap(first + _inline(" ".join(text.split())), max(columns, 20), len(rest))
 
 
 def _cells(line: str) -> list[str]:

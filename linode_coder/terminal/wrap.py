@@ -13,7 +13,7 @@ from .escapes import width
 
 # The command with its arguments, up to where the sentence goes on or ends.
 _COMMAND = "linode-coder"
-_ENDS = (".", ",", ";", ":", ")", '"')
+_ENDS = (".", ",", ";", ":", ")", '"', "`")
 _LABEL = re.compile(r"( *\S[^ ]*(?: [^ ]+)? {2,})\S")
 
 
@@ -34,7 +34,7 @@ def _pieces(text: str, room: int) -> list[str]:
             pieces[-1] += f" {word}"
         else:
             pieces.append(word)
-            command = word.lstrip("('\"") == _COMMAND
+            command = word.lstrip("('\"`") == _COMMAND
         command = command and not word.endswith(_ENDS)
     return pieces
 

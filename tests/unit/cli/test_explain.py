@@ -139,3 +139,9 @@ def test_a_table_that_does_not_fit_is_told_row_by_row() -> None:
         "  b: a long text of some",
         "    words",
     ]
+
+
+def test_a_command_in_a_page_stays_on_one_line() -> None:
+    shown = plain("- When nothing else helps here, run `linode-coder heal demo --now --dry-run`, and read.", 50)
+    assert any("linode-coder heal demo --now --dry-run" in line for line in shown)
+    assert max(map(len, shown)) <= 50 and all(line.startswith("  ") for line in shown[1:])
