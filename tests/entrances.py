@@ -330,8 +330,7 @@ ENTRANCES = (
     Entrance(_C + "modules/linode_gpu_instance.py", ("new_host_key",), OURS + "a key that ssh-keygen just made"),
     Entrance(_C + "modules/session_secret.py", ("work",), _STATE),
     Entrance(_CLI + "settings/edit.py", ("changed_text",), OURS + "the configuration that is rewritten"),
-    Entrance(_CLI + "cli/wizard.py", ("Interview.answer",), OURS + "what the user types"),
-    Entrance(_CLI + "terminal/console.py", ("confirm",), OURS + "what the user types"),
+    Entrance(_CLI + "terminal/question.py", ("typed_line",), OURS + "what the user types"),
     Entrance(
         _CLI + "watchdog/timer.py",
         ("_crontab", "_is", "_read_environment", "_systemctl", "install_systemd"),

@@ -20,7 +20,8 @@ from ..local import history
 from ..local.deleted_elsewhere import kept_here, unended
 from ..local.lock import session_lock
 from ..local.sessions import all_sessions
-from ..terminal.console import Console, confirm, money
+from ..terminal.console import Console, money
+from ..terminal.question import confirm
 from ..terminal.table import Column
 from ..terminal.when import when
 

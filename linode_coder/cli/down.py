@@ -16,7 +16,8 @@ from ..endpoint.session_files import forget_vm
 from ..local import history
 from ..local.lock import PATIENCE_S, session_lock, unfinished
 from ..local.sessions import all_sessions, firewall_of, pick
-from ..terminal.console import Console, confirm, money
+from ..terminal.console import Console, money
+from ..terminal.question import confirm
 
 # Seconds between looks for a VM that a killed command may have asked for.
 SETTLE_S = (0.5, 1.0, 2.0, 4.0)

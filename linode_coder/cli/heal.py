@@ -22,8 +22,9 @@ from ..local.lock import session_lock
 from ..local.sessions import all_sessions, pick
 from ..playbook.variables import Heal
 from ..settings.config import read
-from ..terminal.console import Console, confirm, money
+from ..terminal.console import Console, money
 from ..terminal.escapes import last_line
+from ..terminal.question import confirm
 from ..terminal.table import Column
 from ..terminal.when import when
 from ..watchdog.watchers import identity

@@ -29,8 +29,9 @@ from ..local.unrecorded import recorded
 from ..playbook.phases import title
 from ..playbook.variables import Adjust, Up
 from ..settings.config import BY_KEY, WrongValue, has_token, load, only, public_keys
-from ..terminal.console import Console, confirm, money
+from ..terminal.console import Console, money
 from ..terminal.phase_lines import about, took
+from ..terminal.question import confirm
 from ..terminal.signals import Terminated
 from ..terminal.when import when
 from ..watchdog import watchers

@@ -20,8 +20,9 @@ from ..pricing.proposals import GOALS, Proposal, proposals
 from ..settings import config
 from ..settings.edit import changed_text, difference
 from ..settings.files import toml_path
-from ..terminal.console import Console, can_ask, confirm, money
+from ..terminal.console import Console, money
 from ..terminal.line import plain
+from ..terminal.question import can_ask, confirm, typed_line
 from ..terminal.table import Column, table
 from ..terminal.width import columns
 
@@ -43,7 +44,7 @@ class Interview:
             return self._checked(option, given, check)
         while self.asking:
             print(f"{question} [{default}] ", end="", file=sys.stderr, flush=True)
-            line = sys.stdin.readline()
+            line = typed_line()
             if not line:
                 raise Failure("refused", "The answers ended early, so nothing was written.", remedy="Run it again.")
             try:

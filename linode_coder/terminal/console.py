@@ -229,24 +229,3 @@ def laid_out(line: str, room: int | None, state: State | None = None, label: int
 
 def money(amount: float | None) -> str:
     return "unknown" if amount is None else f"${amount:.2f}"
-
-
-def can_ask() -> bool:
-    return sys.stdin.isatty() and sys.stderr.isatty()
-
-
-def confirm(question: str, command: str) -> None:
-    """Return on yes. Failure(usage) without a terminal, Failure(refused) on anything else."""
-    if not can_ask():
-        raise Failure(
-            "usage",
-            f"There is no terminal to ask on: {question}",
-            remedy=f"Say yes beforehand: {command} --yes",
-            field="yes",
-        )
-    asked = wrap(f"{escapes.full_line(question)} [y/N]", columns(sys.stderr), 2)
-    print(*asked, sep="\n", end=" ", file=sys.stderr, flush=True)
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise Failure(
-            "refused", "Not confirmed, so nothing was changed.", remedy=f"Answer y, or give --yes: {command} --yes"
-        )

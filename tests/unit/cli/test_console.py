@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import select
+import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -10,7 +14,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure impo
 
 from linode_coder.cli import app
 from linode_coder.local.lock import session_lock
-from linode_coder.terminal import console
+from linode_coder.terminal import console, question
 
 
 def test_json_errors_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -23,11 +27,34 @@ def test_json_errors_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_no_question_without_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(console, "can_ask", lambda: False)
+    monkeypatch.setattr(question, "can_ask", lambda: False)
     with pytest.raises(Failure) as caught:
-        console.confirm("Delete lc-x-1, $4.16 so far?", "linode-coder down x")
+        question.confirm("Delete lc-x-1, $4.16 so far?", "linode-coder down x")
     assert caught.value.exit_code == 2
     assert "$4.16" in caught.value.message and "--yes" in str(caught.value.remedy)
+
+
+def test_nothing_is_read_before_something_was_typed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A read that blocks does not hear a Ctrl-C that came just before it."""
+    master, slave = os.openpty()
+
+    class Terminal:
+        def fileno(self) -> int:
+            return slave
+
+        def readline(self) -> str:
+            assert select.select([slave], [], [], 0)[0], "it would block"
+            return os.read(slave, 100).decode()
+
+    monkeypatch.setattr(sys, "stdin", Terminal())
+    typed = threading.Timer(0.2, os.write, (master, b"y\n"))
+    typed.start()
+    try:
+        assert question.typed_line() == "y\n"
+    finally:
+        typed.join()
+        os.close(master)
+        os.close(slave)
 
 
 def test_progress_without_a_terminal_has_no_escapes(capsys: pytest.CaptureFixture[str]) -> None:
