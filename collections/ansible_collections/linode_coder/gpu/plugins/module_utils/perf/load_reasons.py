@@ -1,0 +1,163 @@
+# Copyright: (c) 2026, linode_coder contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the levels of load say against a run: failed requests, a late generator, waiting, a KV cache that is full, the network."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .document import count, flag, levels, mapping, number, percentile, positive, text
+from .reason import Reason
+
+# Of the requests: fewer failures are a warning.
+FAILED = 0.01
+# Seconds that requests may be sent too late, or this share of the time between two tokens, whichever is more; so many times that
+# and the figures are nobody's.
+LATE_S, LATE_SHARE, LATE_FAR = 0.010, 0.10, 5
+# Of the KV cache.
+FULL = 0.95
+# Waiting: the first token takes so many times as long and at least this many seconds more, and the tokens after it hardly.
+TTFT_GROWS, TTFT_GROWS_S, ITL_STAYS = 2.0, 0.1, 1.5
+# Of the streams: as many in the queue are not those of one moment.
+WAIT_SHARE = 0.25
+# Through the tunnel against on the VM itself.
+FAR_S, FAR_TTFT, FAR_ITL = 0.1, 1.5, 1.25
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1000:.0f} ms" if seconds >= 0.1 else f"{seconds * 1000:.1f} ms"
+
+
+def _engine(level: dict[str, Any], figure: str) -> float | None:
+    return number(mapping(level.get("engine")).get(figure))
+
+
+def requests_failed(run: dict[str, Any]) -> list[Reason]:
+    found: list[tuple[float, int, dict[str, Any], float]] = []
+    for streams, level in levels(run).items():
+        failed = positive(level.get("failed"))
+        if failed:
+            sent = max(number(level.get("requests")) or 0.0, failed)
+            found.append((failed / sent, streams, level, failed))
+    if not found:
+        return []
+    share, streams, level, failed = max(found, key=lambda one: one[0])
+    errors = {error: number(times) or 0.0 for error, times in mapping(level.get("errors")).items()}
+    why = text(max(errors, key=lambda error: errors[error])).rstrip(".") if errors else ""
+    sent = max(number(level.get("requests")) or 0.0, failed)
+    summary = (
+        f"{failed:.0f} of {count(sent, 'request')} failed with {count(streams, 'stream')}{': ' + why if why else ''}."
+    )
+    return [Reason("requests_failed", "fail" if share >= FAILED else "warn", summary)]
+
+
+def generator_lag(run: dict[str, Any]) -> list[Reason]:
+    worst: tuple[float, str] | None = None
+    for streams, level in levels(run).items():
+        lag, gap = number(level.get("generator_lag")), percentile(level, "itl")
+        allowed = max(LATE_S, LATE_SHARE * (gap or 0.0))
+        if lag is not None and lag > allowed and (worst is None or lag / allowed > worst[0]):
+            beside = f", with {_ms(gap)} between two tokens" if gap else ""
+            summary = (
+                f"Requests were sent up to {_ms(lag)} late with {count(streams, 'stream')}{beside}: this machine was too "
+                "busy for figures that can be trusted."
+            )
+            worst = lag / allowed, summary
+    return [Reason("generator_lag", "unknown" if worst[0] > LATE_FAR else "warn", worst[1])] if worst else []
+
+
+def preemptions(run: dict[str, Any]) -> list[Reason]:
+    found = {streams: _engine(level, "preemptions") or 0.0 for streams, level in levels(run).items()}
+    streams = max(found, key=lambda one: found[one], default=None)
+    if streams is None or not found[streams]:
+        return []
+    full = _engine(levels(run)[streams], "kv_use_max")
+    used = f" with {full:.0%} of the KV cache in use" if full is not None else ""
+    summary = (
+        f"The engine took {count(found[streams], 'request')} back to compute it again with {count(streams, 'stream')}{used}: "
+        "give it less context, an fp8 KV cache or fewer streams."
+    )
+    return [Reason("preemptions", "warn", summary)]
+
+
+def waiting(run: dict[str, Any]) -> int | None:
+    """The lowest level at which requests waited for others to end, None where none did."""
+    known = levels(run)
+    first = next(iter(known.values()), {})
+    ttft, gap = percentile(first, "ttft"), percentile(first, "itl")
+    for streams, level in known.items():
+        queue, now, then = _engine(level, "queue_max"), percentile(level, "ttft"), percentile(level, "itl")
+        if not queue or now is None:
+            continue
+        if level is first:
+            # Nothing to compare it with: more waiting than generating.
+            whole = percentile(level, "e2e")
+            if whole and now > whole / 2:
+                return streams
+        elif ttft is not None and now >= TTFT_GROWS * ttft and now - ttft >= TTFT_GROWS_S:
+            if gap is None or then is None or then <= ITL_STAYS * gap:
+                return streams
+    return None
+
+
+def _by_design(run: dict[str, Any]) -> bool:
+    return run.get("profile") == "saturation"
+
+
+def kv_cache_small(run: dict[str, Any]) -> list[Reason]:
+    """Full while requests wait or are taken back; a cache that is only full holds prefixes that may be of use."""
+    for streams, level in levels(run).items():
+        used = _engine(level, "kv_use_max")
+        if used is None or used < FULL or not (_engine(level, "queue_max") or _engine(level, "preemptions")):
+            continue
+        waits = _engine(level, "queue_max")
+        behind = f" and {count(waits, 'request')} waiting" if waits else ""
+        summary = (
+            f"The KV cache is too small for {count(streams, 'stream')}: {used:.0%} in use{behind}; less context "
+            "(--context) or --kv-cache-dtype fp8 makes room."
+        )
+        return [Reason("kv_cache_small", "pass" if _by_design(run) else "warn", summary)]
+    return []
+
+
+def queue(run: dict[str, Any]) -> list[Reason]:
+    streams = waiting(run)
+    if streams is None:
+        return []
+    known = levels(run)
+    level, first = known[streams], next(iter(known.values()))
+    waits, full, most = _engine(level, "queue_max") or 0.0, _engine(level, "kv_use_max"), flag(run, "max-num-seqs")
+    now, before = percentile(level, "ttft") or 0.0, percentile(first, "ttft") or 0.0
+    grown = f", the first token took {_ms(now)}" + (f" instead of {_ms(before)}" if level is not first else "")
+    severity = "pass" if _by_design(run) else "warn"
+    if full is not None and full >= FULL:
+        limit = f"the KV cache, {full:.0%} in use, is the limit"
+    elif most is not None and streams > most:
+        limit = f"max-num-seqs {most:.0f} is the limit"
+    elif waits >= WAIT_SHARE * streams:
+        limit = f"the engine worked on about {max(streams - waits, 0):.0f} at once, so max-num-seqs may be the limit"
+    else:
+        limit, severity = "reading their prompts is the limit", "pass"
+    summary = f"Up to {count(waits, 'request')} waited with {count(streams, 'stream')}{grown}: {limit}."
+    return [Reason("queue", severity, summary)]
+
+
+def network(run: dict[str, Any], near: dict[str, Any] | None) -> list[Reason]:
+    """``near`` is a run of the same kind on the VM itself."""
+    if near is None or run.get("where") != "here" or near.get("where") != "vm":
+        return []
+    there = levels(near)
+    for streams, level in levels(run).items():
+        for figure, name, times, more in (
+            ("ttft", "the first token", FAR_TTFT, FAR_S),
+            ("itl", "each further one", FAR_ITL, 0.0),
+        ):
+            far, close = percentile(level, figure), percentile(there.get(streams, {}), figure)
+            if far is not None and close is not None and far > times * close and far - close > more:
+                summary = (
+                    f"The way from here costs time: {name} takes {_ms(far)} with {count(streams, 'stream')}, on the VM "
+                    f"itself {_ms(close)}."
+                )
+                return [Reason("network", "warn", summary)]
+    return []

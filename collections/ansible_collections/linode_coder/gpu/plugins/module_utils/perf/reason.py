@@ -1,0 +1,21 @@
+# Copyright: (c) 2026, linode_coder contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Why a run is slow, or is not to be believed: one reason, with the figures that it rests on."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Reason:
+    """``severity`` is one of core/finding.py; pass is worth knowing and no fault."""
+
+    id: str
+    severity: str
+    summary: str
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)

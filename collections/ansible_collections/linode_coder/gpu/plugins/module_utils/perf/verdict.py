@@ -1,0 +1,154 @@
+# Copyright: (c) 2026, linode_coder contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether a run is as fast as it should be, and what the samples say it is slow from.
+
+The roofline's expectation comes first, the baseline of the same plan, model, flags and profile second. A sandbox's run is no
+measure of a GPU, so that nothing is expected of it; what breaks in it is judged like anywhere else.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..core.finding import SEVERITIES
+from . import gpu_reasons, load_reasons
+from .document import count, levels, mapping, positive, stream_tps, text
+from .reason import Reason
+
+# Of the expected speed of one stream, and of the baseline.
+PASS_SHARE, WARN_SHARE, BASELINE_SHARE = 0.70, 0.50, 0.15
+# Percent of a GPU's time below which something else is waited for.
+WAITS = 60
+
+
+def single(run: dict[str, Any]) -> float | None:
+    """Tokens per second of one stream that is alone."""
+    alone = levels(run).get(1)
+    return stream_tps(alone) if alone is not None else None
+
+
+def _against(run: dict[str, Any], baseline: dict[str, Any] | None) -> list[tuple[float, int, str, float, float]]:
+    """Each figure of a level that both have: its change, streams, name and both values, the worst first."""
+    if baseline is None or baseline.get("where") != run.get("where"):
+        return []
+    before, found = levels(baseline), []
+    for streams, level in levels(run).items():
+        old = before.get(streams, {})
+        for name, now, then in (
+            ("each stream", stream_tps(level), stream_tps(old)),
+            ("all streams", positive(level.get("output_tps")), positive(old.get("output_tps"))),
+        ):
+            if now is not None and then is not None and (name == "each stream" or streams > 1):
+                found.append((now / then - 1, streams, name, now, then))
+    return sorted(found)
+
+
+def _below_expected(measured: float | None, expected: float | None) -> list[Reason]:
+    if measured is None or expected is None or measured / expected >= PASS_SHARE:
+        return []
+    share = measured / expected
+    summary = f"One stream gets {measured:.1f} tokens/s, {share:.0%} of the expected {expected:.0f}."
+    return [Reason("below_expected", "warn" if share >= WARN_SHARE else "fail", summary)]
+
+
+def _below_baseline(changes: list[tuple[float, int, str, float, float]]) -> list[Reason]:
+    if not changes or changes[0][0] >= -BASELINE_SHARE:
+        return []
+    change, streams, name, now, then = changes[0]
+    who = "One stream gets" if streams == 1 else f"With {streams} streams {name} get{'s' if name[0] == 'e' else ''}"
+    summary = f"{who} {now:.1f} tokens/s, {-change:.0%} less than the baseline's {then:.1f}."
+    return [Reason("below_baseline", "warn", summary)]
+
+
+def _host_cpu(run: dict[str, Any], gpus: gpu_reasons.Gpus, slow: bool) -> list[Reason]:
+    """Slow, and the GPU waits: for the processor that gives it work, where nothing else explains it."""
+    uses = [use for use in (gpu_reasons.middle_use(samples) for samples in gpus.values()) if use is not None]
+    if not slow or not uses or max(uses) >= WAITS:
+        return []
+    if gpu_reasons.slowed(gpus) or load_reasons.waiting(run) is not None:
+        return []
+    summary = (
+        f"The GPU had work {max(uses):.0f} % of the time only while tokens came slowly: the processors of the VM, which "
+        "prepare each step, are the limit."
+    )
+    return [Reason("host_cpu", "warn", summary)]
+
+
+def _healthy(measured: float | None, expected: float | None, sandbox: bool, change: float | None) -> tuple[str, str]:
+    """The severity of a run against which nothing speaks, and what is said of it."""
+    speed = "Every level was answered" if measured is None else f"One stream gets {measured:.1f} tokens/s"
+    against = "" if change is None else f", {change:+.0%} against the baseline"
+    if sandbox:
+        return "pass", f"{speed}{against}; the sandbox's stand-in says nothing of a real GPU."
+    if expected is not None and measured is not None:
+        return "pass", f"{speed}, {measured / expected:.0%} of the expected {expected:.0f}{against}."
+    if change is not None:
+        return "pass", f"{speed}{against}."
+    missing = "what to expect of this model and plan is not known" if measured is not None else "no stream was alone"
+    return "unknown", f"{speed}; {missing}, and there is no baseline."
+
+
+def judge(
+    run: dict[str, Any], baseline: dict[str, Any] | None = None, near: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """The verdict on the document of a run; any part of it may be missing or be something else than it should.
+
+    :param baseline: the document of an earlier run to hold it against; one from the VM serves as ``near``, too.
+    :param near: the document of a run of the same kind that was made on the VM, for one that was made through the tunnel.
+    """
+    run, baseline = mapping(run), mapping(baseline) or None
+    sandbox = run.get("sandbox") is True
+    gpus = gpu_reasons.by_gpu(run)
+    measured = single(run)
+    expected = None if sandbox else positive(run.get("expected_tps"))
+    changes = _against(run, baseline)
+    slower = [*_below_expected(measured, expected), *_below_baseline(changes)]
+    # In the order in which they explain: what makes the figures none, what is broken, what is too small, how slow it is.
+    reasons = [
+        *load_reasons.requests_failed(run),
+        *load_reasons.generator_lag(run),
+        *gpu_reasons.throttled(gpus),
+        *gpu_reasons.link_degraded(gpus),
+        *gpu_reasons.gpu_idle(run, gpus),
+        *gpu_reasons.memory_unbalanced(gpus),
+        *gpu_reasons.neighbour(run, gpus),
+        *load_reasons.preemptions(run),
+        *load_reasons.kv_cache_small(run),
+        *load_reasons.queue(run),
+        *_host_cpu(run, gpus, bool(slower)),
+        *load_reasons.network(run, mapping(near) or baseline),
+        *slower,
+    ]
+    wrong = [reason for reason in reasons if reason.severity != "pass"]
+    base = single(baseline) if baseline is not None and changes else None
+    if wrong:
+        severity = max((reason.severity for reason in wrong), key=SEVERITIES.index)
+        summary = _summary(wrong, slower)
+    elif measured is None and not any(stream_tps(level) for level in levels(run).values()):
+        severity, summary = "unknown", "No speed could be measured: no request was answered at length."
+    else:
+        severity, summary = _healthy(measured, expected, sandbox, measured / base - 1 if measured and base else None)
+    if run.get("complete") is False:
+        why = text(run.get("why_partial")).rstrip(".")
+        done = count(len(levels(run)), "level")
+        summary += f" The run is not complete, {done} done{': ' + why if why else ''}."
+    return {
+        "severity": severity,
+        "summary": summary,
+        "reasons": [reason.as_dict() for reason in reasons],
+        "measured": measured,
+        "expected": expected,
+        "share": measured / expected if measured is not None and expected is not None else None,
+        "baseline": base,
+        "baseline_run": (text(baseline.get("id")) or None) if baseline is not None and changes else None,
+    }
+
+
+def _summary(wrong: list[Reason], slower: list[Reason]) -> str:
+    """How slow it is, and from what; a run whose requests failed says that alone."""
+    first = max(wrong, key=lambda reason: SEVERITIES.index(reason.severity))
+    if first.id == "requests_failed" or not slower:
+        return first.summary
+    cause = next((reason for reason in wrong if reason not in slower), None)
+    return f"{slower[0].summary} {cause.summary}" if cause else slower[0].summary
