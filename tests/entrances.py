@@ -341,9 +341,15 @@ ENTRANCES = (
     # -- what we keep here
     Entrance(_CLI + "local/history.py", ("connect",), _STATE),
     Entrance(
+        _CLI + "local/perf_history.py",
+        ("_unpacked", "runs"),
+        "documents of performance runs: names of an account, and what an engine and nvidia-smi on a VM said",
+        ("tests/unit/cli/test_perf_history.py::test_no_text_of_a_run_is_obeyed",),
+    ),
+    Entrance(
         _CLI + "completion/names.py",
-        ("_regions", "_sessions"),
-        "names of sessions and regions, as an account had them, on their way into the line of a shell",
+        ("_regions", "_recorded"),
+        "names of sessions, runs and regions, as an account had them, on their way into the line of a shell",
         ("tests/unit/cli/test_completion.py::test_no_hostile_name_is_offered", "tests/integration/test_shells.py"),
     ),
     Entrance(_CLI + "api.py", ("_remember_regions",), OURS + "only whether the file has to be written again is asked"),

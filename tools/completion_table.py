@@ -28,13 +28,15 @@ from typing import Any
 # What an option or an argument takes, by its name: names that this machine remembers.
 REMEMBERED = {"session": "session", "model": "model", "plan": "plan", "region": "region"}
 # By command and parameter, where the name does not tell.
-CHOICES = {
+CHOICES: dict[tuple[str, str], str | tuple[str, ...]] = {
     ("use", "client"): tuple(CLIENTS),
     ("launch", "agent"): tuple(AGENTS),
     ("heal", "max_rung"): ("container", "host", "vm"),
     ("watchdog", "max_rung"): ("alert", "container", "host", "vm"),
     ("up", "ssh_from"): ("here", "anywhere"),
     ("wizard", "goal"): ("completion", "chat", "agent"),
+    ("compare", "first"): "run",
+    ("compare", "second"): "run",
 }
 
 

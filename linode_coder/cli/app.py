@@ -53,6 +53,7 @@ COMMANDS = {
     "wizard": ("linode_coder.cli.wizard", "Answer a few questions and have the configuration written."),
     "validate": ("linode_coder.cli.validate", "Check everything before money is spent, or what a session serves."),
     "validate-perf": ("linode_coder.cli.validate_perf", "Measure how fast a session serves."),
+    "perf": ("linode_coder.cli.perf", "Show recorded performance runs, and compare two of them."),
     "explain": ("linode_coder.cli.explain", "Explain an error, an exit code, a check or a page, in the terminal."),
     "config": ("linode_coder.cli.config", "Show and check the configuration."),
     "models": ("linode_coder.cli.models", "Show models: licence, sizes, where they fit, how fast, at which price."),
@@ -183,7 +184,7 @@ def _usage(error: Any, arguments: list[str]) -> Failure:
 
 
 # What they do is of no VM.
-_NO_VM = ("wizard", "config", "models", "plans", "completion", "explain", "sandbox")
+_NO_VM = ("wizard", "config", "models", "plans", "completion", "explain", "sandbox", "perf")
 
 
 def _interrupted(console: Console, code: int, arguments: list[str]) -> int:

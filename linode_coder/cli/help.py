@@ -9,7 +9,18 @@ from typing import Any
 PANELS: dict[str, tuple[str, ...]] = {
     "Sessions": ("up", "down", "list", "status", "switch-model", "extend", "pause"),
     "Talk to the model": ("launch", "use", "leave", "ask", "chat", "tunnel"),
-    "Look after it": ("check", "collect", "heal", "logs", "ssh", "watchdog", "cleanup", "validate-perf", "metrics"),
+    "Look after it": (
+        "check",
+        "collect",
+        "heal",
+        "logs",
+        "ssh",
+        "watchdog",
+        "cleanup",
+        "validate-perf",
+        "perf",
+        "metrics",
+    ),
     "Models and prices": ("models", "plans", "validate"),
     "Set up": ("wizard", "config", "completion", "explain", "sandbox"),
 }
@@ -47,6 +58,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "validate-perf demo --concurrency 1,4,16",
         "validate-perf demo --new-baseline",
     ),
+    "perf": ("perf history demo", "perf compare baseline last", "perf compare 20261130T07 last --json"),
     "config": ("config show", "config show --json", "config validate"),
     "models": ("models", "models gpt-oss-20b", "models --plan g2-gpu-rtx4000a1-s --context 64K"),
     "plans": ("plans", "plans --model gpt-oss-20b", "plans --region frankfurt"),

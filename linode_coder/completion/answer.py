@@ -39,7 +39,7 @@ def _last(value: str) -> tuple[str, str]:
 def candidates(words: list[str], names: Any) -> list[Candidate] | str:
     """What may stand in the place of the last of ``words``, which follow the program's name; FILES for any file.
 
-    ``names`` takes a kind (session, model, plan, region) and gives pairs of a name and a description.
+    ``names`` takes a kind (session, run, model, plan, region) and gives pairs of a name and a description.
     """
     *before, current = words or [""]
     node, place, waiting = TABLE, 0, None

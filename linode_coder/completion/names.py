@@ -1,4 +1,4 @@
-"""The names that this machine remembers: sessions from the history, models and plans as packaged, regions as last read.
+"""The names that this machine remembers: sessions and runs from the history, models and plans as packaged, regions as last read.
 
 They come from an account and from a hub: only what is no syntax of any shell is offered.
 """
@@ -39,7 +39,8 @@ def regions_file() -> Path:
     return _home("state", "XDG_STATE_HOME", ".local/state") / "regions"
 
 
-def _sessions() -> list[tuple[str, str]]:
+def _recorded(query: str) -> list[tuple[str, ...]]:
+    """Rows of the history; none while it is being written."""
     import sqlite3
 
     path = _home("state", "XDG_STATE_HOME", ".local/state") / "history.sqlite3"
@@ -48,15 +49,23 @@ def _sessions() -> list[tuple[str, str]]:
     connection = None
     try:
         connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=0.05)
-        rows = connection.execute(
-            "SELECT name, model, region FROM sessions WHERE ended IS NULL ORDER BY id DESC LIMIT 200"
-        )
-        return [(str(name), f"{model or ''} in {region or '?'}") for name, model, region in rows]
+        return [tuple(str(value or "") for value in row) for row in connection.execute(query)]
     except sqlite3.Error:
         return []
     finally:
         if connection is not None:
             connection.close()
+
+
+def _sessions() -> list[tuple[str, str]]:
+    rows = _recorded("SELECT name, model, region FROM sessions WHERE ended IS NULL ORDER BY id DESC LIMIT 200")
+    return [(name, f"{model} in {region or '?'}") for name, model, region in rows]
+
+
+def _runs() -> list[tuple[str, str]]:
+    rows = _recorded("SELECT run, session, severity FROM perf_runs ORDER BY id DESC LIMIT 200")
+    found = [(run, f"{name}, {severity}") for run, name, severity in rows]
+    return [("last", "the newest run"), ("baseline", ""), *found] if found else []
 
 
 def _regions() -> list[tuple[str, str]]:
@@ -70,9 +79,11 @@ def _regions() -> list[tuple[str, str]]:
 
 
 def remembered(kind: str) -> list[tuple[str, str]]:
-    """Names of a kind (session, model, plan or region), each with what it is."""
+    """Names of a kind (session, run, model, plan or region), each with what it is."""
     if kind == "session":
         return safe(_sessions())
+    if kind == "run":
+        return safe(_runs())
     if kind == "region":
         return safe(_regions())
     return safe((name, "") for name in {"model": MODELS, "plan": PLANS}.get(kind, ()))

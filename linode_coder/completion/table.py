@@ -447,6 +447,34 @@ TABLE: dict[str, Any] = {
             "optional": True,
             "commands": {},
         },
+        "perf": {
+            "help": "Show recorded performance runs, and compare two of them",
+            "options": {"--help": {"help": "Show how it is used", "value": None, "many": False}},
+            "arguments": [],
+            "optional": False,
+            "commands": {
+                "history": {
+                    "help": "Show the runs that this machine recorded, newest first",
+                    "options": {
+                        "--json": {"help": "One JSON document", "value": None, "many": False},
+                        "--help": {"help": "Show how it is used", "value": None, "many": False},
+                    },
+                    "arguments": ["session"],
+                    "optional": True,
+                    "commands": {},
+                },
+                "compare": {
+                    "help": "Show two runs side by side: what was different about them, every change, and which changes are noise",
+                    "options": {
+                        "--json": {"help": "One JSON document", "value": None, "many": False},
+                        "--help": {"help": "Show how it is used", "value": None, "many": False},
+                    },
+                    "arguments": ["run", "run"],
+                    "optional": False,
+                    "commands": {},
+                },
+            },
+        },
         "explain": {
             "help": "Explain an error, an exit code, a check or another word of ours; without one list them all",
             "options": {

@@ -51,6 +51,14 @@ MIGRATIONS = (
         id INTEGER PRIMARY KEY, plan TEXT NOT NULL, model TEXT NOT NULL, at REAL NOT NULL, phase TEXT NOT NULL, seconds REAL NOT NULL
     );
     """,
+    # The document of each run, compressed; see perf_history.py.
+    """
+    CREATE TABLE perf_runs (
+        id INTEGER PRIMARY KEY, run TEXT NOT NULL UNIQUE, session TEXT NOT NULL, spec TEXT NOT NULL, severity TEXT NOT NULL,
+        summary TEXT NOT NULL, baseline INTEGER NOT NULL, head TEXT NOT NULL, document BLOB NOT NULL
+    );
+    CREATE INDEX perf_runs_of_spec ON perf_runs (spec);
+    """,
 )
 
 
@@ -135,7 +143,7 @@ def _bad_file(error: sqlite3.Error) -> bool:
 def _check() -> None:
     """Read all of it, so that what is bad shows."""
     with closing(connect()) as connection:
-        for table in ("sessions", "runs", "speeds", "attempts", "phases"):
+        for table in ("sessions", "runs", "speeds", "attempts", "phases", "perf_runs"):
             connection.execute(f"SELECT * FROM {table}").fetchall()  # noqa: S608 - names of ours
         found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
         if found != "ok":
@@ -159,12 +167,12 @@ def _set_aside() -> None:
     note_once(f"the session history could not be read; it is set aside as {aside}, and a new one begins.")
 
 
-def _storable(value: Any) -> Any:
+def storable(value: Any) -> Any:
     """A text that SQLite can hold: what is half of a character, which JSON may hold, is written as its escape."""
     return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
 
 
-def _never_in_the_way(fallback: Callable[[], Any]) -> Callable[[Callable[P, T]], Callable[P, T]]:
+def never_in_the_way(fallback: Callable[[], Any]) -> Callable[[Callable[P, T]], Callable[P, T]]:
     """Begin a new file when the old one is bad; do without when that does not help either."""
 
     def decorate(work: Callable[P, T]) -> Callable[P, T]:
@@ -187,7 +195,7 @@ def _never_in_the_way(fallback: Callable[[], Any]) -> Callable[[Callable[P, T]],
     return decorate
 
 
-@_never_in_the_way(lambda: None)
+@never_in_the_way(lambda: None)
 def saw(views: list[dict[str, Any]], account: str | None = None, patience: float = PATIENCE_S) -> None:
     """Sessions that exist, as their tags say."""
     if not views:
@@ -201,14 +209,14 @@ def saw(views: list[dict[str, Any]], account: str | None = None, patience: float
                 " ON CONFLICT (linode_id) DO UPDATE SET account = coalesce(excluded.account, account), model = excluded.model,"
                 " ended = NULL",
                 {
-                    key: _storable(value)
+                    key: storable(value)
                     for key, value in {**view, "name": view["name"] or view["label"], "account": account}.items()
                 },
             )
         connection.execute("COMMIT")
 
 
-@_never_in_the_way(lambda: None)
+@never_in_the_way(lambda: None)
 def ended(linode_id: int, hours: int | None, paid: float | None, at: str | None = None) -> None:
     """It is gone, ``at`` a time like all of them here; now when it is not said."""
     with closing(connect(PATIENCE_S)) as connection:
@@ -219,12 +227,12 @@ def ended(linode_id: int, hours: int | None, paid: float | None, at: str | None 
         )
 
 
-@_never_in_the_way(lambda: None)
+@never_in_the_way(lambda: None)
 def ran(session: str, command: str, started: float, exit_code: int, changed: bool | None, message: str | None) -> None:
     with closing(connect(PATIENCE_S)) as connection:
         connection.execute(
             "INSERT INTO runs (session, command, started, seconds, exit_code, changed, message) VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (_storable(session), command, started, time.time() - started, exit_code, changed, _storable(message)),
+            (storable(session), command, started, time.time() - started, exit_code, changed, storable(message)),
         )
 
 
@@ -237,17 +245,17 @@ def healing(session: str, started: float, report: dict[str, Any] | None) -> bool
     return True
 
 
-@_never_in_the_way(list)
+@never_in_the_way(list)
 def known(name: str | None = None) -> list[dict[str, Any]]:
     """Recorded sessions, newest first."""
     with closing(connect()) as connection:
         rows = connection.execute(
-            "SELECT * FROM sessions WHERE ?1 IS NULL OR name = ?1 ORDER BY id DESC", (_storable(name),)
+            "SELECT * FROM sessions WHERE ?1 IS NULL OR name = ?1 ORDER BY id DESC", (storable(name),)
         ).fetchall()
     return [dict(row) for row in rows]
 
 
-@_never_in_the_way(list)
+@never_in_the_way(list)
 def this_month() -> list[dict[str, Any]]:
     """What the account does not tell of sessions that existed this month (UTC): above all what those that are gone cost."""
     start = format_time(month_start(int(time.time())))
@@ -259,7 +267,7 @@ def this_month() -> list[dict[str, Any]]:
     return [dict(row) for row in rows]
 
 
-@_never_in_the_way(lambda: None)
+@never_in_the_way(lambda: None)
 def speed_baseline(spec: str) -> float | None:
     """Tokens per second of one stream that later measurements of the same plan and model are compared with."""
     with closing(connect()) as connection:
@@ -269,7 +277,7 @@ def speed_baseline(spec: str) -> float | None:
     return float(row["stream_tps"]) if row else None
 
 
-@_never_in_the_way(lambda: None)
+@never_in_the_way(lambda: None)
 def measured(spec: str, session: str, stream_tps: float, as_baseline: bool) -> None:
     """A measurement; the first one of a spec is its baseline."""
     with closing(connect(PATIENCE_S)) as connection:
@@ -282,7 +290,7 @@ def measured(spec: str, session: str, stream_tps: float, as_baseline: bool) -> N
         connection.execute("COMMIT")
 
 
-@_never_in_the_way(list)
+@never_in_the_way(list)
 def heals() -> list[dict[str, Any]]:
     """How often something was done to heal a session, by ``session`` and whether it ``healed``."""
     with closing(connect()) as connection:
@@ -293,17 +301,17 @@ def heals() -> list[dict[str, Any]]:
     return [{**dict(row), "healed": bool(row["healed"])} for row in rows]
 
 
-@_never_in_the_way(lambda: None)
+@never_in_the_way(lambda: None)
 def refused(session: str, attempt: dict[str, Any]) -> None:
     """A place that was tried for a VM, in vain: ``plan``, ``region``, ``outcome`` and ``reason``."""
     with closing(connect(PATIENCE_S)) as connection:
         connection.execute(
             "INSERT INTO attempts (session, at, plan, region, outcome, reason) VALUES (?, ?, ?, ?, ?, ?)",
             (
-                _storable(session),
+                storable(session),
                 time.time(),
-                *(_storable(str(attempt.get(key) or "")) for key in ("plan", "region", "outcome")),
-                _storable(attempt.get("reason")),
+                *(storable(str(attempt.get(key) or "")) for key in ("plan", "region", "outcome")),
+                storable(attempt.get("reason")),
             ),
         )
 
@@ -312,14 +320,14 @@ def refused(session: str, attempt: dict[str, Any]) -> None:
 _SAME_UP_S = 12 * 3600.0
 
 
-@_never_in_the_way(list)
+@never_in_the_way(list)
 def refused_before(session: str) -> list[dict[str, Any]]:
     """What runs of this `up` that were interrupted or found no place have tried in vain, oldest first: since one succeeded."""
     with closing(connect()) as connection:
         rows = connection.execute(
             "SELECT at, plan, region, outcome, reason FROM attempts WHERE session = ?1 AND at > ?2 AND at > coalesce((SELECT"
             " max(started + seconds) FROM runs WHERE session = ?1 AND exit_code = 0 AND command IN ('up', 'down')), 0) ORDER BY id",
-            (_storable(session), time.time() - _SAME_UP_S),
+            (storable(session), time.time() - _SAME_UP_S),
         ).fetchall()
     return [dict(row) for row in rows]
 
@@ -330,14 +338,14 @@ def describe_attempt(attempt: dict[str, Any]) -> str:
     return f"{attempt.get('plan')} in {attempt.get('region')}: {attempt.get('outcome')}{reason}"
 
 
-@_never_in_the_way(lambda: None)
+@never_in_the_way(lambda: None)
 def took(plan: str, model: str, phases: dict[str, float]) -> None:
     """How many seconds each phase of bringing a VM up needed."""
     with closing(connect(PATIENCE_S)) as connection:
         connection.execute("BEGIN IMMEDIATE")
         connection.executemany(
             "INSERT INTO phases (plan, model, at, phase, seconds) VALUES (?, ?, ?, ?, ?)",
-            [(_storable(plan), _storable(model), time.time(), name, seconds) for name, seconds in phases.items()],
+            [(storable(plan), storable(model), time.time(), name, seconds) for name, seconds in phases.items()],
         )
         connection.execute("COMMIT")
 
@@ -345,14 +353,14 @@ def took(plan: str, model: str, phases: dict[str, float]) -> None:
 _RUNS_REMEMBERED = 5
 
 
-@_never_in_the_way(dict)
+@never_in_the_way(dict)
 def phases_before(plan: str, model: str) -> dict[str, list[float]]:
     """Seconds of each phase in the newest runs of the same plan and model, newest first."""
     found: dict[str, list[float]] = {}
     with closing(connect()) as connection:
         for row in connection.execute(
             "SELECT phase, seconds FROM phases WHERE plan = ? AND model = ? ORDER BY id DESC LIMIT 200",
-            (_storable(plan), _storable(model)),
+            (storable(plan), storable(model)),
         ):
             rows = found.setdefault(row["phase"], [])
             if len(rows) < _RUNS_REMEMBERED:

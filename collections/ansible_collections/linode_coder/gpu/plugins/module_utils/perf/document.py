@@ -12,7 +12,6 @@ from typing import Any
 
 from ..core.visible import one_line
 
-
 # Beyond them a figure is none, and what is made of two of them is finite.
 _LEAST, _MOST = 1e-9, 1e15
 

@@ -85,20 +85,25 @@ def waiting(run: dict[str, Any]) -> int | None:
     """The lowest level at which requests waited for others to end, None where none did."""
     known = levels(run)
     first = next(iter(known.values()), {})
-    ttft, gap = percentile(first, "ttft"), percentile(first, "itl")
     for streams, level in known.items():
-        queue, now, then = _engine(level, "queue_max"), percentile(level, "ttft"), percentile(level, "itl")
-        if not queue or now is None:
-            continue
-        if level is first:
-            # Nothing to compare it with: more waiting than generating.
-            whole = percentile(level, "e2e")
-            if whole and now > whole / 2:
-                return streams
-        elif ttft is not None and now >= TTFT_GROWS * ttft and now - ttft >= TTFT_GROWS_S:
-            if gap is None or then is None or then <= ITL_STAYS * gap:
-                return streams
+        if _engine(level, "queue_max") and (_mostly_waits(level) if level is first else _waits_longer(first, level)):
+            return streams
     return None
+
+
+def _mostly_waits(level: dict[str, Any]) -> bool:
+    """For a level with nothing below it: more waiting than generating."""
+    first, whole = percentile(level, "ttft"), percentile(level, "e2e")
+    return first is not None and whole is not None and first > whole / 2
+
+
+def _waits_longer(alone: dict[str, Any], level: dict[str, Any]) -> bool:
+    """Whether the first token takes much longer, and the tokens after it do not."""
+    before, now = percentile(alone, "ttft"), percentile(level, "ttft")
+    if before is None or now is None or now < TTFT_GROWS * before or now - before < TTFT_GROWS_S:
+        return False
+    gap, then = percentile(alone, "itl"), percentile(level, "itl")
+    return gap is None or then is None or then <= ITL_STAYS * gap
 
 
 def _by_design(run: dict[str, Any]) -> bool:
