@@ -97,8 +97,11 @@ def runs(session: str | None = None) -> list[dict[str, Any]]:
             " ORDER BY perf_runs.id DESC",
             (storable(session),),
         ).fetchall()
-    found = [dict(row) for row in rows]
-    return [{**row, "baseline": bool(row["baseline"]), **json.loads(row.pop("head"))} for row in found]
+    found = []
+    for row in map(dict, rows):
+        head = mapping(json.loads(row.pop("head")))
+        found.append({**head, **row, "baseline": bool(row["baseline"])})
+    return found
 
 
 @never_in_the_way(list)

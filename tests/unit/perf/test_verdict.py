@@ -234,6 +234,15 @@ def test_below_baseline(gpus: int, sandbox: bool) -> None:
     assert judge(with_levels(before, level(1, 0.023)), before)["severity"] == "pass"
 
 
+def test_what_is_noise_in_the_baseline_is_noise_against_it_and_a_bad_run_does_not_hide_itself() -> None:
+    slower, wide = level(1, 0.025), {"itl": {"p50": 0.020, "p90": 0.026}}
+    before = with_levels(run(expected_tps=None), level(1))
+    assert ids(judge(with_levels(before, slower), before)) == ["below_baseline"]
+    assert ids(judge(with_levels(before, slower), with_levels(before, level(1) | wide))) == []
+    hiding = slower | {"itl": {"p50": 0.025, "p90": 0.050}}
+    assert ids(judge(with_levels(before, hiding), before)) == ["below_baseline"]
+
+
 def test_what_cannot_be_told_is_unknown() -> None:
     assert judge({})["severity"] == "unknown"
     assert judge(run(expected_tps=None))["severity"] == "unknown"

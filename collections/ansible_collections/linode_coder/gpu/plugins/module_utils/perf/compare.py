@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .document import levels, mapping, number, percentile, positive, text
+from .document import levels, mapping, number, percentile, positive, spread, text
 
 # What a run was made with, as people call it, and where it stands in the document.
 _MADE_WITH = (
@@ -50,19 +50,11 @@ def _value(level: dict[str, Any], figure: str) -> float | None:
     return percentile(level, kind, which) if which.startswith("p") else number(level.get(figure))
 
 
-def _noise(level: dict[str, Any], figure: str) -> float | None:
-    """By which share the figure of a level may differ without a reason: how far its p90 is from its p50."""
-    kind = figure.partition("_")[0]
-    source = kind if kind in ("ttft", "itl", "e2e") else "itl" if figure == "stream_tps" else "e2e"
-    middle, high = positive(percentile(level, source, "p50")), percentile(level, source, "p90")
-    return None if middle is None or high is None else max(0.0, high - middle) / middle
-
-
 def _compared(a: dict[str, Any], b: dict[str, Any], figure: str) -> dict[str, Any]:
     """``change`` is a share of ``a``; ``noise`` is None where the runs do not say how far their figures spread."""
     old, new = _value(a, figure), _value(b, figure)
     change = new / old - 1 if new is not None and old is not None and positive(old) else None
-    known = [spread for spread in (_noise(a, figure), _noise(b, figure)) if spread is not None]
+    known = [spread for spread in (spread(a, figure), spread(b, figure)) if spread is not None]
     noise = None
     if figure == "failed":
         noise = None if old == new else False

@@ -197,3 +197,9 @@ def neighbour(run: dict[str, Any], gpus: Gpus) -> list[Reason]:
 
 def slowed(gpus: Gpus) -> bool:
     return any(_slowdown(sample) for samples in gpus.values() for sample in busy(samples))
+
+
+def of_samples(run: dict[str, Any], gpus: Gpus) -> list[Reason]:
+    """All that the samples of the GPUs say."""
+    found = (throttled(gpus), link_degraded(gpus), gpu_idle(run, gpus), memory_unbalanced(gpus), neighbour(run, gpus))
+    return [reason for reasons in found for reason in reasons]

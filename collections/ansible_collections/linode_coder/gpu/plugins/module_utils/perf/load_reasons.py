@@ -166,3 +166,9 @@ def network(run: dict[str, Any], near: dict[str, Any] | None) -> list[Reason]:
                 )
                 return [Reason("network", "warn", summary)]
     return []
+
+
+def of_levels(run: dict[str, Any]) -> list[Reason]:
+    """All that the run's own levels say."""
+    found = (requests_failed(run), generator_lag(run), preemptions(run), kv_cache_small(run), queue(run))
+    return [reason for reasons in found for reason in reasons]
