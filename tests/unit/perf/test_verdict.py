@@ -128,7 +128,9 @@ def test_preemptions_and_a_small_kv_cache(gpus: int) -> None:
     verdict = judge(spoilt)
     assert ids(verdict) == ["preemptions", "kv_cache_small"] and verdict["severity"] == "warn"
     assert "took 12 requests back" in verdict["summary"] and "100% of the KV cache" in verdict["summary"]
-    assert "fp8" in verdict["summary"] and "3 requests waiting" in verdict["reasons"][1]["summary"]
+    assert "kv-cache-dtype fp8" in verdict["summary"] and "3 requests waiting" in verdict["reasons"][1]["summary"]
+    spoilt["flags"]["kv-cache-dtype"] = "fp8_e4m3"
+    assert "fp8" not in judge(spoilt)["summary"] and "less context" in judge(spoilt)["summary"]
     full = with_levels(run(gpus), level(1), level(16, 0.027, 0.090, engine={"kv_use_max": 1.0}))
     assert judge(full)["reasons"] == []
 

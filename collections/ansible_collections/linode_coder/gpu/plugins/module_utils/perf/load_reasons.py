@@ -67,6 +67,13 @@ def generator_lag(run: dict[str, Any]) -> list[Reason]:
     return [Reason("generator_lag", "unknown" if worst[0] > LATE_FAR else "warn", worst[1])] if worst else []
 
 
+def _more_room(run: dict[str, Any]) -> str:
+    """What makes room in the KV cache."""
+    kept = text(mapping(run.get("flags")).get("kv-cache-dtype"))
+    smaller = "" if kept.startswith("fp8") else " the engine's kv-cache-dtype fp8,"
+    return f"serve with less context (--context),{smaller} or send fewer streams at once"
+
+
 def preemptions(run: dict[str, Any]) -> list[Reason]:
     found = {streams: _engine(level, "preemptions") or 0.0 for streams, level in levels(run).items()}
     streams = max(found, key=lambda one: found[one], default=None)
@@ -75,8 +82,8 @@ def preemptions(run: dict[str, Any]) -> list[Reason]:
     full = _engine(levels(run)[streams], "kv_use_max")
     used = f" with {full:.0%} of the KV cache in use" if full is not None else ""
     summary = (
-        f"The engine took {count(found[streams], 'request')} back to compute it again with {count(streams, 'stream')}{used}: "
-        "give it less context, an fp8 KV cache or fewer streams."
+        f"The engine took {count(found[streams], 'request')} back, to compute them again, with {count(streams, 'stream')}{used}: "
+        f"{_more_room(run)}."
     )
     return [Reason("preemptions", "warn", summary)]
 
@@ -119,8 +126,7 @@ def kv_cache_small(run: dict[str, Any]) -> list[Reason]:
         waits = _engine(level, "queue_max")
         behind = f" and {count(waits, 'request')} waiting" if waits else ""
         summary = (
-            f"The KV cache is too small for {count(streams, 'stream')}: {used:.0%} in use{behind}; less context "
-            "(--context) or --kv-cache-dtype fp8 makes room."
+            f"The KV cache is too small for {count(streams, 'stream')}, {used:.0%} in use{behind}: {_more_room(run)}."
         )
         return [Reason("kv_cache_small", "pass" if _by_design(run) else "warn", summary)]
     return []
