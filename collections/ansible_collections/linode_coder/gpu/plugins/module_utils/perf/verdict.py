@@ -13,7 +13,7 @@ from typing import Any
 
 from ..core.finding import SEVERITIES
 from . import gpu_reasons, load_reasons
-from .document import count, levels, mapping, positive, spread, stream_tps, text
+from .document import answer_tokens, count, levels, mapping, positive, spread, stream_tps, text
 from .reason import IDS, Reason
 
 # Of the expected speed of one stream, and of the baseline.
@@ -28,6 +28,13 @@ def single(run: dict[str, Any]) -> float | None:
     return stream_tps(alone) if alone is not None else None
 
 
+def _alike(run: dict[str, Any], baseline: dict[str, Any]) -> bool:
+    """Whether both measured the same."""
+    if answer_tokens(run) != answer_tokens(baseline):
+        return False
+    return all(run.get(name) == baseline.get(name) for name in ("where", "profile", "sandbox"))
+
+
 # A speed and what it was: its change as a share, of how many streams, of each or of all, both values, and the change that is noise.
 _Change = tuple[float, int, str, float, float, float]
 
@@ -35,7 +42,7 @@ _Change = tuple[float, int, str, float, float, float]
 def _against(run: dict[str, Any], baseline: dict[str, Any] | None) -> list[_Change]:
     """Each speed of a level that both have, the worst first. How far the baseline's own requests were apart is noise, not how far
     those of this run are: a bad one would hide itself."""
-    if baseline is None or baseline.get("where") != run.get("where"):
+    if baseline is None or not _alike(run, baseline):
         return []
     before, found = levels(baseline), []
     for streams, level in levels(run).items():
@@ -127,6 +134,10 @@ def judge(
         severity, summary = "unknown", "No speed could be measured: no request was answered at length."
     else:
         severity, summary = _healthy(measured, expected, sandbox, measured / base - 1 if measured and base else None)
+    if baseline is not None and not changes and run.get("where") == baseline.get("where"):
+        summary += (
+            f" The run {text(baseline.get('id')) or '?'} measured something else, so it says nothing of this one."
+        )
     if run.get("complete") is False:
         why = text(run.get("why_partial")).rstrip(".")
         done = count(len(levels(run)), "level")
