@@ -35,6 +35,7 @@ CHOICES: dict[tuple[str, str], str | tuple[str, ...]] = {
     ("watchdog", "max_rung"): ("alert", "container", "host", "vm"),
     ("up", "ssh_from"): ("here", "anywhere"),
     ("wizard", "goal"): ("completion", "chat", "agent"),
+    ("validate-perf", "baseline"): "run",
     ("compare", "first"): "run",
     ("compare", "second"): "run",
 }

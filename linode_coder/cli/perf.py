@@ -122,7 +122,7 @@ def _rows(level: dict[str, Any]) -> list[list[str]]:
         if figure == "failed" and not seen["a"] and not seen["b"]:
             continue
         change = "-" if seen["change"] is None else f"{seen['change']:+.0%}"
-        noise = " (noise)" if seen["noise"] else ""
+        noise = " (noise)" if seen["noise"] and seen["change"] else ""
         rows.append(
             [
                 "" if rows else str(level["concurrency"]),

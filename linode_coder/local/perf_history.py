@@ -13,7 +13,7 @@ from typing import Any
 
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.did_you_mean import did_you_mean, nearest
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
-from ansible_collections.linode_coder.gpu.plugins.module_utils.perf.document import levels, mapping
+from ansible_collections.linode_coder.gpu.plugins.module_utils.perf.document import answer_tokens, levels, mapping
 from ansible_collections.linode_coder.gpu.plugins.module_utils.perf.verdict import single
 
 from .history import PATIENCE_S, connect, never_in_the_way, storable
@@ -36,7 +36,9 @@ def spec_of(run: dict[str, Any], where: str | None = None) -> str:
     digest = hashlib.sha256(json.dumps(told, sort_keys=True, default=repr).encode()).hexdigest()[:12]
     parts = [run.get("plan"), run.get("model"), run.get("profile"), where or run.get("where")]
     place = "sandbox" if run.get("sandbox") is True else "account"
-    return " ".join([*(str(part or "?") for part in parts), place, digest])
+    # Where it can be chosen; a run that has not begun has none yet, and is of the kind of any.
+    tokens = answer_tokens(run)
+    return " ".join([*(str(part or "?") for part in parts), place, digest, *([] if tokens is None else [str(tokens)])])
 
 
 def _packed(run: dict[str, Any]) -> bytes:
@@ -97,8 +99,11 @@ def runs(session: str | None = None) -> list[dict[str, Any]]:
             " ORDER BY perf_runs.id DESC",
             (storable(session),),
         ).fetchall()
-    found = [dict(row) for row in rows]
-    return [{**row, "baseline": bool(row["baseline"]), **json.loads(row.pop("head"))} for row in found]
+    found = []
+    for row in map(dict, rows):
+        head = mapping(json.loads(row.pop("head")))
+        found.append({**head, **row, "baseline": bool(row["baseline"])})
+    return found
 
 
 @never_in_the_way(list)
@@ -111,7 +116,8 @@ def names() -> list[str]:
 @never_in_the_way(lambda: None)
 def _document(where: str, value: str) -> dict[str, Any] | None:
     """The newest of which a column has this value."""
-    conditions = {"run": "run = ?", "baseline": "spec = ? AND baseline", "spec": "spec = ?"}
+    kind = "(spec = ?1 OR substr(spec, 1, length(?1) + 1) = ?1 || ' ')"
+    conditions = {"run": "run = ?1", "baseline": f"{kind} AND baseline", "spec": kind}
     with closing(connect()) as connection:
         row = connection.execute(
             f"SELECT document FROM perf_runs WHERE {conditions[where]} ORDER BY id DESC LIMIT 1",  # noqa: S608 - of ours

@@ -35,12 +35,14 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "validate-session": ("validate", "main"),
     "check": ("check", "main"),
     "heal-history": ("heal", "main", "--history"),
+    "perf-history": ("perf", "history"),
     "cleanup": ("cleanup", "--dry-run"),
     "up": ("up", "other"),
     "down": ("down", "main"),
     "faults": ("sandbox", "fault", "list"),
     "no-session": ("status", "mian"),
     "no-command": ("lst",),
+    "no-run": ("perf", "compare", "baseline", "last"),
     "no-value": ("up", "demo", "--lease", "soon"),
 }
 # They ask, so that each is a program at a terminal of its own, and take longer, like one that runs a playbook.

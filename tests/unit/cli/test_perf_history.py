@@ -46,7 +46,7 @@ def test_a_document_comes_back_whole(home: Path) -> None:
     assert perf_history.resolve("last") == document
     (row,) = perf_history.runs()
     assert (row["id"], row["session"], row["severity"], row["baseline"]) == (document["id"], "demo", "pass", True)
-    assert row["concurrency"] == [1, 4, 16] and row["stream_tps"] == pytest.approx(50)
+    assert row["concurrency"] == [1, 4, 16] and row["stream_tps"] == pytest.approx(50) and "head" not in row
     assert perf_history.runs("demo") == [row] and perf_history.runs("other") == []
 
 
@@ -74,6 +74,7 @@ def test_the_first_run_of_a_kind_that_passes_is_its_baseline_until_another_is_ma
         {"where": "here"},
         {"sandbox": True},
         {"flags": {"max-num-seqs": 8}},
+        {"levels": [level(1, tokens=16)]},
     ],
     ids=lambda other: next(iter(other)),
 )
@@ -86,6 +87,12 @@ def test_a_baseline_is_one_of_the_same_kind(home: Path, other: dict[str, Any]) -
 def test_how_a_flag_is_written_and_where_it_serves_makes_no_other_kind(home: Path) -> None:
     ours = kept("one", flags={"max_num_seqs": 8, "port": 8000})
     assert perf_history.baseline_of(run(flags={"port": 8001, "max-num-seqs": 8})) == ours
+
+
+def test_a_run_that_has_not_begun_is_held_against_any_of_its_kind(home: Path) -> None:
+    ours = kept("one")
+    assert perf_history.baseline_of(run(levels=[])) == ours
+    assert perf_history.baseline_of(run(levels=[], plan="g2-gpu-rtx4000a1")) is None
 
 
 def test_the_run_on_the_vm_that_one_through_the_tunnel_is_held_against(home: Path) -> None:

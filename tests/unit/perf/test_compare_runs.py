@@ -66,6 +66,9 @@ def test_what_was_different_is_named_and_what_cannot_be_compared() -> None:
     assert compare(run(), run(profile="chat"))["why_not"] == (
         "These runs cannot be compared, they did not measure the same: profile quick and chat."
     )
+    shorter = with_levels(run(), *(level(streams, tokens=16) for streams in (1, 4, 16)))
+    assert compare(run(), shorter)["differs"] == [{"what": "tokens of an answer", "a": "128", "b": "16"}]
+    assert "tokens of an answer 128 and 16" in compare(run(), shorter)["why_not"]
     assert "sandbox" in compare(run(), run(sandbox=True))["why_not"]
     assert "generator" in compare(run(), run(generator={"name": "vllm bench serve", "version": "1"}))["why_not"]
     assert "prefix cache" in compare(run(), run(prefix_cache="on"))["why_not"]

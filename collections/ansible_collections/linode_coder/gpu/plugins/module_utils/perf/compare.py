@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .document import levels, mapping, number, percentile, positive, text
+from .document import answer_tokens, levels, mapping, number, percentile, positive, spread, text
 
 # What a run was made with, as people call it, and where it stands in the document.
 _MADE_WITH = (
@@ -15,7 +15,7 @@ _MADE_WITH = (
     ("prefix_cache", "prefix cache"),
 )
 # Runs that differ in one of these measured different things.
-_SAME = ("profile", "prefix cache", "generator", "sandbox")
+_SAME = ("profile", "tokens of an answer", "prefix cache", "generator", "sandbox")
 FIGURES = (
     *(("ttft_p50", "TTFT p50"), ("ttft_p99", "TTFT p99"), ("itl_p50", "ITL p50"), ("itl_p99", "ITL p99")),
     *(("e2e_p50", "E2E p50"), ("stream_tps", "tokens/s each"), ("output_tps", "tokens/s all"), ("failed", "failed")),
@@ -36,6 +36,7 @@ def differences(first: dict[str, Any], second: dict[str, Any]) -> list[dict[str,
     """What the runs were made with that is not the same: ``what``, and how it was in ``a`` and in ``b``."""
     pairs = [(name, first.get(key), second.get(key)) for key, name in _MADE_WITH]
     pairs += [("sandbox", first.get("sandbox") is True, second.get("sandbox") is True)]
+    pairs.append(("tokens of an answer", answer_tokens(first), answer_tokens(second)))
     makers = [mapping(run.get("generator")).get("name") for run in (first, second)]
     pairs.append(("generator", makers[0], makers[1]))
     flags, other = mapping(first.get("flags")), mapping(second.get("flags"))
@@ -50,19 +51,11 @@ def _value(level: dict[str, Any], figure: str) -> float | None:
     return percentile(level, kind, which) if which.startswith("p") else number(level.get(figure))
 
 
-def _noise(level: dict[str, Any], figure: str) -> float | None:
-    """By which share the figure of a level may differ without a reason: how far its p90 is from its p50."""
-    kind = figure.partition("_")[0]
-    source = kind if kind in ("ttft", "itl", "e2e") else "itl" if figure == "stream_tps" else "e2e"
-    middle, high = positive(percentile(level, source, "p50")), percentile(level, source, "p90")
-    return None if middle is None or high is None else max(0.0, high - middle) / middle
-
-
 def _compared(a: dict[str, Any], b: dict[str, Any], figure: str) -> dict[str, Any]:
     """``change`` is a share of ``a``; ``noise`` is None where the runs do not say how far their figures spread."""
     old, new = _value(a, figure), _value(b, figure)
     change = new / old - 1 if new is not None and old is not None and positive(old) else None
-    known = [spread for spread in (_noise(a, figure), _noise(b, figure)) if spread is not None]
+    known = [spread for spread in (spread(a, figure), spread(b, figure)) if spread is not None]
     noise = None
     if figure == "failed":
         noise = None if old == new else False
@@ -72,7 +65,7 @@ def _compared(a: dict[str, Any], b: dict[str, Any], figure: str) -> dict[str, An
 
 
 def _why_not(differing: list[dict[str, str]], common: list[int]) -> str | None:
-    for one in differing:
+    for one in differing if common else ():
         if one["what"] in _SAME:
             values = "one is of the sandbox" if one["what"] == "sandbox" else f"{one['what']} {one['a']} and {one['b']}"
             return f"These runs cannot be compared, they did not measure the same: {values}."

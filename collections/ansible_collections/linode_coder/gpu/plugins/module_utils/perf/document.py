@@ -76,6 +76,24 @@ def percentile(level: dict[str, Any], figure: str, which: str = "p50") -> float 
     return number(mapping(level.get(figure)).get(which))
 
 
+def answer_tokens(run: dict[str, Any]) -> int | None:
+    """Tokens of each answer, as the lowest level has them that was answered: a run asks for as many in all of them."""
+    for level in levels(run).values():
+        good = (number(level.get("requests")) or 0.0) - (number(level.get("failed")) or 0.0)
+        tokens = positive(level.get("output_tokens"))
+        if tokens is not None and good >= 1:
+            return round(tokens / good)
+    return None
+
+
+def spread(level: dict[str, Any], figure: str) -> float | None:
+    """By which share a figure may differ without a reason: how far the p90 of the times it is made of is from their p50."""
+    kind = figure.partition("_")[0]
+    source = kind if kind in ("ttft", "itl", "e2e") else "itl" if figure == "stream_tps" else "e2e"
+    middle, high = positive(percentile(level, source, "p50")), percentile(level, source, "p90")
+    return None if middle is None or high is None else max(0.0, high - middle) / middle
+
+
 def stream_tps(level: dict[str, Any]) -> float | None:
     """Tokens per second of one stream while it generates."""
     said = positive(level.get("stream_tps"))

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from .document import flag, listed, mappings, median, number, positive, signed, words
@@ -22,10 +21,9 @@ LASTING, MOMENT = 0.5, 0.02
 CLOCK_FAR = 0.5
 # Of the most that one of several GPUs uses: what another may use less.
 UNBALANCED = 0.2
-# MiB by which the use of memory may grow while an engine serves, which takes its share at the start.
-GROWTH = 1024
-# Of a card's memory, beyond the share that the engine was given: graphs, contexts and buffers come on top of that.
-BEYOND = 0.1
+# Of a card's memory, beyond the share that the engine was given: graphs, contexts and buffers come on top of that. Less where the
+# use grew by so many MiB while the engine served.
+BEYOND, BEYOND_GROWN, GROWTH = 0.1, 0.05, 1024
 # Percent of use before our load from which somebody else is at work.
 OTHERS = 20
 
@@ -167,33 +165,35 @@ def _before(samples: list[Sample]) -> str | None:
     return f"was at {use:.0f} % before the load began" if use is not None and use >= OTHERS else None
 
 
-def _grew(samples: list[Sample]) -> str | None:
-    used = [value for value in (number(one.get("memory_used")) for one in _loaded(samples)) if value is not None]
-    growth = max(used) - used[0] if used else 0.0
-    if growth < GROWTH:
-        return None
-    return f"used {growth / 1024:.1f} GiB more after the start, which the engine does not do"
-
-
-def _beyond(run: dict[str, Any], samples: list[Sample]) -> str | None:
+def _memory(run: dict[str, Any], samples: list[Sample]) -> str | None:
+    """More in use than the engine was given. Within that its own use grows when the first large prompts come."""
     share = flag(run, "gpu-memory-utilization")
-    used = median(positive(sample.get("memory_used")) for sample in _loaded(samples))
+    used = [value for value in (positive(one.get("memory_used")) for one in _loaded(samples)) if value is not None]
     total = median(positive(sample.get("memory_total")) for sample in _loaded(samples))
-    if share is None or not used or not total or used / total <= share + BEYOND:
+    if share is None or not used or not total:
         return None
-    return f"has {used / total:.0%} of its memory in use, of which the engine was given {share:.0%}"
+    growth = max(used) - used[0]
+    grew = growth >= GROWTH and max(used) / total > share + BEYOND_GROWN
+    if not grew and (median(used) or 0.0) / total <= share + BEYOND:
+        return None
+    more = f", {growth / 1024:.1f} GiB of it since the load began" if grew else ""
+    return f"has {max(used) / total:.0%} of its memory in use{more}, and the engine was given {share:.0%}"
 
 
 def neighbour(run: dict[str, Any], gpus: Gpus) -> list[Reason]:
     """Somebody else on a GPU, as far as the samples show one."""
-    signs: tuple[Callable[[list[Sample]], str | None], ...] = (_before, _grew, lambda samples: _beyond(run, samples))
     for index, samples in gpus.items():
-        for sign in signs:
-            said = sign(samples)
-            if said:
-                return [Reason("neighbour", "warn", f"Something else uses GPU {index}: it {said}.")]
+        said = _before(samples) or _memory(run, samples)
+        if said:
+            return [Reason("neighbour", "warn", f"Something else uses GPU {index}: it {said}.")]
     return []
 
 
 def slowed(gpus: Gpus) -> bool:
     return any(_slowdown(sample) for samples in gpus.values() for sample in busy(samples))
+
+
+def of_samples(run: dict[str, Any], gpus: Gpus) -> list[Reason]:
+    """All that the samples of the GPUs say."""
+    found = (throttled(gpus), link_degraded(gpus), gpu_idle(run, gpus), memory_unbalanced(gpus), neighbour(run, gpus))
+    return [reason for reasons in found for reason in reasons]

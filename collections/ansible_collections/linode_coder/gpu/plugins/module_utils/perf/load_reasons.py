@@ -19,8 +19,8 @@ LATE_S, LATE_SHARE, LATE_FAR = 0.010, 0.10, 5
 FULL = 0.95
 # Waiting: the first token takes so many times as long and at least this many seconds more, and the tokens after it hardly.
 TTFT_GROWS, TTFT_GROWS_S, ITL_STAYS = 2.0, 0.1, 1.5
-# Of the streams: as many in the queue are not those of one moment.
-WAIT_SHARE = 0.25
+# Requests at once that the engine works on where no flag says it: of a server on cards up to 70 GB, more on larger ones.
+MAX_NUM_SEQS = 256
 # Through the tunnel against on the VM itself.
 FAR_S, FAR_TTFT, FAR_ITL = 0.1, 1.5, 1.25
 
@@ -67,6 +67,13 @@ def generator_lag(run: dict[str, Any]) -> list[Reason]:
     return [Reason("generator_lag", "unknown" if worst[0] > LATE_FAR else "warn", worst[1])] if worst else []
 
 
+def _more_room(run: dict[str, Any]) -> str:
+    """What makes room in the KV cache."""
+    kept = text(mapping(run.get("flags")).get("kv-cache-dtype"))
+    smaller = "" if kept.startswith("fp8") else " the engine's kv-cache-dtype fp8,"
+    return f"serve with less context (--context),{smaller} or send fewer streams at once"
+
+
 def preemptions(run: dict[str, Any]) -> list[Reason]:
     found = {streams: _engine(level, "preemptions") or 0.0 for streams, level in levels(run).items()}
     streams = max(found, key=lambda one: found[one], default=None)
@@ -75,8 +82,8 @@ def preemptions(run: dict[str, Any]) -> list[Reason]:
     full = _engine(levels(run)[streams], "kv_use_max")
     used = f" with {full:.0%} of the KV cache in use" if full is not None else ""
     summary = (
-        f"The engine took {count(found[streams], 'request')} back to compute it again with {count(streams, 'stream')}{used}: "
-        "give it less context, an fp8 KV cache or fewer streams."
+        f"The engine took {count(found[streams], 'request')} back, to compute them again, with {count(streams, 'stream')}{used}: "
+        f"{_more_room(run)}."
     )
     return [Reason("preemptions", "warn", summary)]
 
@@ -106,6 +113,12 @@ def _waits_longer(alone: dict[str, Any], level: dict[str, Any]) -> bool:
     return gap is None or then is None or then <= ITL_STAYS * gap
 
 
+def _no_room(level: dict[str, Any], streams: int) -> bool:
+    """Whether the KV cache has no room for one request more, of which each takes at least its share of what is in use."""
+    used = _engine(level, "kv_use_max")
+    return used is not None and used * (1 + 1 / streams) >= FULL
+
+
 def _by_design(run: dict[str, Any]) -> bool:
     return run.get("profile") == "saturation"
 
@@ -113,14 +126,12 @@ def _by_design(run: dict[str, Any]) -> bool:
 def kv_cache_small(run: dict[str, Any]) -> list[Reason]:
     """Full while requests wait or are taken back; a cache that is only full holds prefixes that may be of use."""
     for streams, level in levels(run).items():
-        used = _engine(level, "kv_use_max")
-        if used is None or used < FULL or not (_engine(level, "queue_max") or _engine(level, "preemptions")):
+        waits, used = _engine(level, "queue_max"), _engine(level, "kv_use_max") or 0.0
+        if not _no_room(level, streams) or not (waits or _engine(level, "preemptions")):
             continue
-        waits = _engine(level, "queue_max")
         behind = f" and {count(waits, 'request')} waiting" if waits else ""
         summary = (
-            f"The KV cache is too small for {count(streams, 'stream')}: {used:.0%} in use{behind}; less context "
-            "(--context) or --kv-cache-dtype fp8 makes room."
+            f"The KV cache is too small for {count(streams, 'stream')}, {used:.0%} in use{behind}: {_more_room(run)}."
         )
         return [Reason("kv_cache_small", "pass" if _by_design(run) else "warn", summary)]
     return []
@@ -132,16 +143,14 @@ def queue(run: dict[str, Any]) -> list[Reason]:
         return []
     known = levels(run)
     level, first = known[streams], next(iter(known.values()))
-    waits, full, most = _engine(level, "queue_max") or 0.0, _engine(level, "kv_use_max"), flag(run, "max-num-seqs")
+    waits, most = _engine(level, "queue_max") or 0.0, flag(run, "max-num-seqs") or MAX_NUM_SEQS
     now, before = percentile(level, "ttft") or 0.0, percentile(first, "ttft") or 0.0
     grown = f", the first token took {_ms(now)}" + (f" instead of {_ms(before)}" if level is not first else "")
     severity = "pass" if _by_design(run) else "warn"
-    if full is not None and full >= FULL:
-        limit = f"the KV cache, {full:.0%} in use, is the limit"
-    elif most is not None and streams > most:
+    if streams > most:
         limit = f"max-num-seqs {most:.0f} is the limit"
-    elif waits >= WAIT_SHARE * streams:
-        limit = f"the engine worked on about {max(streams - waits, 0):.0f} at once, so max-num-seqs may be the limit"
+    elif _no_room(level, streams):
+        limit = f"the KV cache, {_engine(level, 'kv_use_max') or 0:.0%} in use, is the limit"
     else:
         limit, severity = "reading their prompts is the limit", "pass"
     summary = f"Up to {count(waits, 'request')} waited with {count(streams, 'stream')}{grown}: {limit}."
@@ -166,3 +175,9 @@ def network(run: dict[str, Any], near: dict[str, Any] | None) -> list[Reason]:
                 )
                 return [Reason("network", "warn", summary)]
     return []
+
+
+def of_levels(run: dict[str, Any]) -> list[Reason]:
+    """All that the run's own levels say."""
+    found = (requests_failed(run), generator_lag(run), preemptions(run), kv_cache_small(run), queue(run))
+    return [reason for reasons in found for reason in reasons]

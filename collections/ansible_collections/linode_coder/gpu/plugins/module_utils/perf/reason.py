@@ -8,10 +8,19 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+# In the order in which they explain: what makes the figures none, what is broken, what is too small, what is around it, how slow.
+IDS = (
+    *("requests_failed", "generator_lag"),
+    *("throttled", "link_degraded", "gpu_idle", "memory_unbalanced", "neighbour"),
+    *("preemptions", "kv_cache_small", "queue"),
+    *("host_cpu", "network"),
+    *("below_expected", "below_baseline"),
+)
+
 
 @dataclass(frozen=True)
 class Reason:
-    """``severity`` is one of core/finding.py; pass is worth knowing and no fault."""
+    """``id`` is one of IDS, ``severity`` one of core/finding.py; pass is worth knowing and no fault."""
 
     id: str
     severity: str

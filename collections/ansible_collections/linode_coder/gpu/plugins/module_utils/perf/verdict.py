@@ -13,8 +13,8 @@ from typing import Any
 
 from ..core.finding import SEVERITIES
 from . import gpu_reasons, load_reasons
-from .document import count, levels, mapping, positive, stream_tps, text
-from .reason import Reason
+from .document import answer_tokens, count, levels, mapping, positive, spread, stream_tps, text
+from .reason import IDS, Reason
 
 # Of the expected speed of one stream, and of the baseline.
 PASS_SHARE, WARN_SHARE, BASELINE_SHARE = 0.70, 0.50, 0.15
@@ -28,19 +28,31 @@ def single(run: dict[str, Any]) -> float | None:
     return stream_tps(alone) if alone is not None else None
 
 
-def _against(run: dict[str, Any], baseline: dict[str, Any] | None) -> list[tuple[float, int, str, float, float]]:
-    """Each figure of a level that both have: its change, streams, name and both values, the worst first."""
-    if baseline is None or baseline.get("where") != run.get("where"):
+def _alike(run: dict[str, Any], baseline: dict[str, Any]) -> bool:
+    """Whether both measured the same."""
+    if answer_tokens(run) != answer_tokens(baseline):
+        return False
+    return all(run.get(name) == baseline.get(name) for name in ("where", "profile", "sandbox"))
+
+
+# A speed and what it was: its change as a share, of how many streams, of each or of all, both values, and the change that is noise.
+_Change = tuple[float, int, str, float, float, float]
+
+
+def _against(run: dict[str, Any], baseline: dict[str, Any] | None) -> list[_Change]:
+    """Each speed of a level that both have, the worst first. How far the baseline's own requests were apart is noise, not how far
+    those of this run are: a bad one would hide itself."""
+    if baseline is None or not _alike(run, baseline):
         return []
     before, found = levels(baseline), []
     for streams, level in levels(run).items():
         old = before.get(streams, {})
-        for name, now, then in (
-            ("each stream", stream_tps(level), stream_tps(old)),
-            ("all streams", positive(level.get("output_tps")), positive(old.get("output_tps"))),
+        for name, figure, now, then in (
+            ("each stream", "stream_tps", stream_tps(level), stream_tps(old)),
+            ("all streams", "output_tps", positive(level.get("output_tps")), positive(old.get("output_tps"))),
         ):
             if now is not None and then is not None and (name == "each stream" or streams > 1):
-                found.append((now / then - 1, streams, name, now, then))
+                found.append((now / then - 1, streams, name, now, then, spread(old, figure) or 0.0))
     return sorted(found)
 
 
@@ -52,10 +64,11 @@ def _below_expected(measured: float | None, expected: float | None) -> list[Reas
     return [Reason("below_expected", "warn" if share >= WARN_SHARE else "fail", summary)]
 
 
-def _below_baseline(changes: list[tuple[float, int, str, float, float]]) -> list[Reason]:
-    if not changes or changes[0][0] >= -BASELINE_SHARE:
+def _below_baseline(changes: list[_Change]) -> list[Reason]:
+    below = next((one for one in changes if one[0] < -max(BASELINE_SHARE, one[5])), None)
+    if below is None:
         return []
-    change, streams, name, now, then = changes[0]
+    change, streams, name, now, then, _noise = below
     who = "One stream gets" if streams == 1 else f"With {streams} streams {name} get{'s' if name[0] == 'e' else ''}"
     summary = f"{who} {now:.1f} tokens/s, {-change:.0%} less than the baseline's {then:.1f}."
     return [Reason("below_baseline", "warn", summary)]
@@ -104,22 +117,14 @@ def judge(
     expected = None if sandbox else positive(run.get("expected_tps"))
     changes = _against(run, baseline)
     slower = [*_below_expected(measured, expected), *_below_baseline(changes)]
-    # In the order in which they explain: what makes the figures none, what is broken, what is too small, how slow it is.
-    reasons = [
-        *load_reasons.requests_failed(run),
-        *load_reasons.generator_lag(run),
-        *gpu_reasons.throttled(gpus),
-        *gpu_reasons.link_degraded(gpus),
-        *gpu_reasons.gpu_idle(run, gpus),
-        *gpu_reasons.memory_unbalanced(gpus),
-        *gpu_reasons.neighbour(run, gpus),
-        *load_reasons.preemptions(run),
-        *load_reasons.kv_cache_small(run),
-        *load_reasons.queue(run),
+    found = [
+        *load_reasons.of_levels(run),
+        *gpu_reasons.of_samples(run, gpus),
         *_host_cpu(run, gpus, bool(slower)),
         *load_reasons.network(run, mapping(near) or baseline),
         *slower,
     ]
+    reasons = sorted(found, key=lambda reason: IDS.index(reason.id))
     wrong = [reason for reason in reasons if reason.severity != "pass"]
     base = single(baseline) if baseline is not None and changes else None
     if wrong:
@@ -129,6 +134,10 @@ def judge(
         severity, summary = "unknown", "No speed could be measured: no request was answered at length."
     else:
         severity, summary = _healthy(measured, expected, sandbox, measured / base - 1 if measured and base else None)
+    if baseline is not None and not changes and run.get("where") == baseline.get("where"):
+        summary += (
+            f" The run {text(baseline.get('id')) or '?'} measured something else, so it says nothing of this one."
+        )
     if run.get("complete") is False:
         why = text(run.get("why_partial")).rstrip(".")
         done = count(len(levels(run)), "level")
