@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import os
+import shlex
 import time
 from typing import Annotated, Any
 
@@ -11,6 +12,7 @@ import typer
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
 from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.quote import make_quote
 from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.wanted import Wanted
+from ansible_collections.linode_coder.gpu.plugins.module_utils.perf import gpu_samples
 from ansible_collections.linode_coder.gpu.plugins.module_utils.perf.profiles import Profile, profile_for
 from ansible_collections.linode_coder.gpu.plugins.module_utils.perf.run import (
     begin,
@@ -75,12 +77,18 @@ def quote_of(reader: LinodeReader, name: str) -> dict[str, Any]:
 
 
 def _through_the_tunnel(view: dict[str, Any], profile: Profile, run: dict[str, Any], console: Console) -> None:
+    from ..endpoint.activity import run_on_vm
     from ..endpoint.engine import client as client_of
+
+    def ask(argv: list[str]) -> str:
+        return run_on_vm(
+            view["name"], f"timeout -k 1 {gpu_samples.LIMIT_S:.0f} {shlex.join(argv)} 2>&1 | head -c 100000"
+        )
 
     client = client_of(view, timeout=_PATIENCE_S)
     model = served_model(client, view["name"], profile)
     console.note(f"Measuring through the tunnel with the profile {profile.name}; users feel it meanwhile.")
-    measure(client, profile, run, model, console.note)
+    measure(client, profile, run, model, console.note, ask)
 
 
 def _on_the_vm(view: dict[str, Any], profile: Profile, given: dict[str, Any], console: Console) -> dict[str, Any]:

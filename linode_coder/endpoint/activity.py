@@ -56,13 +56,12 @@ def engine(name: str, before: dict[str, Any] | None = None) -> dict[str, Any] | 
     return found
 
 
-def on_vm(name: str) -> tuple[IdleClock | None, dict[str, Any] | None, dict[str, Any] | None]:
-    """In one round trip: the idle clock on the VM and who watched last, as they were at the last pass of any watcher, and what the
-    GPUs do now, as `gpu_use` has it. Each that cannot be read is None."""
-    command = ["ssh", "-S", str(tunnel.control_socket(name)), "-o", "ControlMaster=no", "-o", "BatchMode=yes"]
+def run_on_vm(name: str, command: str) -> str:
+    """What a command of ours prints, over the connection that is open; nothing when it could not be asked."""
+    ssh = ["ssh", "-S", str(tunnel.control_socket(name)), "-o", "ControlMaster=no", "-o", "BatchMode=yes"]
     try:
         done = subprocess.run(
-            [*command, "linode-coder", _ASK],
+            [*ssh, "linode-coder", command],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -70,8 +69,15 @@ def on_vm(name: str) -> tuple[IdleClock | None, dict[str, Any] | None, dict[str,
             timeout=_ASK_S + 10,
         )
     except (OSError, subprocess.SubprocessError):
-        return None, None, None
-    record, found, smi = done.stdout.partition(f"\n{_THEN}\n")
+        return ""
+    return done.stdout
+
+
+def on_vm(name: str) -> tuple[IdleClock | None, dict[str, Any] | None, dict[str, Any] | None]:
+    """In one round trip: the idle clock on the VM and who watched last, as they were at the last pass of any watcher, and what the
+    GPUs do now, as `gpu_use` has it. Each that cannot be read is None."""
+    said = run_on_vm(name, _ASK)
+    record, found, smi = said.partition(f"\n{_THEN}\n")
     return *idle_record(record), gpu_use(read_nvidia_smi(smi)) if found and smi.strip() else None
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -55,18 +56,20 @@ esac
 """
 
 
-def test_an_older_driver_is_asked_by_the_older_name(tmp_path: Path) -> None:
-    program = tmp_path / "old-smi"
+def test_an_older_driver_is_asked_by_the_older_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    program = tmp_path / "nvidia-smi"
     program.write_text(SMI.replace("{card}", CARD))
     program.chmod(0o755)
-    gpus = gpu_samples.GpuSamples(0.0, str(program))
+    gpus = gpu_samples.GpuSamples(0.0)
     gpus.look()
     gpus.look()
     assert [sample["throttle"] for sample in gpus.samples] == [["sw_power_cap"]]
 
 
-def test_no_nvidia_smi_is_no_samples(tmp_path: Path) -> None:
-    gpus = gpu_samples.GpuSamples(0.0, str(tmp_path / "none"))
+def test_no_nvidia_smi_is_no_samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    gpus = gpu_samples.GpuSamples(0.0)
     gpus.look()
     assert gpus.samples == []
 

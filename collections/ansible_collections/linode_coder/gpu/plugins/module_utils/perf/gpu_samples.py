@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from typing import Any
 
 from ..core.bounded import LINE
 from ..core.program import run
 
 PERIOD_S = 1.0
-_LIMIT_S = 10.0
+LIMIT_S = 10.0
 # More than a run has in hours.
 MOST_SAMPLES = 20_000
 
@@ -82,21 +83,28 @@ def parse(text: str, at: float) -> list[dict[str, Any]]:
     return found
 
 
-class GpuSamples:
-    """``samples`` grow with each ``look``; where there is no nvidia-smi there are none."""
+def of_this_machine(argv: list[str]) -> str:
+    return run(argv, LIMIT_S).text
 
-    def __init__(self, began: float, program: str = "nvidia-smi") -> None:
+
+class GpuSamples:
+    """``samples`` grow with each ``look``; where there is no nvidia-smi there are none. ``ask`` says what
+    a program prints where the cards are."""
+
+    def __init__(self, began: float, ask: Callable[[list[str]], str] = of_this_machine) -> None:
         self.samples: list[dict[str, Any]] = []
-        self._began, self._program = began, program
+        self._began, self._ask = began, ask
         self._reasons = _REASONS
 
     def look(self) -> None:
         if len(self.samples) >= MOST_SAMPLES:
             return
         names = [self._reasons if asked == _REASONS else asked for asked, _name, _kind in FIELDS]
-        argv = [self._program, f"--query-gpu={','.join(names)}", "--format=csv,noheader,nounits"]
+        argv = ["nvidia-smi", f"--query-gpu={','.join(names)}", "--format=csv,noheader,nounits"]
         at = time.monotonic() - self._began
-        said = run(argv, _LIMIT_S)
-        if said.rc and _REASONS in said.text:
+        text = self._ask(argv)
+        found = parse(text, at)
+        # Such a driver names the field that it does not know.
+        if not found and _REASONS in text:
             self._reasons = _REASONS_BEFORE_535
-        self.samples += parse(said.text, at) if said.rc == 0 else []
+        self.samples += found

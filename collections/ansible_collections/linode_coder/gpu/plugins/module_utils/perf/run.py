@@ -10,7 +10,6 @@ its end (``complete``, ``why_partial``). Times are seconds, sizes MiB.
 
 from __future__ import annotations
 
-import contextlib
 import secrets
 import time
 from collections.abc import Callable
@@ -160,17 +159,18 @@ def measure(
     run: dict[str, Any],
     model: str,
     tell: Callable[[str], None] = lambda line: None,
+    ask: Callable[[list[str]], str] = gpu_samples.of_this_machine,
 ) -> None:
-    """Measure into the document ``run``, which holds what was done so far at any time.
+    """Measure into the document ``run``, which holds what was done so far at any time. ``ask`` says what nvidia-smi prints
+    where the cards are.
 
     What interrupts it goes on to the caller, after the document says that it is not complete.
     """
     began = time.monotonic()
     run["engine"] = _engine_version(client)
-    gpus = gpu_samples.GpuSamples(began)
-    beside = Sampler(gpus.look, gpu_samples.PERIOD_S) if run["where"] == "vm" else contextlib.nullcontext()
+    gpus = gpu_samples.GpuSamples(began, ask)
     try:
-        with beside:
+        with Sampler(gpus.look, gpu_samples.PERIOD_S):
             Measurement(client, model, profile, run, tell).levels()
     except BaseException:
         run["why_partial"] = "interrupted"
