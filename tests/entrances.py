@@ -353,6 +353,12 @@ ENTRANCES = (
         ("tests/unit/cli/test_completion.py::test_no_hostile_name_is_offered", "tests/integration/test_shells.py"),
     ),
     Entrance(_CLI + "api.py", ("_remember_regions",), OURS + "only whether the file has to be written again is asked"),
+    Entrance(
+        _CLI + "pricing/last_answer.py",
+        ("_remembered",),
+        "what an API said of plans and prices, as this machine remembers it",
+        ("tests/unit/cli/test_config_hardware.py::test_a_file_that_is_no_answer_is_none",),
+    ),
     Entrance(_CLI + "cli/completion.py", ("completion",), OURS + "a file of the package"),
     Entrance(_CLI + "cli/metrics.py", ("_packaged",), OURS + "a file of the package"),
     Entrance(_CLI + "local/sessions.py", ("current",), _STATE),

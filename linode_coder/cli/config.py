@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import time
 from typing import Annotated, Any
 
 import typer
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
 
+from ..pricing.configured import configured, source_words
+from ..pricing.last_answer import plans_now_or_then
 from ..settings.config import SETTINGS, Reading, read
 from ..settings.files import dotenv_path, toml_path
-from ..terminal.console import Console
+from ..terminal.console import Console, money
 from ..terminal.table import Column
+from ..terminal.when import when
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, help="Show and check the configuration.")
 
 MASK = "********"
+# Whoever looks at a configuration waits no longer than this for each attempt to ask for prices.
+_PATIENCE_S = 3.0
 
 
 def shown(key: str, value: Any, secret: bool) -> Any:
@@ -53,14 +59,38 @@ def _failure(reading: Reading) -> Failure | None:
     )
 
 
+def _price(plan: dict[str, Any]) -> str:
+    """Per hour; after it the regions where it is another."""
+    others = ", ".join(f"{money(hourly)} in {region}" for region, hourly in sorted(plan["hourly_elsewhere"].items()))
+    return f"{money(plan['hourly'])} an hour" + (f"; {others}" if others else "") if plan["hourly"] else "-"
+
+
+def _hardware(comes_to: dict[str, Any]) -> list[list[str]]:
+    """What the configuration comes to, as rows of a figure, its source and its value."""
+    prices, rows = source_words(comes_to["prices"]), []
+    for plan in comes_to["plans"] or [{}]:
+        if not plan:
+            rows.append(["plan", "default", "the cheapest that suits, which is not known here"])
+            continue
+        gpus_from = prices if plan["gpus_source"] == "api" else plan["gpus_source"] or "unknown"
+        rows.append(["plan", plan["plan_source"], plan["plan"] if plan["known"] else f"{plan['plan']}, not known"])
+        rows.append(["GPUs", gpus_from, _written(plan["gpus"])])
+        rows.append(["GPU", plan["gpu_source"] or "unknown", _written(plan["gpu"])])
+        rows.append(["price", prices, _price(plan)])
+    budget = comes_to["budget"]
+    rows.append(["budget", comes_to["budget_source"], "-" if budget is None else f"{money(budget)} a month"])
+    return rows
+
+
 @app.command()
 def show(
     wide: Annotated[bool, typer.Option("--wide", help="Every column, however narrow the terminal is.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
 ) -> None:
-    """Show every value with where it came from; secrets are masked."""
+    """Show every value with where it came from, and the GPUs, price and budget that follow; secrets are masked."""
     console = Console(as_json)
     reading = read()
+    comes_to = configured(reading, plans_now_or_then(_PATIENCE_S), time.time())
     rows = [
         {
             "key": setting.key,
@@ -73,10 +103,20 @@ def show(
     ]
     problems = [problem.as_dict() for problem in reading.problems]
     if as_json:
-        console.result({"command": "config show", "values": rows, "files": _files(), "problems": problems})
+        document = {"command": "config show", "values": rows, "hardware": comes_to}
+        console.result({**document, "files": _files(), "problems": problems})
     else:
         lines = [[str(row["key"]), str(row["source"]), _written(row["value"])] for row in rows]
         console.table([Column("KEY"), Column("FROM", 1), Column("VALUE", text=True)], lines, wide)
+        console.text()
+        console.table([Column("FIGURE"), Column("FROM", 1), Column("VALUE", text=True)], _hardware(comes_to), wide)
+        prices = comes_to["prices"]
+        if prices["why"]:
+            without = (
+                "no price is known here" if prices["from"] == "nowhere" else f"prices are of {when(prices['asked'])}"
+            )
+            console.text(f"The API was not read, so {without}: {prices['why'].rstrip('.')}.")
+        console.text()
         for name, file in _files().items():
             console.text(f"{name:7} {file['path']}{'' if file['exists'] else ' (does not exist)'}")
         _problems(console, reading)

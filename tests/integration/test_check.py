@@ -152,6 +152,17 @@ def test_the_engine_is_looked_at_end_to_end(seen: dict[str, Any]) -> None:
     )
 
 
+def test_the_cards_show_what_the_engine_holds(seen: dict[str, Any]) -> None:
+    result = seen["worn cards"]
+    names = [[process["name"] for process in gpu["processes"]] for gpu in result["facts"]["gpus"]]
+    engines = [any(name.startswith("VLLM::") for name in row) for row in names]
+    used = [card["memory_used_mib"] for card in result["gpus"]["cards"]]
+    assert any(engines) and [mib > 10_000 for mib in used] == engines, (names, used)
+    # What does not belong there is named alone.
+    foreign = next(entry for entry in result["findings"] if entry["id"] == "gpu.foreign")
+    assert "miner" in foreign["evidence"] and "VLLM" not in foreign["evidence"]
+
+
 def test_a_hanging_nvidia_smi_costs_its_limit_and_nothing_else(seen: dict[str, Any]) -> None:
     by_id = {entry["id"]: entry for entry in seen["hang"]["findings"]}
     assert by_id["vllm.gen"]["severity"] == "pass" and by_id["vm.disk"]["severity"] == "pass"

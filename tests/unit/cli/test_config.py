@@ -137,9 +137,12 @@ def test_idle_off_is_not_unset(place: Path, text: str, idle: str, monkeypatch: p
 
 
 def test_a_secret_in_a_loose_file_is_warned_about_and_never_shown(
-    place: Path, capsys: pytest.CaptureFixture[str]
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = toml(place, f'linode_token = "{SECRET}"\nhf_token = 17\n', mode=0o644)
+    monkeypatch.setenv("LINODE_API_URL", "http://127.0.0.1:9")  # it is asked for prices; nobody listens there
+    monkeypatch.setenv("LINODE_TOKEN", "")  # so that it is restored afterwards
+    monkeypatch.setenv("LINODE_CODER_RETRY_SCALE", "0")
     reading = config.read()
     warning = next(problem for problem in reading.problems if problem.severity == "warning")
     assert "0644" in warning.message and warning.remedy == f"Run: chmod 600 {path}"

@@ -160,6 +160,10 @@ def test_a_new_session_in_full() -> None:
         "budget": None,
         "engine": engines[ADA_M],
         "model": "openai/gpt-oss-20b",
+        "plan": ADA_M,
+        "gpus": 1,
+        "gpu": "NVIDIA RTX 4000 Ada Generation",
+        "sources": {"plan": "input", "gpus": "API", "gpu": "packaged", "hourly": "API", "budget": None},
         "hourly": 0.67,
         "hourly_max": 1.05,
         # The dearest offer is what may have to be paid.
@@ -178,6 +182,10 @@ def test_what_is_left_open_has_its_defaults() -> None:
     assert found["engine"]["fit"]["fits"] is True
     # A plan that was named has its own default, and where no other is left it does too.
     assert quoted(Account(), plans=[ADA_S])["model"] == SMALL
+    assert quoted(Account(), budget=9.0)["sources"] | {"gpu": None} == {
+        **{"plan": "cheapest", "gpus": "API", "gpu": None, "hourly": "API"},
+        "budget": "input",
+    }
     slow = Account()
     slow.rows["linode/types"] = [plan_row(ADA_S, 0.52), plan_row(NEW, 0.1, gpus=1)]
     found = quoted(slow)
@@ -311,6 +319,10 @@ def test_a_session_that_exists_in_full() -> None:
         "aliases": None,
         "places": {},
         "offers": [],
+        "plan": ADA_S,
+        "gpus": 1,
+        "gpu": "NVIDIA RTX 4000 Ada Generation",
+        "sources": {"plan": "VM", "gpus": "packaged", "gpu": "packaged", "hourly": "tag", "budget": None},
         "hourly": 0.52,
         "hourly_max": 0.52,
         # From its creation at 10:30 to 14:00, in started hours.

@@ -33,6 +33,20 @@ def test_what_tags_do_not_say_is_none_and_listed() -> None:
     assert {"session", "hourly_micros", "host_key", "lease_end", "idle_minutes"} <= set(view["missing"])
 
 
+@pytest.mark.parametrize(
+    ("plan", "gpus", "gpu"),
+    [
+        ("g2-gpu-rtx4000a2-s", 2, "NVIDIA RTX 4000 Ada Generation"),
+        ("g2-gpu-rtx4000a9-new", None, "NVIDIA RTX 4000 Ada Generation"),
+        ("p", None, None),
+        (None, None, None),
+    ],
+)
+def test_the_plan_tells_the_gpus(plan: str | None, gpus: int | None, gpu: str | None) -> None:
+    view = session_view({**ROW, "type": plan, "tags": TAGS, "created": "2027-01-15T06:30:00"}, NOW)
+    assert (view["plan"], view["gpus"], view["gpu"]) == (plan, gpus, gpu)
+
+
 OTHERS = ["-oProxyCommand=x", "name.example", "192.0.2.9 x", "192.0.2", "192.0.2.9\n", "192.0.2.256", "0xc0.1", ""]
 
 

@@ -18,6 +18,7 @@ import time
 from typing import NoReturn
 
 from .. import faults
+from ..gpu import engine_load
 from .answers import VERSION
 from .failures import FAILURES, StartFailure, fill
 from .log import become, die_with_parent, log, say, traceback_text
@@ -68,6 +69,7 @@ class Core:
         self.rate = float(os.environ.get("SANDBOX_ENGINE_TOKENS_PER_SECOND", "200"))
         self.stop_at: float | None = None
         self.said = (0, 0)
+        self.on_gpu = (0, 0)  # MiB on each card, and requests that show there
         self.complained: set[str] = set()
 
     # -- the start
@@ -124,7 +126,10 @@ class Core:
         card_gib = float(str(hardware[0]["memory_mib"])) / 1024
         room = room_for(model, options, card_gib)
         began = time.monotonic()
+        engine_load.tell(0, ranks, 0)
         self.phase("start", room)
+        self._start_workers(ranks)
+        self._hold(engine_load.CONTEXT_MIB)
         log(
             "INFO",
             "core.py:139",
@@ -163,6 +168,7 @@ class Core:
             self.fail(FAILURES["weights_truncated"].text)
         if room.weights > card_gib - 0.5:
             self.fail(fill(FAILURES["oom_load"].text, self._values(room, "oom_load")))
+        self._hold(room.weights * 1024 + engine_load.CONTEXT_MIB)
         log("INFO", "default_loader.py:506", f"Loading weights took {took:.2f} seconds")
         log(
             "INFO",
@@ -183,6 +189,7 @@ class Core:
         log("INFO", "gpu_worker.py:772", f"Available KV cache memory: {max(0.0, room.cache):.2f} GiB")
         self.phase("kv", room)
         self._refuse_what_does_not_fit(room)
+        self._hold((room.weights + OVERHEAD_GIB + room.cache) * 1024)
         if options.max_model_len == -1:
             log(
                 "INFO",
@@ -215,8 +222,20 @@ class Core:
             "core.py:412",
             f"init engine (profile, create kv cache, warmup model) took {time.monotonic() - began:.2f} s",
         )
-        self._start_workers(ranks)
         return room
+
+    def _hold(self, mib: float) -> None:
+        """So much of each card, as far as there is so much."""
+        card = cards()[0]
+        most = int(str(card["memory_mib"])) - int(str(card.get("reserved_mib") or 0))
+        self._show(min(round(mib), most))
+
+    def _show(self, mib: int) -> None:
+        """What nvidia-smi shows of it, written when that changes."""
+        working = sum(request["asked"] >= engine_load.SHOWS_FROM_TOKENS for request in self.running.values())
+        if (mib, working) != self.on_gpu:
+            self.on_gpu = (mib, working)
+            engine_load.tell(mib, self.options.tensor_parallel_size, working)
 
     def _refuse_what_does_not_fit(self, room: Room) -> None:
         if self.options.max_model_len == -1 and room.context <= 0:
@@ -280,6 +299,7 @@ class Core:
         identifier = str(message["id"])
         if message["op"] == "add":
             self.waiting[identifier] = {
+                "asked": float(str(message["tokens"])),
                 "left": float(str(message["tokens"])),
                 "credit": 0.0,
                 "first": 1.0,
@@ -295,6 +315,7 @@ class Core:
         while self.waiting and len(self.running) < most:
             identifier = next(iter(self.waiting))
             self.running[identifier] = self.waiting.pop(identifier)
+        self._show(self.on_gpu[0])
         state = (len(self.running), len(self.waiting))
         if state != self.said:
             self.said = state
@@ -303,6 +324,8 @@ class Core:
 
     def _generate(self, seconds: float) -> None:
         slow = faults.active("engine_slow") if self.running else None
+        throttled = [*faults.every("thermal"), *faults.every("throttle")] if self.running else []
+        seconds *= engine_load.slowed(throttled, self.options.tensor_parallel_size)
         rate = self.rate if slow is None else 1 / max(0.001, float(str(slow.get("delay") or 5)))
         for identifier, request in list(self.running.items()):
             # The prompt's own step brings one token, unless every token takes its time.

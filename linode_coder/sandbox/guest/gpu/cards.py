@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 from ..faults import every
 from ..json_types import Json
+from .engine_load import SLOWED_CLOCK, on_cards, readings
 
 HARDWARE = Path("/etc/sandbox/gpus.json")
 OTHER_CARD = "NVIDIA L4"
@@ -33,16 +35,26 @@ def load() -> Json:
     cards = [*hardware["gpus"], *added(hardware["gpus"])]
     for fault in every("fewer_gpus"):
         cards = [card for card in cards if not _hit(fault, card["index"])]
+    engine = on_cards()
     for card in cards:
-        card.update(used_mib=0, utilization=0, temperature=36, persistence=not every("persistence_off"))
-        card.update(recovery="None", active=["gpu_idle"], ecc=0, ecc_sram=False, remap="none", retired=0, broken=None)
-        card.update(pcie_width=16, pcie_gen=None, pstate="P8", processes=[], ecc_corrected=0, mig_parts=None, unread=0)
-        card.update(sm_clock=210)
+        card.update(persistence=not every("persistence_off"), pcie_width=16, pcie_gen=None, mig_parts=None, unread=0)
+        card.update(recovery="None", ecc=0, ecc_sram=False, remap="none", retired=0, broken=None, ecc_corrected=0)
+        _put(card, engine.get(card["index"]))
         for kind in EFFECTS:
             for fault in every(kind):
                 if _hit(fault, card["index"]):
                     EFFECTS[kind](card, fault)
+        newest = "3" if card["architecture"] == "Turing" else "4"
+        card["gen_max"] = newest
+        # An idle card lets its link sleep.
+        card["gen"] = (card["pcie_gen"] or newest) if card["pstate"] == "P0" else "1"
     return {**hardware, "gpus": cards}
+
+
+def _put(card: Json, process: Json | None) -> None:
+    """The engine's process on a card, with the load that it makes; an idle card without one."""
+    card.update(readings(card, process["running"] if process else 0))
+    card.update(processes=[process] if process else [], used_mib=process["used_mib"] if process else 0)
 
 
 def _wrong_card(card: Json, fault: Json) -> None:
@@ -59,10 +71,12 @@ def _ecc(card: Json, fault: Json) -> None:
 
 def _hot(card: Json, _fault: Json) -> None:
     card.update(temperature=97, active=["hw_slowdown", "hw_thermal_slowdown"], pstate="P0", utilization=99)
+    card.update(sm_clock=SLOWED_CLOCK)
 
 
 def _slow(card: Json, fault: Json) -> None:
-    card.update(active=[str(fault.get("text") or "hw_power_brake_slowdown")], pstate="P0", utilization=99, sm_clock=705)
+    card.update(active=[str(fault.get("text") or "hw_power_brake_slowdown")], pstate="P0", utilization=99)
+    card.update(sm_clock=SLOWED_CLOCK)
 
 
 def _corrected(card: Json, fault: Json) -> None:
@@ -86,11 +100,12 @@ def _slower(card: Json, fault: Json) -> None:
 
 
 def _stranger(card: Json, fault: Json) -> None:
-    card["processes"] = [{"pid": 4242, "name": str(fault.get("text") or "/usr/bin/miner"), "used_mib": 512}]
-    card["used_mib"] = 512
+    stranger = {"pid": 4242, "name": str(fault.get("text") or "/usr/bin/miner"), "used_mib": 512}
+    card["processes"] = [*card["processes"], stranger]
+    card["used_mib"] += 512
 
 
-EFFECTS = {
+EFFECTS: dict[str, Callable[[Json, Json], object]] = {
     "wrong_card": _wrong_card,
     "gpu_lost": lambda card, _fault: card.update(broken="GPU is lost"),
     "gpu_requires_reset": _recovery,
@@ -108,4 +123,5 @@ EFFECTS = {
     "pcie_slow": _slower,
     "gpu_busy": lambda card, _fault: card.update(pstate="P0", utilization=99),
     "gpu_foreign": _stranger,
+    "gpu_unused": lambda card, _fault: _put(card, None),
 }

@@ -10,7 +10,7 @@ from ..faults import every, mend, refuses
 from ..json_types import Json
 from .cards import load
 from .device_access import refusal
-from .nvidia_smi_xml import SM_CLOCK_MAX, document, link_generation, link_generation_max
+from .nvidia_smi_xml import MAX_CLOCK, REASONS, document
 
 # name -> the card's key and its unit
 FIELDS = {
@@ -28,18 +28,22 @@ FIELDS = {
     "memory.free": ("free_mib", " MiB"),
     "memory.reserved": ("reserved_mib", " MiB"),
     "utilization.gpu": ("utilization", " %"),
+    "utilization.memory": ("memory_utilization", " %"),
     "temperature.gpu": ("temperature", ""),
     "persistence_mode": ("persistence_text", ""),
     "pstate": ("pstate", ""),
-    "power.limit": ("power_limit_w", " W"),
-    "power.draw": ("power_draw_w", " W"),
+    "power.limit": ("power_limit", " W"),
+    "power.draw": ("power_draw", " W"),
+    "power.draw.instant": ("power_draw", " W"),
     "clocks.sm": ("sm_clock", " MHz"),
+    "clocks.current.sm": ("sm_clock", " MHz"),
     "clocks.max.sm": ("sm_clock_max", " MHz"),
-    "clocks_event_reasons.active": ("reasons", ""),
-    "pcie.link.gen.current": ("link_gen", ""),
-    "pcie.link.gen.max": ("link_gen_max", ""),
+    "pcie.link.gen.current": ("gen", ""),
+    "pcie.link.gen.max": ("gen_max", ""),
     "pcie.link.width.current": ("pcie_width", ""),
-    "pcie.link.width.max": ("link_width_max", ""),
+    "pcie.link.width.max": ("width_max", ""),
+    "clocks_event_reasons.active": ("reasons", ""),
+    **{f"clocks_event_reasons.{reason}": (reason, "") for reason in REASONS},
     "gpu_recovery_action": ("recovery", ""),
     "vbios_version": ("vbios", ""),
     "ecc.mode.current": ("ecc_text", ""),
@@ -96,6 +100,13 @@ def table(hardware: Json) -> str:
             )
             + "|"
         )
+    lines += [rule, "", rule, "| Processes:".ljust(79) + "|"]
+    running = [(card["index"], process) for card in hardware["gpus"] for process in card["processes"]]
+    for index, process in running:
+        row = f"| {index:>3}  {process['pid']:>8}  C  {process['name'][:42]:<42} {process['used_mib']:>6}MiB"
+        lines.append(row.ljust(79) + "|")
+    if not running:
+        lines.append("|  No running processes found".ljust(79) + "|")
     return "\n".join([*lines, rule])
 
 
@@ -110,13 +121,12 @@ def query(names: list[str], style: list[str], hardware: Json) -> tuple[str, int]
             "driver": hardware["driver"],
             "free_mib": card["memory_mib"] - card["reserved_mib"] - card["used_mib"],
             "persistence_text": "Enabled" if card["persistence"] else "Disabled",
-            "power_limit_w": f"{card['power_limit_w']}.00",
-            "power_draw_w": "14.86",
-            "sm_clock_max": SM_CLOCK_MAX,
+            "power_limit": f"{card['power_limit_w']}.00",
+            "power_draw": f"{card['power']}.00",
+            "sm_clock_max": MAX_CLOCK,
+            "width_max": 16,
             "reasons": f"0x{sum(REASON_BITS[name] for name in card['active']):016x}",
-            "link_gen": link_generation(card),
-            "link_gen_max": link_generation_max(card),
-            "link_width_max": 16,
+            **{reason: "Active" if reason in card["active"] else "Not Active" for reason in REASONS},
             "ecc_text": "Enabled" if card["ecc_on"] else "Disabled",
         }
         values = []
@@ -147,7 +157,15 @@ def applications(names: list[str], style: list[str], hardware: Json) -> tuple[st
         return f'Field "{unknown[0]}" is not a valid field to query.', 2
     lines = [] if "noheader" in style else [", ".join(names)]
     for card in hardware["gpus"]:
-        lines += [", ".join(str(process[APPLICATIONS[name]]) for name in names) for process in card["processes"]]
+        for process in card["processes"]:
+            values = [str(process[APPLICATIONS[name]]) for name in names]
+            unit = "" if "nounits" in style else " MiB"
+            lines.append(
+                ", ".join(
+                    value + (unit if APPLICATIONS[name] == "used_mib" else "")
+                    for name, value in zip(names, values, strict=True)
+                )
+            )
     return "\n".join(lines), 0
 
 

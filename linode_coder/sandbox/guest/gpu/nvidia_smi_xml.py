@@ -6,7 +6,7 @@ import time
 
 from ..json_types import Json
 
-_REASONS = (
+REASONS = (
     "gpu_idle",
     "applications_clocks_setting",
     "sw_power_cap",
@@ -17,6 +17,7 @@ _REASONS = (
     "sw_thermal_slowdown",
     "display_clocks_setting",
 )
+MAX_CLOCK = 3105
 _COUNTERS = ("sw_power_cap", "sync_boost", "sw_therm_slowdown", "hw_therm_slowdown", "hw_power_brake")
 # A card that fell off the bus answers with this text wherever a reading was.
 _READINGS = (
@@ -30,18 +31,6 @@ _FAILING = (
     *(("utilization", "gpu_util"), ("temperature", "gpu_temp"), ("performance_state", ""), ("fan_speed", "")),
     ("clocks", "sm_clock"),
 )
-
-
-SM_CLOCK_MAX = 3105
-
-
-def link_generation_max(card: Json) -> str:
-    return "3" if card["architecture"] == "Turing" else "4"
-
-
-def link_generation(card: Json) -> str:
-    """An idle card slows its link down."""
-    return str(card["pcie_gen"] or link_generation_max(card)) if card["pstate"] == "P0" else "1"
 
 
 def _na(*names: str) -> Json:
@@ -201,10 +190,10 @@ def _card(card: Json, driver: str) -> Json:
             "pci_sub_system_id": card["device_id"],
             "pci_gpu_link_info": {
                 "pcie_gen": {
-                    "max_link_gen": link_generation_max(card),
-                    "current_link_gen": link_generation(card),
-                    "device_current_link_gen": link_generation(card),
-                    "max_device_link_gen": link_generation_max(card),
+                    "max_link_gen": card["gen_max"],
+                    "current_link_gen": card["gen"],
+                    "device_current_link_gen": card["gen"],
+                    "max_device_link_gen": card["gen_max"],
                     "max_host_link_gen": "N/A",
                 },
                 "link_widths": {"max_link_width": "16x", "current_link_width": f"{card['pcie_width']}x"},
@@ -219,7 +208,7 @@ def _card(card: Json, driver: str) -> Json:
         "fan_speed": "30 %",
         "performance_state": card["pstate"],
         "clocks_event_reasons": {
-            f"clocks_event_reason_{name}": "Active" if name in card["active"] else "Not Active" for name in _REASONS
+            f"clocks_event_reason_{name}": "Active" if name in card["active"] else "Not Active" for name in REASONS
         },
         "clocks_event_reasons_counters": {f"clocks_event_reasons_counters_{name}": "0 us" for name in _COUNTERS},
         "sparse_operation_mode": "N/A",
@@ -234,7 +223,8 @@ def _card(card: Json, driver: str) -> Json:
         "compute_mode": "Default",
         "utilization": {
             "gpu_util": f"{card['utilization']} %",
-            **dict.fromkeys(("memory_util", "encoder_util", "decoder_util", "jpeg_util", "ofa_util"), "0 %"),
+            "memory_util": f"{card['memory_utilization']} %",
+            **dict.fromkeys(("encoder_util", "decoder_util", "jpeg_util", "ofa_util"), "0 %"),
         },
         "encoder_stats": dict.fromkeys(("session_count", "average_fps", "average_latency"), "0"),
         "fbc_stats": dict.fromkeys(("session_count", "average_fps", "average_latency"), "0"),
@@ -255,8 +245,8 @@ def _card(card: Json, driver: str) -> Json:
         "supported_gpu_target_temp": _na("gpu_target_temp_min", "gpu_target_temp_max"),
         "gpu_power_readings": {
             "power_state": card["pstate"],
-            "average_power_draw": "14.80 W",
-            "instant_power_draw": "14.86 W",
+            "average_power_draw": f"{card['power']}.00 W",
+            "instant_power_draw": f"{card['power']}.00 W",
             "current_power_limit": limit,
             "requested_power_limit": limit,
             "default_power_limit": limit,
@@ -276,7 +266,7 @@ def _card(card: Json, driver: str) -> Json:
         "clocks": {
             "graphics_clock": f"{card['sm_clock']} MHz",
             "sm_clock": f"{card['sm_clock']} MHz",
-            "mem_clock": "405 MHz",
+            "mem_clock": "9001 MHz" if card["pstate"] == "P0" else "405 MHz",
             "video_clock": "1185 MHz",
         },
         "applications_clocks": dict.fromkeys(
@@ -287,8 +277,8 @@ def _card(card: Json, driver: str) -> Json:
         ),
         "deferred_clocks": _na("mem_clock"),
         "max_clocks": {
-            "graphics_clock": "3105 MHz",
-            "sm_clock": f"{SM_CLOCK_MAX} MHz",
+            "graphics_clock": f"{MAX_CLOCK} MHz",
+            "sm_clock": f"{MAX_CLOCK} MHz",
             "mem_clock": "9001 MHz",
             "video_clock": "2415 MHz",
         },

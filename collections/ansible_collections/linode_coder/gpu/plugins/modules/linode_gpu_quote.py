@@ -177,6 +177,24 @@ quote:
         - Empty when it is as asked for. What it cannot become, another plan for example, is refused.
       type: dict
       returned: success
+    plan:
+      description: Plan of the first offer, or of the VM that exists.
+      type: str
+      returned: success
+    gpus:
+      description: How many GPUs it has, null where a VM exists on a plan that this version does not know.
+      type: int
+      returned: success
+    gpu:
+      description: The card's name, null for one that this version does not know.
+      type: str
+      returned: success
+    sources:
+      description:
+        - Where C(plan), C(gpus), C(gpu), C(hourly) and C(budget) are from - C(input) of the task, C(cheapest) of what suits,
+          the C(API), C(packaged) with this collection, the C(VM) or a C(tag) of it, null for a budget that there is not.
+      type: dict
+      returned: success
     hourly:
       description: Price per hour of the first offer, or of the VM that exists.
       type: float

@@ -26,6 +26,9 @@ from .offers import DEFAULT_MIN_VRAM_GB, Offer, all_offers, build_offers, chosen
 from .places import check_near, meant, with_places
 from .wanted import Wanted
 
+# Where a figure is from that the API does not tell.
+PACKAGED = "packaged"
+
 
 class Reader(Protocol):
     """Reads of the API: a GET of one object, and a GET of all pages of a list."""
@@ -271,6 +274,10 @@ def _of_existing(view: dict[str, Any], changes: dict[str, str], engine: Engine |
         "hard_cap_epoch": parse_time(view["hard_cap"]) if view["hard_cap"] else None,
         "idle_minutes": parse_idle(changes["idle"]) if "idle" in changes else view["idle_minutes"],
         "existing": view,
+        "plan": view["plan"],
+        "gpus": view["gpus"],
+        "gpu": view["gpu"],
+        "sources": {"plan": "VM", "gpus": PACKAGED, "gpu": PACKAGED, "hourly": "tag"},
         "changes": changes,
         "places": {},
         "offers": [],
@@ -311,6 +318,8 @@ def make_quote(
     that hold, ``changes`` is what its tags have to take for what was asked, ``kept`` what it exceeds of that and keeps,
     and no catalogue of the account is read.
     With a budget, what is spent of it, promised and added is in the answer's ``budget``, else None.
+    ``plan``, ``gpus`` and ``gpu`` are those of the first offer or of that VM; ``sources`` says of them, the price and the budget
+    where each is from: ``input``, ``cheapest`` of what suits, ``API``, ``packaged`` here, ``VM`` or its ``tag``.
     ``engine`` is what would serve on the first offer, or serves on that VM; ``engines`` the same for every plan among
     the offers. ``instances`` are those with our marker, when the caller has read them. Without ``access`` it is left open
     whether weights and program code may be had.
@@ -339,6 +348,7 @@ def make_quote(
         engine = _existing_engine(reader, existing, request, lookup)
         kept = beyond(existing, wanted.lease, wanted.max_cost)
         answer = _of_existing(existing, changes, engine) | {"kept": kept, "aliases": _aliases(request)}
+        answer["sources"]["budget"] = None if wanted.budget is None else "input"
         if wanted.budget is not None and "until" in changes:
             seen = look(reader, now, instances, wanted.records, existing["hourly"])
             adds = extension_adds(existing, changes["until"])
@@ -388,6 +398,14 @@ def make_quote(
     # The dearest offer is what may have to be paid.
     dearest = max(offer.hourly for offer in offers)
     quote["offers"] = [offer._asdict() for offer in offers]
+    quote["plan"], quote["gpus"], quote["gpu"] = offers[0].plan, offers[0].gpus, offers[0].gpu
+    quote["sources"] = {
+        "plan": "input" if wanted.plans else "cheapest",
+        "gpus": "API",
+        "gpu": PACKAGED,
+        "hourly": "API",
+        "budget": None if wanted.budget is None else "input",
+    }
     quote["hourly"] = offers[0].hourly
     quote["hourly_max"] = dearest
     quote["cost_to_lease_end"] = cost(now, clocks.end, dearest)

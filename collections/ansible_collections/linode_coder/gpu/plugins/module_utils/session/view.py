@@ -9,6 +9,7 @@ import socket
 from typing import Any
 
 from ..core.cost import cost, format_time, paid_until, parse_time, started_hours
+from ..linode.gpu_plans import card_of, known_plan
 from .host_key import to_openssh
 from .tags import decode
 
@@ -31,6 +32,8 @@ def session_view(instance: dict[str, Any], now: int) -> dict[str, Any]:
     created = parse_time(instance["created"])
     hourly = tags.hourly_micros / 1_000_000 if tags.hourly_micros else None
     addresses = [address for address in instance.get("ipv4") or [] if is_address(address)]
+    plan = str(instance.get("type"))
+    known, card = known_plan(plan), card_of(plan)
     keys = [key for key in (tags.host_key, tags.next_host_key) if key]
     return {
         "name": tags.session,
@@ -40,6 +43,8 @@ def session_view(instance: dict[str, Any], now: int) -> dict[str, Any]:
         "generation": tags.generation,
         "owner": tags.owner,
         "plan": instance.get("type"),
+        "gpus": known.gpus if known else None,  # an instance of the API does not say
+        "gpu": card.name if card else None,
         "region": instance.get("region"),
         "image": instance.get("image"),
         "address": addresses[0] if addresses else None,
