@@ -94,7 +94,7 @@ def describe(quote: dict[str, Any]) -> list[str]:
 def describe_access(ssh_from: list[str]) -> str:
     """From where SSH is let in, for people."""
     if ssh_from == ["here"]:
-        return "only from the address that this machine is seen to come from; open until the VM has seen it once"
+        return "only from this machine's public address; open to all until the VM has seen it once"
     return "from anywhere, to those who have a key" if ssh_from == ["anywhere"] else f"from {', '.join(ssh_from)} only"
 
 
@@ -218,21 +218,21 @@ def up(
         list[str] | None,
         typer.Option(
             metavar="here|anywhere|CIDR",
-            help="From where SSH is let in (default here: the addresses that your machines are seen to come from).",
+            help="Who may reach SSH (default here: your machines' public addresses).",
         ),
     ] = None,
     dead_man: Annotated[
         bool | None,
         typer.Option(
             "--dead-man/--no-dead-man",
-            help="A timer on the VM that deletes it after its lease. It takes a token to the VM: read the docs of the watchdog.",
+            help="A timer on the VM that deletes it after its lease. It puts a token on the VM: `linode-coder explain watchdog`.",
         ),
     ] = None,
     webui: Annotated[
         bool | None,
         typer.Option(
             "--webui/--no-webui",
-            help="Open WebUI beside the engine, on the VM's loopback (default: as it is, at first none).",
+            help="Open WebUI beside the engine, on the VM's loopback (default: as it is; none on a new VM).",
         ),
     ] = None,
     wait: Annotated[
