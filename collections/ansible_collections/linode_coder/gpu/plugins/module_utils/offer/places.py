@@ -107,7 +107,9 @@ def with_places(wanted: Sequence[str], regions: Sequence[Region]) -> list[str]:
 def meant(wanted: Sequence[str], regions: Sequence[Region]) -> dict[str, list[str]]:
     """What the names of places among ``wanted`` stand for."""
     known = {str(row["id"]) for row in regions}
-    return {name: found for name in _whole(wanted, regions) if name not in known and (found := regions_at(name, regions))}
+    return {
+        name: found for name in _whole(wanted, regions) if name not in known and (found := regions_at(name, regions))
+    }
 
 
 def distance(near: str | None, region: Region, regions: Sequence[Region]) -> int:
