@@ -44,7 +44,7 @@ def cleanup(
     wide: Annotated[bool, typer.Option("--wide", help="Every column, however narrow the terminal is.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines of events.")] = False,
 ) -> None:
-    """List and remove what is ours and dead: VMs nobody looks after, firewalls, tunnels, local files."""
+    """Find and remove what dead sessions left behind: VMs nobody looks after, firewalls, tunnels, local files."""
     console = Console(as_json)
     reader = LinodeReader()
     views = all_sessions(reader)

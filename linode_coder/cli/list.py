@@ -39,13 +39,15 @@ def look(now: int) -> list[dict[str, Any]]:
 
 @app.command("list")
 def list_sessions(
-    show_all: Annotated[bool, typer.Option("--all", help="Sessions that are gone as well.")] = False,
-    watch: Annotated[bool, typer.Option("--watch", help="Refresh until interrupted, with what each does.")] = False,
+    show_all: Annotated[bool, typer.Option("--all", help="Include sessions that are gone.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Refresh until interrupted, with what each session is doing.")
+    ] = False,
     every: Annotated[float, typer.Option(min=1, help="Seconds between two refreshes.")] = 5,
     wide: Annotated[bool, typer.Option("--wide", help=_WIDE)] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document; one a line with --watch.")] = False,
 ) -> None:
-    """Show every session, what bills first. With --watch, Ctrl-C ends it (exit code 130)."""
+    """Show every session, those that bill first. With --watch, Ctrl-C ends it (exit code 130)."""
     console = Console(as_json)
     if watch:
         _watch(every, console, wide)

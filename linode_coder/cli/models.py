@@ -103,8 +103,7 @@ def models(
         _on_plan(console, selections, market, plan, wanted, show_all, wide)
     else:
         _overview(console, selections, market, wanted, show_all, wide)
-    if market.note:
-        console.text(market.note)
+    console.text(market.note)
 
 
 def _engines(selection: Selection, market: Market, plan: str | None, context: int | None) -> list[dict[str, Any]]:
@@ -126,7 +125,7 @@ def _overview(
         console.result({"command": "models", "context": context, "note": market.note, "models": listed})
         return
     where = "CHEAPEST PLAN" if market.prices else "SMALLEST PLAN"
-    heads = [Column("MODEL"), Column("CODING", 2), Column(where, 1), Column("$/H", 3), Column("CONTEXT", 5)]
+    heads = [Column("MODEL"), Column("CODING", 1), Column(where, 3), Column("$/H", 2), Column("CONTEXT", 5)]
     heads += [
         Column("TOKENS/S", 4),
         Column("PARAMETERS", 8),

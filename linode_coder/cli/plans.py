@@ -63,5 +63,4 @@ def plans(
         advice = advised_vcpus(view["gpus"])
         console.text(f"! {view['id']} has {view['vcpus']} vCPUs; the engine advises {advice} for its GPUs.")
     console.text("Stock is what the API advertises, which is advice: a create may be refused all the same.")
-    if market.note:
-        console.text(market.note)
+    console.text(market.note)

@@ -250,7 +250,7 @@ def age(
         console.result({"command": "sandbox age", **data})
         return
     for row in data["older"]:
-        console.text(f"{row['kind']} {row['label']} was created {row['created']} UTC now.")
+        console.text(f"{row['kind']} {row['label']} now counts as created at {row['created']} UTC.")
 
 
 @app.command()

@@ -68,10 +68,17 @@ def describe_aliases(quote: dict[str, Any]) -> list[str]:
     return [f"aliases  {names}" + ("; when they change, the engine starts anew" if quote["existing"] else "")]
 
 
+def _otherwise(offers: list[dict[str, Any]]) -> str:
+    """Where else it may be when the first place has no capacity."""
+    first, *rest = offers
+    named = [row["region"] if row["plan"] == first["plan"] else f"{row['plan']} in {row['region']}" for row in rest[:2]]
+    named += [f"{len(rest) - 2} more places" if len(rest) > 3 else "1 more place"] if len(rest) > 2 else []
+    return f"; if that has no capacity: {', '.join(named)}" if named else ""
+
+
 def describe(quote: dict[str, Any]) -> list[str]:
     """What would be created and what it costs."""
     offers = quote["offers"]
-    places = ", ".join(f"{offer['plan']} in {offer['region']}" for offer in offers[:3])
     first = offers[0]
     left = quote["lease_end_epoch"] - int(time.time())
     idle = f"{quote['idle_minutes']} min" if quote["idle_minutes"] is not None else "off"
@@ -82,7 +89,7 @@ def describe(quote: dict[str, Any]) -> list[str]:
         *describe_aliases(quote),
         *(f"place    {name} is {', '.join(found)}" for name, found in quote["places"].items()),
         *(f"left out {row['plan']}: {row['why']}" for row in quote["left_out"]),
-        f"plan     {first['plan']}{card}, first of {len(offers)} places: {places}",
+        f"plan     {first['plan']}{card} in {first['region']}{_otherwise(offers)}",
         f"price    {money(quote['hourly'])} per started hour, at most {money(quote['cost_to_lease_end'])} to the end of the "
         f"lease in {format_duration(left + 30)}",
         f"idle     {idle}; hard cap {when(quote['hard_cap'])}, worst case {money(quote['cost_to_cap'])}",
@@ -94,7 +101,7 @@ def describe(quote: dict[str, Any]) -> list[str]:
 def describe_access(ssh_from: list[str]) -> str:
     """From where SSH is let in, for people."""
     if ssh_from == ["here"]:
-        return "only from the address that this machine is seen to come from; open until the VM has seen it once"
+        return "only from this machine's public address; open to all until the VM has seen it once"
     return "from anywhere, to those who have a key" if ssh_from == ["anywhere"] else f"from {', '.join(ssh_from)} only"
 
 
@@ -218,21 +225,21 @@ def up(
         list[str] | None,
         typer.Option(
             metavar="here|anywhere|CIDR",
-            help="From where SSH is let in (default here: the addresses that your machines are seen to come from).",
+            help="Who may reach SSH (default here: your machines' public addresses).",
         ),
     ] = None,
     dead_man: Annotated[
         bool | None,
         typer.Option(
             "--dead-man/--no-dead-man",
-            help="A timer on the VM that deletes it after its lease. It takes a token to the VM: read the docs of the watchdog.",
+            help="A timer on the VM that deletes it after its lease. It puts a token on the VM: `linode-coder explain watchdog`.",
         ),
     ] = None,
     webui: Annotated[
         bool | None,
         typer.Option(
             "--webui/--no-webui",
-            help="Open WebUI beside the engine, on the VM's loopback (default: as it is, at first none).",
+            help="Open WebUI beside the engine, on the VM's loopback (default: as it is; none on a new VM).",
         ),
     ] = None,
     wait: Annotated[

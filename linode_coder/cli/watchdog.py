@@ -138,8 +138,24 @@ def rehearse(console: Console, variables: Watchdog) -> None:
         variables = replace(variables, budget_records=history.this_month())
     run = Run(replace(variables, one_off=True), console, check=True)
     run.execute()
-    console.note("A dry run: what follows would be done.")
-    show(console, run.outcome.data, run.outcome.changed)
+    console.note("A dry run: nothing was changed, and nobody was told.")
+    show(console, run.outcome.data, run.outcome.changed, rehearsed=True)
+    for sentence in would_do(run.outcome.data):
+        console.text(sentence)
+
+
+def would_do(data: dict[str, Any]) -> list[str]:
+    """What a rehearsed pass left undone, so that it stands in no list of what was done."""
+    deferred = data.get("deferred") or []
+    found = [
+        view["decision"]["sentence"]
+        for view in data.get("sessions") or []
+        if view["decision"]["action"] == "delete" and view["label"] not in deferred
+    ]
+    for label, report in (data.get("healing") or {}).items():
+        if report["step"]:
+            found.append(f"{label}: {report['step']['rung']} would be tried: {report['step']['reason']}")
+    return found
 
 
 def one_pass(
@@ -190,7 +206,7 @@ def record(data: dict[str, Any], started: float) -> None:
             forget_vm(gone["name"])
 
 
-def show(console: Console, data: dict[str, Any], changed: int) -> None:
+def show(console: Console, data: dict[str, Any], changed: int, rehearsed: bool = False) -> None:
     console.event("result", **{key: value for key, value in data.items() if key != "schema"}, changed=changed)
     sessions = data.get("sessions") or []
     for what in ("marked", "unmarked", "blocked", "restored"):
@@ -202,9 +218,11 @@ def show(console: Console, data: dict[str, Any], changed: int) -> None:
         console.text(data["budget"]["sentence"])
     for label, report in (data.get("healing") or {}).items():
         done = report["message"] or (report["stop"] or {}).get("message")
+        if rehearsed and report["step"]:
+            continue
         if report["attempt"] or (report["stop"] or {}).get("reason") not in (None, "nothing"):
-            tried = report["step"]["rung"] if report["step"] else "healing"
-            console.text(f"{label}: {tried}: {report['outcome'] or 'not healed'}{': ' + done if done else ''}")
+            tried = f"{report['step']['rung']}: " if report["step"] else ""
+            console.text(f"{label}: {tried}{report['outcome'] or 'not healed'}{': ' + done if done else ''}")
     for label in data.get("deferred") or []:
         console.text(f"{label} is due too, and is left to the next pass: one pass deletes only so many.")
     told = (data.get("told") or {}).get("webhook") or {}

@@ -120,8 +120,8 @@ def _show(found: list[Proposal], market: Market) -> None:
         )
     for line in table(heads, rows, columns(sys.stderr)).lines:
         print(plain(line), file=sys.stderr)
-    if market.note:
-        print(f"There are {market.note}; the order is by size.", file=sys.stderr)
+    if not market.prices:
+        print(f"{market.note} The order is by size.", file=sys.stderr)
 
 
 def _model(found: list[Proposal]) -> Callable[[str], str]:

@@ -112,7 +112,7 @@ TABLE: dict[str, Any] = {
                     "many": True,
                 },
                 "--ssh-from": {
-                    "help": "From where SSH is let in (default here: the addresses that your machines are seen to come from)",
+                    "help": "Who may reach SSH (default here: your machines' public addresses)",
                     "value": ("here", "anywhere"),
                     "many": True,
                 },
@@ -127,12 +127,12 @@ TABLE: dict[str, Any] = {
                     "many": False,
                 },
                 "--webui": {
-                    "help": "Open WebUI beside the engine, on the VM's loopback (default: as it is, at first none)",
+                    "help": "Open WebUI beside the engine, on the VM's loopback (default: as it is; none on a new VM)",
                     "value": None,
                     "many": False,
                 },
                 "--no-webui": {
-                    "help": "Open WebUI beside the engine, on the VM's loopback (default: as it is, at first none)",
+                    "help": "Open WebUI beside the engine, on the VM's loopback (default: as it is; none on a new VM)",
                     "value": None,
                     "many": False,
                 },
@@ -169,10 +169,14 @@ TABLE: dict[str, Any] = {
             "commands": {},
         },
         "list": {
-            "help": "Show every session, what bills first. With --watch, Ctrl-C ends it (exit code 130)",
+            "help": "Show every session, those that bill first. With --watch, Ctrl-C ends it (exit code 130)",
             "options": {
-                "--all": {"help": "Sessions that are gone as well", "value": None, "many": False},
-                "--watch": {"help": "Refresh until interrupted, with what each does", "value": None, "many": False},
+                "--all": {"help": "Include sessions that are gone", "value": None, "many": False},
+                "--watch": {
+                    "help": "Refresh until interrupted, with what each session is doing",
+                    "value": None,
+                    "many": False,
+                },
                 "--every": {"help": "Seconds between two refreshes", "value": "", "many": False},
                 "--wide": {"help": "Every column, however narrow the terminal is", "value": None, "many": False},
                 "--json": {"help": "One JSON document; one a line with --watch", "value": None, "many": False},
@@ -590,7 +594,7 @@ TABLE: dict[str, Any] = {
             "commands": {},
         },
         "cleanup": {
-            "help": "List and remove what is ours and dead: VMs nobody looks after, firewalls, tunnels, local files",
+            "help": "Find and remove what dead sessions left behind: VMs nobody looks after, firewalls, tunnels, local files",
             "options": {
                 "--everyone": {"help": "What others of the account left over as well", "value": None, "many": False},
                 "--yes": {"help": "Do not ask", "value": None, "many": False},

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..terminal.console import Console
 from ..terminal.phase_lines import about, took
-from .phases import AFTER, BACKGROUND, Phase, Phases, phase_of, title
+from .phases import AFTER, BACKGROUND, End, Phase, Phases, phase_of, title
 
 # Of the playbooks that go through phases from their first task on; others do when they bring up a VM.
 SHOWN = {"up": tuple(AFTER), "switch_model": ("image", "weights", "engine")}
@@ -72,10 +72,10 @@ class PhaseReport:
             phase = self.phases.all[name]
             phase.detail, phase.total = fact["detail"], None
 
-    def finish(self, failed: bool) -> None:
+    def finish(self, how: End) -> None:
         if self.phases is None:
             return
-        self._say(self.phases.finish(self.clock(), failed))
+        self._say(self.phases.finish(self.clock(), how))
         if self.console.live:
             self._draw()
             self.console.end_block()
@@ -144,13 +144,13 @@ class PhaseReport:
                 self.console.change(f"begin  {title(phase.name)}")
             else:
                 seconds = phase.seconds(now) or 0.0
+                word = phase.state if phase.state in ("failed", "interrupted") else "ok"
                 self.console.event(
                     "phase_finished",
                     phase=phase.name,
-                    outcome="failed" if phase.state == "failed" else "ok",
+                    outcome=word,
                     changed=phase.changed,
                     seconds=round(seconds, 1),
                 )
-                word = "failed" if phase.state == "failed" else "ok"
                 more = ", nothing to change" if phase.state == "unchanged" else ""
                 self.console.change(f"{word:6} {title(phase.name)} ({took(seconds)}{more})")

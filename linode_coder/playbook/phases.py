@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any, TypeGuard
+from typing import Any, Literal, TypeGuard
 
 from ..terminal.phase_lines import Row, State, took
 
@@ -59,6 +59,8 @@ BETWEEN = frozenset(
         *("include_tasks", "include_role", "import_tasks", "import_role"),
     }
 )
+# How a run ends, and what it was at with it.
+End = Literal["ok", "failed", "interrupted"]
 _FILE = re.compile(
     r"(?:^|/)(?:roles/(?P<role>[^/]+)/(?:tasks|handlers)/|playbooks/(?P<tasks>tasks/)?)(?P<file>[^/]+)\.yml(?::\d+)?$"
 )
@@ -149,12 +151,12 @@ class Phases:
         order = list(self.all)
         return order.index(other) < order.index(name) and (name == "engine" or other not in BACKGROUND)
 
-    def _end(self, phase: Phase, now: float, failed: bool = False) -> bool:
+    def _end(self, phase: Phase, now: float, how: End = "ok") -> bool:
         if phase.state not in ("waiting", "running"):
             return False
         phase.started = now if phase.started is None else phase.started
         phase.ended = now
-        phase.state = "failed" if failed else "done" if phase.changed else "unchanged"
+        phase.state = how if how != "ok" else "done" if phase.changed else "unchanged"
         return True
 
     def result(self, name: str, result: dict[str, Any]) -> None:
@@ -205,11 +207,11 @@ class Phases:
             phase.measured = max(0.0, max(done for _begun, done in known) - min(begun for begun, _done in known))
         return [phase] if self._end(phase, now) else []
 
-    def finish(self, now: float, failed: bool) -> list[Phase]:
-        """The run is over. Where it failed, so did what it was at; what goes on in the background stays as it is."""
-        if failed:
+    def finish(self, now: float, how: End) -> list[Phase]:
+        """The run is over. Where it failed or was interrupted, so was what it was at; what goes on in the background stays as it is."""
+        if how != "ok":
             phase = self.all[self.current] if self.current else next(iter(self.all.values()))
-            return [phase] if self._end(phase, now, failed=True) else []
+            return [phase] if self._end(phase, now, how) else []
         return [phase for phase in self.all.values() if self._end(phase, now)]
 
     def rows(self, now: float) -> list[Row]:

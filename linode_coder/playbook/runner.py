@@ -207,11 +207,11 @@ class Run:
             self.close_log()
             shutil.rmtree(private, ignore_errors=True)
         if self.signalled is not None:
-            self.report.finish(failed=True)
+            self.report.finish("interrupted")
             raise Terminated if self.signalled == signal.SIGTERM else KeyboardInterrupt
         self.judge(done[0] if done else None)
         self.console.step_done()
-        self.report.finish(failed=False)
+        self.report.finish("ok")
         return self.outcome
 
     @contextmanager
@@ -373,7 +373,7 @@ class Run:
         if self.failure is not None:
             self.hear()
             self.console.step_done("failed")
-            self.report.finish(failed=True)
+            self.report.finish("failed")
             if self.outcome.log is not None:
                 self.failure.remedy = f"{self.failure.remedy or ''} Full log: {self.outcome.log}".strip()
             raise self.failure

@@ -1,4 +1,5 @@
-"""Plans and prices for commands that also work without the API: the account's where there is a token, else the packaged."""
+"""Plans and prices for commands that also work without the API: the account's where there is a token, else those that the API
+shows everybody, else the packaged plans without prices."""
 
 from __future__ import annotations
 
@@ -23,12 +24,12 @@ from ..terminal.console import Console
 
 @dataclass
 class Market:
-    """``prices`` is empty when the API was not asked, for the reason in ``note``."""
+    """``prices`` is empty when the API could not be read. ``note`` says in a sentence where they come from, or why there are none."""
 
     plans: list[Plan]
     prices: dict[str, float] = field(default_factory=dict)
     stock: dict[str, list[str]] = field(default_factory=dict)  # plan: regions that advertise it
-    note: str | None = None
+    note: str = ""
 
     def plan(self, plan_id: str) -> Plan:
         for plan in self.plans:
@@ -44,29 +45,20 @@ class Market:
 
 
 def read_market(console: Console, region: str | None = None, with_stock: bool = False) -> Market:
-    """With a token, the account's GPU plans and their prices; a ``region`` asks for its own, and has to exist."""
-    if not has_token():
-        if region:
-            raise Failure(
-                "auth",
-                "Prices of a region come from the API, and there is no API token.",
-                remedy="Export LINODE_TOKEN, or leave out --region.",
-                field="region",
-                value=region,
-            )
-        return Market(with_measurements(known_plans()), note="no prices: there is no API token")
+    """GPU plans and their prices as the API says now; a ``region`` asks for its own, and has to exist."""
     from ..api import LinodeReader
 
+    token = has_token()
     try:
-        reader = LinodeReader()
+        reader = LinodeReader(public=not token)
         types = [row for row in reader.list("linode/types") if is_gpu_plan(row)]
         regions = reader.list("regions") if region or with_stock else []
         availability = reader.list("regions/availability") if with_stock else []
     except Failure as failure:
         if region or failure.kind in ("config", "auth"):
             raise
-        console.note(f"The API does not answer ({failure.message}), so this is without prices.")
-        return Market(with_measurements(known_plans()), note=f"no prices: {failure.message}")
+        why = f"No prices: they are read from the API each time and not kept. {failure.message}"
+        return Market(with_measurements(known_plans()), note=why)
     if region:
         region = with_places([region], regions)[0]
         _check_region(region, regions)
@@ -75,6 +67,9 @@ def read_market(console: Console, region: str | None = None, with_stock: bool = 
         with_measurements([plan_of(row) for row in types]),
         {plan_id: hourly for plan_id, hourly in prices.items() if hourly},
         _stock(availability, [region] if region else [row["id"] for row in regions]),
+        "Prices are those that the API shows this account now."
+        if token
+        else "Prices are those that the API shows everybody now: there is no API token.",
     )
 
 

@@ -221,7 +221,7 @@ SETTINGS = (
     Setting(
         "ssh_from",
         _ssh_from,
-        "From where SSH to a new VM is let in: here (the addresses that your machines are seen to come from), anywhere, or networks.",
+        "Who may reach SSH on a new VM: here (your machines' public addresses), anywhere, or networks.",
         "here",
     ),
     Setting("heal", _policy, "How far healing may go: off, alert, container, host or vm.", "vm"),

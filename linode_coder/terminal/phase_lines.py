@@ -10,15 +10,15 @@ from . import line
 from .escapes import cut, one_line, width
 from .line import Line, Span
 
-State = Literal["waiting", "running", "done", "unchanged", "failed"]
+State = Literal["waiting", "running", "done", "unchanged", "failed", "interrupted"]
 
 # Below this the lines would be all dots; and two lines have to stay for what stands before and after.
 _COLUMNS, _ROWS_LEFT = 30, 2
 _FRAMES = "|/-\\"
 # No state is told by colour alone: each has its own mark, and those that could be mistaken a word.
-_MARKS = {"waiting": ".", "done": "✓", "unchanged": "=", "failed": "x"}
-_WORDS = {"unchanged": "nothing to change", "failed": "failed"}
-_COLOURS: dict[str, line.State] = {"done": "good", "failed": "bad"}
+_MARKS = {"waiting": ".", "done": "✓", "unchanged": "=", "failed": "x", "interrupted": "!"}
+_WORDS = {"unchanged": "nothing to change", "failed": "failed", "interrupted": "interrupted"}
+_COLOURS: dict[str, line.State] = {"done": "good", "failed": "bad", "interrupted": "warn"}
 
 
 @dataclass(frozen=True)

@@ -77,13 +77,26 @@ def test_plans_show_a_regions_own_price_and_the_fit(sandbox: RunningSandbox) -> 
     assert refused.returncode == 2 and "next:" in refused.stderr
 
 
-def test_without_a_token_there_are_models_and_no_prices(sandbox: RunningSandbox) -> None:
+def test_where_prices_come_from_is_said_with_a_token_and_without(sandbox: RunningSandbox) -> None:
     env = {name: value for name, value in sandbox.env.items() if name != "LINODE_TOKEN"}
     alone = RunningSandbox(env, sandbox.url, sandbox.home, sandbox.facts)
     found = document(coder(alone, "models", "qwen3.8-27b", "--json"))
-    assert all(row["hourly"] is None for row in found["plans"]) and found["note"]
+    account = document(coder(sandbox, "models", "qwen3.8-27b", "--json"))
+    assert found["plans"] == account["plans"] and any(row["hourly"] for row in found["plans"])
+    assert "everybody" in found["note"] and "this account" in account["note"]
+    assert coder(alone, "plans", "--region", "us-ord").returncode == 0
+
+
+@pytest.mark.parametrize("token", ["token", None])
+def test_without_the_api_there_are_models_and_no_prices(sandbox: RunningSandbox, token: str | None) -> None:
+    env = {**sandbox.env, "LINODE_TOKEN": token or "", "LINODE_API_URL": "http://127.0.0.1:9/"}
+    alone = RunningSandbox(env, sandbox.url, sandbox.home, sandbox.facts)
+    found = document(coder(alone, "models", "qwen3.8-27b", "--json"))
+    assert all(row["hourly"] is None for row in found["plans"])
     assert any(row["fits"] for row in found["plans"])
-    assert coder(alone, "plans", "--region", "us-ord").returncode == 4
+    for command in ("models", "plans"):
+        done = coder(alone, command)
+        assert done.returncode == 0 and done.stdout.splitlines()[-1].startswith("No prices: they are read"), done.stderr
 
 
 def test_dry_run_shows_what_takes_the_memory(sandbox: RunningSandbox) -> None:

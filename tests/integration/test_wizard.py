@@ -152,12 +152,12 @@ def test_bad_answers_change_nothing(
     assert error["remedy"] and not file.exists()
 
 
-def test_without_a_token_it_says_that_prices_are_unknown(sandbox: RunningSandbox, file: Path) -> None:
+def test_without_the_api_it_says_that_prices_are_unknown(sandbox: RunningSandbox, file: Path) -> None:
     environment = {name: value for name, value in sandbox.env.items() if name not in ("LINODE_TOKEN",)}
-    environment["HOME"] = str(sandbox.home)
+    environment |= {"HOME": str(sandbox.home), "LINODE_API_URL": "http://127.0.0.1:9/"}
     bare = RunningSandbox(environment, sandbox.url, sandbox.home, sandbox.facts)
     child = terminal(bare, "--goal", "chat", "--region", "any", "--lease", "8h", "--idle", "45m", "--max-cost", "none")
-    child.expect("There are no prices: there is no API token")
+    child.expect("No prices: they are read from the API each time and not kept")
     child.expect("Which model")
     child.sendintr()
     child.expect(pexpect.EOF)

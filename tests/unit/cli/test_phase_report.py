@@ -41,7 +41,7 @@ def bring_up(console: Console, playbook: str = "up", detail: str = "booting") ->
         report.told({"detail": detail})
         report.tick()
         report.result(result, GPU + action, path)
-    report.finish(failed=False)
+    report.finish("ok")
 
 
 def test_without_a_terminal_each_change_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -72,6 +72,17 @@ def test_as_json_each_change_is_an_event(capsys: pytest.CaptureFixture[str]) -> 
     assert all(row["schema"] == 1 for row in events)
 
 
+@pytest.mark.parametrize(("stopped", "word"), [(True, "interrupted"), (False, "failed")])
+def test_what_a_person_stopped_has_not_failed(stopped: bool, word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for console in (Console(as_json=False), Console(as_json=True)):
+        report = PhaseReport("up", console, None, Clock())
+        report.finish("interrupted" if stopped else "failed")
+    said = capsys.readouterr()
+    assert f" {word} VM (" in said.err.replace("  ", " ")
+    events = [json.loads(line) for line in said.out.splitlines()]
+    assert events[-1]["event"] == "phase_finished" and events[-1]["outcome"] == word
+
+
 def test_quiet_is_quiet(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(output, "verbosity", -1)
     bring_up(Console(as_json=False))
@@ -84,7 +95,7 @@ def test_a_playbook_without_phases_keeps_its_steps(capsys: pytest.CaptureFixture
     report.task("/x/playbooks/down.yml:9", GPU + "linode_gpu_instance")
     report.result({"changed": True}, GPU + "linode_gpu_instance", "/x/playbooks/down.yml:9")
     report.tick()
-    report.finish(failed=False)
+    report.finish("ok")
     assert capsys.readouterr().err == "" and not console.by_phases
 
 
@@ -105,7 +116,7 @@ def test_healing_shows_phases_once_it_makes_a_vm(capsys: pytest.CaptureFixture[s
     path, action = "/x/playbooks/up.yml:9", GPU + "linode_gpu_instance"
     report.task(path, action)
     report.skipped()
-    report.finish(failed=False)
+    report.finish("ok")
     assert not console.by_phases and capsys.readouterr().err == ""
     bring_up(console, "heal")
     assert "begin  VM" in capsys.readouterr().err

@@ -126,13 +126,13 @@ def test_what_is_there_already_is_unchanged() -> None:
     phases = Phases()
     for name in ("vm", "system", "driver", "engine"):
         phases.begin(name, 1.0)
-    phases.finish(2.0, failed=False)
+    phases.finish(2.0, "ok")
     assert set(states(phases).values()) == {"unchanged"}
 
 
 def test_what_failed_is_what_ran() -> None:
     phases = run_to_driver()
-    (failed,) = phases.finish(9.0, failed=True)
+    (failed,) = phases.finish(9.0, "failed")
     assert (failed.name, failed.state) == ("driver", "failed")
     assert states(phases)["weights"] == "running" and states(phases)["engine"] == "waiting"
 

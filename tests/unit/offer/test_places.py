@@ -51,6 +51,29 @@ def test_a_place_is_its_regions_with_gpus(name: str, ids: list[str]) -> None:
     assert regions_at(name, REGIONS) == ids
 
 
+@pytest.mark.parametrize(
+    ("wanted", "ids"),
+    [
+        (["Chicago", "IL"], ["us-ord"]),
+        (["us-sea", "Chicago", "IL", "de-fra-2"], ["us-sea", "us-ord", "de-fra-2"]),
+        # By itself the second is a place too: here it says where the first one is.
+        (["Seattle", "WA"], ["us-sea"]),
+        (["Seattle", "US"], ["us-sea"]),
+        (["Frankfurt 2", "DE"], ["de-fra-2"]),
+        # Two places, and what is neither.
+        (["chicago", "frankfurt"], ["us-ord", "de-fra-2", "eu-central"]),
+        (["us-ord", "de"], ["us-ord", "de-fra-2", "eu-central"]),
+        (["nowhere", "IL"], ["nowhere", "IL"]),
+    ],
+)
+def test_a_list_split_at_commas_keeps_a_place_whose_name_has_one(wanted: list[str], ids: list[str]) -> None:
+    assert with_places(wanted, REGIONS) == ids
+
+
+def test_what_a_place_with_a_comma_stands_for_is_told_by_its_whole_name() -> None:
+    assert meant(["Chicago", "IL", "us-sea"], REGIONS) == {"Chicago, IL": ["us-ord"]}
+
+
 def test_every_country_of_the_api_is_known() -> None:
     assert {region["country"] for region in REGIONS} <= set(COUNTRIES)
 

@@ -40,6 +40,10 @@ UNREAD = {"id": "gpu.temp", "severity": "unknown", "subject": "gpu:a", "summary"
                 "    1 more follow from it: gpu.temp",
             ],
         ),
+        (
+            {"findings": [*({**UNREAD, "id": name, "follows_from": None} for name in ("a", "b", "c")), LOST]},
+            ["x fail gpu.lost: Lost. [gpu:a]", "  remedy: Reboot.", "? 3 could not be looked at: a, b, c"],
+        ),
         ({"findings": [{"id": "vm.disk", "severity": "pass"}]}, ["Every check passed."]),
         ({"failure": {"message": "No.", "cause": None, "remedy": "Ask."}}, ["error: No.", "next: Ask."]),
         (

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: linode_gpu_cleanup
-short_description: List and remove what is ours and dead in an account
+short_description: Find and remove what dead sessions left behind in an account
 version_added: 0.1.0
 description:
   - VMs whose tags name no lease, and firewalls of sessions without a VM.

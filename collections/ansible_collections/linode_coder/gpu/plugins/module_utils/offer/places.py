@@ -65,7 +65,9 @@ def names_of(region: Region) -> set[str]:
     city, country = _city(region), _country(region)
     continent, *called = COUNTRIES.get(country, ("",))
     within = {_plain(f"{city} {part}") for part in (state, country, *called) if city and part}
-    return {name for name in (city, country, continent, *called, *within) if name}
+    # As the API writes it, also with the number of a second data center there.
+    label = {_plain(str(region.get("label") or ""))}
+    return {name for name in (city, country, continent, *called, *within, *label) if name}
 
 
 def regions_at(name: str, regions: Sequence[Region]) -> list[str]:
@@ -77,11 +79,27 @@ def regions_at(name: str, regions: Sequence[Region]) -> list[str]:
     return newer + [str(row["id"]) for row in found if str(row["id"]) not in newer]
 
 
-def with_places(wanted: Sequence[str], regions: Sequence[Region]) -> list[str]:
-    """The ids that are meant by ids and names of places, each once, in that order. What is neither stays as it is."""
+def _whole(wanted: Sequence[str], regions: Sequence[Region]) -> list[str]:
+    """A list that was separated by commas, with names such as ``Chicago, IL`` in one piece again."""
     known = {str(row["id"]) for row in regions}
     found: list[str] = []
     for name in wanted:
+        both = f"{found[-1]}, {name}" if found else ""
+        if both and found[-1] not in known and regions_at(both, regions):
+            found[-1] = both
+        else:
+            found.append(name)
+    return found
+
+
+def with_places(wanted: Sequence[str], regions: Sequence[Region]) -> list[str]:
+    """The ids that are meant by ids and names of places, each once, in that order. What is neither stays as it is.
+
+    A city that its state or country follows is one place: a list is split at commas before anybody knows the regions.
+    """
+    known = {str(row["id"]) for row in regions}
+    found: list[str] = []
+    for name in _whole(wanted, regions):
         found += [name] if name in known else regions_at(name, regions) or [name]
     return list(dict.fromkeys(found))
 
@@ -89,7 +107,9 @@ def with_places(wanted: Sequence[str], regions: Sequence[Region]) -> list[str]:
 def meant(wanted: Sequence[str], regions: Sequence[Region]) -> dict[str, list[str]]:
     """What the names of places among ``wanted`` stand for."""
     known = {str(row["id"]) for row in regions}
-    return {name: found for name in wanted if name not in known and (found := regions_at(name, regions))}
+    return {
+        name: found for name in _whole(wanted, regions) if name not in known and (found := regions_at(name, regions))
+    }
 
 
 def distance(near: str | None, region: Region, regions: Sequence[Region]) -> int:

@@ -10,6 +10,8 @@ from typing import Any
 from ..core.visible import one_line
 
 _LONGEST = 300
+# More than these that could not be looked at are told in one line: one cause, most of the time.
+_UNREAD = 2
 # For programs: long, or of no use to whoever reads the output of a playbook.
 _NOT_SHOWN = ("facts", "activity", "observations", "host_keys", "schema", "follows_from", "flags", "account")
 _MARKS = {"fail": "x", "warn": "!", "unknown": "?"}
@@ -120,6 +122,9 @@ def _findings(findings: list[Any]) -> list[str]:
     """Those that stand by themselves, the worst first, each with what to do about it."""
     rows = [one for one in findings if isinstance(one, dict) and one.get("severity") in _MARKS]
     alone = [one for one in rows if not one.get("follows_from")]
+    unread = [one for one in alone if one["severity"] == "unknown"]
+    if len(unread) > _UNREAD:
+        alone = [one for one in alone if one["severity"] != "unknown"]
     alone.sort(key=lambda one: list(_MARKS).index(one["severity"]))
     lines = []
     for one in alone:
@@ -135,6 +140,9 @@ def _findings(findings: list[Any]) -> list[str]:
         followers = [_text("", other.get("id")) for other in rows if other.get("follows_from") == itself]
         if followers:
             lines.append(f"  {len(followers)} more follow from it: {', '.join(dict.fromkeys(followers))}")
+    if len(unread) > _UNREAD:
+        names = dict.fromkeys(_text("", one.get("id")) for one in unread)
+        lines.append(f"? {len(unread)} could not be looked at: {', '.join(names)}")
     return lines or ["Every check passed."]
 
 

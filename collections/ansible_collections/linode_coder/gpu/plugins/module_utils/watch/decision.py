@@ -219,7 +219,7 @@ def decide(
             first.cause,
             due,
         )
-    return Decision("delete", f"{label} is deleted because {why(first.cause, clock)}.", first.cause, due)
+    return Decision("delete", f"{label} is to be deleted because {why(first.cause, clock)}.", first.cause, due)
 
 
 def _keep(view: dict[str, Any], clock: IdleClock | None, marked: int | None, foreseen: list[Plan]) -> Decision:
