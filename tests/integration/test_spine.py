@@ -104,14 +104,13 @@ def test_speed_is_measured_and_said_to_mean_nothing_here(sandbox: RunningSandbox
     assert [(row["concurrency"], row["failed"]) for row in run["levels"]] == [(1, 0), (4, 0)]
     assert all(row["ttft"]["p50"] > 0 and row["output_tps"] > 0 for row in run["levels"])
     assert all(row["engine"]["queue_max"] is not None for row in run["levels"])
-    assert (run["sandbox"], run["complete"], run["where"], run["gpu_samples"]) == (True, True, "here", [])
+    assert (run["sandbox"], run["complete"], run["where"]) == (True, True, "here")
     assert "says nothing of a real GPU" in run["verdict"]["summary"]
     there = json.loads(coder(sandbox, "validate-perf", "main", "--from", "vm", *few).stdout)["run"]
     assert (there["where"], there["complete"], there["engine"]) == ("vm", True, run["engine"])
-    cards = {sample["gpu"] for sample in there["gpu_samples"]}
-    assert len(cards) == there["gpus"] and all(
-        sample["power"] and sample["throttle"] for sample in there["gpu_samples"]
-    )
+    for each in (run, there):
+        assert {sample["gpu"] for sample in each["gpu_samples"]} == set(range(each["gpus"]))
+        assert all(sample["power"] and sample["throttle"] is not None for sample in each["gpu_samples"])
     shown = json.loads(coder(sandbox, "perf", "history", "main", "--json").stdout)["runs"]
     assert [one["id"] for one in shown] == [there["id"], run["id"]]
     extra = ("-e", "session=main", "-e", '{"concurrency": [1, 2], "tokens": 16}')
