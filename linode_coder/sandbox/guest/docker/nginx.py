@@ -445,6 +445,8 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class Listener(ThreadingHTTPServer):
+    # Its default backlog.
+    request_queue_size = 511
     daemon_threads = True
     allow_reuse_address = True
 

@@ -175,15 +175,24 @@ class EngineClient:
             return ""
         return answer.text if answer.status == 200 else ""
 
-    def stream(self, path: str, body: dict[str, Any], show: Callable[[str, str], None] | None = None) -> Stream:
-        """Send with streaming and usage, and read to the end. ``show`` gets the kind and the text of each part as it comes."""
+    def stream(
+        self,
+        path: str,
+        body: dict[str, Any],
+        show: Callable[[str, str], None] | None = None,
+        connection: http.client.HTTPConnection | None = None,
+    ) -> Stream:
+        """Send with streaming and usage, and read to the end. ``show`` gets the kind and the text of each part as it comes.
+
+        A ``connection`` that is given is there for the next request as well, if the engine keeps it.
+        """
         found = Stream(sent=time.monotonic())
         wanted = {**body, "stream": True, "stream_options": {"include_usage": True}}
-        connection = self.connection(self.timeout)
+        used = self.connection(self.timeout) if connection is None else connection
         try:
-            answer = self._send(connection, "POST", path, wanted)
+            answer = self._send(used, "POST", path, wanted)
         except _SILENT as error:
-            connection.close()
+            used.close()
             raise EngineSilent(f"POST {path}", error) from error
         found.status = answer.status
         try:
@@ -194,10 +203,13 @@ class EngineClient:
                     self._line(found, line.strip(), time.monotonic(), show)
                     if found.done:
                         break
+                if connection is not None and found.done:
+                    answer.read()
         except _SILENT as error:
             found.error = f"the stream broke: {str(error) or type(error).__name__}"
         finally:
-            connection.close()
+            if connection is None or not found.done or found.error:
+                used.close()
         found.ended = time.monotonic()
         return found
 
