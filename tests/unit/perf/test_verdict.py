@@ -145,9 +145,8 @@ def test_queue(gpus: int, most: int, kv: float, limit: str) -> None:
     spoilt["flags"]["max-num-seqs"] = most
     found = {reason["id"]: reason for reason in judge(spoilt)["reasons"]}
     assert set(found) == ({"queue", "kv_cache_small"} if kv == 0.9 else {"queue"})
-    assert (
-        found["queue"]["severity"] == ("pass" if "prompts" in limit else "warn") and limit in found["queue"]["summary"]
-    )
+    # Waiting for more streams than it was set to serve, or for prompts to be read, is nothing that is wrong.
+    assert found["queue"]["severity"] == ("warn" if "cache" in limit else "pass") and limit in found["queue"]["summary"]
     assert "took 735 ms instead of 50.0 ms" in found["queue"]["summary"]
     by_design = judge({**spoilt, "profile": "saturation"})
     assert by_design["severity"] == "pass" and "queue" in ids(by_design)
@@ -158,7 +157,7 @@ def test_tokens_that_slow_down_are_no_queue_and_one_level_alone_can_show_one() -
     alone = with_levels(run(sandbox=True), level(16, 0.020, 4.0, engine={"queue_max": 8}))
     assert ids(judge(alone)) == ["queue"]
     alone["flags"]["max-num-seqs"] = 8
-    assert only(judge(alone))["id"] == "queue"
+    assert ids(judge(alone)) == ["queue"] and judge(alone)["severity"] == "pass"
 
 
 @GPUS

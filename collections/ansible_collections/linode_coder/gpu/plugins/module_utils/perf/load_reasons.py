@@ -148,7 +148,8 @@ def queue(run: dict[str, Any]) -> list[Reason]:
     grown = f", the first token took {_ms(now)}" + (f" instead of {_ms(before)}" if level is not first else "")
     severity = "pass" if _by_design(run) else "warn"
     if streams > most:
-        limit = f"max-num-seqs {most:.0f} is the limit"
+        # More than it was set to serve at once: said, and nothing wrong with the engine.
+        limit, severity = f"max-num-seqs {most:.0f} is the limit", "pass"
     elif _no_room(level, streams):
         limit = f"the KV cache, {_engine(level, 'kv_use_max') or 0:.0%} in use, is the limit"
     else:
