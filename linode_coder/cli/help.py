@@ -55,8 +55,8 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "validate": ("validate", "validate --plan g2-gpu-rtx4000a1-s --context 64K", "validate demo"),
     "validate-perf": (
         "validate-perf demo",
-        "validate-perf demo --concurrency 1,4,16",
-        "validate-perf demo --new-baseline",
+        "validate-perf demo --profile agent --from vm",
+        "validate-perf demo --concurrency 1,4,16 --new-baseline",
     ),
     "perf": ("perf history demo", "perf compare baseline last", "perf compare 20261130T07 last --json"),
     "config": ("config show", "config show --json", "config validate"),

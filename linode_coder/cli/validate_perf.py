@@ -2,43 +2,62 @@
 
 from __future__ import annotations
 
+import enum
 import os
 import time
-from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
-from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.speed_test import (
-    CONCURRENCY,
-    TOKENS,
-    Level,
-    check_wishes,
+from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.quote import make_quote
+from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.wanted import Wanted
+from ansible_collections.linode_coder.gpu.plugins.module_utils.perf.profiles import Profile, profile_for
+from ansible_collections.linode_coder.gpu.plugins.module_utils.perf.run import (
+    begin,
     is_sandbox,
-    judge,
     measure,
     served_model,
     too_slow,
 )
-from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.quote import make_quote
-from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.wanted import Wanted
+from ansible_collections.linode_coder.gpu.plugins.module_utils.perf.verdict import judge
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session.tags import MARKER
 
 from ..api import LinodeReader
-from ..local import history
+from ..local import perf_history
 from ..local.sessions import all_sessions, pick
 from ..terminal.console import Console
+from ..terminal.line import STATES, Span
 from ..terminal.table import Column
 from .session_argument import SessionName
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
+# Seconds without a byte of an answer.
+_PATIENCE_S = 600.0
 
-def _levels(text: str | None) -> tuple[int, ...]:
+
+class Where(enum.StrEnum):
+    """Where the load comes from."""
+
+    vm = "vm"
+    here = "here"
+
+
+class ProfileName(enum.StrEnum):
+    """Those of PROFILES; a test holds them together."""
+
+    quick = "quick"
+    chat = "chat"
+    autocomplete = "autocomplete"
+    agent = "agent"
+    saturation = "saturation"
+
+
+def _levels(text: str | None) -> tuple[int, ...] | None:
     if text is None:
-        return CONCURRENCY
+        return None
     try:
-        levels = tuple(int(part) for part in text.split(","))
+        return tuple(int(part) for part in text.split(","))
     except ValueError:
         raise Failure(
             "usage",
@@ -47,77 +66,119 @@ def _levels(text: str | None) -> tuple[int, ...]:
             field="concurrency",
             value=text,
         ) from None
-    return levels
 
 
-def expected_speed(reader: LinodeReader, name: str) -> float | None:
-    """Tokens per second of one stream that the catalogue expects of what is served on this plan."""
+def quote_of(reader: LinodeReader, name: str) -> dict[str, Any]:
+    """What is served on this plan, with which flags, and how fast the catalogue expects it to be."""
     instances = reader.list("linode/instances", {"tags": MARKER})
-    engine = make_quote(reader, name, Wanted(), now=int(time.time()), instances=instances)["engine"] or {}
-    value = (engine.get("fit") or {}).get("decode_tps")
-    return float(value) if value else None
+    return make_quote(reader, name, Wanted(), now=int(time.time()), instances=instances)
 
 
-def _ms(seconds: float | None) -> str:
-    return "-" if seconds is None else f"{seconds * 1000:.0f} ms"
+def _through_the_tunnel(view: dict[str, Any], profile: Profile, run: dict[str, Any], console: Console) -> None:
+    from ..endpoint.engine import client as client_of
+
+    client = client_of(view, timeout=_PATIENCE_S)
+    model = served_model(client, view["name"], profile)
+    console.note(f"Measuring through the tunnel with the profile {profile.name}; users feel it meanwhile.")
+    measure(client, profile, run, model, console.note)
 
 
-def _show(console: Console, levels: list[Level]) -> None:
-    heads = [
-        Column("STREAMS"),
-        Column("TTFT P50", 2),
-        Column("TTFT MAX", 5),
-        Column("ITL P50", 3),
-        Column("E2E P50", 4),
-    ]
-    heads += [Column("TOKENS/S EACH"), Column("TOKENS/S ALL", 1), Column("FAILED", 6)]
+def _on_the_vm(view: dict[str, Any], profile: Profile, given: dict[str, Any], console: Console) -> dict[str, Any]:
+    from ..playbook import variables
+    from ..playbook.runner import run_playbook
+
+    console.note(f"Measuring on the VM with the profile {profile.name}; users feel it meanwhile.")
+    # An event of this command would not be part of the one JSON document.
+    quiet = Console(as_json=False) if console.as_json else console
+    # The verdict is made here, where the baselines are.
+    wanted = variables.ValidatePerf(session=view["name"], profile=profile.name, fail_when_slow=False, **given)
+    return dict(run_playbook(wanted, quiet).data["run"])
+
+
+def _ms(level: dict[str, Any], kind: str, which: str, digits: int = 0) -> str:
+    figures = level[kind]
+    return "-" if figures is None else f"{figures[which] * 1000:.{digits}f} ms"
+
+
+def _per_second(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"
+
+
+def _show(console: Console, run: dict[str, Any]) -> None:
+    heads = [Column("STREAMS"), Column("TTFT P50", 2), Column("TTFT P99", 5), Column("ITL P50", 3), Column("ITL P99", 8)]
+    heads += [Column("E2E P50", 7), Column("TOKENS/S EACH"), Column("TOKENS/S ALL", 1), Column("QUEUE", 9)]
+    heads.append(Column("FAILED", 6))
     rows = []
-    for level in levels:
-        row = [str(level.concurrency), _ms(level.ttft_p50), _ms(level.ttft_max)]
-        row += [f"{level.itl_p50 * 1000:.1f} ms" if level.itl_p50 else "-", _ms(level.e2e_p50)]
-        row += [f"{value:.1f}" if value else "-" for value in (level.stream_tps, level.output_tps)]
-        rows.append([*row, str(level.failed)])
+    for level in run["levels"]:
+        row = [str(level["concurrency"]), _ms(level, "ttft", "p50"), _ms(level, "ttft", "p99")]
+        row += [_ms(level, "itl", "p50", 1), _ms(level, "itl", "p99", 1), _ms(level, "e2e", "p50")]
+        row += [_per_second(level["stream_tps"]), _per_second(level["output_tps"])]
+        queue = level["engine"]["queue_max"]
+        rows.append([*row, "-" if queue is None else str(queue), str(level["failed"])])
     console.table(heads, rows)
+    console.text(f"Run {run['id']}, from {'the VM' if run['where'] == 'vm' else 'here through the tunnel'}.")
+    verdict = run["verdict"]
+    console.lines([[Span(verdict["severity"].upper(), STATES[verdict["severity"]])]])
+    console.text(verdict["summary"])
+    for reason in verdict["reasons"]:
+        if reason["summary"] not in verdict["summary"]:
+            console.text(f"{reason['severity']}: {reason['summary']}")
+
+
+def _finish(
+    console: Console, run: dict[str, Any], baseline: dict[str, Any] | None, new_baseline: bool
+) -> Failure | None:
+    """Judge the run, record it and show it; what it fails of. What is made of a whole document belongs here."""
+    run["verdict"] = judge(run, baseline or perf_history.baseline_of(run), perf_history.near_of(run))
+    perf_history.keep(run, new_baseline)
+    failure = too_slow(run)
+    if console.as_json:
+        document = {"command": "validate-perf", "session": run["session"], "sandbox": run["sandbox"], "run": run}
+        console.result({**document, "error": failure.as_dict() if failure else None})
+    else:
+        _show(console, run)
+    return failure
 
 
 @app.command("validate-perf")
 def validate_perf(
     name: SessionName = None,
-    concurrency: Annotated[str | None, typer.Option(help="Streams at once, e.g. 1,4,16 (the default).")] = None,
-    tokens: Annotated[int, typer.Option(help="Tokens that each stream generates.")] = TOKENS,
+    profile: Annotated[ProfileName, typer.Option(help="The kind of load.")] = ProfileName.quick,
+    where: Annotated[Where, typer.Option("--from", help="On the VM, or from here through the tunnel.")] = Where.here,
+    concurrency: Annotated[
+        str | None, typer.Option(help="Streams at once, e.g. 1,4,16; for the profile quick.")
+    ] = None,
+    tokens: Annotated[int | None, typer.Option(help="Tokens of each answer; for the profile quick.")] = None,
+    baseline: Annotated[
+        str | None, typer.Option(metavar="RUN", help="Recorded run to compare with, as perf compare takes it.")
+    ] = None,
     new_baseline: Annotated[
         bool, typer.Option("--new-baseline", help="Take this for the baseline from now on.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
 ) -> None:
-    """Measure TTFT, ITL, end to end and tokens per second through the tunnel. Exit code 6 when it is too slow."""
-    from ..endpoint.engine import client as client_of
-
+    """Measure TTFT, ITL, end to end and tokens per second. Exit code 6 when it is too slow."""
     console = Console(as_json)
-    levels = _levels(concurrency)
-    check_wishes(levels, tokens)
+    streams = _levels(concurrency)
+    kind = profile_for(profile.value, streams, tokens)
     reader = LinodeReader()
     view = pick(all_sessions(reader), name)
-    sandbox = is_sandbox(os.environ.get("LINODE_API_URL"))
-    expected = expected_speed(reader, view["name"])
-    client = client_of(view, timeout=600)
-    model = served_model(client, view["name"])
-    spec = f"{view['plan']} {view['model']}"
-    baseline = None if new_baseline or sandbox else history.speed_baseline(spec)
-    console.note(f"Measuring with {', '.join(map(str, levels))} streams of {tokens} tokens; users feel it meanwhile.")
-    found = measure(client, model, levels, tokens)
-    verdict = judge(found, expected, baseline, sandbox)
-    if (verdict.measured and verdict.severity in ("pass", "warn")) or (new_baseline and verdict.measured):
-        history.measured(spec, view["name"], float(verdict.measured or 0), new_baseline)
-    failure = too_slow(verdict, view["name"])
-    if as_json:
-        document: dict[str, Any] = {"command": "validate-perf", "session": view["name"], "sandbox": sandbox}
-        document.update(levels=[asdict(level) for level in found], verdict=verdict.as_dict())
-        console.result({**document, "error": failure.as_dict() if failure else None})
-        if failure:
-            raise typer.Exit(failure.exit_code)
-        return
-    _show(console, found)
-    console.text(f"{verdict.severity.upper()}  {verdict.summary}")
+    quote = quote_of(reader, view["name"])
+    run = begin(kind, where.value, view["name"], quote, is_sandbox(os.environ.get("LINODE_API_URL")))
+    # Before anything is measured: a run that does not exist is a mistake of the command line.
+    held_against = None if baseline is None else perf_history.resolve(baseline, run)
+    try:
+        if where is Where.vm:
+            run = _on_the_vm(view, kind, {"concurrency": streams, "tokens": tokens}, console)
+        else:
+            _through_the_tunnel(view, kind, run, console)
+    except BaseException:
+        # Ctrl-C: what was measured until then is not lost.
+        if run["levels"]:
+            _finish(console, run, held_against, new_baseline=False)
+        raise
+    failure = _finish(console, run, held_against, new_baseline)
+    if failure and as_json:
+        raise typer.Exit(failure.exit_code)
     if failure:
         raise failure

@@ -267,29 +267,6 @@ def this_month() -> list[dict[str, Any]]:
     return [dict(row) for row in rows]
 
 
-@never_in_the_way(lambda: None)
-def speed_baseline(spec: str) -> float | None:
-    """Tokens per second of one stream that later measurements of the same plan and model are compared with."""
-    with closing(connect()) as connection:
-        row = connection.execute(
-            "SELECT stream_tps FROM speeds WHERE spec = ? AND baseline ORDER BY id DESC LIMIT 1", (spec,)
-        ).fetchone()
-    return float(row["stream_tps"]) if row else None
-
-
-@never_in_the_way(lambda: None)
-def measured(spec: str, session: str, stream_tps: float, as_baseline: bool) -> None:
-    """A measurement; the first one of a spec is its baseline."""
-    with closing(connect(PATIENCE_S)) as connection:
-        connection.execute("BEGIN IMMEDIATE")
-        known = connection.execute("SELECT 1 FROM speeds WHERE spec = ? AND baseline", (spec,)).fetchone()
-        connection.execute(
-            "INSERT INTO speeds (spec, session, measured, stream_tps, baseline) VALUES (?, ?, ?, ?, ?)",
-            (spec, session, time.time(), stream_tps, as_baseline or known is None),
-        )
-        connection.execute("COMMIT")
-
-
 @never_in_the_way(list)
 def heals() -> list[dict[str, Any]]:
     """How often something was done to heal a session, by ``session`` and whether it ``healed``."""

@@ -115,6 +115,18 @@ class Check(Variables):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ValidatePerf(Variables):
+    """``concurrency`` and ``tokens`` are for the profile quick only."""
+
+    playbook: ClassVar[str] = "validate_perf"
+    session: str
+    profile: str
+    concurrency: Sequence[int] | None = None
+    tokens: int | None = None
+    fail_when_slow: bool | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Collect(Variables):
     """``output`` is the path of the archive."""
 

@@ -98,16 +98,6 @@ def test_processes_that_find_it_broken_together_keep_what_they_write(tmp_path: P
         assert connection.execute("SELECT count(*) FROM sessions").fetchone() == (100,)
 
 
-def test_the_first_speed_of_a_spec_is_its_baseline(home: Path) -> None:
-    assert history.speed_baseline("plan model") is None
-    for speed in (80.0, 90.0):
-        history.measured("plan model", "one", speed, as_baseline=False)
-    history.measured("plan other", "one", 10.0, as_baseline=False)
-    assert history.speed_baseline("plan model") == 80.0
-    history.measured("plan model", "one", 95.0, as_baseline=True)
-    assert history.speed_baseline("plan model") == 95.0
-
-
 def test_only_its_owner_reads_it(tmp_path: Path, home: Path) -> None:
     """Also where it was made otherwise."""
     history.saw([VIEW])

@@ -10,7 +10,7 @@ from ..faults import every, mend, refuses
 from ..json_types import Json
 from .cards import load
 from .device_access import refusal
-from .nvidia_smi_xml import document
+from .nvidia_smi_xml import SM_CLOCK_MAX, document, link_generation, link_generation_max
 
 # name -> the card's key and its unit
 FIELDS = {
@@ -31,10 +31,30 @@ FIELDS = {
     "temperature.gpu": ("temperature", ""),
     "persistence_mode": ("persistence_text", ""),
     "pstate": ("pstate", ""),
-    "power.limit": ("power_limit_text", ""),
+    "power.limit": ("power_limit_w", " W"),
+    "power.draw": ("power_draw_w", " W"),
+    "clocks.sm": ("sm_clock", " MHz"),
+    "clocks.max.sm": ("sm_clock_max", " MHz"),
+    "clocks_event_reasons.active": ("reasons", ""),
+    "pcie.link.gen.current": ("link_gen", ""),
+    "pcie.link.gen.max": ("link_gen_max", ""),
+    "pcie.link.width.current": ("pcie_width", ""),
+    "pcie.link.width.max": ("link_width_max", ""),
     "gpu_recovery_action": ("recovery", ""),
     "vbios_version": ("vbios", ""),
     "ecc.mode.current": ("ecc_text", ""),
+}
+# NVML's bits of what holds the clocks down.
+REASON_BITS = {
+    "gpu_idle": 0x1,
+    "applications_clocks_setting": 0x2,
+    "sw_power_cap": 0x4,
+    "hw_slowdown": 0x8,
+    "sync_boost": 0x10,
+    "sw_thermal_slowdown": 0x20,
+    "hw_thermal_slowdown": 0x40,
+    "hw_power_brake_slowdown": 0x80,
+    "display_clocks_setting": 0x100,
 }
 APPLICATIONS = {"pid": "pid", "process_name": "name", "used_gpu_memory": "used_mib", "used_memory": "used_mib"}
 _VALUED = ("-i", "--id", "-f", "--filename")
@@ -90,7 +110,13 @@ def query(names: list[str], style: list[str], hardware: Json) -> tuple[str, int]
             "driver": hardware["driver"],
             "free_mib": card["memory_mib"] - card["reserved_mib"] - card["used_mib"],
             "persistence_text": "Enabled" if card["persistence"] else "Disabled",
-            "power_limit_text": f"{card['power_limit_w']}.00 W",
+            "power_limit_w": f"{card['power_limit_w']}.00",
+            "power_draw_w": "14.86",
+            "sm_clock_max": SM_CLOCK_MAX,
+            "reasons": f"0x{sum(REASON_BITS[name] for name in card['active']):016x}",
+            "link_gen": link_generation(card),
+            "link_gen_max": link_generation_max(card),
+            "link_width_max": 16,
             "ecc_text": "Enabled" if card["ecc_on"] else "Disabled",
         }
         values = []

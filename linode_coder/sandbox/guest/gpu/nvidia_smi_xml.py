@@ -32,6 +32,18 @@ _FAILING = (
 )
 
 
+SM_CLOCK_MAX = 3105
+
+
+def link_generation_max(card: Json) -> str:
+    return "3" if card["architecture"] == "Turing" else "4"
+
+
+def link_generation(card: Json) -> str:
+    """An idle card slows its link down."""
+    return str(card["pcie_gen"] or link_generation_max(card)) if card["pstate"] == "P0" else "1"
+
+
 def _na(*names: str) -> Json:
     return dict.fromkeys(names, "N/A")
 
@@ -137,7 +149,6 @@ def _card(card: Json, driver: str) -> Json:
     limit = f"{card['power_limit_w']}.00 W"
     ecc = "Enabled" if card["ecc_on"] else "Disabled"
     free = card["memory_mib"] - card["reserved_mib"] - card["used_mib"]
-    generation = "4" if card["architecture"] != "Turing" else "3"
     tree = {
         "product_name": card["name"],
         "product_brand": card["brand"],
@@ -190,10 +201,10 @@ def _card(card: Json, driver: str) -> Json:
             "pci_sub_system_id": card["device_id"],
             "pci_gpu_link_info": {
                 "pcie_gen": {
-                    "max_link_gen": generation,
-                    "current_link_gen": (card["pcie_gen"] or generation) if card["pstate"] == "P0" else "1",
-                    "device_current_link_gen": (card["pcie_gen"] or generation) if card["pstate"] == "P0" else "1",
-                    "max_device_link_gen": generation,
+                    "max_link_gen": link_generation_max(card),
+                    "current_link_gen": link_generation(card),
+                    "device_current_link_gen": link_generation(card),
+                    "max_device_link_gen": link_generation_max(card),
                     "max_host_link_gen": "N/A",
                 },
                 "link_widths": {"max_link_width": "16x", "current_link_width": f"{card['pcie_width']}x"},
@@ -277,7 +288,7 @@ def _card(card: Json, driver: str) -> Json:
         "deferred_clocks": _na("mem_clock"),
         "max_clocks": {
             "graphics_clock": "3105 MHz",
-            "sm_clock": "3105 MHz",
+            "sm_clock": f"{SM_CLOCK_MAX} MHz",
             "mem_clock": "9001 MHz",
             "video_clock": "2415 MHz",
         },

@@ -9,8 +9,8 @@ module: endpoint_speed
 short_description: Measure how fast the served endpoint is
 version_added: 0.1.0
 description:
-  - Streams with usage at several levels of concurrency, each twice after a warm-up, and compares one stream's speed with
-    what is expected. Runs on the VM, so the network does not count.
+  - Makes the load of a profile, level by level after a warm-up, looks meanwhile at the GPUs and at the engine's own counters, and
+    judges what it saw. Runs on the VM, so the network does not count.
   - The users of the session feel it while it runs.
 attributes:
   check_mode:
@@ -32,21 +32,25 @@ options:
     description: File with the API key.
     type: path
     default: /opt/linode-coder/vllm/secrets.env
+  profile:
+    description: The kind of load.
+    type: str
+    choices: [quick, chat, autocomplete, agent, saturation]
+    default: quick
   concurrency:
-    description: How many streams at once, one level after the other.
+    description: How many streams at once, one level after the other; only for the profile quick, which has 1, 8 and 32.
     type: list
     elements: int
-    default: [1, 4, 16]
   tokens:
-    description: Tokens that each stream generates.
+    description: Tokens that each request generates; only for the profile quick, which has 128.
     type: int
-    default: 128
-  expected:
-    description: Tokens per second that one stream is expected to get.
-    type: float
+  quote:
+    description: What M(linode_coder.gpu.linode_gpu_quote) says of the session, for the expected speed and the record.
+    type: dict
+    default: {}
   baseline:
-    description: Tokens per second that one stream got earlier.
-    type: float
+    description: The RV(run) of an earlier measurement to compare with.
+    type: dict
   sandbox:
     description: Whether the VM is one of the sandbox, whose speed means nothing.
     type: bool
@@ -60,28 +64,22 @@ author:
 """
 
 EXAMPLES = r"""
-- name: Measure
+- name: Measure with the load of a chat
   linode_coder.gpu.endpoint_speed:
     session: demo
-    expected: 88
+    profile: chat
   register: measured
 """
 
 RETURN = r"""
-levels:
-  description: One for each level of concurrency. Times are seconds.
-  returned: always
-  type: list
-  elements: dict
-  sample: [{"concurrency": 1, "ttft_p50": 0.08, "itl_p50": 0.011, "output_tps": 84.1}]
-verdict:
-  description: What that says.
+run:
+  description:
+    - The document of the run. Times are seconds.
+    - RV(run.complete) is false where nothing was answered any more; RV(run.why_partial) says so.
   returned: always
   type: dict
-  sample: {"severity": "pass", "summary": "One stream gets 86.2 tokens/s.", "measured": 86.2}
+  sample: {"profile": "quick", "complete": true, "levels": [{"concurrency": 1, "ttft": {"p50": 0.08}, "output_tps": 84.1}]}
 """
-
-from dataclasses import asdict
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -89,7 +87,12 @@ from ..module_utils.core.failure import Failure
 from ..module_utils.core.module_fail import fail
 from ..module_utils.engine.api_key import SECRETS_FILE, key_in
 from ..module_utils.engine.client import EngineClient
-from ..module_utils.engine.speed_test import check_wishes, judge, measure, served_model, too_slow
+from ..module_utils.perf.profiles import PROFILES, profile_for
+from ..module_utils.perf.run import begin, measure, served_model, too_slow
+from ..module_utils.perf.verdict import judge
+
+# Seconds without a byte of an answer.
+_PATIENCE_S = 600.0
 
 
 def main() -> None:
@@ -98,10 +101,11 @@ def main() -> None:
             "session": {"type": "str", "required": True},
             "port": {"type": "int", "default": 8000},
             "secrets_file": {"type": "path", "default": SECRETS_FILE, "no_log": False},
-            "concurrency": {"type": "list", "elements": "int", "default": [1, 4, 16]},
-            "tokens": {"type": "int", "default": 128, "no_log": False},
-            "expected": {"type": "float"},
-            "baseline": {"type": "float"},
+            "profile": {"type": "str", "choices": list(PROFILES), "default": "quick"},
+            "concurrency": {"type": "list", "elements": "int"},
+            "tokens": {"type": "int", "no_log": False},
+            "quote": {"type": "dict", "default": {}},
+            "baseline": {"type": "dict"},
             "sandbox": {"type": "bool", "default": False},
             "fail_when_slow": {"type": "bool", "default": True},
         },
@@ -109,18 +113,19 @@ def main() -> None:
     )
     params = module.params
     try:
-        check_wishes(params["concurrency"], params["tokens"])
-        client = EngineClient(params["port"], key_in(params["secrets_file"]))
-        model = served_model(client, params["session"])
+        profile = profile_for(params["profile"], params["concurrency"], params["tokens"])
+        client = EngineClient(params["port"], key_in(params["secrets_file"]), _PATIENCE_S)
+        model = served_model(client, params["session"], profile)
     except Failure as failure:
-        fail(module, failure, levels=[], verdict=None)
-    levels = [] if module.check_mode else measure(client, model, params["concurrency"], params["tokens"])
-    verdict = judge(levels, params["expected"], params["baseline"], params["sandbox"])
-    result = {"levels": [asdict(level) for level in levels], "verdict": verdict.as_dict()}
-    slow = too_slow(verdict, params["session"])
+        fail(module, failure, run=None)
+    run = begin(profile, "vm", params["session"], params["quote"], params["sandbox"])
+    if not module.check_mode:
+        measure(client, profile, run, model)
+        run["verdict"] = judge(run, params["baseline"])
+    slow = too_slow(run)
     if slow and params["fail_when_slow"]:
-        fail(module, slow, **result)
-    module.exit_json(changed=False, **result)
+        fail(module, slow, run=run)
+    module.exit_json(changed=False, run=run)
 
 
 if __name__ == "__main__":

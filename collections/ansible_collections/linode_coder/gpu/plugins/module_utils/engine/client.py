@@ -191,7 +191,7 @@ class EngineClient:
                 found.error = f"HTTP {answer.status}: {answer.read().decode(errors='replace')[:300]}"
             else:
                 for line in answer:
-                    self._line(found, line.strip(), show)
+                    self._line(found, line.strip(), time.monotonic(), show)
                     if found.done:
                         break
         except _SILENT as error:
@@ -202,7 +202,8 @@ class EngineClient:
         return found
 
     @staticmethod
-    def _line(found: Stream, line: bytes, show: Callable[[str, str], None] | None) -> None:
+    def _line(found: Stream, line: bytes, at: float, show: Callable[[str, str], None] | None) -> None:
+        """``at`` is when it was read: what is made of it afterwards takes its own time."""
         if not line.startswith(b"data:"):
             return
         data = line[5:].strip()
@@ -225,8 +226,8 @@ class EngineClient:
         for choice in chunk.get("choices") or []:
             kind, text = _carried(choice)
             if kind:
-                found.last = time.monotonic()
-                found.first = found.first or found.last
+                found.last = at
+                found.first = found.first or at
                 found.kinds.add(kind)
                 found.text += text
                 found.content += text if kind in ("content", "text") else ""
