@@ -26,7 +26,7 @@ from ..api import LinodeReader
 from ..local import perf_history
 from ..local.sessions import all_sessions, pick
 from ..terminal.console import Console
-from ..terminal.line import STATES, Span
+from ..terminal.line import STATES
 from ..terminal.table import Column
 from .session_argument import SessionName
 
@@ -105,7 +105,13 @@ def _per_second(value: float | None) -> str:
 
 
 def _show(console: Console, run: dict[str, Any]) -> None:
-    heads = [Column("STREAMS"), Column("TTFT P50", 2), Column("TTFT P99", 5), Column("ITL P50", 3), Column("ITL P99", 8)]
+    heads = [
+        Column("STREAMS"),
+        Column("TTFT P50", 2),
+        Column("TTFT P99", 5),
+        Column("ITL P50", 3),
+        Column("ITL P99", 8),
+    ]
     heads += [Column("E2E P50", 7), Column("TOKENS/S EACH"), Column("TOKENS/S ALL", 1), Column("QUEUE", 9)]
     heads.append(Column("FAILED", 6))
     rows = []
@@ -118,8 +124,7 @@ def _show(console: Console, run: dict[str, Any]) -> None:
     console.table(heads, rows)
     console.text(f"Run {run['id']}, from {'the VM' if run['where'] == 'vm' else 'here through the tunnel'}.")
     verdict = run["verdict"]
-    console.lines([[Span(verdict["severity"].upper(), STATES[verdict["severity"]])]])
-    console.text(verdict["summary"])
+    console.text(f"{verdict['severity'].upper()}  {verdict['summary']}", STATES[verdict["severity"]])
     for reason in verdict["reasons"]:
         if reason["summary"] not in verdict["summary"]:
             console.text(f"{reason['severity']}: {reason['summary']}")

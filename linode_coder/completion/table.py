@@ -435,10 +435,25 @@ TABLE: dict[str, Any] = {
             "commands": {},
         },
         "validate-perf": {
-            "help": "Measure TTFT, ITL, end to end and tokens per second through the tunnel. Exit code 6 when it is too slow",
+            "help": "Measure TTFT, ITL, end to end and tokens per second. Exit code 6 when it is too slow",
             "options": {
+                "--profile": {
+                    "help": "The kind of load",
+                    "value": ("quick", "chat", "autocomplete", "agent", "saturation"),
+                    "many": False,
+                },
+                "--from": {
+                    "help": "On the VM, or from here through the tunnel",
+                    "value": ("vm", "here"),
+                    "many": False,
+                },
                 "--concurrency": {"help": "Streams at once, e.g", "value": "", "many": False},
-                "--tokens": {"help": "Tokens that each stream generates", "value": "", "many": False},
+                "--tokens": {"help": "Tokens of each answer; for the profile quick", "value": "", "many": False},
+                "--baseline": {
+                    "help": "Recorded run to compare with, as perf compare takes it",
+                    "value": "run",
+                    "many": False,
+                },
                 "--new-baseline": {"help": "Take this for the baseline from now on", "value": None, "many": False},
                 "--json": {"help": "One JSON document", "value": None, "many": False},
                 "--help": {"help": "Show how it is used", "value": None, "many": False},

@@ -99,16 +99,26 @@ def test_validate_reads_what_is_served(sandbox: RunningSandbox, session: dict[st
 
 
 def test_speed_is_measured_and_said_to_mean_nothing_here(sandbox: RunningSandbox, session: dict[str, Any]) -> None:
-    document = json.loads(
-        coder(sandbox, "validate-perf", "main", "--concurrency", "1,4", "--tokens", "16", "--json").stdout
+    few = ("--concurrency", "1,4", "--tokens", "16", "--json")
+    run = json.loads(coder(sandbox, "validate-perf", "main", *few).stdout)["run"]
+    assert [(row["concurrency"], row["failed"]) for row in run["levels"]] == [(1, 0), (4, 0)]
+    assert all(row["ttft"]["p50"] > 0 and row["output_tps"] > 0 for row in run["levels"])
+    assert all(row["engine"]["queue_max"] is not None for row in run["levels"])
+    assert (run["sandbox"], run["complete"], run["where"], run["gpu_samples"]) == (True, True, "here", [])
+    assert "says nothing of a real GPU" in run["verdict"]["summary"]
+    there = json.loads(coder(sandbox, "validate-perf", "main", "--from", "vm", *few).stdout)["run"]
+    assert (there["where"], there["complete"], there["engine"]) == ("vm", True, run["engine"])
+    cards = {sample["gpu"] for sample in there["gpu_samples"]}
+    assert len(cards) == there["gpus"] and all(
+        sample["power"] and sample["throttle"] for sample in there["gpu_samples"]
     )
-    assert [(row["concurrency"], row["failed"]) for row in document["levels"]] == [(1, 0), (4, 0)]
-    assert all(row["ttft_p50"] > 0 and row["output_tps"] > 0 for row in document["levels"])
-    assert document["sandbox"] is True and "means nothing" in document["verdict"]["summary"]
+    shown = json.loads(coder(sandbox, "perf", "history", "main", "--json").stdout)["runs"]
+    assert [one["id"] for one in shown] == [there["id"], run["id"]]
     extra = ("-e", "session=main", "-e", '{"concurrency": [1, 2], "tokens": 16}')
     done = ansible(sandbox, "ansible-playbook", "linode_coder.gpu.validate_perf", *extra)
-    assert done.returncode == 0 and "means nothing" in done.stdout, done.stdout
+    assert done.returncode == 0 and "says nothing of a real GPU" in done.stdout, done.stdout
     assert error_of(coder(sandbox, "validate-perf", "main", "--concurrency", "0", "--json"))["field"] == "concurrency"
+    assert error_of(coder(sandbox, "validate-perf", "main", "--baseline", "nosuch", "--json"))["field"] == "run"
 
 
 def test_the_model_is_asked_from_a_pipe(sandbox: RunningSandbox, session: dict[str, Any]) -> None:

@@ -226,4 +226,4 @@ def test_weights_are_requested_once(call: Call, docker: Path, tmp_path: Path, mo
 
 def test_speed_is_not_measured_with_wishes_that_make_no_sense(call: Call) -> None:
     refused = call("endpoint_speed", session="demo", concurrency=[0])
-    assert (refused["failed"], refused["failure"]["field"], refused["levels"]) == (True, "concurrency", [])
+    assert (refused["failed"], refused["failure"]["field"], refused["run"]) == (True, "concurrency", None)

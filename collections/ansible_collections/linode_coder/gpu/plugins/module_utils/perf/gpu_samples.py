@@ -75,7 +75,7 @@ def parse(text: str, at: float) -> list[dict[str, Any]]:
         if len(cells) != len(FIELDS):
             continue
         sample: dict[str, Any] = {"at": round(at, 3)}
-        for cell, (_asked, name, kind) in zip(cells, FIELDS):
+        for cell, (_asked, name, kind) in zip(cells, FIELDS, strict=True):
             sample[name] = _reasons(cell) if kind is list else _number(cell, kind)
         if sample["gpu"] is not None:
             found.append(sample)

@@ -124,9 +124,7 @@ class Measurement:
         words = self.prompts.prompt("fit-0").count(" ")
         if is_good(stream) and stream.prompt_tokens and words:
             per_word = max(0.5, min(4.0, stream.prompt_tokens / words))
-            self.prompts = load.Prompts(
-                self.run["id"], self.profile.input_tokens, self.profile.shared_tokens, per_word
-            )
+            self.prompts = load.Prompts(self.run["id"], self.profile.input_tokens, self.profile.shared_tokens, per_word)
 
     def _level(self, streams: int) -> dict[str, Any]:
         # As many at once as will be measured: an engine prepares itself for each size of batch that it meets.
