@@ -455,7 +455,7 @@ TABLE: dict[str, Any] = {
                 "--tokens": {"help": "Tokens of each answer; for the profile quick", "value": "", "many": False},
                 "--baseline": {
                     "help": "Recorded run to compare with, as perf compare takes it",
-                    "value": "",
+                    "value": "run",
                     "many": False,
                 },
                 "--new-baseline": {"help": "Take this for the baseline from now on", "value": None, "many": False},

@@ -47,7 +47,7 @@ def differences(first: dict[str, Any], second: dict[str, Any]) -> list[dict[str,
 
 
 def _value(level: dict[str, Any], figure: str) -> float | None:
-    kind, _, which = figure.partition("_")
+    kind, _score, which = figure.partition("_")
     return percentile(level, kind, which) if which.startswith("p") else number(level.get(figure))
 
 
@@ -55,7 +55,7 @@ def _compared(a: dict[str, Any], b: dict[str, Any], figure: str) -> dict[str, An
     """``change`` is a share of ``a``; ``noise`` is None where the runs do not say how far their figures spread."""
     old, new = _value(a, figure), _value(b, figure)
     change = new / old - 1 if new is not None and old is not None and positive(old) else None
-    known = [spread for spread in (spread(a, figure), spread(b, figure)) if spread is not None]
+    known = [share for share in (spread(a, figure), spread(b, figure)) if share is not None]
     noise = None
     if figure == "failed":
         noise = None if old == new else False

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is wrong with a VM is the reason that its performance run gives, and a healthy one has none; each time it is asked."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.product import BIN
+from tests.ready_session import ready_session
+from tests.sandbox_fixture import RunningSandbox
+
+CODER = str(BIN / "linode-coder")
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSandbox]:
+    with ready_session(tmp_path_factory, tmp_path_factory.mktemp("perf")) as running:
+        yield running
+
+
+def coder(sandbox: RunningSandbox, *arguments: str) -> dict[str, Any]:
+    done = subprocess.run([CODER, *arguments, "--json"], env=sandbox.env, capture_output=True, text=True, timeout=240)
+    assert done.returncode in (0, 6), done.stderr
+    return dict(json.loads(done.stdout))
+
+
+def measured(sandbox: RunningSandbox) -> dict[str, Any]:
+    found = coder(sandbox, "validate-perf", "main", "--from", "vm", "--concurrency", "1", "--tokens", "64")
+    return dict(found["run"])
+
+
+# Of how busy this machine is, which is no subject here.
+OF_TIME = ("below_baseline", "generator_lag")
+
+
+def reasons(run: dict[str, Any]) -> dict[str, str]:
+    found = {reason["id"]: reason["severity"] for reason in run["verdict"]["reasons"]}
+    return {name: severity for name, severity in found.items() if name not in OF_TIME}
+
+
+def test_each_fault_is_the_reason_and_a_healthy_vm_has_none(sandbox: RunningSandbox) -> None:
+    label = sandbox.api("GET", "linode/instances")["data"][0]["label"]
+    healthy = [measured(sandbox)]
+    seen: dict[str, list[dict[str, str]]] = {}
+    for kind in ("throttle", "pcie_slow"):
+        sandbox.fault(host=label, kind=kind)
+        seen[kind] = [reasons(measured(sandbox)) for _again in range(2)]
+        sandbox.fault(host=label, kind="clear")
+    healthy.append(measured(sandbox))
+    assert seen == {"throttle": [{"throttled": "fail"}] * 2, "pcie_slow": [{"link_degraded": "warn"}] * 2}
+    assert [reasons(run) for run in healthy] == [{}, {}]
+    assert all(run["gpu_samples"] for run in healthy)
+    recorded = coder(sandbox, "perf", "history", "main")["runs"]
+    assert [run["severity"] == "fail" for run in recorded] == [False, False, False, True, True, False]
+    assert recorded[0]["id"] == healthy[1]["id"] and recorded[-1]["id"] == healthy[0]["id"]
+    compared = coder(sandbox, "perf", "compare", recorded[-1]["id"], "last")
+    assert (compared["a"], compared["b"]) == (healthy[0]["id"], healthy[1]["id"])
+    assert compared["differs"] == [] and compared["why_not"] is None
