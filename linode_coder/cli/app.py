@@ -60,6 +60,7 @@ COMMANDS = {
     "heal": ("linode_coder.cli.heal", "Take the next rung of the remedy ladder, and prove that it helped."),
     "cleanup": ("linode_coder.cli.cleanup", "List and remove what is ours and dead."),
     "watchdog": ("linode_coder.cli.watchdog", "Watch every session: warn, delete what is over or idle."),
+    "cost": ("linode_coder.cli.cost", "Show what a month's sessions cost, and what the invoices say."),
     "metrics": ("linode_coder.cli.metrics", "Tell Prometheus about sessions, cost, leases, findings and GPUs."),
     "completion": ("linode_coder.cli.completion", "Print what makes bash, zsh or fish complete our commands."),
     "sandbox": ("linode_coder.cli.sandbox", "A Linode account on your own machine."),

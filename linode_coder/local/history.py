@@ -51,6 +51,9 @@ MIGRATIONS = (
         id INTEGER PRIMARY KEY, plan TEXT NOT NULL, model TEXT NOT NULL, at REAL NOT NULL, phase TEXT NOT NULL, seconds REAL NOT NULL
     );
     """,
+    """
+    ALTER TABLE sessions ADD COLUMN idle_s REAL;
+    """,
 )
 
 
@@ -209,13 +212,15 @@ def saw(views: list[dict[str, Any]], account: str | None = None, patience: float
 
 
 @_never_in_the_way(lambda: None)
-def ended(linode_id: int, hours: int | None, paid: float | None, at: str | None = None) -> None:
-    """It is gone, ``at`` a time like all of them here; now when it is not said."""
+def ended(
+    linode_id: int, hours: int | None, paid: float | None, at: str | None = None, idle_s: float | None = None
+) -> None:
+    """It is gone, ``at`` a time like all of them here; now when it is not said. ``idle_s``: seconds since its last token then."""
     with closing(connect(PATIENCE_S)) as connection:
         connection.execute(
-            "UPDATE sessions SET ended = coalesce(?, strftime('%Y-%m-%dT%H:%M:%SZ', 'now')), hours = ?, cost = ?"
-            " WHERE linode_id = ?",
-            (at, hours, paid, linode_id),
+            "UPDATE sessions SET ended = coalesce(?, strftime('%Y-%m-%dT%H:%M:%SZ', 'now')), hours = ?, cost = ?,"
+            " idle_s = coalesce(?, idle_s) WHERE linode_id = ?",
+            (at, hours, paid, idle_s, linode_id),
         )
 
 

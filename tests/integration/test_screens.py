@@ -35,6 +35,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "validate-session": ("validate", "main"),
     "check": ("check", "main"),
     "heal-history": ("heal", "main", "--history"),
+    "cost": ("cost",),
     "cleanup": ("cleanup", "--dry-run"),
     "up": ("up", "other"),
     "down": ("down", "main"),
