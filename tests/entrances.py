@@ -70,6 +70,15 @@ ENTRANCES = (
         ("post", "show"),
         OURS + "only whether the webhook and notify-send took it is asked",
     ),
+    Entrance(
+        _CLI + "reports/plots.py",
+        ("_inline",),
+        "a picture that matplotlib drew, with names of sessions in it",
+        (
+            "tests/unit/reports/test_reports.py::test_any_text_can_stand_in_a_picture",
+            "tests/unit/reports/test_reports.py::test_hostile_names_are_text_and_nothing_asks_anybody",
+        ),
+    ),
     # -- the engine, through the tunnel or on the VM
     Entrance(
         _C + "module_utils/engine/client.py",

@@ -9,7 +9,12 @@ import shutil
 import pytest
 
 # What Debian's package of each is called.
-PACKAGES = {"nginx": "nginx-light", "prometheus": "prometheus", "promtool": "prometheus"}
+PACKAGES = {
+    "chromium-headless-shell": "chromium-headless-shell",
+    "nginx": "nginx-light",
+    "prometheus": "prometheus",
+    "promtool": "prometheus",
+}
 
 
 def program(name: str) -> str:

@@ -21,7 +21,7 @@ PANELS: dict[str, tuple[str, ...]] = {
         "perf",
         "metrics",
     ),
-    "Models and prices": ("models", "plans", "validate"),
+    "Models and prices": ("models", "plans", "validate", "cost"),
     "Set up": ("wizard", "config", "completion", "explain", "sandbox"),
 }
 # Three of each, without the name of the program.
@@ -65,6 +65,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "heal": ("heal demo --dry-run", "heal demo --max-rung container", "heal demo --history"),
     "cleanup": ("cleanup --dry-run", "cleanup", "cleanup --everyone --yes"),
     "watchdog": ("watchdog --once", "watchdog --interval 5m", "watchdog install --systemd"),
+    "cost": ("cost", "cost demo --month 2026-11", "cost --report cost.html"),
     "metrics": ("metrics", "metrics --listen 9419", "metrics --alerts  # > linode_coder.rules.yml"),
     "explain": ("explain", "explain exit-5", "explain gpu.lost"),
     "completion": ("completion bash", "completion zsh", "completion fish"),
@@ -88,6 +89,7 @@ _VALUES = {
     "authorized_key": "FILE",
     "bundle": "PATH",
     "env_file": "FILE",
+    "report": "FILE",
     "system": "TEXT",
     "heal": "RUNG",
     "max_rung": "RUNG",

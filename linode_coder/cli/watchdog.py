@@ -189,8 +189,9 @@ def record(data: dict[str, Any], started: float) -> None:
     """Into the history, and off this machine what belonged to VMs that are gone."""
     try:
         history.saw(data.get("sessions") or [], data.get("account"))
+        idle = {view["linode_id"]: view["idle_s"] for view in data.get("sessions") or []}
         for gone in data.get("deleted") or []:
-            history.ended(gone["linode_id"], gone["hours"], gone["cost"])
+            history.ended(gone["linode_id"], gone["hours"], gone["cost"], idle_s=idle.get(gone["linode_id"]))
             history.ran(gone["name"] or gone["label"], "watchdog", started, 0, True, gone["sentence"])
         names = {view["label"]: view["name"] or view["label"] for view in data.get("sessions") or []}
         for what in ("marked", "unmarked", "blocked", "restored"):

@@ -664,6 +664,20 @@ TABLE: dict[str, Any] = {
                 },
             },
         },
+        "cost": {
+            "help": "Show what a month's sessions cost, against the budget and the account's invoices",
+            "options": {
+                "--month": {"help": "This month (UTC) otherwise", "value": "", "many": False},
+                "--csv": {"help": "A line for each session, for a spreadsheet", "value": None, "many": False},
+                "--report": {"help": "Write it with pictures, as one HTML file", "value": "file", "many": False},
+                "--wide": {"help": "Every column, however narrow the terminal is", "value": None, "many": False},
+                "--json": {"help": "One JSON document", "value": None, "many": False},
+                "--help": {"help": "Show how it is used", "value": None, "many": False},
+            },
+            "arguments": ["session"],
+            "optional": True,
+            "commands": {},
+        },
         "metrics": {
             "help": "Print sessions, cost, leases, findings, GPUs and engines as metrics for Prometheus, or serve them",
             "options": {

@@ -59,6 +59,9 @@ MIGRATIONS = (
     );
     CREATE INDEX perf_runs_of_spec ON perf_runs (spec);
     """,
+    """
+    ALTER TABLE sessions ADD COLUMN idle_s REAL;
+    """,
 )
 
 
@@ -217,13 +220,15 @@ def saw(views: list[dict[str, Any]], account: str | None = None, patience: float
 
 
 @never_in_the_way(lambda: None)
-def ended(linode_id: int, hours: int | None, paid: float | None, at: str | None = None) -> None:
-    """It is gone, ``at`` a time like all of them here; now when it is not said."""
+def ended(
+    linode_id: int, hours: int | None, paid: float | None, at: str | None = None, idle_s: float | None = None
+) -> None:
+    """It is gone, ``at`` a time like all of them here; now when it is not said. ``idle_s``: seconds since its last token then."""
     with closing(connect(PATIENCE_S)) as connection:
         connection.execute(
-            "UPDATE sessions SET ended = coalesce(?, strftime('%Y-%m-%dT%H:%M:%SZ', 'now')), hours = ?, cost = ?"
-            " WHERE linode_id = ?",
-            (at, hours, paid, linode_id),
+            "UPDATE sessions SET ended = coalesce(?, strftime('%Y-%m-%dT%H:%M:%SZ', 'now')), hours = ?, cost = ?,"
+            " idle_s = coalesce(?, idle_s) WHERE linode_id = ?",
+            (at, hours, paid, idle_s, linode_id),
         )
 
 

@@ -19,6 +19,8 @@ import signal
 import sys
 import tempfile
 import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +88,10 @@ def _complaints(events: list[dict[str, Any]], origin: str) -> list[str]:
     return wrong
 
 
-async def _look(tab: Tab, origin: str, page: str, width: int, *, dark: bool) -> list[str]:
+async def look_at(
+    tab: Tab, origin: str, page: str, width: int, kept: Path, *, dark: bool = False, shown: bool = False
+) -> list[str]:
+    """What is wrong with a page; a picture of it is put into the folder ``kept`` then, or where it is to be ``shown``."""
     # Nothing is remembered of the page before: what a script asks for once, and light or dark, would not be seen again.
     await tab.ask("Runtime.evaluate", expression="localStorage.clear(); sessionStorage.clear()")
     tab.events.clear()
@@ -102,10 +107,10 @@ async def _look(tab: Tab, origin: str, page: str, width: int, *, dark: bool) -> 
     if found["over"] > 0:
         wrong.append(f"is {found['over']} pixels too wide: {', '.join(found['wide'])}")
     wrong += [f"shows no picture for {each}" for each in found["broken"]]
-    name = page.removesuffix(".html")
-    if name in SHOWN or wrong:
+    if shown or wrong:
         picture = await tab.ask("Page.captureScreenshot", format="png")
-        path = LOOK / f"{name.replace('/', '-')}-{width}{'-dark' if dark else ''}.png"
+        name = page.removesuffix(".html").replace("/", "-")
+        path = kept / f"{name}-{width}{'-dark' if dark else ''}.png"
         path.write_bytes(base64.b64decode(picture["data"]))
     return [f"{page} at {width}: {each}" for each in wrong]
 
@@ -117,7 +122,9 @@ async def _port(told: Path) -> str:
     return told.read_text().split()[0]
 
 
-async def _all(browser: str, origin: str, pages: list[str]) -> list[str]:
+@asynccontextmanager
+async def tab_of(browser: str) -> AsyncIterator[Tab]:
+    """A page of a browser that is started for it, with a profile of its own."""
     with tempfile.TemporaryDirectory(prefix="linode-coder-look-", ignore_cleanup_errors=True) as profile:
         process = await asyncio.create_subprocess_exec(
             *(browser, "--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0"),
@@ -137,15 +144,21 @@ async def _all(browser: str, origin: str, pages: list[str]) -> list[str]:
                     tab = Tab(socket)
                     for domain in ("Page", "Network", "Runtime", "Log"):
                         await tab.ask(f"{domain}.enable")
-                    wrong = []
-                    for width in WIDTHS:
-                        for page in pages:
-                            wrong += await _look(tab, origin, page, width, dark=False)
-                    return wrong + await _look(tab, origin, "index.html", WIDTHS[0], dark=True)
+                    yield tab
         finally:
             # With its helpers, which would outlive it.
             os.killpg(process.pid, signal.SIGKILL)
             await asyncio.wait_for(process.wait(), 30)
+
+
+async def _all(browser: str, origin: str, pages: list[str]) -> list[str]:
+    async with tab_of(browser) as tab:
+        wrong = []
+        for width in WIDTHS:
+            for page in pages:
+                shown = page.removesuffix(".html") in SHOWN
+                wrong += await look_at(tab, origin, page, width, LOOK, shown=shown)
+        return wrong + await look_at(tab, origin, "index.html", WIDTHS[0], LOOK, dark=True, shown=True)
 
 
 def main() -> int:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import secrets
 import time
 from typing import Any
 
 from .auth import RESOURCES, digest, normal_scopes
-from .envelope import Json, Problems, fail, not_found, stamp, unstamp
+from .envelope import Json, Problems, fail, not_found, unstamp
 from .event_log import entity
 from .interfaces import DEFAULT_SETTING
+from .invoices import uninvoiced
 from .routing import Call, route
 from .sandbox import Sandbox
 from .state import USERNAME
@@ -42,23 +42,6 @@ _ADDRESS: Json = {
     "country": "US",
     "phone": "",
 }
-
-
-def uninvoiced(sandbox: Sandbox, now: float | None = None) -> float:
-    """Dollars run up so far: started hours of every instance that exists or existed, other people's left out."""
-    now = time.time() if now is None else now
-    usage = [
-        (row["type"], row["region"], row["created"], row["until"]) for row in sandbox.store.table("usage").values()
-    ]
-    for record in sandbox.instances():
-        api = record["api"]
-        if not record["foreign"] and str(api["id"]) not in sandbox.store.table("usage"):
-            usage.append((api["type"], api["region"], api["created"], stamp(now)))
-    total = 0.0
-    for plan, region, created, until in usage:
-        hours = max(1, math.ceil((unstamp(until) - unstamp(created)) / 3600))
-        total += hours * (sandbox.catalogue.hourly(plan, region) or 0.0)
-    return round(total, 2)
 
 
 def _account(sandbox: Sandbox) -> Json:
@@ -179,11 +162,6 @@ def list_maintenance(call: Call) -> Json:
 
 @route("GET", "/account/notifications", "*")
 def list_notifications(call: Call) -> Json:
-    return call.page([])
-
-
-@route("GET", "/account/invoices", _RO, filterable=("billing_source", "date", "label", "total"))
-def list_invoices(call: Call) -> Json:
     return call.page([])
 
 

@@ -27,6 +27,7 @@ from . import (  # noqa: F401 (importing them registers their routes)
     images,
     instances,
     interfaces,
+    invoices,
     locks,
     networking,
     tags,

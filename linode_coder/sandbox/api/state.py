@@ -183,7 +183,8 @@ class State:
         """Remember what a deleted instance cost: it belongs on the bill after it is gone."""
         api = record["api"]
         if not record["foreign"]:
-            usage = {"type": api["type"], "region": api["region"], "created": api["created"], "until": self.now()}
+            kept = {key: api[key] for key in ("label", "type", "region", "created")}
+            usage = {**kept, "until": self.now()}
             self.store.put("usage", str(api["id"]), usage)
 
     def forget(self) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from linode_coder.cli.watchdog import record
 from linode_coder.local import history, unrecorded
 
 WRITER = """
@@ -204,3 +205,13 @@ def test_a_rung_is_recorded_with_what_came_of_it_and_an_acknowledgement_is_none(
         {"session": "demo", "healed": False, "times": 1},
         {"session": "demo", "healed": True, "times": 1},
     ]
+
+
+def test_a_watcher_that_deletes_leaves_how_long_it_was_idle(home: Path) -> None:
+    gone = {"linode_id": 7, "name": "one", "label": "lc-one-1", "hours": 2, "cost": 1.0, "sentence": "It is deleted."}
+    record({"sessions": [{**VIEW, "idle_s": 2700}], "deleted": [gone]}, 0.0)
+    (kept,) = history.known("one")
+    assert (kept["hours"], kept["cost"], kept["idle_s"]) == (2, 1.0, 2700.0)
+    # Whoever finds later that it is gone knows nothing of that.
+    history.ended(7, 2, 1.0)
+    assert history.known("one")[0]["idle_s"] == 2700.0

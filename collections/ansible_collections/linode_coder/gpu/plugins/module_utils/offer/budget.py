@@ -107,7 +107,7 @@ def _known(records: Iterable[Mapping[str, Any]], account: str | None) -> dict[in
     }
 
 
-def _lives(events: Iterable[Mapping[str, Any]]) -> dict[int, dict[str, Any]]:
+def lives(events: Iterable[Mapping[str, Any]]) -> dict[int, dict[str, Any]]:
     """Label, creation and deletion, as far as the events of this month tell, by the id of each Linode of ours."""
     found: dict[int, dict[str, Any]] = {}
     for event in events:
@@ -148,7 +148,7 @@ def spending(
     total = None if uninvoiced is None else float(uninvoiced)
     euuid = None if account is None else account.get("euuid")
     known = _known(records, euuid)
-    lives = _lives(events or ())
+    seen_lives = lives(events or ())
     tagged = [_running(row) for row in rows]
     prices = [one.hourly for one in tagged if one.hourly]
     prices += [float(row["hourly"]) for row in known.values() if row["hourly"]]
@@ -167,7 +167,7 @@ def spending(
         ahead = hours_since(start, one.created, max(now, one.lease_end or now)) - hours
         spent += hours * (one.hourly or 0.0)
         committed += ahead * (one.hourly or 0.0)
-    gone = {number: life["deleted"] for number, life in lives.items() if life["deleted"] is not None}
+    gone = {number: life["deleted"] for number, life in seen_lives.items() if life["deleted"] is not None}
     gone.update(
         (number, parse_time(row["ended"]))
         for number, row in known.items()
@@ -178,7 +178,7 @@ def spending(
     for number, end in gone.items():
         if number in alive or end < start:
             continue
-        record, life = known.get(number), lives.get(number, {})
+        record, life = known.get(number), seen_lives.get(number, {})
         created = parse_time(record["created"]) if record and record["created"] else life.get("created") or start
         hours = hours_since(start, created, end)
         hourly = float(record["hourly"]) if record and record["hourly"] else usual
