@@ -29,8 +29,8 @@ def coder(sandbox: RunningSandbox, *arguments: str) -> dict[str, Any]:
     return dict(json.loads(done.stdout))
 
 
-def measured(sandbox: RunningSandbox) -> dict[str, Any]:
-    found = coder(sandbox, "validate-perf", "main", "--from", "vm", "--concurrency", "1", "--tokens", "64")
+def measured(sandbox: RunningSandbox, where: str = "here") -> dict[str, Any]:
+    found = coder(sandbox, "validate-perf", "main", "--from", where, "--concurrency", "1", "--tokens", "64")
     return dict(found["run"])
 
 
@@ -49,7 +49,7 @@ def test_each_fault_is_the_reason_and_a_healthy_vm_has_none(sandbox: RunningSand
     seen: dict[str, list[dict[str, str]]] = {}
     for kind in ("throttle", "pcie_slow"):
         sandbox.fault(host=label, kind=kind)
-        seen[kind] = [reasons(measured(sandbox)) for _again in range(2)]
+        seen[kind] = [reasons(measured(sandbox, where)) for where in ("vm", "here")]
         sandbox.fault(host=label, kind="clear")
     healthy.append(measured(sandbox))
     assert seen == {"throttle": [{"throttled": "fail"}] * 2, "pcie_slow": [{"link_degraded": "warn"}] * 2}

@@ -105,7 +105,8 @@ def test_speed_is_measured_and_said_to_mean_nothing_here(sandbox: RunningSandbox
     assert all(row["ttft"]["p50"] > 0 and row["output_tps"] > 0 for row in run["levels"])
     assert all(row["engine"]["queue_max"] is not None for row in run["levels"])
     assert (run["sandbox"], run["complete"], run["where"]) == (True, True, "here")
-    assert "says nothing of a real GPU" in run["verdict"]["summary"]
+    # How busy this machine is may be found fault with, but nothing is expected of the speed.
+    assert run["verdict"]["expected"] is None and run["verdict"]["severity"] != "fail"
     there = json.loads(coder(sandbox, "validate-perf", "main", "--from", "vm", *few).stdout)["run"]
     assert (there["where"], there["complete"], there["engine"]) == ("vm", True, run["engine"])
     for each in (run, there):
@@ -115,7 +116,7 @@ def test_speed_is_measured_and_said_to_mean_nothing_here(sandbox: RunningSandbox
     assert [one["id"] for one in shown] == [there["id"], run["id"]]
     extra = ("-e", "session=main", "-e", '{"concurrency": [1, 2], "tokens": 16}')
     done = ansible(sandbox, "ansible-playbook", "linode_coder.gpu.validate_perf", *extra)
-    assert done.returncode == 0 and "says nothing of a real GPU" in done.stdout, done.stdout
+    assert done.returncode == 0 and "prefix cache: neutralised" in done.stdout, done.stdout
     assert error_of(coder(sandbox, "validate-perf", "main", "--concurrency", "0", "--json"))["field"] == "concurrency"
     assert error_of(coder(sandbox, "validate-perf", "main", "--baseline", "nosuch", "--json"))["field"] == "run"
 

@@ -24,7 +24,7 @@ def test_figures_are_those_of_the_endpoint(streams: int) -> None:
         found = load.drive(EngineClient(engine.port, "key"), bodies, streams)
     level = level_of(streams, found.streams, found.seconds, found.lags, {})
     assert (level["requests"], level["failed"], level["output_tokens"]) == (2 * streams, 0, 2 * streams * TOKENS)
-    for kind, room in (("ttft", 0.015), ("itl", 0.002)):
+    for kind, room in (("ttft", 0.03), ("itl", 0.002)):
         true = median(one[kind] for one in engine.said)
         assert level[kind]["p50"] == pytest.approx(true, rel=0.02, abs=room), kind
     assert level["stream_tps"] == pytest.approx(1 / GAP, rel=0.2)

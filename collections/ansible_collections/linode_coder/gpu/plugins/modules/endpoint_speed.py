@@ -75,7 +75,7 @@ RETURN = r"""
 run:
   description:
     - The document of the run. Times are seconds.
-    - RV(run.complete) is false where nothing was answered any more; RV(run.why_partial) says so.
+    - C(complete) is false where nothing was answered any more; C(why_partial) says so.
   returned: always
   type: dict
   sample: {"profile": "quick", "complete": true, "levels": [{"concurrency": 1, "ttft": {"p50": 0.08}, "output_tps": 84.1}]}

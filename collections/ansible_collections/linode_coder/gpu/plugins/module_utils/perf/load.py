@@ -22,6 +22,8 @@ from .figures import is_good
 
 NAME, VERSION = "linode-coder", "1"
 PATH = "/v1/chat/completions"
+# Between the beginnings of two streams: all at the same moment is more than one process can send.
+APART_S = 0.001
 # Words of code, most of which are one token everywhere.
 _WORDS = (
     *("def", "return", "class", "import", "for", "while", "with", "if", "else", "try", "raise", "yield", "not", "and"),
@@ -46,7 +48,7 @@ class Prompts:
     def _text(self, seed: str, tokens: int) -> str:
         # Load for a measurement, no secret.
         words = random.Random(seed)  # noqa: S311
-        return " ".join(words.choice(_WORDS) for _ in range(max(1, round(tokens / self.per_word))))
+        return " ".join(words.choice(_WORDS) for _word in range(max(1, round(tokens / self.per_word))))
 
     def prompt(self, unique: str) -> str:
         """What differs stands before what does not, unless a prefix is to be shared: a cache knows prefixes only."""
@@ -120,11 +122,12 @@ class _Streams:
             self.next += 1
             return self.wanted[self.next - 1]
 
-    def work(self) -> None:
+    def work(self, position: int) -> None:
         connection = self.client.connection(self.client.timeout)
         _open(connection)
         self.ready.wait()
-        due = self.began
+        due = self.began + position * APART_S
+        time.sleep(max(0.0, due - time.monotonic()))
         while (wanted := self._take()) is not None:
             stream = ask(self.client, wanted, connection)
             with self.lock:
@@ -141,7 +144,7 @@ def drive(client: EngineClient, wanted: Sequence[dict[str, Any]], count: int) ->
     """Send all requests, ``count`` of them at a time. After a KeyboardInterrupt no new ones are sent."""
     streams = _Streams(client, wanted, count)
     # Daemons, so that one which waits for its answer does not hold up a program that was told to end.
-    threads = [threading.Thread(target=streams.work, daemon=True) for _ in range(count)]
+    threads = [threading.Thread(target=streams.work, args=(each,), daemon=True) for each in range(count)]
     try:
         for thread in threads:
             thread.start()
