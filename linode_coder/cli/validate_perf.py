@@ -6,6 +6,7 @@ import enum
 import os
 import shlex
 import time
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -139,17 +140,25 @@ def _show(console: Console, run: dict[str, Any]) -> None:
 
 
 def _finish(
-    console: Console, run: dict[str, Any], baseline: dict[str, Any] | None, new_baseline: bool
+    console: Console, run: dict[str, Any], baseline: dict[str, Any] | None, new_baseline: bool, report: Path | None
 ) -> Failure | None:
     """Judge the run, record it and show it; what it fails of. What is made of a whole document belongs here."""
-    run["verdict"] = judge(run, baseline or perf_history.baseline_of(run), perf_history.near_of(run))
+    baseline = baseline or perf_history.baseline_of(run)
+    run["verdict"] = judge(run, baseline, perf_history.near_of(run))
     perf_history.keep(run, new_baseline)
+    if report is not None:
+        from ..reports import page
+        from ..reports.performance import performance_report
+
+        page.write(report, performance_report(run, [baseline] if baseline else []))
     failure = too_slow(run)
     if console.as_json:
         document = {"command": "validate-perf", "session": run["session"], "sandbox": run["sandbox"], "run": run}
         console.result({**document, "error": failure.as_dict() if failure else None})
     else:
         _show(console, run)
+    if report is not None:
+        console.note(f"The report is {report.absolute()}")
     return failure
 
 
@@ -168,12 +177,18 @@ def validate_perf(
     new_baseline: Annotated[
         bool, typer.Option("--new-baseline", help="Take this for the baseline from now on.")
     ] = False,
+    report: Annotated[Path | None, typer.Option(help="Write it with pictures, as one HTML file.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
 ) -> None:
     """Measure TTFT, ITL, end to end and tokens per second. Exit code 6 when it is too slow."""
     console = Console(as_json)
     streams = _levels(concurrency)
     kind = profile_for(profile.value, streams, tokens)
+    if report is not None:
+        from ..reports import page, plots
+
+        plots.check()
+        page.check(report)
     reader = LinodeReader()
     view = pick(all_sessions(reader), name)
     quote = quote_of(reader, view["name"])
@@ -188,9 +203,9 @@ def validate_perf(
     except BaseException:
         # Ctrl-C: what was measured until then is not lost.
         if run["levels"]:
-            _finish(console, run, held_against, new_baseline=False)
+            _finish(console, run, held_against, new_baseline=False, report=report)
         raise
-    failure = _finish(console, run, held_against, new_baseline)
+    failure = _finish(console, run, held_against, new_baseline, report)
     if failure and as_json:
         raise typer.Exit(failure.exit_code)
     if failure:

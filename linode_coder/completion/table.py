@@ -459,6 +459,7 @@ TABLE: dict[str, Any] = {
                     "many": False,
                 },
                 "--new-baseline": {"help": "Take this for the baseline from now on", "value": None, "many": False},
+                "--report": {"help": "Write it with pictures, as one HTML file", "value": "file", "many": False},
                 "--json": {"help": "One JSON document", "value": None, "many": False},
                 "--help": {"help": "Show how it is used", "value": None, "many": False},
             },
@@ -511,7 +512,7 @@ TABLE: dict[str, Any] = {
             "optional": False,
             "commands": {
                 "show": {
-                    "help": "Show every value with where it came from; secrets are masked",
+                    "help": "Show every value with where it came from, and the GPUs, price and budget that follow; secrets are masked",
                     "options": {
                         "--wide": {
                             "help": "Every column, however narrow the terminal is",
