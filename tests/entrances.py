@@ -146,7 +146,7 @@ ENTRANCES = (
     ),
     Entrance(
         _CLI + "endpoint/activity.py",
-        ("on_vm", "idle_record"),
+        ("run_on_vm", "idle_record"),
         "the idle clock on the VM and its nvidia-smi, over SSH",
         ("tests/unit/cli/test_on_vm.py::test_no_text_of_the_vm_brings_it_down",),
     ),

@@ -61,6 +61,7 @@ MIGRATIONS = (
     """,
     """
     ALTER TABLE sessions ADD COLUMN idle_s REAL;
+    DROP TABLE speeds;
     """,
 )
 
@@ -146,7 +147,7 @@ def _bad_file(error: sqlite3.Error) -> bool:
 def _check() -> None:
     """Read all of it, so that what is bad shows."""
     with closing(connect()) as connection:
-        for table in ("sessions", "runs", "speeds", "attempts", "phases", "perf_runs"):
+        for table in ("sessions", "runs", "attempts", "phases", "perf_runs"):
             connection.execute(f"SELECT * FROM {table}").fetchall()  # noqa: S608 - names of ours
         found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
         if found != "ok":

@@ -55,6 +55,6 @@ def test_of_a_stream_the_answer_is_told_from_the_reasoning() -> None:
     found, shown = Stream(sent=0.0), list[tuple[str, str]]()
     for delta in ('{"reasoning": "hm"}', '{"content": "yes"}', '{"content": ""}', '{"role": "assistant"}'):
         line = f'data: {{"choices": [{{"delta": {delta}}}]}}'.encode()
-        EngineClient._line(found, line, lambda kind, text: shown.append((kind, text)))
+        EngineClient._line(found, line, 1.0, lambda kind, text: shown.append((kind, text)))
     assert (found.text, found.content) == ("hmyes", "yes")
     assert shown == [("reasoning", "hm"), ("content", "yes")]
