@@ -15,6 +15,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.quote impor
 from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.wanted import Wanted
 from ansible_collections.linode_coder.gpu.plugins.module_utils.perf import gpu_samples
 from ansible_collections.linode_coder.gpu.plugins.module_utils.perf.profiles import Profile, profile_for
+from ansible_collections.linode_coder.gpu.plugins.module_utils.perf.received import take
 from ansible_collections.linode_coder.gpu.plugins.module_utils.perf.run import (
     begin,
     is_sandbox,
@@ -92,7 +93,7 @@ def _through_the_tunnel(view: dict[str, Any], profile: Profile, run: dict[str, A
     measure(client, profile, run, model, console.note, ask)
 
 
-def _on_the_vm(view: dict[str, Any], profile: Profile, given: dict[str, Any], console: Console) -> dict[str, Any]:
+def _on_the_vm(profile: Profile, run: dict[str, Any], given: dict[str, Any], console: Console) -> None:
     from ..playbook import variables
     from ..playbook.runner import run_playbook
 
@@ -100,8 +101,8 @@ def _on_the_vm(view: dict[str, Any], profile: Profile, given: dict[str, Any], co
     # An event of this command would not be part of the one JSON document.
     quiet = Console(as_json=False) if console.as_json else console
     # The verdict is made here, where the baselines are.
-    wanted = variables.ValidatePerf(session=view["name"], profile=profile.name, fail_when_slow=False, **given)
-    return dict(run_playbook(wanted, quiet).data["run"])
+    wanted = variables.ValidatePerf(session=run["session"], profile=profile.name, fail_when_slow=False, **given)
+    take(run, run_playbook(wanted, quiet).data.get("run"))
 
 
 def _ms(level: dict[str, Any], kind: str, which: str, digits: int = 0) -> str:
@@ -197,7 +198,7 @@ def validate_perf(
     held_against = None if baseline is None else perf_history.resolve(baseline, run)
     try:
         if where is Where.vm:
-            run = _on_the_vm(view, kind, {"concurrency": streams, "tokens": tokens}, console)
+            _on_the_vm(kind, run, {"concurrency": streams, "tokens": tokens}, console)
         else:
             _through_the_tunnel(view, kind, run, console)
     except BaseException:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from ansible_collections.linode_coder.gpu.plugins.module_utils.health.gpu_use import HARMLESS
+from ansible_collections.linode_coder.gpu.plugins.module_utils.perf.document import count
 from markupsafe import Markup
 
 from ..terminal.console import money
@@ -180,11 +182,11 @@ def _gpus(run: Mapping[str, Any]) -> Markup:
             figures.append((f"{called} over time", svg))
     throttled: dict[str, int] = {}
     for sample in samples:
-        for reason in sample.get("throttle") or []:
+        for reason in set(sample.get("throttle") or []).difference(HARMLESS):
             throttled[str(reason)] = throttled.get(str(reason), 0) + 1
     said = [
-        f"Clocks were held down ({reason}) in {count} of {len(samples)} samples."
-        for reason, count in sorted(throttled.items())
+        f"Clocks were held down ({reason}) in {times} of {len(samples)} samples."
+        for reason, times in sorted(throttled.items())
     ]
     return page.bullets(said) + page.pictures(*figures)
 
@@ -280,7 +282,7 @@ def performance_report(run: dict[str, Any], others: list[dict[str, Any]]) -> str
     facts: list[tuple[str, object]] = [
         ("Session", run["session"]),
         ("Model", run["model"]),
-        ("Plan", f"{run['plan']} in {run['region']}, {run['gpus']} GPU(s)"),
+        ("Plan", f"{run['plan']} in {run['region']}, {count(run['gpus'] or 0, 'GPU')}"),
         ("Price", f"{money(run['price_hour'])} an hour" if run.get("price_hour") else None),
         ("Engine", f"vLLM {run['engine']}" if run.get("engine") else None),
         ("Load", f"profile {run['profile']}, {_WHERE.get(run['where'], run['where'])}"),

@@ -11,6 +11,7 @@ import argparse
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -20,6 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tools.site.look import BROWSERS
 from tools.site.source import PICTURES, ROOT
 from tools.site.svg import film, still
 
@@ -173,13 +175,13 @@ def screens() -> None:
         terminal.run("linode-coder sandbox start")
         try:
             terminal.run('eval "$(linode-coder sandbox env)"; clear')
-            _screens(terminal)
+            _screens(terminal, home.name)
         finally:
             terminal.press("C-c")
             terminal.run("linode-coder sandbox stop")
 
 
-def _screens(terminal: Terminal) -> None:
+def _screens(terminal: Terminal, home: str) -> None:
     line = "linode-coder up demo --lease 2h"
     terminal.type(line)
     terminal.wait(lambda: "[y/N]" in terminal.said())
@@ -208,7 +210,20 @@ def _screens(terminal: Terminal) -> None:
     terminal.wait()
     _write("status", still(line, best, COLUMNS))
     terminal.run("kill $! 2> /dev/null; clear")
+    page = Path(home) / "performance.html"
+    terminal.run(f"linode-coder validate-perf demo --report {page} > /dev/null; clear")
+    _photograph(page, PICTURES / "performance.png")
     terminal.run("linode-coder down demo --yes")
+
+
+def _photograph(page: Path, picture: Path) -> None:
+    """The first screen of a report, in light."""
+    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if browser is None:
+        raise SystemExit("The picture of a report needs Chromium: apt install chromium-headless-shell")
+    options = ("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=1000,1130")
+    subprocess.run([browser, *options, f"--screenshot={picture}", page.as_uri()], check=True, capture_output=True)
+    print(f"{picture.name}: {picture.stat().st_size / 1000:.0f} kB", flush=True)
 
 
 def _speed(screen: list[str]) -> float:

@@ -168,12 +168,12 @@ def test_chunks_are_not_taken_for_tokens_and_no_prompt_repeats(engine: tuple[typ
     profile = profile_for("quick", (1, 3), 30)
     run = begin(profile, "here", "demo", QUOTE, False)
     measure(client, profile, run, served_model(client, "demo", profile))
-    assert [(one["concurrency"], one["requests"], one["failed"]) for one in run["levels"]] == [(1, 2, 0), (3, 6, 0)]
+    assert [(one["concurrency"], one["requests"], one["failed"]) for one in run["levels"]] == [(1, 4, 0), (3, 6, 0)]
     assert (run["complete"], run["why_partial"], run["engine"], run["gpus"]) == (True, None, "0.25.1", 1)
     assert kind.most == 3
     # One that fits the prompts, a warm-up of as many as the streams, and what is measured.
     beginnings = {prompt.splitlines()[0] for prompt in kind.prompts}
-    assert len(beginnings) == len(kind.prompts) == 1 + (1 + 2) + (3 + 6)
+    assert len(beginnings) == len(kind.prompts) == 1 + (1 + 4) + (3 + 6)
     # Thirty tokens in nine gaps of at least 10 ms.
     assert all(one["itl"]["p50"] >= 9 * 0.01 / 29 for one in run["levels"])
     assert run["levels"][0]["engine"]["preemptions"] == 0 and run["levels"][0]["engine"]["queue_max"] is not None

@@ -83,10 +83,18 @@ class Stream:
 def _carried(choice: dict[str, Any]) -> tuple[str, str]:
     """Which kind of output a chunk carries, and its text. The first chunk of a chat carries only the role."""
     delta = choice.get("delta") or choice
+    if not isinstance(delta, dict):
+        return "", ""
     for kind in ("content", "text", "reasoning_content", "reasoning"):
         if delta.get(kind):
             return kind, str(delta[kind])
     return ("tool_calls", "") if delta.get("tool_calls") else ("", "")
+
+
+def _count(value: Any) -> int | None:
+    """A number of tokens that a stream can have."""
+    known = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1_000_000_000
+    return value if known else None
 
 
 def _whole(answer: http.client.HTTPResponse, deadline: float) -> bytes:
@@ -232,11 +240,12 @@ class EngineClient:
         # An error inside the stream comes with status 200, and [DONE] after it.
         if chunk.get("error"):
             found.error = str(chunk["error"].get("message") if isinstance(chunk["error"], dict) else chunk["error"])
-        if chunk.get("usage"):
-            found.tokens = chunk["usage"].get("completion_tokens")
-            found.prompt_tokens = chunk["usage"].get("prompt_tokens")
-        for choice in chunk.get("choices") or []:
-            kind, text = _carried(choice)
+        usage, choices = chunk.get("usage"), chunk.get("choices")
+        if usage and isinstance(usage, dict):
+            found.tokens = _count(usage.get("completion_tokens"))
+            found.prompt_tokens = _count(usage.get("prompt_tokens"))
+        for choice in choices if isinstance(choices, list) else ():
+            kind, text = _carried(choice) if isinstance(choice, dict) else ("", "")
             if kind:
                 found.last = at
                 found.first = found.first or at

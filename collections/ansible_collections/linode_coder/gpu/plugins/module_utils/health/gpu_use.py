@@ -17,7 +17,7 @@ _FIELDS = (
     *("power_draw", "power_limit"),
 )
 # What slows no card down: it has nothing to do, or runs as it was set to.
-_HARMLESS = ("gpu_idle", "applications_clocks_setting", "sync_boost", "display_clocks_setting")
+HARMLESS = ("gpu_idle", "applications_clocks_setting", "sync_boost", "display_clocks_setting")
 # A card's name is a text of the VM.
 _NAME = re.compile(r"[^ -~]")
 
@@ -29,7 +29,7 @@ def card_use(facts: dict[str, Any], index: int) -> dict[str, Any]:
     """
     reasons = facts.get("throttle") or {}
     known = [name for name, active in reasons.items() if active is not None]
-    active = [name for name in known if reasons[name] and name not in _HARMLESS]
+    active = [name for name in known if reasons[name] and name not in HARMLESS]
     found = {name: facts.get(name) for name in _FIELDS}
     if isinstance(found["name"], str):
         found["name"] = _NAME.sub("?", found["name"])[:60]

@@ -15,6 +15,8 @@ from ..core.failure import Failure
 
 MOST_STREAMS = 256
 LEAST_TOKENS, MOST_TOKENS = 8, 4096
+# Of a level: percentiles of fewer say nothing.
+LEAST_REQUESTS = 4
 # A doubling of the streams that brings less than this share of tokens/s more is one too many.
 GROWS = 0.05
 
@@ -22,7 +24,7 @@ GROWS = 0.05
 @dataclass(frozen=True)
 class Profile:
     """``input_tokens`` of a prompt, of which ``shared_tokens`` are the same in all of them; ``output_tokens`` that each request
-    generates; ``requests`` of each stream. With ``until_saturated`` the streams are doubled after the last level.
+    generates; ``requests`` of each stream, at least LEAST_REQUESTS of a level. With ``until_saturated`` the streams are doubled after the last level.
     """
 
     name: str

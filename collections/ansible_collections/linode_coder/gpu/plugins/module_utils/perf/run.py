@@ -22,7 +22,7 @@ from ..engine.client import EngineClient, EngineSilent
 from ..linode.gpu_plans import known_plan
 from . import engine_counters, gpu_samples, load
 from .figures import is_good, level_of
-from .profiles import Profile, next_level
+from .profiles import LEAST_REQUESTS, Profile, next_level
 from .sampler import Sampler
 
 SCHEMA = 1
@@ -128,7 +128,8 @@ class Measurement:
     def _level(self, streams: int) -> dict[str, Any]:
         # As many at once as will be measured: an engine prepares itself for each size of batch that it meets.
         load.drive(self.client, self._bodies(f"warm-{streams}", streams, _WARM_UP_TOKENS), streams)
-        wanted = self._bodies(f"{streams}", streams * self.profile.requests, self.profile.output_tokens)
+        count = max(streams * self.profile.requests, LEAST_REQUESTS)
+        wanted = self._bodies(f"{streams}", count, self.profile.output_tokens)
         counters = engine_counters.EngineCounters(self.client)
         counters.look()
         with Sampler(counters.look, engine_counters.PERIOD_S):
