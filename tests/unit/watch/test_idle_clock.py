@@ -229,5 +229,6 @@ def test_more_watchers_and_restarted_ones_agree_with_one(
         tokens += produced
         one = advance(one, at(now, tokens))
         other = advance(other, at(now, tokens))
+        # Known to the second, so that within it one may have seen the use earlier.
         if one.last_active == other.last_active:
-            assert other.idle_s == pytest.approx(one.idle_s, abs=1e-3)
+            assert other.idle_s == pytest.approx(one.idle_s, abs=1)
