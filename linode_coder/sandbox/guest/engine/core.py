@@ -324,8 +324,10 @@ class Core:
 
     def _generate(self, seconds: float) -> None:
         slow = faults.active("engine_slow") if self.running else None
-        throttled = [*faults.every("thermal"), *faults.every("throttle")] if self.running else []
-        seconds *= engine_load.slowed(throttled, self.options.tensor_parallel_size)
+        # A fault that says how long a token takes has said it.
+        if self.running and slow is None:
+            throttled = [*faults.every("thermal"), *faults.every("throttle")]
+            seconds *= engine_load.slowed(throttled, self.options.tensor_parallel_size)
         rate = self.rate if slow is None else 1 / max(0.001, float(str(slow.get("delay") or 5)))
         for identifier, request in list(self.running.items()):
             # The prompt's own step brings one token, unless every token takes its time.
