@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any
 
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.cost import format_time, parse_time
-from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
-from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.budget_look import wanted_events
+from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.budget_look import if_allowed, wanted_events
 
 from ..api import LinodeReader
 from ..local import history
@@ -17,7 +16,6 @@ from ..local.sessions import all_sessions
 from ..watchdog import watchers
 from .bill import Bill, Month, differences, invoiced, make_bill, month_of
 
-T = TypeVar("T")
 # How many months the picture of a report shows, the newest included.
 MONTHS = 6
 
@@ -49,16 +47,6 @@ class Cost:
         return replace(self, bill=self.bill.of(name), billed=billed, uninvoiced=None, months=())
 
 
-def _may_not(ask: Callable[[], T]) -> T | None:
-    """None where the token lacks the scope."""
-    try:
-        return ask()
-    except Failure as failure:
-        if failure.kind not in ("scope", "auth"):
-            raise
-        return None
-
-
 def _items(reader: LinodeReader, month: Month) -> list[dict[str, Any]] | None:
     """Items of the month on invoices, which come after it; None when there is no such invoice."""
     since = format_time(month.end).rstrip("Z")
@@ -80,9 +68,9 @@ def read_cost(reader: LinodeReader, month: Month, now: int | None = None) -> Cos
     records = history.known()
     # As long as at the last pass, and no longer: what was idle then may have worked since.
     idle, _at = watchers.idle_seen(now)
-    account = _may_not(lambda: reader.get("account"))
-    events = _may_not(lambda: reader.list("account/events", wanted_events(month.start)))
-    items = _may_not(lambda: _items(reader, month)) if account is not None else None
+    account = if_allowed(lambda: reader.get("account"))
+    events = if_allowed(lambda: reader.list("account/events", wanted_events(month.start)))
+    items = if_allowed(lambda: _items(reader, month)) if account is not None else None
     euuid = None if account is None else account.get("euuid")
     bill = make_bill(month, now, views, records, events, euuid, idle)
     notes = []

@@ -96,47 +96,23 @@ def _against_load(run: Mapping[str, Any]) -> Markup:
         return [(called, [x for x, _y in pairs], [y for _x, y in pairs])] if pairs else []
 
     figures = []
+
+    def add(
+        name: str, called: str, series: list[tuple[str, list[float], list[float]]], unit: str, caption: str
+    ) -> None:
+        if series:
+            title = f"{called} against streams"
+            svg = plots.lines(f"load-{name}", title, series, "streams", unit, marks=True, log_x=True, ticks=ticks)
+            figures.append((caption, svg))
+
     for what, called in (("ttft", "Time to the first token"), ("itl", "Time between tokens"), ("e2e", "End to end")):
         series = [line for at in ("p50", "p90", "p99") for line in curve(at, partial(_ms, what=what, at=at))]
-        if series:
-            svg = plots.lines(
-                f"load-{what}",
-                f"{called} against streams",
-                series,
-                "streams",
-                "ms",
-                marks=True,
-                log_x=True,
-                ticks=ticks,
-            )
-            figures.append((f"{called} against load", svg))
+        add(what, called, series, "ms", f"{called} against load")
     series = curve("all streams", lambda level: level.get("output_tps"))
     series += curve("each stream", lambda level: level.get("stream_tps"))
-    if series:
-        svg = plots.lines(
-            "load-tps",
-            "Output tokens per second against streams",
-            series,
-            "streams",
-            "tokens/s",
-            marks=True,
-            log_x=True,
-            ticks=ticks,
-        )
-        figures.append(("Output tokens per second against load", svg))
+    add("tps", "Output tokens per second", series, "tokens/s", "Output tokens per second against load")
     series = curve("dollars", lambda level: dollars_per_million(run.get("price_hour"), level.get("output_tps")))
-    if series:
-        svg = plots.lines(
-            "load-dollars",
-            "Dollars per million tokens against streams",
-            series,
-            "streams",
-            "dollars",
-            marks=True,
-            log_x=True,
-            ticks=ticks,
-        )
-        figures.append(("Dollars per million output tokens against load", svg))
+    add("dollars", "Dollars per million tokens", series, "dollars", "Dollars per million output tokens against load")
     return page.pictures(*figures)
 
 

@@ -12,7 +12,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.perf.engine_count
 from hypothesis import given
 from hypothesis import strategies as st
 
-from linode_coder.sandbox.guest.gpu.nvidia_smi import REASON_BITS
+from linode_coder.sandbox.guest.gpu.nvidia_smi_xml import REASONS
 
 # As driver 580 prints it.
 CARD = "0, 97, 18200, 20475, 1900, 3105, 129.51, 130.00, 66, 0x0000000000000004, 4, 4, 16, 16"
@@ -45,7 +45,7 @@ def test_no_text_is_more_than_numbers_and_known_words(text: str) -> None:
 
 
 def test_the_sandbox_has_the_same_names() -> None:
-    assert {bit: name for name, bit in REASON_BITS.items()} == gpu_samples.REASONS
+    assert {bit: name for name, bit in REASONS.items()} == gpu_samples.REASONS
 
 
 SMI = """#!/bin/sh

@@ -48,18 +48,6 @@ FIELDS = {
     "vbios_version": ("vbios", ""),
     "ecc.mode.current": ("ecc_text", ""),
 }
-# NVML's bits of what holds the clocks down.
-REASON_BITS = {
-    "gpu_idle": 0x1,
-    "applications_clocks_setting": 0x2,
-    "sw_power_cap": 0x4,
-    "hw_slowdown": 0x8,
-    "sync_boost": 0x10,
-    "sw_thermal_slowdown": 0x20,
-    "hw_thermal_slowdown": 0x40,
-    "hw_power_brake_slowdown": 0x80,
-    "display_clocks_setting": 0x100,
-}
 APPLICATIONS = {"pid": "pid", "process_name": "name", "used_gpu_memory": "used_mib", "used_memory": "used_mib"}
 _VALUED = ("-i", "--id", "-f", "--filename")
 
@@ -125,7 +113,7 @@ def query(names: list[str], style: list[str], hardware: Json) -> tuple[str, int]
             "power_draw": f"{card['power']}.00",
             "sm_clock_max": MAX_CLOCK,
             "width_max": 16,
-            "reasons": f"0x{sum(REASON_BITS[name] for name in card['active']):016x}",
+            "reasons": f"0x{sum(REASONS[name] for name in card['active']):016x}",
             **{reason: "Active" if reason in card["active"] else "Not Active" for reason in REASONS},
             "ecc_text": "Enabled" if card["ecc_on"] else "Disabled",
         }

@@ -6,17 +6,18 @@ import time
 
 from ..json_types import Json
 
-REASONS = (
-    "gpu_idle",
-    "applications_clocks_setting",
-    "sw_power_cap",
-    "hw_slowdown",
-    "hw_thermal_slowdown",
-    "hw_power_brake_slowdown",
-    "sync_boost",
-    "sw_thermal_slowdown",
-    "display_clocks_setting",
-)
+# What holds the clocks down, in the order of the document, with NVML's bits.
+REASONS = {
+    "gpu_idle": 0x1,
+    "applications_clocks_setting": 0x2,
+    "sw_power_cap": 0x4,
+    "hw_slowdown": 0x8,
+    "hw_thermal_slowdown": 0x40,
+    "hw_power_brake_slowdown": 0x80,
+    "sync_boost": 0x10,
+    "sw_thermal_slowdown": 0x20,
+    "display_clocks_setting": 0x100,
+}
 MAX_CLOCK = 3105
 _COUNTERS = ("sw_power_cap", "sync_boost", "sw_therm_slowdown", "hw_therm_slowdown", "hw_power_brake")
 # A card that fell off the bus answers with this text wherever a reading was.

@@ -30,7 +30,7 @@ def wanted_events(now: int) -> dict[str, Any]:
     }
 
 
-def _may_not(ask: Callable[[], T]) -> T | None:
+def if_allowed(ask: Callable[[], T]) -> T | None:
     """None where the token lacks the scope. Any other Failure is one: a budget that cannot be counted allows nothing."""
     try:
         return ask()
@@ -48,8 +48,8 @@ def look(
     usual_hourly: float | None = None,
 ) -> Spending:
     """What is spent. ``instances`` are all Linodes with our marker, as just read."""
-    account = _may_not(lambda: reader.get("account"))
-    events = _may_not(lambda: reader.list("account/events", wanted_events(now)))
+    account = if_allowed(lambda: reader.get("account"))
+    events = if_allowed(lambda: reader.list("account/events", wanted_events(now)))
     return spending(now, instances, events, account, records, usual_hourly)
 
 
