@@ -119,15 +119,17 @@ def main() -> int:
         smoke = [sys.executable, str(ROOT / "tools/smoke.py")]
         variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
         print("lowest versions:", flush=True)
-        lowest = ("--resolution", "lowest-direct", "-r", "pyproject.toml", "--extra", "sandbox")
+        lowest = ("--resolution", "lowest-direct", "-r", "pyproject.toml", "--extra", "sandbox", "--extra", "report")
         programs = make(place / "lowest", lowest, ("--no-deps", str(wheel())))
         show_versions(programs)
-        if code := subprocess.run([*smoke, str(programs)], env=variables, cwd=place).returncode:
+        if code := subprocess.run([*smoke, str(programs), "report"], env=variables, cwd=place).returncode:
             return code
         print("highest versions:", flush=True)
-        programs = make(place / "highest", (f"{wheel()}[sandbox]",), tuple(pins()), python=python or sys.executable)
+        programs = make(
+            place / "highest", (f"{wheel()}[sandbox,report]",), tuple(pins()), python=python or sys.executable
+        )
         show_versions(programs)
-        if code := subprocess.run([*smoke, str(programs)], env=variables, cwd=place).returncode:
+        if code := subprocess.run([*smoke, str(programs), "report"], env=variables, cwd=place).returncode:
             return code
         if python is None:
             return 0

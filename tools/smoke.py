@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``smoke.py BIN``: the main job with the `linode-coder` and the `ansible-playbook` of an environment, against its own sandbox.
+"""``smoke.py BIN [report]``: the main job with the `linode-coder` and the `ansible-playbook` of an environment, in its own sandbox.
 
-BIN is the directory of the environment's programs. It starts in an empty directory, with an empty home, and uses the standard
-library only: what it needs beyond that, the product has to have brought along.
+BIN is the directory of the environment's programs; ``report`` says that they have the extra of that name, and one is written.
+It starts in an empty directory, with an empty home, and uses the standard library only: what it needs beyond that, the
+product has to have brought along.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ class Smoke:
     def names(self) -> list[str]:
         return [row["name"] for row in self.coder("list")["sessions"]]
 
-    def session(self) -> None:
+    def session(self, *, report: bool) -> None:
         """With the commands, and what they started with the playbooks of the installed collection."""
         self.coder("up", "smoke", "--yes")
         expect("the answer of the model", bool(self.answered()))
@@ -77,6 +78,9 @@ class Smoke:
             said = self.run("ansible-playbook", f"linode_coder.gpu.{name}", "-e", "session=smoke")
             expect(f"what the playbook {name} prints", result in said)
         self.run("ansible-playbook", "linode_coder.gpu.watchdog")
+        if report:
+            self.coder("cost", "--report", "cost.html")
+            expect("the pictures of the report", "<svg" in (self.home / "cost.html").read_text())
         self.coder("down", "smoke", "--yes")
         expect("the sessions after its end", self.names() == [])
 
@@ -94,7 +98,7 @@ def main() -> None:
         smoke.coder("sandbox", "start")
         try:
             smoke.environment.update(smoke.coder("sandbox", "env")["env"])
-            smoke.session()
+            smoke.session(report="report" in sys.argv[2:])
         finally:
             smoke.coder("sandbox", "stop")
     print("smoke: everything is as it has to be")
