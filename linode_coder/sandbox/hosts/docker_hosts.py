@@ -219,6 +219,15 @@ class DockerHosts:
             if host.up and (kind == "clear" or kind in SSH_FAULTS):
                 await self._apply_ssh_faults(host)
 
+    async def set_volumes(self, instance_id: int, volumes: list[dict[str, Any]]) -> None:
+        """Containers see no block devices come and go: the device never appears."""
+
+    async def damage_volume(self, volume_id: int) -> None:
+        """They hold nothing here."""
+
+    async def drop_volume(self, volume_id: int) -> None:
+        """They hold nothing here."""
+
     async def close(self) -> None:
         """Stop every container, keep them and their volumes."""
         self._closing = True

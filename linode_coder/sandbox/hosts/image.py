@@ -36,6 +36,7 @@ _COMMANDS = {
     "journalctl": "system.journalctl",
     "dmesg": "system.dmesg",
     **{name: f"system.host_tools {name}" for name in ("df", "lsmod", "lspci", "modprobe", "timedatectl")},
+    **{name: f"system.volumes {name}" for name in ("mount", "umount", "findmnt", "blkid", "mkfs.ext4")},
     "nvidia-ctk": "gpu.nvidia_ctk",
     "reboot": "system.power reboot",
     "shutdown": "system.power shutdown",

@@ -25,6 +25,7 @@ from .image import Image, firmware, guest_argv, remove_tree
 from .keeper import VOLATILE
 from .namespaces import Namespaces
 from .ssh_listener import SshListener
+from .volumes import Volumes
 
 _LOG = logging.getLogger("linode_coder.sandbox.hosts")
 MetadataApp = Callable[[int], web.Application]
@@ -75,6 +76,7 @@ class SimulatedHosts:
         self._hosts: dict[int, _Host] = {}
         self._namespaces = Namespaces(self._root)
         self._image = Image(self._root)
+        self._volumes = Volumes(self._root)
         self._addresses: Addresses | None = None
         self._boots = asyncio.Semaphore(_BOOTS_AT_ONCE)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -186,6 +188,31 @@ class SimulatedHosts:
                 await self._write_faults(host, host.running)
                 await self._apply_ssh_faults(host, host.running)
 
+    async def set_volumes(self, instance_id: int, volumes: list[dict[str, Any]]) -> None:
+        """Attach these and detach all others; a host that runs sees devices come and go. Nothing for an unknown host."""
+        host = self._hosts.get(instance_id)
+        if host is None:
+            return
+        async with host.lock:
+            wanted = {volume["id"]: volume for volume in volumes}
+            for gone in set(self._volumes.attached(host.home)) - set(wanted):
+                self._volumes.detach(host.home, gone)
+            for volume in wanted.values():
+                self._volumes.attach(host.home, volume)
+            if host.running is not None:
+                await host.running.link.set_devices(self._devices(host))
+
+    def _devices(self, host: _Host) -> list[dict[str, Any]]:
+        return [{"id": number, **disk} for number, disk in self._volumes.attached(host.home).items()]
+
+    async def damage_volume(self, volume_id: int) -> None:
+        """Another bit in its largest file."""
+        self._volumes.damage(volume_id)
+
+    async def drop_volume(self, volume_id: int) -> None:
+        """Delete what it holds."""
+        await asyncio.to_thread(self._volumes.drop, volume_id)
+
     async def close(self) -> None:
         """End every process, keep every file."""
         self._closing = True
@@ -241,6 +268,7 @@ class SimulatedHosts:
         await web.SockSite(running.metadata, await link.listen(METADATA_ADDRESS, 80)).start()
         await self._write_faults(host, running)
         await self._run_at_boot(link, spec, "system.cloud_init", "boot")
+        await self._run_at_boot(link, spec, "system.volumes mount", "-a")
         await self._ssh_unit(host, running, "start")
         await self._run_at_boot(link, spec, "docker.docker", "boot")
 
@@ -265,6 +293,7 @@ class SimulatedHosts:
             "remove": self._image.first_boot_removals(),
             "files": self._image.driver_files(host.home),
             "dmi": firmware(host.spec),
+            "devices": self._devices(host),
         }
         first = host.home / "booted"
         if first.exists() and volatile is None:
@@ -286,6 +315,7 @@ class SimulatedHosts:
         """Out of the way at once, then deleted; a killed server's rest is swept at the next start."""
         if not path.exists():
             return
+        self._volumes.detach_all(path)
         self._trash.mkdir(exist_ok=True)
         grave = self._trash / uuid.uuid4().hex
         path.rename(grave)

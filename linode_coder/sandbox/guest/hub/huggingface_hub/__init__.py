@@ -22,6 +22,7 @@ from . import constants, errors
 # Of the package that this one lies in, by its whole name: here it is a package of its own.
 sys.path.append(str(Path(__file__).parents[5]))
 from linode_coder.sandbox.guest.docker.containers import ENGINE, seconds_of
+from linode_coder.sandbox.guest.fetched import note
 from linode_coder.sandbox.guest.engine.memory import listed
 from linode_coder.sandbox.guest.faults import active, due, strike
 
@@ -155,4 +156,5 @@ def _fetch(blob: Path, size: int, seconds_per_byte: float, source: Path | None) 
                 raise OSError(errno.ENOSPC, "No space left on device")
             out.write(data[out.tell() : out.tell() + piece])
             out.flush()
+            note("hub", piece)
     part.rename(blob)
