@@ -61,6 +61,7 @@ COMMANDS = {
     "heal": ("linode_coder.cli.heal", "Take the next rung of the remedy ladder, and prove that it helped."),
     "cleanup": ("linode_coder.cli.cleanup", "Find and remove what dead sessions left behind."),
     "watchdog": ("linode_coder.cli.watchdog", "Watch every session: warn, delete what is over or idle."),
+    "warm": ("linode_coder.cli.warm", "Show and delete the volumes that sessions start warm from."),
     "cost": ("linode_coder.cli.cost", "Show what a month's sessions cost, and what the invoices say."),
     "metrics": ("linode_coder.cli.metrics", "Export sessions, cost, leases, findings and GPUs to Prometheus."),
     "completion": ("linode_coder.cli.completion", "Print a completion script for bash, zsh or fish."),

@@ -16,8 +16,10 @@ from ..endpoint.session_files import forget_vm
 from ..local import history
 from ..local.lock import PATIENCE_S, session_lock, unfinished
 from ..local.sessions import all_sessions, firewall_of, pick
+from ..local.warm import all_warm
 from ..terminal.console import Console, money
 from ..terminal.question import confirm
+from . import warm_text
 
 # Seconds between looks for a VM that a killed command may have asked for.
 SETTLE_S = (0.5, 1.0, 2.0, 4.0)
@@ -90,6 +92,7 @@ def down(
     if view:
         age = format_duration(view["started_hours"] * 3600)
         what = f"{view['label']} ({view['plan']} in {view['region']}), billed for {age}, {money(view['cost_so_far'])} so far"
+    kept = [row for row in (all_warm(reader) or [] if view else []) if view and row["linode_id"] == view["linode_id"]]
     if dry_run:
         console.event("result", command="down", session=view, dry_run=True, changed=0)
         would = what if view else f"the firewall of session {session}" if firewall else None
@@ -116,10 +119,12 @@ def down(
     for record in open_records:
         if data["already_gone"]:
             history.ended(record["linode_id"], record["hours"] or 0, record["cost"])
-    console.event("result", **data, command="down", tunnel_closed=tunnel_closed, changed=outcome.changed)
+    console.event("result", **data, command="down", tunnel_closed=tunnel_closed, warm=kept, changed=outcome.changed)
     if data["already_gone"] and firewall:
         console.text(f"Session {session} has no VM, so nothing bills; the firewall made for it is gone.")
     elif data["already_gone"]:
         console.text(f"Session {session} is already gone; nothing bills.")
     else:
         console.text(f"Session {session} is gone: {data['hours']} started hour(s), {money(data['cost'])}.")
+    for volume in kept:
+        console.text(warm_text.stays(volume))

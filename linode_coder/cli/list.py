@@ -12,10 +12,12 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.core.cost import 
 from ..api import LinodeReader
 from ..local import history, lock
 from ..local.sessions import all_sessions
+from ..local.warm import all_warm
 from ..terminal import screen
 from ..terminal.console import Console, money
 from ..terminal.when import when
 from ..watchdog import watchers
+from . import warm_text
 from .session_table import COLUMNS, row, working_lines
 from .status import follow, observe_session
 
@@ -54,6 +56,7 @@ def list_sessions(
         return
     now = int(time.time())
     views = look(now)
+    volumes = all_warm(LinodeReader())
     for name in sorted(set(lock.unfinished()) - {view["name"] for view in views}):
         console.note(
             f"A command works on session {name}, or was killed at it: a VM may still come. End it: linode-coder down {name}"
@@ -61,14 +64,18 @@ def list_sessions(
     alive = {view["linode_id"] for view in views}
     gone = [record for record in history.known() if record["linode_id"] not in alive] if show_all else []
     if as_json:
-        console.result({"command": "list", "sessions": views, "gone": gone})
+        console.result({"command": "list", "sessions": views, "volumes": volumes, "gone": gone})
         return
     if not views:
-        console.text("No session exists; nothing bills.")
+        console.text(
+            "No session exists; nothing bills." if not volumes else "No session exists; what is kept warm bills."
+        )
     else:
         console.table(COLUMNS, [row(view, now) for view in views], wide)
         for text, state in working_lines(views):
             console.text(text, state)
+    for volume in volumes or []:
+        console.text(warm_text.one_line(volume))
     for record in gone:
         cost = f"{record['hours']} h, {money(record['cost'])}" if record["hours"] else "cost unknown"
         ended = when(record["ended"], now) if record["ended"] else "unseen"

@@ -36,6 +36,7 @@ from ..terminal.signals import Terminated
 from ..terminal.when import when
 from ..watchdog import watchers
 from . import estimate
+from . import warm_text as warm
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -93,6 +94,7 @@ def describe(quote: dict[str, Any]) -> list[str]:
         f"price    {money(quote['hourly'])} per started hour, at most {money(quote['cost_to_lease_end'])} to the end of the "
         f"lease in {format_duration(left + 30)}",
         f"idle     {idle}; hard cap {when(quote['hard_cap'])}, worst case {money(quote['cost_to_cap'])}",
+        *warm.describe(quote["warm"]),
         *budget.describe(quote["budget"]),
         f"watcher  {watchers.describe(watchers.last_pass(), int(time.time()), quote['hourly'])}",
     ]
@@ -107,7 +109,7 @@ def describe_access(ssh_from: list[str]) -> str:
 
 def describe_changes(quote: dict[str, Any]) -> list[str]:
     """What the options change of a session that exists."""
-    lines = describe_aliases(quote) if quote["existing"] else []
+    lines = [*describe_aliases(quote), *warm.describe(quote["warm"])] if quote["existing"] else []
     if "until" in quote["changes"]:
         lines.append(
             f"lease    ends {when(quote['lease_end'])} instead, {money(quote['cost_to_lease_end'])} in all to its end"
@@ -163,6 +165,7 @@ def report(
         measured=data.get("measured") or {},
         changed_flags=data.get("changed_flags") or {},
         timeline=data.get("timeline"),
+        warm=data.get("warm"),
         webui_port=data.get("webui_port"),
     )
     for attempt in [*(before or []), *(data.get("attempts") or [])]:
@@ -171,7 +174,7 @@ def report(
     if not changed:
         console.text(f"Nothing to change: session {name} is up (changed=0).")
     console.text(f"session   {name} on {view['plan']} in {view['region']}")
-    for line in describe_timeline(data.get("timeline"), expected):
+    for line in [*describe_timeline(data.get("timeline"), expected), *warm.describe_started(data.get("warm"))]:
         console.text(line)
     console.text(f"endpoint  {endpoint}")
     console.text(f"API key   in {data.get('api_key_file')}")
@@ -242,6 +245,13 @@ def up(
             help="Open WebUI beside the engine, on the VM's loopback (default: as it is; none on a new VM).",
         ),
     ] = None,
+    keep_warm: Annotated[
+        bool | None,
+        typer.Option(
+            "--keep-warm/--no-keep-warm",
+            help="Keep weights, images and compiled kernels on a volume for later sessions; it bills until `warm drop`.",
+        ),
+    ] = None,
     wait: Annotated[
         bool,
         typer.Option("--wait-for-capacity", help="Keep trying when no place has capacity, within the price shown."),
@@ -297,9 +307,10 @@ def up(
         max_cost=max_cost,
         budget=None if anonymous else limit.dollars,
         records=limit.records,
+        keep_warm=bool(keep_warm),
     )
     if not existing_view:
-        wanted = _configured(wanted)
+        wanted = _configured(wanted, keep_warm)
     owner = this_user()
     quote = make_quote(
         reader,
@@ -310,6 +321,7 @@ def up(
         instances=instances,
         lookup=hub_lookup,
         has_hub_token=hub_token() is not None,
+        volumes=[] if anonymous else None,
     )
     expected = None if quote["existing"] else estimate.expected(quote)
     before = history.refused_before(name)
@@ -392,6 +404,7 @@ def up(
             # All but the engine was just seen to be as it should; who lets other addresses in is told by another way.
             engine_only=True if same and not ssh_from else None,
             wait_for_capacity=waiting,
+            keep_warm=True if wanted.keep_warm else None,
         )
         _run(console, variables, expected=expected, before=before)
 
@@ -444,7 +457,7 @@ def _authorized_keys(files: list[str] | None) -> tuple[str, ...]:
         ) from wrong
 
 
-def _configured(wanted: Wanted) -> Wanted:
+def _configured(wanted: Wanted, keep_warm: bool | None) -> Wanted:
     """With what the configuration says where there is no option."""
     config = load(
         model=wanted.model,
@@ -456,6 +469,7 @@ def _configured(wanted: Wanted) -> Wanted:
         idle=wanted.idle,
         max_cost=wanted.max_cost,
         alias=list(wanted.aliases),
+        keep_warm=keep_warm,
     )
     return replace(
         wanted,
@@ -470,6 +484,7 @@ def _configured(wanted: Wanted) -> Wanted:
         cap=config.cap,
         idle=config.idle,
         max_cost=config.max_cost,
+        keep_warm=config.keep_warm,
     )
 
 

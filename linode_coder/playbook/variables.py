@@ -66,6 +66,7 @@ class Up(Adjust):
     webui: bool | None = None
     engine_only: bool | None = None
     wait_for_capacity: str | None = None
+    keep_warm: bool | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,6 +148,14 @@ class Cleanup(Variables):
 
     playbook: ClassVar[str] = "cleanup"
     remove: Sequence[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class WarmDrop(Variables):
+    """``volume`` is a label."""
+
+    playbook: ClassVar[str] = "warm_drop"
+    volume: str
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -103,6 +103,13 @@ def _number(value: Any) -> float:
     return number
 
 
+def _switch(value: Any) -> bool:
+    text = str(value).strip().lower() if isinstance(value, (str, bool)) else ""
+    if text not in ("true", "false", "on", "off", "yes", "no"):
+        raise WrongValue("true or false")
+    return text in ("true", "on", "yes")
+
+
 def _tokens(value: Any) -> int:
     text = str(value).strip().lower() if isinstance(value, (str, int)) and not isinstance(value, bool) else ""
     digits, factor = (text[:-1], 1024) if text.endswith("k") else (text, 1)
@@ -200,6 +207,12 @@ SETTINGS = (
     Setting("lease", _duration("lease"), "How long a new session may live.", DEFAULT_LEASE),
     Setting("cap", _duration("cap"), "Hard cap of the lease, which no extension moves.", DEFAULT_CAP),
     Setting("idle", _idle, "Idle time after which a session goes, or off.", DEFAULT_IDLE),
+    Setting(
+        "keep_warm",
+        _switch,
+        "Keep weights, images and compiled kernels of new sessions on a volume, which bills until `warm drop`.",
+        False,
+    ),
     Setting("max_cost", _number, "Refuse a session whose lease could cost more dollars."),
     Setting(
         "budget",
@@ -256,6 +269,7 @@ class Config:
     lease: str
     cap: str
     idle: str
+    keep_warm: bool
     max_cost: float | None
     budget: float | None
     budget_action: str
@@ -468,6 +482,7 @@ class Options(TypedDict, total=False):
     cap: str | None
     idle: str | None
     max_cost: float | None
+    keep_warm: bool | None
 
 
 def read(**options: Unpack[Options]) -> Reading:

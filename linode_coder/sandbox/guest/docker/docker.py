@@ -203,6 +203,12 @@ def image(arguments: list[str]) -> int:
         return inspect(rest, "image")
     if command in ("save", "load"):
         return images.save(rest) if command == "save" else images.load(rest)
+    if command == "tag":
+        # An image is kept under its name without a digest, so the tag that a digest belongs to is there already.
+        known = images.find(rest[0])
+        if known is None or rest[1] != known["name"]:
+            return fail(f"Error response from daemon: No such image: {rest[0]}")
+        return 0
     if command in ("rm", "remove"):
         missing = [name for name in rest if not name.startswith("-") and not images.remove(name)]
         return fail(f"Error response from daemon: No such image: {missing[0]}") if missing else 0

@@ -22,9 +22,9 @@ from . import constants, errors
 # Of the package that this one lies in, by its whole name: here it is a package of its own.
 sys.path.append(str(Path(__file__).parents[5]))
 from linode_coder.sandbox.guest.docker.containers import ENGINE, seconds_of
-from linode_coder.sandbox.guest.fetched import note
 from linode_coder.sandbox.guest.engine.memory import listed
 from linode_coder.sandbox.guest.faults import active, due, strike
+from linode_coder.sandbox.guest.fetched import note
 
 __all__ = ["HfApi", "constants", "errors", "snapshot_download"]
 __version__ = "1.17.0"

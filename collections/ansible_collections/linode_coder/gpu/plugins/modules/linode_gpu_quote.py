@@ -70,6 +70,10 @@ options:
   max_cost:
     description: Refuse when the lease could cost more dollars than this.
     type: float
+  keep_warm:
+    description: Whether a volume is to be kept from which later sessions of this model start warm. It bills until it is deleted.
+    type: bool
+    default: false
   owner:
     description: Who the session belongs to.
     type: str
@@ -222,6 +226,13 @@ quote:
         - Null without a budget, and where nothing is added to a VM that exists.
       type: dict
       returned: success
+    warm:
+      description:
+        - The warm volume where the first offer is - its C(name), C(size_gb), C(monthly) price and C(state), which is C(missing), C(free),
+          C(busy), C(foreign) or C(attached), and whether it would be C(new).
+        - Null where there is none and none is asked for.
+      type: dict
+      returned: success
     cost_to_cap:
       description: The same until the hard cap, null when the VM exists already.
       type: float
@@ -278,6 +289,7 @@ MODULE = api_module(
         "cap": {"type": "str"},
         "idle": {"type": "str"},
         "max_cost": {"type": "float"},
+        "keep_warm": {"type": "bool", "default": False},
         **BUDGET_SPEC,
         "owner": {"type": "str"},
         "generation": {"type": "int", "default": 1},

@@ -24,7 +24,7 @@ class Wanted:
 
     ``context`` is in tokens or a text such as 64K, ``aliases`` are names that clients may ask for the model by, ``lease``, ``cap``
     and ``idle`` are durations such as 8h, ``near`` is a region, a place or a continent, ``max_cost`` is in dollars for
-    the lease, ``budget`` in dollars for a month. ``records`` are what this control node remembers of sessions that are gone, which count towards the budget.
+    the lease, ``budget`` in dollars for a month; ``keep_warm`` asks for a volume that later sessions start from. ``records`` are what this control node remembers of sessions that are gone, which count towards the budget.
     """
 
     model: str | None = None
@@ -40,6 +40,7 @@ class Wanted:
     idle: str | None = None
     max_cost: float | None = None
     budget: float | None = None
+    keep_warm: bool = False
     records: tuple[dict[str, Any], ...] = ()
 
 
@@ -59,5 +60,6 @@ def wanted_from(params: Mapping[str, Any]) -> Wanted:
         idle=params.get("idle"),
         max_cost=params.get("max_cost"),
         budget=params.get("budget"),
+        keep_warm=bool(params.get("keep_warm")),
         records=tuple(records_of(params.get("budget_records"))),
     )
