@@ -26,6 +26,7 @@ from ..api import LinodeReader
 from ..local import budget, history
 from ..local.lock import session_lock
 from ..local.unrecorded import recorded
+from ..local.warm import all_warm
 from ..playbook.phases import title
 from ..playbook.variables import Adjust, Up
 from ..settings.config import BY_KEY, WrongValue, has_token, load, only, public_keys
@@ -354,7 +355,8 @@ def up(
         existing = quote["existing"]
         engine_asked = context is not None or tensor_parallel is not None or quote["aliases"] is not None
         same = None
-        if existing and not converge and dead_man is None and webui is None:
+        makes_volume = bool(quote["warm"] and quote["warm"]["new"])
+        if existing and not converge and dead_man is None and webui is None and not makes_volume:
             from ..endpoint.up_to_date import unchanged
 
             console.step("Check that all is as the last up left it")
@@ -533,10 +535,13 @@ def _still_billing(name: str) -> tuple[str, ...]:
     from ..local.sessions import all_sessions
 
     try:
-        views = [view for view in all_sessions(LinodeReader()) if view["name"] == name]
+        reader = LinodeReader()
+        views = [view for view in all_sessions(reader) if view["name"] == name]
+        kept = [row for row in all_warm(reader) or [] if row["linode_id"] in {view["linode_id"] for view in views}]
     except Failure as failure:
         return (f"unknown, since the API does not answer ({failure.message}) See: linode-coder list",)
-    return tuple(
+    lines = [
         f"{view['label']} ({view['linode_id']}) at {money(view['hourly'])}/h; end it: linode-coder down {name}"
         for view in views
-    )
+    ]
+    return (*lines, *(warm.stays(volume) for volume in kept))

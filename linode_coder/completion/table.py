@@ -136,6 +136,16 @@ TABLE: dict[str, Any] = {
                     "value": None,
                     "many": False,
                 },
+                "--keep-warm": {
+                    "help": "Keep weights, images and compiled kernels on a volume for later sessions; it bills until `warm drop`",
+                    "value": None,
+                    "many": False,
+                },
+                "--no-keep-warm": {
+                    "help": "Keep weights, images and compiled kernels on a volume for later sessions; it bills until `warm drop`",
+                    "value": None,
+                    "many": False,
+                },
                 "--wait-for-capacity": {
                     "help": "Keep trying when no place has capacity, within the price shown",
                     "value": None,
@@ -660,6 +670,45 @@ TABLE: dict[str, Any] = {
                         "--help": {"help": "Show how it is used", "value": None, "many": False},
                     },
                     "arguments": [],
+                    "optional": False,
+                    "commands": {},
+                },
+            },
+        },
+        "warm": {
+            "help": "Show and delete the volumes that sessions start warm from",
+            "options": {"--help": {"help": "Show how it is used", "value": None, "many": False}},
+            "arguments": [],
+            "optional": False,
+            "commands": {
+                "list": {
+                    "help": "Show every warm volume, what it costs a month, and when it was used last",
+                    "options": {
+                        "--wide": {
+                            "help": "Every column, however narrow the terminal is",
+                            "value": None,
+                            "many": False,
+                        },
+                        "--json": {"help": "One JSON document", "value": None, "many": False},
+                        "--help": {"help": "Show how it is used", "value": None, "many": False},
+                    },
+                    "arguments": [],
+                    "optional": False,
+                    "commands": {},
+                },
+                "drop": {
+                    "help": "Delete a warm volume and what it holds, unless a VM has it",
+                    "options": {
+                        "--yes": {"help": "Do not ask", "value": None, "many": False},
+                        "--dry-run": {
+                            "help": "Show what would be deleted, delete nothing",
+                            "value": None,
+                            "many": False,
+                        },
+                        "--json": {"help": "JSON lines of events", "value": None, "many": False},
+                        "--help": {"help": "Show how it is used", "value": None, "many": False},
+                    },
+                    "arguments": ["session"],
                     "optional": False,
                     "commands": {},
                 },

@@ -143,6 +143,7 @@ from ..module_utils.session.warm_volume import (
 
 # Seconds after an unclear create during which the volume may still appear in lists.
 SETTLE_S = (0.5, 1, 2, 4)
+_TOO_LATE = "This VM has weights of its own already, so nothing is kept warm: end the session, and bring it up again with keep_warm."
 _SHOWN = ("name", "model", "region", "size_gb", "monthly", "encrypted")
 
 
@@ -175,6 +176,8 @@ class Warm:
             looked = self.attach(looked.volume)
         if looked.state == "attached" and looked.volume and not self.module.check_mode:
             looked = Looked("attached", self.use(self.wait_ready(looked.volume)))
+        elif looked.state == "missing" and self.params["create"] and not self.params["attach"]:
+            looked = Looked("missing", sentence=_TOO_LATE)
         self.describe(looked.volume, looked.state, looked.sentence)
 
     def create(self) -> Looked:

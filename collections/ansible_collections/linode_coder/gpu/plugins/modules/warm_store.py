@@ -429,8 +429,9 @@ def background(module: AnsibleModule, kept: Store) -> None:
     mounted = kept.is_mounted()
     if module.check_mode or not mounted:
         found = {} if mounted else {"sentence": "The warm volume is not mounted."}
-        diff = {"before": {}, "after": {module.params["state"]: kept.root}} if mounted else {}
-        module.exit_json(changed=mounted and not reading, mounted=mounted, done=True, diff=diff, **found)
+        changed = mounted and not reading
+        diff = {"before": {}, "after": {module.params["state"]: kept.root}} if changed else {}
+        module.exit_json(changed=changed, mounted=mounted, done=True, diff=diff, **found)
     found = job.load()
     begun = not job.running() and not (reading and found.get("finished") and not found.get("failed"))
     begun = begun and not found.get("untold")
@@ -452,8 +453,11 @@ def background(module: AnsibleModule, kept: Store) -> None:
         fail(module, failure, mounted=True, done=True)
     amount = _progress(found)
     size = f"{amount['done'] / 1e9:.1f} of {amount['total'] / 1e9:.1f} GB read" if amount else "begun"
+    changed = begun or (over and not reading)
+    shown = {"held": found.get("digest")} if over and not reading else {module.params["state"]: kept.root}
     module.exit_json(
-        changed=begun if reading else begun or over,
+        changed=changed,
+        diff={"before": {}, "after": shown} if changed else {},
         mounted=True,
         done=over,
         phase="done" if over else found.get("phase") or size,

@@ -85,7 +85,7 @@ def month_cost(monthly: float, hours: float) -> float:
 def warm_label(model: str, region: str) -> str:
     """At most 32 characters, of which a person can read some, and 40 bits tell models and regions apart."""
     slug = re.sub(r"[^a-z0-9]+", "-", model.rpartition("/")[2].lower()).strip("-")[:13].strip("-") or "model"
-    return f"lc-warm-{slug}-{hashlib.sha256(f'{model} {region}'.encode()).hexdigest()[:10]}"
+    return f"lc-warm-{slug}-{hashlib.sha256(f'{model} {region}'.encode(errors='surrogatepass')).hexdigest()[:10]}"
 
 
 def warm_tags(
