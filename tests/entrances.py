@@ -248,6 +248,31 @@ ENTRANCES = (
         ("tests/unit/modules/test_host_files.py::test_only_what_differs_is_written_and_shown",),
     ),
     Entrance(
+        _C + "module_utils/engine/held_image.py",
+        ("_loaded",),
+        "docker image inspect",
+        ("tests/unit/modules/test_host_state.py::test_an_image_from_an_archive_counts_with_its_digest_and_id",),
+    ),
+    Entrance(
+        _C + "module_utils/engine/warm_store.py",
+        ("_as_listed", "load", "make_list"),
+        "what a VM of an earlier session left on a volume: names, links and a list",
+        (
+            "tests/unit/engine/test_warm_store.py::test_any_list_can_be_read",
+            "tests/unit/engine/test_warm_store.py::test_what_nobody_listed_is_removed_and_is_no_damage",
+        ),
+    ),
+    Entrance(
+        _C + "modules/warm_store.py",
+        ("Store.keep_in_fstab", "Store.load_image"),
+        "the VM's fstab, whose other lines stay, and docker image inspect",
+        (
+            "tests/unit/modules/test_warm_store_module.py::test_a_new_one_is_formatted_and_mounted_once_and_at_every_boot",
+            "tests/unit/modules/test_warm_store_module.py::test_what_was_recorded_is_read_and_loaded",
+        ),
+    ),
+    Entrance(_C + "modules/warm_store.py", ("Job.load",), _VM_STATE),
+    Entrance(
         _C + "modules/ssh_host_key.py",
         ("activate", "derived", "prepare", "public_of"),
         "the VM's host keys",

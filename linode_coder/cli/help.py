@@ -65,7 +65,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "plans": ("plans", "plans --model gpt-oss-20b", "plans --region frankfurt"),
     "heal": ("heal demo --dry-run", "heal demo --max-rung container", "heal demo --history"),
     "cleanup": ("cleanup --dry-run", "cleanup", "cleanup --everyone --yes"),
-    "warm": ("warm list", "warm drop lc-warm-gpt-oss-20b-0123456789 --dry-run", "warm list --json"),
+    "warm": ("warm list", "warm drop lc-warm-gpt-oss-20b-v012345678 --dry-run", "warm list --json"),
     "watchdog": ("watchdog --once", "watchdog --interval 5m", "watchdog install --systemd"),
     "cost": ("cost", "cost demo --month 2026-11", "cost --report cost.html"),
     "metrics": ("metrics", "metrics --listen 9419", "metrics --alerts  # > linode_coder.rules.yml"),

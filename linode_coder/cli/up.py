@@ -486,7 +486,7 @@ def _configured(wanted: Wanted, keep_warm: bool | None) -> Wanted:
         cap=config.cap,
         idle=config.idle,
         max_cost=config.max_cost,
-        keep_warm=config.keep_warm,
+        keep_warm=bool(config.keep_warm),
     )
 
 

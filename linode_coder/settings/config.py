@@ -211,7 +211,6 @@ SETTINGS = (
         "keep_warm",
         _switch,
         "Keep weights, images and compiled kernels of new sessions on a volume, which bills until `warm drop`.",
-        False,
     ),
     Setting("max_cost", _number, "Refuse a session whose lease could cost more dollars."),
     Setting(
@@ -269,7 +268,7 @@ class Config:
     lease: str
     cap: str
     idle: str
-    keep_warm: bool
+    keep_warm: bool | None
     max_cost: float | None
     budget: float | None
     budget_action: str

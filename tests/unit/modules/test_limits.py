@@ -20,6 +20,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.heal.provider imp
 from ansible_collections.linode_coder.gpu.plugins.module_utils.linode.client import LinodeApi
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session.tags import SessionTags, decode, encode
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session.view import session_view
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session.warm_volume import warm_tags
 from ansible_collections.linode_coder.gpu.plugins.module_utils.watch.decision import decide
 from ansible_collections.linode_coder.gpu.plugins.module_utils.watch.idle_clock import IdleClock
 from ansible_collections.linode_coder.gpu.plugins.modules import linode_gpu_session_tags
@@ -30,7 +31,7 @@ from linode_coder.cli import extend, heal, switch_model, up
 from linode_coder.terminal.console import Console
 
 LIMITS = ("max_cost", "budget", "cap", "lease", "idle")
-DOORS = ("cli", "playbook", "watcher", "replacement", "extend", "two nodes")
+DOORS = ("cli", "playbook", "watcher", "replacement", "extend", "two nodes", "warm volume")
 ADA_S = "g2-gpu-rtx4000a1-s"  # $0.52/h
 HOUR = 3600
 PLAYBOOKS = Path(__file__).parents[3] / "playbooks"
@@ -296,6 +297,28 @@ def budget_two_nodes(world: World) -> None:
     assert world.run("linode_gpu_watch", budget=4.0)["budget"]["state"] == "foreseen"
 
 
+def budget_warm_volume(world: World) -> None:
+    """What bills without a VM stands in the quote, where it is made, and in what is promised."""
+    model = "Qwen/Qwen2.5-Coder-7B-Instruct-AWQ"
+    ask: dict[str, Any] = {"session": "demo", "plans": [ADA_S], "regions": ["us-ord"], "lease": "1h"}
+    without = world.run("linode_gpu_quote", **ask, budget=99.0)["quote"]["budget"]
+    quoted = world.run("linode_gpu_quote", **ask, budget=99.0, keep_warm=True)["quote"]
+    keeping = quoted["budget"]["adds"] - without["adds"]
+    assert 0 < keeping <= quoted["warm"]["monthly"] and quoted["warm"]["new"]
+    short = round(without["adds"] + keeping / 2, 4)
+    world.refused("linode_gpu_quote", "budget", **ask, budget=short, keep_warm=True)
+    world.env("LINODE_CODER_BUDGET", str(short))
+    asked_for = ("demo", "--lease", "1h", "--region", "us-ord", "--dry-run")
+    assert world.command(up.app, *asked_for) is None
+    world.refuses(up.app, "budget", *asked_for, "--keep-warm")
+    row = world.vm("other", lease=30 * 60)
+    made = {"model": model, "region": "us-ord", "linode_id": row["id"], "create": True, "size_gb": 76}
+    world.refused("linode_warm_volume", "budget", **made, budget=0.52 + keeping / 2)
+    world.api.add_volume("lc-warm-other", warm_tags(model, "ada", 0.1, int(time.time())))
+    seen = world.run("linode_gpu_quote", **{**ask, "session": "mine"}, budget=99.0)["quote"]["budget"]
+    assert 0 < seen["volumes"] <= 7.6 and seen["committed"] >= seen["volumes"]
+
+
 # -- cap -------------------------------------------------------------------------------------------------------------
 
 
@@ -436,6 +459,17 @@ CELLS: dict[tuple[str, str], Callable[[World], None] | str] = {
     ("budget", "replacement"): budget_replacement,
     ("budget", "extend"): budget_extend,
     ("budget", "two nodes"): budget_two_nodes,
+    ("budget", "warm volume"): budget_warm_volume,
+    (
+        "max_cost",
+        "warm volume",
+    ): "It is what the lease of one session may cost; a volume outlives it, and the budget of the month holds it.",
+    (
+        "cap",
+        "warm volume",
+    ): "A volume has no end of its own: it bills until somebody drops it, and is shown until then.",
+    ("lease", "warm volume"): "The lease ends the VM, and the volume is what stays when it ends; cleanup proposes it.",
+    ("idle", "warm volume"): "A volume is not idle or busy; one that nobody used for long is proposed by cleanup.",
     ("cap", "cli"): cap_cli,
     ("cap", "playbook"): cap_playbook,
     ("cap", "watcher"): cap_watcher,

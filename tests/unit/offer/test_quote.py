@@ -51,6 +51,7 @@ class Account:
             "linode/types": [plan_row(name, hourly) for name, hourly in PRICES.items()],
             "regions": [{"id": "us-ord", "capabilities": ["GPU Linodes"]}],
             "regions/availability": [],
+            "volumes": [],
             "account/events": [],
         }
 
@@ -170,6 +171,7 @@ def test_a_new_session_in_full() -> None:
         "cost_to_lease_end": 2.1,
         "cost_to_cap": 3.15,
         "paid_until": "2026-11-29T13:00:00Z",
+        "warm": None,
     }
 
 
@@ -329,6 +331,7 @@ def test_a_session_that_exists_in_full() -> None:
         "cost_to_lease_end": 2.08,
         "cost_to_cap": None,
         "paid_until": "2026-11-29T12:30:00Z",
+        "warm": None,
         "budget": None,
     }
 

@@ -38,6 +38,7 @@ def test_a_label_is_one_that_the_api_takes_and_the_same_every_time(model: str) -
     label = warm_label(model, "us-ord")
     assert re.fullmatch(r"[a-zA-Z]((?!--|__)[a-zA-Z0-9-_])+", label) and len(label) <= 32
     assert label == warm_label(model, "us-ord") != warm_label(model, "us-sea")
+    assert not re.fullmatch("lc-.+-[0-9]+", label)  # as VMs are called
 
 
 def test_tags_say_it_whatever_their_case() -> None:

@@ -74,7 +74,7 @@ EXAMPLES = r"""
 - name: Delete it
   linode_coder.gpu.linode_warm_volume:
     state: absent
-    name: lc-warm-qwen2-5-coder-0123456789
+    name: lc-warm-qwen2-5-coder-v012345678
 """
 
 RETURN = r"""
@@ -94,12 +94,12 @@ volume:
   description: The volume, or null when there is none of ours.
   returned: success
   type: dict
-  sample: {"name": "lc-warm-qwen2-5-coder-0123456789", "size_gb": 70, "monthly": 7.0, "last_used": "2026-11-30T10:00:00Z"}
+  sample: {"name": "lc-warm-qwen2-5-coder-v012345678", "size_gb": 70, "monthly": 7.0, "last_used": "2026-11-30T10:00:00Z"}
 device:
   description: Path of its block device on the VM.
   returned: success
   type: str
-  sample: /dev/disk/by-id/scsi-0Linode_Volume_lc-warm-qwen2-5-coder-0123456789
+  sample: /dev/disk/by-id/scsi-0Linode_Volume_lc-warm-qwen2-5-coder-v012345678
 digest:
   description: Digest of the list of what it holds, empty when it was never whole.
   returned: success
@@ -110,7 +110,7 @@ actions:
   returned: success
   type: list
   elements: str
-  sample: ["made lc-warm-qwen2-5-coder-0123456789"]
+  sample: ["made lc-warm-qwen2-5-coder-v012345678"]
 budget:
   description: What the month's budget says of a new volume. Null without a budget.
   returned: success

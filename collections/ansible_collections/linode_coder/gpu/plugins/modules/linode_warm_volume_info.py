@@ -60,7 +60,7 @@ volumes:
       description: Why it may be deleted, null for one that should stay.
       type: str
       returned: success
-  sample: [{"name": "lc-warm-coder-0123456789", "model": "org/Coder", "monthly": 7.0, "attached_to": null, "proposed": null}]
+  sample: [{"name": "lc-warm-coder-v012345678", "model": "org/Coder", "monthly": 7.0, "attached_to": null, "proposed": null}]
 """
 
 import time

@@ -92,7 +92,7 @@ author:
 EXAMPLES = r"""
 - name: Mount the volume
   linode_coder.gpu.warm_store:
-    device: /dev/disk/by-id/scsi-0Linode_Volume_lc-warm-coder-0123456789
+    device: /dev/disk/by-id/scsi-0Linode_Volume_lc-warm-coder-v012345678
     model: Qwen/Qwen2.5-Coder-7B-Instruct-AWQ
     may_format: true
 

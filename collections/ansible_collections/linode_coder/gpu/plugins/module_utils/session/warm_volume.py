@@ -83,9 +83,9 @@ def month_cost(monthly: float, hours: float) -> float:
 
 
 def warm_label(model: str, region: str) -> str:
-    """At most 32 characters, of which a person can read some, and 40 bits tell models and regions apart."""
+    """At most 32 characters, of which a person can read some, and 36 bits tell models and regions apart. It is no VM's label."""
     slug = re.sub(r"[^a-z0-9]+", "-", model.rpartition("/")[2].lower()).strip("-")[:13].strip("-") or "model"
-    return f"lc-warm-{slug}-{hashlib.sha256(f'{model} {region}'.encode(errors='surrogatepass')).hexdigest()[:10]}"
+    return f"lc-warm-{slug}-v{hashlib.sha256(f'{model} {region}'.encode(errors='surrogatepass')).hexdigest()[:9]}"
 
 
 def warm_tags(
@@ -172,7 +172,7 @@ def look_for(rows: Iterable[Mapping[str, Any]], model: str, region: str, linode_
     row = next((one for one in rows if one["label"] == label), None)
     if row is None:
         return Looked("missing")
-    # Another model under this label is one chance in 10^12, or somebody's tags.
+    # Another model under this label is one chance in 10^10, or somebody's tags.
     if not is_warm(row) or row["region"] != region or warm_volume(row).model != model:
         return Looked(
             "foreign",
