@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: linode_warm_volume
 short_description: Make, attach, mark and delete the volume that a model starts warm from
-version_added: 0.2.0
+version_added: 0.1.0
 description:
   - One Block Storage volume for each model and region. Its label is the same for everybody, so a create is never repeated blindly.
     After an answer that says nothing the volume is looked up by its label and adopted.

@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: linode_warm_volume_info
 short_description: List the volumes that sessions start warm from
-version_added: 0.2.0
+version_added: 0.1.0
 description:
   - Answers every warm volume of the account from its tags, with its price and its last use, in one request per 500 volumes.
 extends_documentation_fragment:

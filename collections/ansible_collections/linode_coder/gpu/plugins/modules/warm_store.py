@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: warm_store
 short_description: Mount a warm volume on a VM, verify what it holds, and record it
-version_added: 0.2.0
+version_added: 0.1.0
 description:
   - Runs on the VM. A warm volume holds the weights of one model, archives of the container images and what the engine compiled.
   - A file system is made only on a volume that is new and has none. What is not as it was recorded is removed, so that whoever needs
@@ -86,7 +86,7 @@ options:
     type: path
     default: /var/lib/linode-coder/engine.json
 author:
-  - linode_coder contributors
+  - linode_coder contributors (@linode-coder)
 """
 
 EXAMPLES = r"""
@@ -177,7 +177,8 @@ from ..module_utils.model.kept_weights import folder_of
 
 FSTAB = "/etc/fstab"
 # mkfs and mount of a large volume; a load of a large image.
-_SHORT_S, _LONG_S = 300.0, 3600.0
+_SHORT_S = 300.0
+_LONG_S = 3600.0
 # Docker starts its containers at boot; a volume that is gone must not keep the VM from booting.
 _AT_BOOT = "nofail,x-systemd.before=docker.service,x-systemd.device-timeout=60s"
 _NO_LIST = "what the warm volume holds is not what was recorded, so it is filled anew"

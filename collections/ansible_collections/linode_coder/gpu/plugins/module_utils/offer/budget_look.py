@@ -57,9 +57,9 @@ def look(
     return spending(now, instances, events, account, records, usual_hourly, volumes_of(reader))
 
 
-def volumes_of(reader: Lister) -> list[dict[str, Any]] | None:
-    """The account's volumes with our marker; None where the token lacks the scope."""
-    return if_allowed(lambda: reader.list("volumes", {"tags": MARKER}))
+def volumes_of(reader: Lister, foreign: bool = False) -> list[dict[str, Any]] | None:
+    """The account's volumes with our marker, or with those of others as well; None where the token lacks the scope."""
+    return if_allowed(lambda: reader.list("volumes", None if foreign else {"tags": MARKER}))
 
 
 def records_of(value: Any) -> list[dict[str, Any]]:

@@ -292,8 +292,8 @@ def _of_existing(view: dict[str, Any], changes: dict[str, str], engine: Engine |
 
 
 def _volumes(reader: Reader, known: list[dict[str, Any]] | None, keep: bool) -> list[dict[str, Any]]:
-    """The account's volumes with our marker. Who wants one kept has to be able to see them."""
-    rows = volumes_of(reader) if known is None else known
+    """The account's volumes. Who wants one kept has to be able to see them, those that have taken its name among them."""
+    rows = volumes_of(reader, foreign=keep) if known is None else known
     if rows is None and keep:
         raise Failure(
             "scope",

@@ -24,7 +24,8 @@ class Wanted:
 
     ``context`` is in tokens or a text such as 64K, ``aliases`` are names that clients may ask for the model by, ``lease``, ``cap``
     and ``idle`` are durations such as 8h, ``near`` is a region, a place or a continent, ``max_cost`` is in dollars for
-    the lease, ``budget`` in dollars for a month; ``keep_warm`` asks for a volume that later sessions start from. ``records`` are what this control node remembers of sessions that are gone, which count towards the budget.
+    the lease, ``budget`` in dollars for a month; ``keep_warm`` asks for a volume that later sessions start from. ``records`` are
+    what this control node remembers of sessions that are gone, which count towards the budget.
     """
 
     model: str | None = None

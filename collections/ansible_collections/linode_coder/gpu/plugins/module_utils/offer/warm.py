@@ -99,7 +99,8 @@ def warm_quote(
 ) -> dict[str, Any] | None:
     """What there is of it at the first of ``places``, and what keeping costs; None without a volume where none is wanted.
 
-    ``state`` is as of ``look_for``, for the VM ``linode_id`` where there is one; ``monthly`` is that of the volume that is there, else of the dearest one that might be made.
+    ``state`` is as of ``look_for``, for the VM ``linode_id`` where there is one; ``monthly`` is that of the volume that is
+    there, else of the dearest one that might be made.
     """
     first = places[0]
     looked = look_for(rows, model, first, linode_id)
