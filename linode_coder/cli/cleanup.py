@@ -53,7 +53,7 @@ def cleanup(
     me = owner_slug(this_user())
     dead = [row for row in found if everyone or row["owner"] in (None, me)]
     others = [row for row in found if row not in dead]
-    local = kept_here(reader, {view["name"] for view in views})
+    local = kept_here(reader, {name for view in views for name in (view["name"], view["group"])})
     gone = unended(reader, {instance["id"] for instance in instances})
     plan = {"dead": dead, "others": others, "local": local, "history": gone}
     console.event("plan", command="cleanup", **plan)

@@ -16,7 +16,7 @@ from ..terminal import screen
 from ..terminal.console import Console, money
 from ..terminal.when import when
 from ..watchdog import watchers
-from .session_table import COLUMNS, row, working_lines
+from .session_table import sessions_table, working_lines
 from .status import follow, observe_session
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -66,7 +66,7 @@ def list_sessions(
     if not views:
         console.text("No session exists; nothing bills.")
     else:
-        console.table(COLUMNS, [row(view, now) for view in views], wide)
+        console.table(*sessions_table(views, now), wide)
         for text, state in working_lines(views):
             console.text(text, state)
     for record in gone:
@@ -86,7 +86,7 @@ def _watch(every: float, console: Console, wide: bool) -> None:
 
     def lines(seen: dict[str, Any]) -> None:
         now = parse_time(seen["observed"])
-        console.table(COLUMNS, [row(view, now) for view in seen["sessions"]], wide)
+        console.table(*sessions_table(seen["sessions"], now), wide)
 
     if console.as_json or not screen.possible():
         follow(observe, every, console.result if console.as_json else lines, console.note)

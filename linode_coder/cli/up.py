@@ -198,7 +198,8 @@ def report(
 
 @app.command()
 def up(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the session.")],
+    context_of: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the session, or of a group.")],
     model: Annotated[
         str | None, typer.Option(help="Model of `linode-coder models`, or organisation/name (default: the plan's).")
     ] = None,
@@ -249,6 +250,16 @@ def up(
     wait_for: Annotated[
         str | None, typer.Option("--for", help="How long to keep trying, up to 7 days (default 2h).")
     ] = None,
+    replicas: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", help="A group of N sessions instead, NAME-1 to NAME-N, for one endpoint: `use NAME`."
+        ),
+    ] = None,
+    group: Annotated[
+        str | None,
+        typer.Option(metavar="GROUP", help="The group of the session, which is called GROUP-1, GROUP-2 and so on."),
+    ] = None,
     converge: Annotated[bool, typer.Option("--converge", help="Run the playbook even if all looks unchanged.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     dry_run: Annotated[
@@ -256,9 +267,17 @@ def up(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines of events.")] = False,
 ) -> None:
-    """Create a session, or finish and verify one."""
+    """Create a session, or finish and verify one; or all sessions of a group."""
     console = Console(as_json)
     validate_session_name(name)
+    if replicas is not None and group is not None:
+        raise Failure(
+            "usage",
+            "replicas: a session of a group has none itself.",
+            remedy="Leave --group out, and name the group: linode-coder up GROUP --replicas N",
+            field="replicas",
+            value=replicas,
+        )
     waiting = _waiting(wait, wait_for)
     # What only shows needs no account: plans, prices and regions are everybody's.
     anonymous = dry_run and not has_token()
@@ -268,7 +287,7 @@ def up(
     instances = [] if anonymous else reader.list("linode/instances", {"tags": MARKER})
     now = int(time.time())
     # The configuration is about new sessions: what one that exists is told to become has to be said.
-    existing_view = find_session(instances, name, now)
+    existing_view = None if replicas is not None else find_session(instances, name, now)
     if existing_view and authorized_key:
         raise Failure(
             "usage",
@@ -295,12 +314,19 @@ def up(
         cap=cap,
         idle=idle,
         max_cost=max_cost,
+        group=group,
         budget=None if anonymous else limit.dollars,
         records=limit.records,
     )
     if not existing_view:
         wanted = _configured(wanted)
     owner = this_user()
+    if replicas is not None:
+        from .up_group import Group, bring_up, given_options
+
+        all_of_them = Group(name, replicas, wanted, owner, *given_options(context_of))
+        bring_up(console, all_of_them, describe, instances, yes=yes, dry_run=dry_run, public=anonymous)
+        return
     quote = make_quote(
         reader,
         name,
@@ -379,6 +405,7 @@ def up(
             plan=wanted.plans or None,
             region=wanted.regions or None,
             near=wanted.near,
+            group=group,
             lease=wanted.lease,
             cap=wanted.cap,
             idle=wanted.idle,

@@ -61,6 +61,7 @@ class Up(Adjust):
     plan: Sequence[str] | None = None
     region: Sequence[str] | None = None
     near: str | None = None
+    group: str | None = None
     authorized_keys: Sequence[str] | None = None
     dead_man: bool | None = None
     webui: bool | None = None

@@ -53,6 +53,9 @@ options:
     type: list
     elements: str
     default: []
+  group:
+    description: Group that the session is a member of. The session is called as the group with a number then, V(team-1) for example.
+    type: str
   near:
     description:
       - A region, a place or a continent, for example V(de-fra-2), V(frankfurt) or V(europe). Of regions at the same price the nearer ones
@@ -274,6 +277,7 @@ MODULE = api_module(
         "plans": {"type": "list", "elements": "str", "default": []},
         "regions": {"type": "list", "elements": "str", "default": []},
         "near": {"type": "str"},
+        "group": {"type": "str"},
         "lease": {"type": "str"},
         "cap": {"type": "str"},
         "idle": {"type": "str"},

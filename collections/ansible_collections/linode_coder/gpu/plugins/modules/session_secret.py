@@ -22,6 +22,11 @@ options:
     description: Name of the session.
     type: str
     required: true
+  group:
+    description:
+      - Group of the session. The key is kept as the group's too where this machine has none, so that the group's further sessions
+        can be given the same.
+    type: str
   secrets:
     description: Text of the engine's secrets file on the VM, which has the key.
     type: str
@@ -80,11 +85,18 @@ def work(module: Call, result: dict[str, Any]) -> None:
         result["diff"] = {"before": {"path": str(path), **shown}, "after": {"path": str(path), **after}}
     if result["changed"] and not module.check_mode:
         replace_file(path, wanted, parents=True)
+    if module.params["group"]:
+        of_group = api_key_path(validate_session_name(module.params["group"]))
+        if not of_group.exists():
+            result["changed"] = True
+            if not module.check_mode:
+                replace_file(of_group, wanted, parents=True)
 
 
 MODULE = LocalModule(
     {
         "session": {"type": "str", "required": True},
+        "group": {"type": "str"},
         "secrets": {"type": "str", "required": True, "no_log": True},
     },
     work,

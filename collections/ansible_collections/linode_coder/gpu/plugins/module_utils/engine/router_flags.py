@@ -32,7 +32,15 @@ _REQUEST_S = 3600
 STARTUP_S, STARTUP_INTERVAL_S = 600, 1
 
 # Of the router itself: whoever may ask for these decides where requests go.
-ADMIN_PATHS = ("/add_worker", "/remove_worker", "/list_workers", "/workers", "/flush_cache", "/get_loads", "/scheduling")
+ADMIN_PATHS = (
+    "/add_worker",
+    "/remove_worker",
+    "/list_workers",
+    "/workers",
+    "/flush_cache",
+    "/get_loads",
+    "/scheduling",
+)
 
 
 def router_flags(workers: Sequence[str], port: int, metrics_port: int, host: str = "127.0.0.1") -> list[str]:

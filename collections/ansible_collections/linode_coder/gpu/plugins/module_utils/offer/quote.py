@@ -16,6 +16,7 @@ from ..model.choice import Engine, best_on_plan, default_model, on_plan
 from ..model.measured_fits import with_measurements
 from ..model.request import Lookup, Request, check_access, check_code, make_request, resolve, unlisted
 from ..session.changes import beyond, session_changes
+from ..session.group import check_clash
 from ..session.lease import new_lease, parse_idle
 from ..session.name import instance_label, validate_session_name
 from ..session.tags import MARKER, owner_slug
@@ -311,6 +312,7 @@ def make_quote(
     has_hub_token: bool = False,
     access: bool = True,
     instances: list[dict[str, Any]] | None = None,
+    copies: int = 1,
 ) -> dict[str, Any]:
     """Validate everything and price it. Failure for the first thing that is wrong; nothing is changed.
 
@@ -322,7 +324,8 @@ def make_quote(
     where each is from: ``input``, ``cheapest`` of what suits, ``API``, ``packaged`` here, ``VM`` or its ``tag``.
     ``engine`` is what would serve on the first offer, or serves on that VM; ``engines`` the same for every plan among
     the offers. ``instances`` are those with our marker, when the caller has read them. Without ``access`` it is left open
-    whether weights and program code may be had.
+    whether weights and program code may be had. ``copies`` is how many new sessions of this kind ``max_cost`` and the budget have
+    to allow together; the figures of the answer, but for ``budget``, are those of one.
     """
     name = validate_session_name(session)
     request = _request(lookup, wanted)
@@ -331,6 +334,7 @@ def make_quote(
     idle_minutes = parse_idle(wanted.idle)
     if instances is None:
         instances = reader.list("linode/instances", {"tags": MARKER})
+    check_clash([session_view(instance, now) for instance in instances], name, wanted.group)
     existing = find_session(instances, name, now)
     if existing:
         regions = wanted.regions
@@ -381,14 +385,15 @@ def make_quote(
     for engine in engines if access else []:
         check_access(engine.model, engine.variant, has_hub_token)
         check_code(engine.model, engine.variant)
-    offers = affordable(offers, wanted.max_cost, now, clocks.end)
+    offers = affordable(offers, None if wanted.max_cost is None else wanted.max_cost / copies, now, clocks.end)
     quote["budget"] = None
     if wanted.budget is not None:
         seen = look(reader, now, instances, wanted.records, max(offer.hourly for offer in offers))
-        offers = within_budget(offers, left(seen, wanted.budget), now, clocks.end)
+        offers = within_budget(offers, left(seen, wanted.budget) / copies, now, clocks.end)
         hourly = max(offer.hourly for offer in offers)
-        adds = _lease_cost(hourly, now, clocks.end)
-        quote["budget"] = against_budget(seen, wanted.budget, adds, hourly, f"the session {name}")
+        adds = copies * _lease_cost(hourly, now, clocks.end)
+        what = f"the session {name}" if copies == 1 else f"{copies} sessions of the group {wanted.group}"
+        quote["budget"] = against_budget(seen, wanted.budget, adds, copies * hourly, what)
     offers = shortlist(offers)
     by_plan = {engine.plan.id: engine.as_dict() for engine in engines}
     quote["engine"] = by_plan[offers[0].plan]

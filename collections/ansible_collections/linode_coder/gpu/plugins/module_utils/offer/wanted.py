@@ -23,7 +23,8 @@ class Wanted:
     """Each as it was asked for; None or () leaves it to what the session has, else to the default.
 
     ``context`` is in tokens or a text such as 64K, ``aliases`` are names that clients may ask for the model by, ``lease``, ``cap``
-    and ``idle`` are durations such as 8h, ``near`` is a region, a place or a continent, ``max_cost`` is in dollars for
+    and ``idle`` are durations such as 8h, ``near`` is a region, a place or a continent, ``group`` is the group that the
+    session is to be a member of, ``max_cost`` is in dollars for
     the lease, ``budget`` in dollars for a month. ``records`` are what this control node remembers of sessions that are gone, which count towards the budget.
     """
 
@@ -35,6 +36,7 @@ class Wanted:
     plans: tuple[str, ...] = ()
     regions: tuple[str, ...] = ()
     near: str | None = None
+    group: str | None = None
     lease: str | None = None
     cap: str | None = None
     idle: str | None = None
@@ -54,6 +56,7 @@ def wanted_from(params: Mapping[str, Any]) -> Wanted:
         plans=tuple(as_list(params.get("plans"))),
         regions=tuple(as_list(params.get("regions"))),
         near=params.get("near"),
+        group=params.get("group") or None,
         lease=params.get("lease"),
         cap=params.get("cap"),
         idle=params.get("idle"),
