@@ -100,6 +100,7 @@ def switch_model(
             remedy=f"Verify and repair it: linode-coder up {name}",
         )
     from ..endpoint.api_key import api_key_file
+    from ..endpoint.group import drained
     from ..endpoint.tunnel import open_tunnel
     from ..endpoint.up_to_date import remember
     from ..playbook import variables
@@ -118,7 +119,8 @@ def switch_model(
                 budget=limit.dollars,
                 budget_records=limit.records,
             )
-            outcome = run_playbook(switch, console)
+            with drained(view):
+                outcome = run_playbook(switch, console)
             after, data = outcome.data["session"], outcome.data
             port = open_tunnel(after)
             key_file = str(api_key_file(after))
