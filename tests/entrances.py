@@ -154,7 +154,7 @@ ENTRANCES = (
         _CLI + "endpoint/up_to_date.py", ("_on_vm",), OURS + "what the VM says is only compared with what it said"
     ),
     Entrance(
-        _CLI + "endpoint/api_key.py",
+        _C + "module_utils/engine/api_key.py",
         ("kept_key",),
         "the API key on the VM, over SSH: written to a file, and to no command",
         (_END_TO_END + "test_a_tag",),
@@ -297,7 +297,7 @@ ENTRANCES = (
             "tests/unit/session/test_session_view.py::test_an_address_is_one_or_there_is_none",
         ),
     ),
-    Entrance(_CLI + "endpoint/tunnel.py", ("_start",), OURS + "whether the keeper began"),
+    Entrance(_CLI + "endpoint/tunnel.py", ("start_keeper",), OURS + "whether the keeper began"),
     Entrance(_CLI + "endpoint/ssh_failure.py", ("_says",), OURS + "whether what ssh says is of a kind that we know"),
     Entrance(
         _C + "plugin_utils/look_action.py",
@@ -378,6 +378,19 @@ ENTRANCES = (
         ("tests/unit/cli/test_lock.py::test_a_file_that_is_not_ours_is_never_shown_as_it_is",),
     ),
     Entrance(_CLI + "endpoint/tunnel_files.py", ("_read", "keeper"), _STATE),
+    Entrance(_CLI + "endpoint/group_files.py", ("drained", "read_members"), _STATE),
+    Entrance(
+        _CLI + "endpoint/group_keeper.py",
+        ("GroupKeeper.run_router",),
+        OURS + "nothing of what the router prints is read",
+    ),
+    Entrance(_CLI + "endpoint/router_child.py", ("main",), OURS + "the key that its keeper hands to it"),
+    Entrance(
+        _CLI + "cli/up_group.py",
+        ("_run_all", "_read"),
+        "what our own command says of a session: texts of the API and of its VM among it, which the console escapes",
+        ("tests/unit/cli/test_up_group.py::test_what_a_member_says_is_text",),
+    ),
     Entrance(_CLI + "watchdog/watchers.py", ("_read",), _STATE),
     Entrance(_CLI + "endpoint/up_to_date.py", ("_content", "unchanged"), _STATE),
     Entrance(_C + "module_utils/model/measured_fits.py", ("_read",), _STATE),

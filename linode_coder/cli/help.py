@@ -26,8 +26,8 @@ PANELS: dict[str, tuple[str, ...]] = {
 }
 # Three of each, without the name of the program.
 EXAMPLES: dict[str, tuple[str, ...]] = {
-    "up": ("up demo --lease 4h", "up demo --region frankfurt --dry-run", "up demo --wait-for-capacity --for 2h --yes"),
-    "down": ("down demo", "down demo --dry-run", "down demo --yes"),
+    "up": ("up demo --lease 4h", "up demo --region frankfurt --dry-run", "up team --replicas 2 --wait-for-capacity"),
+    "down": ("down demo", "down demo --dry-run", "down team --yes"),
     "list": ("list", "list --all", "list --json"),
     "status": ("status", "status demo --watch", "status demo --json"),
     "check": ("check demo", "check --all", "check --bundle demo.tar.gz"),
@@ -37,7 +37,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "switch-model demo gpt-oss-20b --context 64K",
         "switch-model demo gpt-oss-20b --dry-run",
     ),
-    "use": ('use demo  # eval "$(linode-coder use demo)"', "use demo --print codex", "use --json"),
+    "use": ('use demo  # eval "$(linode-coder use demo)"', "use demo --print codex", "use team --json"),
     "launch": ("launch claude", "launch codex demo -- exec 'Fix the tests.'", "launch aider -- --read README.md"),
     "leave": ("leave", "leave --json", "-q leave"),
     "ask": (

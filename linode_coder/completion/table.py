@@ -81,7 +81,7 @@ TABLE: dict[str, Any] = {
     "optional": False,
     "commands": {
         "up": {
-            "help": "Create a session, or finish and verify one",
+            "help": "Create a session, or finish and verify one; or all sessions of a group",
             "options": {
                 "--model": {
                     "help": "Model of `linode-coder models`, or organisation/name (default: the plan's)",
@@ -142,6 +142,16 @@ TABLE: dict[str, Any] = {
                     "many": False,
                 },
                 "--for": {"help": "How long to keep trying, up to 7 days (default 2h)", "value": "", "many": False},
+                "--replicas": {
+                    "help": "A group of N sessions instead, NAME-1 to NAME-N, for one endpoint: `use NAME`",
+                    "value": "",
+                    "many": False,
+                },
+                "--group": {
+                    "help": "The group of the session, which is called GROUP-1, GROUP-2 and so on",
+                    "value": "",
+                    "many": False,
+                },
                 "--converge": {"help": "Run the playbook even if all looks unchanged", "value": None, "many": False},
                 "--yes": {"help": "Do not ask", "value": None, "many": False},
                 "--dry-run": {
@@ -157,7 +167,7 @@ TABLE: dict[str, Any] = {
             "commands": {},
         },
         "down": {
-            "help": "Delete a session's VM and show what it cost",
+            "help": "Delete a session's VM, or those of a group, and show what it cost",
             "options": {
                 "--yes": {"help": "Do not ask", "value": None, "many": False},
                 "--dry-run": {"help": "Show what would be deleted, delete nothing", "value": None, "many": False},
@@ -187,7 +197,7 @@ TABLE: dict[str, Any] = {
             "commands": {},
         },
         "status": {
-            "help": "Show one session: clocks, cost, use, endpoint. With --watch, Ctrl-C ends it (exit code 130)",
+            "help": "Show one session: clocks, cost, use, endpoint; or the sessions of a group. With --watch, Ctrl-C ends it (exit code 130)",
             "options": {
                 "--watch": {"help": "Refresh until interrupted", "value": None, "many": False},
                 "--every": {"help": "Seconds between two refreshes", "value": "", "many": False},
@@ -368,7 +378,7 @@ TABLE: dict[str, Any] = {
             "commands": {},
         },
         "extend": {
-            "help": "Move the end of a session's lease, up to its hard cap",
+            "help": "Move the end of a session's lease, or of a group's, up to the hard cap",
             "options": {
                 "--until": {"help": "When it is to end instead: 18:30, 2026-12-24T18:30Z", "value": "", "many": False},
                 "--dry-run": {"help": "Show the new end and its cost, change nothing", "value": None, "many": False},
