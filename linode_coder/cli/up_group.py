@@ -293,7 +293,7 @@ def _report(console: Console, group: Group, names: list[str], runs: dict[str, _R
         first.kind,
         f"{len(up)} of {len(names)} sessions of {group.name} run. {name}: {first.message}",
         cause=first.cause,
-        remedy=f"{first.remedy or ''} Try again for the rest: {again}"
+        remedy=f"{first.remedy or ''} Try again for the rest: {again}".strip()
         + (" --wait-for-capacity" if first.kind == "capacity" else ""),
         field=first.field,
         value=first.value,

@@ -73,7 +73,8 @@ def reached(view: dict[str, Any], key: str) -> Member:
     except EngineSilent:
         status = 0  # it starts, or is ill: the router looks at its health
     if status == 401:
-        return Member(url=None, use="away", why="its engine has another key than the group")
+        why = f"its engine has another key than the group: linode-coder up {name} --converge"
+        return Member(url=None, use="away", why=why)
     return Member(url=f"http://127.0.0.1:{port}", use="joins", why=None)
 
 

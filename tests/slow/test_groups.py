@@ -142,6 +142,19 @@ def test_one_key_and_one_endpoint_for_all(sandbox: RunningSandbox, endpoint: dic
 
 
 @pytest.mark.timeout(300)
+def test_it_is_shown_and_extended_as_one(sandbox: RunningSandbox, endpoint: dict[str, Any]) -> None:
+    shown = coder(sandbox, "status", "team")
+    assert shown.returncode == 0 and all(f"{name}    running" in shown.stdout for name in MEMBERS), shown.stdout
+    assert "GROUP" in coder(sandbox, "list").stdout
+    before = {view["name"]: view["lease_left"] for view in result_of(coder(sandbox, "list", "--json"))["sessions"]}
+    assert coder(sandbox, "extend", "team", "1h", "--json").returncode == 0
+    after = {view["name"]: view["lease_left"] for view in result_of(coder(sandbox, "list", "--json"))["sessions"]}
+    assert all(after[name] > before[name] + 3000 for name in MEMBERS)
+    one = error_of(coder(sandbox, "logs", "team", "--json"), 2)
+    assert "Name one of them: team-1, team-2." in one["remedy"]
+
+
+@pytest.mark.timeout(300)
 def test_the_load_is_shared(sandbox: RunningSandbox, endpoint: dict[str, Any]) -> None:
     client, before = Client(endpoint), {name: made(sandbox, name)["requests"] for name in MEMBERS}
     with ThreadPoolExecutor(12) as pool:

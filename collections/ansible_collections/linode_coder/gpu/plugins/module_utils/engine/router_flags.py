@@ -5,9 +5,9 @@
 
 Two things it does not do by a flag. It passes the client's key on for /v1/chat/completions, /v1/completions and /v1/models, and
 drops every header for all other paths, /v1/messages and /v1/responses among them, where it sends its own key (its setting
-``api_key``) and asks the client for none. And whoever reaches its port may add and remove workers. So the key is handed over
-beside these flags, never in arguments, and what stands before the router checks the clients' keys and lets through none of
-``ADMIN_PATHS``.
+``api_key``) and asks the client for none. And whoever reaches its port may add and remove workers (/add_worker, /remove_worker,
+/list_workers, /workers). So the key is handed over beside these flags, never in arguments, and what stands before the router checks
+the clients' keys and lets through only what serves.
 """
 
 from __future__ import annotations
@@ -30,17 +30,6 @@ _RETRIES, _FIRST_PAUSE_MS, _LONGEST_PAUSE_MS, _FACTOR = 7, 100, 4000, 2
 _REQUEST_S = 3600
 # How long a worker that is added, or the first one at the start, may take to become healthy, and how often it is looked at.
 STARTUP_S, STARTUP_INTERVAL_S = 600, 1
-
-# Of the router itself: whoever may ask for these decides where requests go.
-ADMIN_PATHS = (
-    "/add_worker",
-    "/remove_worker",
-    "/list_workers",
-    "/workers",
-    "/flush_cache",
-    "/get_loads",
-    "/scheduling",
-)
 
 
 def router_flags(workers: Sequence[str], port: int, metrics_port: int, host: str = "127.0.0.1") -> list[str]:
