@@ -121,6 +121,18 @@ ENTRANCES = (
         ("tests/unit/modules/test_host_files.py",),
     ),
     Entrance(
+        _C + "modules/team_people.py",
+        ("read",),
+        _VM_STATE + "; a line is a hash and a name, and nothing else of it counts",
+        ("tests/unit/modules/test_team_modules.py::test_no_hostile_text_is_a_name_or_changes_the_map",),
+    ),
+    Entrance(
+        _C + "module_utils/session/team_usage.py",
+        ("_entry",),
+        "the log of a team's gateway, which everybody who reaches it fills",
+        ("tests/unit/modules/test_team_modules.py::test_no_hostile_text_is_an_entry",),
+    ),
+    Entrance(
         _C + "module_utils/health/collected.py", ("_json",), "docker inspect and the engine's answers", (_VM_TEXT,)
     ),
     Entrance(_C + "module_utils/health/kernel_log.py", ("_entry",), "the kernel's log", (_VM_TEXT,)),

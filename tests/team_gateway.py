@@ -12,7 +12,7 @@ import socket
 import ssl
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,14 +89,14 @@ class Gateway:
         return set(children.read_text().split())
 
 
-def configure(directory: Path, port: int, upstream: int, **variables: Any) -> None:
+def configure(directory: Path, port: int, upstream: Sequence[int], **variables: Any) -> None:
     """As the role writes it, but for where files lie and who the workers are."""
     values = {
         **yaml.safe_load((ROLE / "defaults/main.yml").read_text()),
         "ansible_managed": "ours",
         "team_gateway_directory": directory,
         "team_gateway_log_directory": directory,
-        "team_gateway_upstream_port": upstream,
+        "team_gateway_upstream_ports": list(upstream),
         "team_gateway_addresses": ["127.0.0.1"],
         "team_gateway_port": port,
         **variables,
@@ -122,11 +122,11 @@ def certificate(directory: Path) -> None:
 
 
 @contextmanager
-def running(directory: Path, upstream: int, **variables: Any) -> Iterator[Gateway]:
+def running(directory: Path, upstream: int | Sequence[int], **variables: Any) -> Iterator[Gateway]:
     nginx = programs.program("nginx")
     programs.nginx_module("ngx_http_js_module.so")
     port = free_port()
-    configure(directory, port, upstream, **variables)
+    configure(directory, port, [upstream] if isinstance(upstream, int) else upstream, **variables)
     certificate(directory)
     gateway = Gateway(directory, port, None)  # type: ignore[arg-type]
     gateway.people(ada=ADA, bob=BOB)
