@@ -23,9 +23,7 @@ PACKAGES = {
 def program(name: str) -> str:
     """Its path. Where it is not installed the test is skipped, or fails where ALL_PROGRAMS is set."""
     found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
-    if found:
-        return found
-    _missing(name)
+    return found or _missing(name)
 
 
 def nginx_module(name: str) -> None:

@@ -46,7 +46,11 @@ class Echo(BaseHTTPRequestHandler):
         if '"stream"' in body:
             self.stream("include_usage" in body)
             return
-        said = {"path": self.path, "headers": [[name.lower(), text] for name, text in self.headers.items()], "body": body}
+        said = {
+            "path": self.path,
+            "headers": [[name.lower(), text] for name, text in self.headers.items()],
+            "body": body,
+        }
         data = json.dumps(said).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
@@ -198,7 +202,14 @@ def test_a_key_twice_is_none(gateway: Gateway) -> None:
 @pytest.mark.parametrize(
     "target",
     [
-        *("/metrics", "/version", "/invocations", "/v1/../invocations", "/v1/models/%2e%2e/%2E%2E/invocations", "/tokenize"),
+        *(
+            "/metrics",
+            "/version",
+            "/invocations",
+            "/v1/../invocations",
+            "/v1/models/%2e%2e/%2E%2E/invocations",
+            "/tokenize",
+        ),
         *("/v1/responses/resp_1", "/v1/load_lora_adapter", "/v1/models/../../pause", "/V1/models"),
     ],
 )
@@ -284,7 +295,10 @@ def test_tokens_are_those_that_the_engine_names(served: Gateway, engine: int, na
     direct.request("POST", target, json.dumps({**body, "stream": True}), given)
     assert events(told) == events(direct.getresponse().read().decode())
     direct.close()
-    counted = (usage.get("prompt_tokens", usage.get("input_tokens")), usage.get("completion_tokens", usage.get("output_tokens")))
+    counted = (
+        usage.get("prompt_tokens", usage.get("input_tokens")),
+        usage.get("completion_tokens", usage.get("output_tokens")),
+    )
     assert counted[0] > 0 and counted[1] > 0
     for entry in served.log(before + 2)[-2:]:
         assert (entry["person"], entry["status"]) == ("ada" if key == ADA else "bob", 200)
@@ -310,7 +324,9 @@ def test_who_goes_away_is_in_the_log_and_not_counted(gateway: Gateway) -> None:
 
 
 def test_limits_are_each_persons_own(echo: int, tmp_path: Path) -> None:
-    with running(tmp_path, echo, team_gateway_requests_per_minute=1, team_gateway_burst=2, team_gateway_at_once=1) as few:
+    with running(
+        tmp_path, echo, team_gateway_requests_per_minute=1, team_gateway_burst=2, team_gateway_at_once=1
+    ) as few:
         Echo.go_on.clear()
         while Echo.began.acquire(blocking=False):
             pass
@@ -358,6 +374,27 @@ def test_a_dead_engine_is_said_in_the_apis_words(tmp_path: Path) -> None:
         for target in (CHAT, MESSAGE, "/v1/models"):
             status, headers, text = alone.ask(target, body={"stream": True} if target != "/v1/models" else None)
             assert (status, error(text)["type"], headers["Retry-After"]) == (503, "overloaded_error", "10")
+
+
+def test_of_several_engines_a_dead_one_is_passed_over(echo: int, tmp_path: Path) -> None:
+    """A tunnel to an engine that is down takes connections and closes them; a port that nobody has refuses them."""
+    closing = socket.create_server(("127.0.0.1", 0))
+
+    def close() -> None:
+        while True:
+            try:
+                connection, _address = closing.accept()
+            except OSError:
+                return
+            connection.close()
+
+    threading.Thread(target=close, daemon=True).start()
+    with running(tmp_path, [closing.getsockname()[1], free_port(), echo], **MANY) as several:
+        with ThreadPoolExecutor(4) as pool:
+            answers = list(pool.map(lambda _each: several.ask(CHAT, body={"model": "x"})[0], range(24)))
+        assert answers == [200] * 24
+        assert several.logged() == 24
+    closing.close()
 
 
 def test_the_log_has_neither_keys_nor_prompts(gateway: Gateway) -> None:

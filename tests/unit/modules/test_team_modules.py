@@ -14,13 +14,25 @@ from typing import Any
 
 import pytest
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
-from ansible_collections.linode_coder.gpu.plugins.module_utils.session.people import hash_of, read_people, validate_people
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session.people import (
+    hash_of,
+    read_people,
+    validate_people,
+)
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session.team_usage import Total
 
 from tests.hostile import CORPUS
 
 Call = Callable[..., dict[str, Any]]
-ENTRY = {"at": 1000.5, "person": "ada", "endpoint": "messages", "status": 200, "seconds": 1.25, "bytes": 9, "from": "192.0.2.7"}
+ENTRY = {
+    "at": 1000.5,
+    "person": "ada",
+    "endpoint": "messages",
+    "status": 200,
+    "seconds": 1.25,
+    "bytes": 9,
+    "from": "192.0.2.7",
+}
 ENTRY |= {"tokens_in": "7", "tokens_out": "3"}
 
 
@@ -58,7 +70,9 @@ def test_lines_that_somebody_else_wrote_are_nobodys(call: Call, tmp_path: Path) 
     assert mended["changed"] and path.read_text() == f'"{hash_of("a")}" ada;\n'
 
 
-@pytest.mark.parametrize("name", ["", "Ada", "a b", "a;b", 'a"', "../a", "a..b", "-a", "a" * 80, "default", "grün", "a\n", "$a"])
+@pytest.mark.parametrize(
+    "name", ["", "Ada", "a b", "a;b", 'a"', "../a", "a..b", "-a", "a" * 80, "default", "grün", "a\n", "$a"]
+)
 def test_names_are_words_of_nginx_and_of_paths(name: str) -> None:
     with pytest.raises(Failure) as refused:
         validate_people(["ada", name])
@@ -96,7 +110,9 @@ def test_keys_are_made_anew_and_kept_for_their_owner(call: Call, tmp_path: Path)
 def test_the_log_is_added_up_with_what_was_put_away(call: Call, tmp_path: Path) -> None:
     now = time.time()
     recent, old = {**ENTRY, "at": now - 60}, {**ENTRY, "at": now - 3 * 86400}
-    (tmp_path / "access.log").write_text(json.dumps(recent) + "\n" + json.dumps({**recent, "person": "", "status": 401}) + "\n")
+    (tmp_path / "access.log").write_text(
+        json.dumps(recent) + "\n" + json.dumps({**recent, "person": "", "status": 401}) + "\n"
+    )
     (tmp_path / "access.log.1").write_text(json.dumps(old) + "\nnonsense\n")
     with gzip.open(tmp_path / "access.log.2.gz", "wt") as file:
         file.write(json.dumps({**old, "person": "bob", "tokens_out": "30"}) + "\n")
@@ -138,7 +154,15 @@ def test_what_a_request_counts_as(changed: dict[str, Any], counted: dict[str, in
 
 @pytest.mark.parametrize(
     "changed",
-    [{"status": "200"}, {"status": True}, {"at": None}, {"tokens_in": "-1"}, {"tokens_out": "9" * 99}, {"tokens_in": "٣"}, {"person": 7}],
+    [
+        {"status": "200"},
+        {"status": True},
+        {"at": None},
+        {"tokens_in": "-1"},
+        {"tokens_out": "9" * 99},
+        {"tokens_in": "٣"},
+        {"person": 7},
+    ],
 )
 def test_what_is_no_entry_is_left_out(changed: dict[str, Any]) -> None:
     assert total(ENTRY | changed, ENTRY).as_rows() == total(ENTRY).as_rows()

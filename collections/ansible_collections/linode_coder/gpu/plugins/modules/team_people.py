@@ -96,7 +96,12 @@ def work(module: AnsibleModule) -> None:
     added = [name for name in names if name not in known]
     wrong = [name for name in added if not re.fullmatch("[0-9a-f]{64}", hashes.get(name, ""))]
     if wrong and not module.check_mode:
-        raise Failure("usage", f"The hash of a key is missing for {', '.join(wrong)}.", field="hashes", remedy="Make keys for them.")
+        raise Failure(
+            "usage",
+            f"The hash of a key is missing for {', '.join(wrong)}.",
+            field="hashes",
+            remedy="Make keys for them.",
+        )
     people = {name: known.get(name) or hashes.get(name, "(the hash of a new key)") for name in names}
     wanted = write_people(people)
     changed = wanted != text or mode != 0o600

@@ -41,7 +41,10 @@ def hash_of(key: str) -> str:
 
 def read_people(text: str) -> dict[str, str]:
     """Hashes by name of the map that `write_people` wrote. What else a file says is nobody's key."""
-    return {name: key_hash for key_hash, name in (found.groups() for found in map(_LINE.fullmatch, text.splitlines()) if found)}
+    return {
+        name: key_hash
+        for key_hash, name in (found.groups() for found in map(_LINE.fullmatch, text.splitlines()) if found)
+    }
 
 
 def write_people(people: Mapping[str, str]) -> str:
