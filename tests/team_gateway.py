@@ -12,7 +12,7 @@ import socket
 import ssl
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,14 +122,17 @@ def certificate(directory: Path) -> None:
 
 
 @contextmanager
-def running(directory: Path, upstream: int | Sequence[int], **variables: Any) -> Iterator[Gateway]:
+def running(
+    directory: Path, upstream: int | Sequence[int], people: Mapping[str, str] | None = None, **variables: Any
+) -> Iterator[Gateway]:
+    """In front of the engines at these ports; ``people`` are keys by name, Ada's and Bob's otherwise."""
     nginx = programs.program("nginx")
     programs.nginx_module("ngx_http_js_module.so")
     port = free_port()
     configure(directory, port, [upstream] if isinstance(upstream, int) else upstream, **variables)
     certificate(directory)
     gateway = Gateway(directory, port, None)  # type: ignore[arg-type]
-    gateway.people(ada=ADA, bob=BOB)
+    gateway.people(**(people or {"ada": ADA, "bob": BOB}))
     with (directory / "stderr").open("wb") as stderr:
         command = [nginx, "-e", "stderr", "-c", str(directory / "nginx.conf"), "-g", "daemon off;"]
         gateway.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr)

@@ -14,6 +14,7 @@ import ssl
 import subprocess
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -47,6 +48,7 @@ class Echo(BaseHTTPRequestHandler):
             self.stream("include_usage" in body)
             return
         said = {
+            "port": self.server.server_address[1],
             "path": self.path,
             "headers": [[name.lower(), text] for name, text in self.headers.items()],
             "body": body,
@@ -133,18 +135,28 @@ def error(text: str) -> dict[str, Any]:
     return dict(said["error"])
 
 
-def events(text: str) -> list[Any]:
-    """The data of the events of a stream, without what differs from one answer to the next."""
-    found = [part.partition("data: ")[2] for part in text.split("\n\n") if part]
-    return [data if data == "[DONE]" else without(json.loads(data)) for data in found]
+def told_as(text: str) -> tuple[list[Any], str]:
+    """The events of a stream without what differs from one time to the next, alike ones that follow each other once, since how many
+    tokens an event has is a matter of time; and all that was written in them."""
+    shapes: list[Any] = []
+    written: list[str] = []
+    for data in (part.partition("data: ")[2] for part in text.split("\n\n") if part):
+        found = data if data == "[DONE]" else _shape(json.loads(data), written)
+        shapes += [found] if shapes[-1:] != [found] else []
+    return shapes, "".join(written)
 
 
-def without(data: Any) -> Any:
-    """Without ids, times, and the engine's fingerprint, which is in the chunk with the usage where there is one."""
-    if isinstance(data, dict):
-        left = {name for name in data if "id" not in name and not name.endswith("_at")}
-        return {name: without(data[name]) for name in left - {"created", "system_fingerprint"}}
-    return [without(item) for item in data] if isinstance(data, list) else data
+def _shape(data: Any, written: list[str]) -> Any:
+    if not isinstance(data, dict):
+        return [_shape(item, written) for item in data] if isinstance(data, list) else data
+    found = {}
+    for name, value in data.items():
+        if name in ("content", "text", "delta") and isinstance(value, str):
+            written.append(value)
+        # The engine's fingerprint is in the chunk with the usage where there is one.
+        elif not name.endswith(("id", "_at", "created", "system_fingerprint", "sequence_number")):
+            found[name] = _shape(value, written)
+    return found
 
 
 @pytest.mark.parametrize("target", ["/v1/models", CHAT, "/metrics", "/", "/v1/nowhere", "/health/"])
@@ -293,7 +305,7 @@ def test_tokens_are_those_that_the_engine_names(served: Gateway, engine: int, na
     direct = http.client.HTTPConnection("127.0.0.1", engine, timeout=30)
     given = {"Authorization": f"Bearer {ENGINE_KEY}", "Content-Type": "application/json"}
     direct.request("POST", target, json.dumps({**body, "stream": True}), given)
-    assert events(told) == events(direct.getresponse().read().decode())
+    assert told_as(told) == told_as(direct.getresponse().read().decode())
     direct.close()
     counted = (
         usage.get("prompt_tokens", usage.get("input_tokens")),
@@ -389,12 +401,27 @@ def test_of_several_engines_a_dead_one_is_passed_over(echo: int, tmp_path: Path)
             connection.close()
 
     threading.Thread(target=close, daemon=True).start()
-    with running(tmp_path, [closing.getsockname()[1], free_port(), echo], **MANY) as several:
+    people = {f"p{number}": f"{number:02}" * 20 for number in range(12)}
+    with running(tmp_path, [closing.getsockname()[1], free_port(), echo], people=people, **MANY) as several:
         with ThreadPoolExecutor(4) as pool:
-            answers = list(pool.map(lambda _each: several.ask(CHAT, body={"model": "x"})[0], range(24)))
+            answers = list(pool.map(lambda key: several.ask(CHAT, key, {"model": "x"})[0], [*people.values()] * 2))
         assert answers == [200] * 24
-        assert several.logged() == 24
+    closing.shutdown(socket.SHUT_RDWR)
     closing.close()
+
+
+def test_a_person_stays_with_one_engine_and_people_share_all(echo: int, tmp_path: Path) -> None:
+    other = ThreadingHTTPServer(("127.0.0.1", 0), Echo)
+    threading.Thread(target=other.serve_forever, daemon=True).start()
+    people = {f"p{number}": f"{number:02}" * 20 for number in range(12)}
+    served: dict[str, set[int]] = {}
+    with running(tmp_path, [echo, other.server_port], people=people, **MANY) as both:
+        for key in [*people.values()] * 3:
+            served.setdefault(key, set()).add(json.loads(both.ask("/v1/models", key)[2])["port"])
+    other.shutdown()
+    other.server_close()
+    assert all(len(ports) == 1 for ports in served.values())
+    assert set.union(*served.values()) == {echo, other.server_port}
 
 
 def test_the_log_has_neither_keys_nor_prompts(gateway: Gateway) -> None:
@@ -416,6 +443,9 @@ def test_the_log_has_neither_keys_nor_prompts(gateway: Gateway) -> None:
 def test_only_what_is_encrypted_well_is_spoken(gateway: Gateway) -> None:
     old = ssl.create_default_context(cafile=str(gateway.directory / "tls.crt"))
     old.set_ciphers("ALL:@SECLEVEL=0")
-    old.minimum_version = old.maximum_version = ssl.TLSVersion.TLSv1_1
+    with warnings.catch_warnings():
+        # That it is too old is the point.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        old.minimum_version = old.maximum_version = ssl.TLSVersion.TLSv1_1
     with socket.create_connection(("127.0.0.1", gateway.port), 30) as plain, pytest.raises(ssl.SSLError):
         old.wrap_socket(plain, server_hostname="127.0.0.1")
