@@ -25,6 +25,7 @@ from typing import Any
 import pytest
 
 from linode_coder.sandbox.guest.start import command
+from tests import product
 from tests.team_gateway import ADA, BOB, ENGINE_KEY, Gateway, free_port, running
 
 MODEL = "Qwen/Qwen2.5-Coder-7B-Instruct-AWQ"
@@ -454,3 +455,15 @@ def test_only_what_is_encrypted_well_is_spoken(gateway: Gateway) -> None:
         old.minimum_version = old.maximum_version = ssl.TLSVersion.TLSv1_1
     with socket.create_connection(("127.0.0.1", gateway.port), 30) as plain, pytest.raises(ssl.SSLError):
         old.wrap_socket(plain, server_hostname="127.0.0.1")
+
+
+def test_without_a_gateway_the_playbook_says_what_is_missing(tmp_path: Path) -> None:
+    words = [str(product.BIN / "ansible-playbook"), "linode_coder.gpu.team_gateway", "-i", "localhost,"]
+    environment = {
+        **os.environ,
+        "PATH": f"{product.BIN}{os.pathsep}{os.environ['PATH']}",
+        "ANSIBLE_HOME": str(tmp_path),
+    }
+    done = subprocess.run(words, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2
+    assert "The group team_gateway of the inventory has to have one host, the gateway, and has 0." in done.stdout
