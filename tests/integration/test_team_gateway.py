@@ -264,6 +264,17 @@ def test_a_body_is_what_was_sent(gateway: Gateway, body: str) -> None:
         assert json.loads(gateway.ask(target, body=body)[2])["body"] == body
 
 
+def test_a_body_may_come_in_pieces(gateway: Gateway) -> None:
+    """Without its length, as some clients send it; a small one and one that no buffer of nginx's own has room for."""
+    for pieces in ([b'{"x": "gr\xc3', b'\xbcn"}'], [b'{"x": "', b"y" * (3 << 20), b'"}']):
+        connection = gateway.connect()
+        connection.request(
+            "POST", CHAT, iter(pieces), {"X-Api-Key": ADA, "Transfer-Encoding": "chunked"}, encode_chunked=True
+        )
+        assert json.loads(connection.getresponse().read())["body"].encode() == b"".join(pieces)
+        connection.close()
+
+
 def test_a_body_may_be_so_large(gateway: Gateway) -> None:
     status, _headers, text = gateway.ask(CHAT, body="x" * (17 << 20))
     assert (status, error(text)["code"]) == (413, "request_too_large")
