@@ -92,6 +92,12 @@ ENTRANCES = (
         ),
     ),
     Entrance(
+        _C + "module_utils/perf/surroundings.py",
+        ("round_trip",),
+        "answers of the engine, of which only the time counts",
+        ("tests/unit/perf/test_surroundings.py::test_an_answer_without_an_end_is_no_way",),
+    ),
+    Entrance(
         _C + "module_utils/engine/endpoint_check.py",
         ("_calls",),
         "arguments that a model made up",

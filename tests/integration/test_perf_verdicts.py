@@ -29,8 +29,10 @@ def coder(sandbox: RunningSandbox, *arguments: str) -> dict[str, Any]:
     return dict(json.loads(done.stdout))
 
 
-def measured(sandbox: RunningSandbox, where: str = "here") -> dict[str, Any]:
-    found = coder(sandbox, "validate-perf", "main", "--from", where, "--concurrency", "1", "--tokens", "64")
+def measured(sandbox: RunningSandbox, where: str = "here", streams: int = 1, tokens: int = 64) -> dict[str, Any]:
+    found = coder(
+        sandbox, "validate-perf", "main", "--from", where, "--concurrency", str(streams), "--tokens", str(tokens)
+    )
     return dict(found["run"])
 
 
@@ -47,12 +49,16 @@ def test_each_fault_is_the_reason_and_a_healthy_vm_has_none(sandbox: RunningSand
     label = sandbox.api("GET", "linode/instances")["data"][0]["label"]
     healthy = [measured(sandbox)]
     seen: dict[str, list[dict[str, str]]] = {}
-    for kind in ("throttle", "pcie_slow"):
-        sandbox.fault(host=label, kind=kind)
-        seen[kind] = [reasons(measured(sandbox, where)) for where in ("vm", "here")]
+    for kinds in (("throttle",), ("pcie_slow", "disk_slow")):
+        for kind in kinds:
+            sandbox.fault(host=label, kind=kind, load="engine")
+        seen[kinds[0]] = [reasons(measured(sandbox, where, tokens=128)) for where in ("vm", "here")]
         sandbox.fault(host=label, kind="clear")
     healthy.append(measured(sandbox))
-    assert seen == {"throttle": [{"throttled": "fail"}] * 2, "pcie_slow": [{"link_degraded": "warn"}] * 2}
+    assert seen == {
+        "throttle": [{"throttled": "fail"}] * 2,
+        "pcie_slow": [{"link_degraded": "warn", "disk_slow": "warn"}] * 2,
+    }
     assert [reasons(run) for run in healthy] == [{}, {}]
     assert all(run["gpu_samples"] for run in healthy)
     recorded = coder(sandbox, "perf", "history", "main")["runs"]
@@ -61,3 +67,28 @@ def test_each_fault_is_the_reason_and_a_healthy_vm_has_none(sandbox: RunningSand
     compared = coder(sandbox, "perf", "compare", recorded[-1]["id"], "last")
     assert (compared["a"], compared["b"]) == (healthy[0]["id"], healthy[1]["id"])
     assert compared["differs"] == [] and compared["why_not"] is None
+
+
+def test_a_full_cache_takes_requests_back(sandbox: RunningSandbox) -> None:
+    label = sandbox.api("GET", "linode/instances")["data"][0]["label"]
+    healthy = [measured(sandbox, "vm", 4)]
+    sandbox.fault(host=label, kind="engine_preempts")
+    stormy = [measured(sandbox, where, 4) for where in ("vm", "here")]
+    sandbox.fault(host=label, kind="clear")
+    healthy.append(measured(sandbox, "here", 4))
+    full = {"preemptions": "warn", "kv_cache_small": "warn"}
+    assert [reasons(run) for run in stormy] == [full, full] and [reasons(run) for run in healthy] == [{}, {}]
+    worse = [run["levels"][0]["itl"]["p90"] for run in stormy]
+    assert min(worse) > 1.3 * max(run["levels"][0]["itl"]["p50"] for run in healthy)
+    assert all(run["levels"][0]["engine"]["kv_use_max"] > 0.95 for run in stormy)
+
+
+def test_a_long_way_and_a_neighbour_are_seen_from_here(sandbox: RunningSandbox) -> None:
+    label = sandbox.api("GET", "linode/instances")["data"][0]["label"]
+    sandbox.fault(host=label, kind="network_slow", delay=0.2)
+    sandbox.fault(host=label, kind="gpu_busy")
+    far = [measured(sandbox) for _each in range(2)]
+    sandbox.fault(host=label, kind="clear")
+    near = measured(sandbox)
+    assert [reasons(run) for run in far] == [{"network": "warn", "neighbour": "warn"}] * 2 and reasons(near) == {}
+    assert all(run["round_trip"] >= 0.2 for run in far) and near["round_trip"] < 0.2

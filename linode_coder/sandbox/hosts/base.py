@@ -14,7 +14,7 @@ from ..errors import SandboxError
 __all__ = ["SSH_FAULTS", "HostBackend", "HostSpec", "SandboxError", "survives"]
 
 # Host faults that the backend acts on itself; all others are for the host's own tools.
-SSH_FAULTS = ("wrong_host_key", "ssh_down", "ssh_stalls")
+SSH_FAULTS = ("wrong_host_key", "ssh_down", "ssh_stalls", "network_slow")
 
 
 def survives(fault: dict[str, Any], off: bool) -> bool:

@@ -213,6 +213,8 @@ class DockerHosts:
         kind = str(fault.get("kind") or "")
         if not kind:
             raise SandboxError("A fault needs a kind.", 'For example {"kind": "gpu_lost", "gpu": 0}.')
+        if kind == "network_slow":
+            raise SandboxError("The way to a host of Docker is never slow.", "Take simulated hosts for this fault.")
         async with host.lock:
             host.faults = [] if kind == "clear" else [*host.faults, {"at": time.time(), **fault}]
             self._write_faults(host)

@@ -35,7 +35,7 @@ _COMMANDS = {
     "apt-get": "system.apt_get",
     "journalctl": "system.journalctl",
     "dmesg": "system.dmesg",
-    **{name: f"system.host_tools {name}" for name in ("df", "lsmod", "lspci", "modprobe", "timedatectl")},
+    **{name: f"system.host_tools {name}" for name in ("dd", "df", "lsmod", "lspci", "modprobe", "timedatectl")},
     "nvidia-ctk": "gpu.nvidia_ctk",
     "reboot": "system.power reboot",
     "shutdown": "system.power shutdown",

@@ -32,6 +32,8 @@ FAULTS_FILE = "/run/sandbox/faults.json"
 _BOOT_SECONDS = 60.0
 _BOOTS_AT_ONCE = 4
 _LASSIE_SECONDS = 1.0
+# From the other side of the world.
+_FAR_S = 0.3
 
 
 class _Running:
@@ -332,6 +334,7 @@ class SimulatedHosts:
             if any(fault["kind"] == "ssh_down" for fault in host.faults):
                 return
             ssh.foreign_key = any(fault["kind"] == "wrong_host_key" for fault in host.faults)
+            ssh.delay = _way_s(host)
             await ssh.start()
         else:
             await ssh.reload()
@@ -346,6 +349,7 @@ class SimulatedHosts:
             await running.ssh.stop(drop=True)
         running.ssh.foreign_key = foreign
         running.ssh.stalls = "ssh_stalls" in kinds
+        running.ssh.delay = _way_s(host)
         if "ssh_down" in kinds:
             await running.ssh.stop(drop=True)
         else:
@@ -375,6 +379,12 @@ class SimulatedHosts:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _way_s(host: _Host) -> float:
+    """Seconds there and back."""
+    delays = [float(fault.get("delay") or _FAR_S) for fault in host.faults if fault["kind"] == "network_slow"]
+    return max(delays, default=0.0)
 
 
 def _acts_on_ssh(fault: dict[str, Any]) -> bool:

@@ -30,6 +30,8 @@ _LOADING = "\rLoading safetensors checkpoint shards: {0:3d}% Completed | {1}/{2}
 _CAPTURING = "\rCapturing CUDA graphs (decode, FULL): {0:3d}%|###       | {1}/{2} [00:00<00:00, 30.00it/s]"
 _TICK = 0.02
 _IDLE = 0.25
+# Seconds between two times that a full cache takes requests back, and how long they wait.
+_PREEMPTS_EVERY, _PREEMPTED_FOR = 0.2, 0.1
 
 
 def seconds_for(phase: str) -> float:
@@ -38,6 +40,9 @@ def seconds_for(phase: str) -> float:
     slow = faults.active("engine_slow_start")
     if slow is not None and slow.get("phase", "load") == phase:
         seconds += float(str(slow.get("delay") or 5))
+    disk = faults.active("disk_slow")
+    if disk is not None and phase == "load":
+        seconds += float(str(disk.get("delay") or 5))
     return seconds
 
 
@@ -68,7 +73,9 @@ class Core:
         self.workers: list[int] = []
         self.rate = float(os.environ.get("SANDBOX_ENGINE_TOKENS_PER_SECOND", "200"))
         self.stop_at: float | None = None
-        self.said = (0, 0)
+        self.said = (0, 0, 0)
+        self.cache_tokens = 0
+        self.preempted, self.preempted_at = 0, 0.0
         self.on_gpu = (0, 0)  # MiB on each card, and requests that show there
         self.complained: set[str] = set()
 
@@ -267,6 +274,7 @@ class Core:
             self.end(1)
 
     def serve(self, room: Room) -> NoReturn:
+        self.cache_tokens = room.tokens
         self.tell({"ready": {"context": room.context, "tokens": room.tokens}})
         received = b""
         last = time.monotonic()
@@ -312,15 +320,29 @@ class Core:
 
     def _schedule(self) -> None:
         most = self.options.max_num_seqs or 256
-        while self.waiting and len(self.running) < most:
+        full = faults.active("engine_preempts") is not None and len(self.running) + len(self.waiting) > 1
+        held_back = full and time.monotonic() - self.preempted_at < _PREEMPTED_FOR
+        while self.waiting and len(self.running) < most and not (held_back and self.running):
             identifier = next(iter(self.waiting))
             self.running[identifier] = self.waiting.pop(identifier)
         self._show(self.on_gpu[0])
-        state = (len(self.running), len(self.waiting))
+        state = (len(self.running), len(self.waiting), self.preempted)
         if state != self.said:
             self.said = state
-            held = sum(request["prompt"] for request in self.running.values())
-            self.tell({"running": state[0], "waiting": state[1], "cache": held})
+            held = self.cache_tokens * 0.995 if full else sum(request["prompt"] for request in self.running.values())
+            self.tell({"running": state[0], "waiting": state[1], "preempted": state[2], "cache": held})
+
+    def _preempt(self) -> None:
+        """A cache that is full of those that came first: the others go back, to be computed again."""
+        now = time.monotonic()
+        if faults.active("engine_preempts") is None or now - self.preempted_at < _PREEMPTS_EVERY:
+            return
+        back = list(self.running)[(len(self.running) + 1) // 2 :]
+        if back:
+            self.preempted, self.preempted_at = self.preempted + len(back), now
+            for identifier in back:
+                self.running[identifier]["preempted"] = self.running[identifier].get("preempted", 0.0) + 1
+            self.waiting = {**{identifier: self.running.pop(identifier) for identifier in back}, **self.waiting}
 
     def _generate(self, seconds: float) -> None:
         slow = faults.active("engine_slow") if self.running else None
@@ -340,7 +362,9 @@ class Core:
                 done = request["left"] < 1
                 if done:
                     del self.running[identifier]
-                self.tell({"id": identifier, "new": new, "done": done})
+                preempted = int(request.get("preempted", 0))
+                self.tell({"id": identifier, "new": new, "done": done, "preempted": preempted})
+        self._preempt()
         self._schedule()
 
     # -- how it ends
