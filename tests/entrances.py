@@ -92,6 +92,15 @@ ENTRANCES = (
         ),
     ),
     Entrance(
+        _CLI + "cli/validate_perf.py",
+        ("document_of",),
+        "what a VM has measured until it was interrupted",
+        (
+            "tests/unit/perf/test_progress.py::test_of_any_text_only_figures_are_taken",
+            "tests/unit/perf/test_received.py::test_whatever_it_is",
+        ),
+    ),
+    Entrance(
         _C + "module_utils/perf/surroundings.py",
         ("round_trip",),
         "answers of the engine, of which only the time counts",

@@ -123,6 +123,7 @@ class ValidatePerf(Variables):
     profile: str
     concurrency: Sequence[int] | None = None
     tokens: int | None = None
+    progress: str | None = None
     fail_when_slow: bool | None = None
 
 

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -92,3 +94,29 @@ def test_a_long_way_and_a_neighbour_are_seen_from_here(sandbox: RunningSandbox) 
     near = measured(sandbox)
     assert [reasons(run) for run in far] == [{"network": "warn", "neighbour": "warn"}] * 2 and reasons(near) == {}
     assert all(run["round_trip"] >= 0.2 for run in far) and near["round_trip"] < 0.2
+
+
+def on_vm(sandbox: RunningSandbox, command: str) -> str:
+    argv = [CODER, "ssh", "main", "--", command]
+    return subprocess.run(argv, env=sandbox.env, capture_output=True, text=True, timeout=120).stdout
+
+
+def test_what_was_measured_on_the_vm_until_ctrl_c_is_kept(sandbox: RunningSandbox) -> None:
+    argv = [CODER, "validate-perf", "main", "--from", "vm", "--concurrency", "1,2,4,8,16", "--tokens", "256", "--json"]
+    with subprocess.Popen(argv, env=sandbox.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        # The first level takes five seconds here.
+        until = time.monotonic() + 120
+        while "output_tps" not in on_vm(sandbox, "cat /run/linode-coder/perf-*.json 2>/dev/null"):
+            assert running.poll() is None and time.monotonic() < until
+        running.send_signal(signal.SIGINT)
+        said, noted = running.communicate(timeout=120)
+    assert running.returncode == 130, noted
+    run = json.loads(said.splitlines()[0])["run"]
+    assert (run["complete"], run["why_partial"]) == (False, "interrupted")
+    assert 1 <= len(run["levels"]) < 5 and run["levels"][0]["concurrency"] == 1 and run["gpu_samples"]
+    assert "The run is not complete" in run["verdict"]["summary"]
+    assert coder(sandbox, "perf", "history", "main")["runs"][0]["id"] == run["id"]
+    # Nobody measures there any more.
+    while on_vm(sandbox, "pgrep -f [e]ndpoint_speed"):
+        assert time.monotonic() < until
+    assert on_vm(sandbox, "ls /run/linode-coder/perf-* 2>/dev/null") == ""

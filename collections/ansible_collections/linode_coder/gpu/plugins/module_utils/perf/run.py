@@ -181,6 +181,7 @@ def measure(
         if run["where"] == "here":
             run["round_trip"] = surroundings.round_trip(client)
         gpus.begin()
+        run["gpu_samples"] = gpus.samples
         with Sampler(gpus.look, gpu_samples.PERIOD_S):
             Measurement(client, model, profile, run, tell).levels()
     except BaseException:
