@@ -15,6 +15,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.core.this_user im
 from ansible_collections.linode_coder.gpu.plugins.module_utils.model.hub import hub_lookup
 from ansible_collections.linode_coder.gpu.plugins.module_utils.model.hub_token import hub_token
 from ansible_collections.linode_coder.gpu.plugins.module_utils.model.measured_fits import record
+from ansible_collections.linode_coder.gpu.plugins.module_utils.model.traces import NO_TRACES
 from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.quote import find_session, make_quote
 from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.waiting import DEFAULT_WAIT, wait_s
 from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.wanted import Wanted, as_list
@@ -68,6 +69,14 @@ def describe_aliases(quote: dict[str, Any]) -> list[str]:
     return [f"aliases  {names}" + ("; when they change, the engine starts anew" if quote["existing"] else "")]
 
 
+def describe_traces(quote: dict[str, Any]) -> list[str]:
+    """Where a trace of each request goes, where that was said."""
+    if quote["traces"] is None:
+        return []
+    where = f"sent to {quote['traces']}" if quote["traces"] else "none"
+    return [f"traces   {where}" + ("; when that changes, the engine starts anew" if quote["existing"] else "")]
+
+
 def _otherwise(offers: list[dict[str, Any]]) -> str:
     """Where else it may be when the first place has no capacity."""
     first, *rest = offers
@@ -87,6 +96,7 @@ def describe(quote: dict[str, Any]) -> list[str]:
         f"session  {quote['session']}",
         *describe_engine(quote["engine"]),
         *describe_aliases(quote),
+        *describe_traces(quote),
         *(f"place    {name} is {', '.join(found)}" for name, found in quote["places"].items()),
         *(f"left out {row['plan']}: {row['why']}" for row in quote["left_out"]),
         f"plan     {first['plan']}{card} in {first['region']}{_otherwise(offers)}",
@@ -107,7 +117,7 @@ def describe_access(ssh_from: list[str]) -> str:
 
 def describe_changes(quote: dict[str, Any]) -> list[str]:
     """What the options change of a session that exists."""
-    lines = describe_aliases(quote) if quote["existing"] else []
+    lines = [*describe_aliases(quote), *describe_traces(quote)] if quote["existing"] else []
     if "until" in quote["changes"]:
         lines.append(
             f"lease    ends {when(quote['lease_end'])} instead, {money(quote['cost_to_lease_end'])} in all to its end"
@@ -211,6 +221,12 @@ def up(
             help="Name by which clients may ask for the model too; repeat or separate with commas; off for none."
         ),
     ] = None,
+    traces: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL", help="Collector for a trace of each request, e.g. grpc://otel.example.com:4317; or off."
+        ),
+    ] = None,
     plan: Annotated[list[str] | None, typer.Option(help="Plan to try; repeat or separate with commas.")] = None,
     region: Annotated[list[str] | None, typer.Option(help="Region to try; repeat or separate with commas.")] = None,
     lease: Annotated[str | None, typer.Option(help="How long it may live, e.g. 4h (default 8h).")] = None,
@@ -289,6 +305,7 @@ def up(
         context=context,
         tensor_parallel=tensor_parallel,
         aliases=tuple(as_list(",".join(alias or ()))),
+        traces=traces,
         plans=tuple(as_list(",".join(plan or ()))),
         regions=tuple(as_list(",".join(region or ()))),
         lease=lease,
@@ -341,6 +358,7 @@ def up(
     with session_lock(name):
         existing = quote["existing"]
         engine_asked = context is not None or tensor_parallel is not None or quote["aliases"] is not None
+        engine_asked = engine_asked or quote["traces"] is not None
         same = None
         if existing and not converge and dead_man is None and webui is None:
             from ..endpoint.up_to_date import unchanged
@@ -376,6 +394,7 @@ def up(
             context=wanted.context,
             tensor_parallel=wanted.tensor_parallel,
             alias=wanted.aliases or None,
+            traces=wanted.traces,
             plan=wanted.plans or None,
             region=wanted.regions or None,
             near=wanted.near,
@@ -456,6 +475,8 @@ def _configured(wanted: Wanted) -> Wanted:
         idle=wanted.idle,
         max_cost=wanted.max_cost,
         alias=list(wanted.aliases),
+        # That none are wanted is no address.
+        traces=None if wanted.traces == NO_TRACES else wanted.traces,
     )
     return replace(
         wanted,
@@ -463,6 +484,7 @@ def _configured(wanted: Wanted) -> Wanted:
         model=config.model if wanted.variant is None else wanted.model,
         context=config.context,
         aliases=config.alias,
+        traces=wanted.traces or config.traces,
         plans=config.plan,
         regions=config.region,
         near=config.near,

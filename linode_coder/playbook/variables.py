@@ -58,6 +58,7 @@ class Up(Adjust):
     context: str | int | None = None
     tensor_parallel: int | None = None
     alias: Sequence[str] | None = None
+    traces: str | None = None
     plan: Sequence[str] | None = None
     region: Sequence[str] | None = None
     near: str | None = None

@@ -16,6 +16,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.core.duration imp
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
 from ansible_collections.linode_coder.gpu.plugins.module_utils.model.hub_token import hub_token_source
 from ansible_collections.linode_coder.gpu.plugins.module_utils.model.served_names import parse_aliases
+from ansible_collections.linode_coder.gpu.plugins.module_utils.model.traces import parse_traces
 from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.budget import ACTIONS, DEFAULT_ACTION
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session.lease import (
     DEFAULT_CAP,
@@ -68,6 +69,16 @@ def _aliases(value: Any) -> tuple[str, ...]:
     except Failure as failure:
         raise WrongValue("a list of names such as gpt-4o, or names separated by commas") from failure
     return names
+
+
+def _traces(value: Any) -> str:
+    try:
+        address = parse_traces(value) if isinstance(value, str) else None
+    except Failure as failure:
+        raise WrongValue("an address such as grpc://otel.example.com:4317, without credentials") from failure
+    if not address:
+        raise WrongValue("an address such as grpc://otel.example.com:4317")
+    return address
 
 
 def public_keys(value: Any) -> tuple[str, ...]:
@@ -196,6 +207,7 @@ SETTINGS = (
         "near", _text, "A region, place or continent: of regions at the same price the nearer ones are tried first."
     ),
     Setting("context", _tokens, "Context length in tokens; what fits when it is not set."),
+    Setting("traces", _traces, "Collector to which the engine sends traces, such as grpc://otel.example.com:4317."),
     Setting("alias", _aliases, "Names by which clients may ask for the model too, for example gpt-4o.", ()),
     Setting("lease", _duration("lease"), "How long a new session may live.", DEFAULT_LEASE),
     Setting("cap", _duration("cap"), "Hard cap of the lease, which no extension moves.", DEFAULT_CAP),
@@ -253,6 +265,7 @@ class Config:
     near: str | None
     context: int | str | None
     alias: tuple[str, ...]
+    traces: str | None
     lease: str
     cap: str
     idle: str
@@ -464,6 +477,7 @@ class Options(TypedDict, total=False):
     region: list[str] | None
     context: str | None
     alias: list[str] | None
+    traces: str | None
     lease: str | None
     cap: str | None
     idle: str | None

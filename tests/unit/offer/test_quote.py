@@ -155,6 +155,7 @@ def test_a_new_session_in_full() -> None:
         "changes": {},
         "kept": [],
         "aliases": None,
+        "traces": None,
         "places": {},
         "left_out": [],
         "budget": None,
@@ -317,6 +318,7 @@ def test_a_session_that_exists_in_full() -> None:
         "changes": {},
         "kept": [],
         "aliases": None,
+        "traces": None,
         "places": {},
         "offers": [],
         "plan": ADA_S,
@@ -444,6 +446,17 @@ def test_aliases_are_asked_for_taken_away_or_left() -> None:
         with pytest.raises(Failure) as caught:
             ask(("--host",))
         assert (caught.value.kind, caught.value.field, caught.value.value) == ("usage", "alias", "--host")
+
+
+def test_traces_are_asked_for_taken_away_or_left() -> None:
+    for ask in (
+        lambda where: quoted(Account(), model="gpt-oss-20b", traces=where),
+        lambda where: quoted(Account(vm()), traces=where),
+    ):
+        assert ask("http://otel.example.com:4318")["traces"] == "http://otel.example.com:4318/v1/traces"
+        assert (ask("off")["traces"], ask(None)["traces"]) == ("", None)
+        with pytest.raises(Failure, match="traces 'otel'"):
+            ask("otel")
 
 
 def test_another_model_adds_nothing_to_a_budget_that_is_not_spent() -> None:

@@ -41,6 +41,11 @@ options:
     type: list
     elements: str
     default: []
+  traces:
+    description:
+      - Collector to which the engine sends a trace of each request, for example V(grpc://otel.example.com:4317). V(off) for none.
+      - When not set a session keeps the one that it has.
+    type: str
   plans:
     description: Plans in the order in which they are tried. The cheapest ones that suit when empty.
     type: list
@@ -167,6 +172,10 @@ quote:
       type: list
       elements: str
       returned: success
+    traces:
+      description: The O(traces) that were asked for, empty for none; null where nothing was. Not returned with O(switch).
+      type: str
+      returned: success
     existing:
       description: The session's view when its VM exists already, else null.
       type: dict
@@ -271,6 +280,7 @@ MODULE = api_module(
         "context": {"type": "str"},
         "tensor_parallel": {"type": "int"},
         "aliases": {"type": "list", "elements": "str", "default": []},
+        "traces": {"type": "str"},
         "plans": {"type": "list", "elements": "str", "default": []},
         "regions": {"type": "list", "elements": "str", "default": []},
         "near": {"type": "str"},

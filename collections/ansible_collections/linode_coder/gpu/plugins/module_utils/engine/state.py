@@ -4,7 +4,8 @@
 """engine.json on the VM: which engine is wanted, which was the last one that served, and what it measured of itself.
 
 ``{"schema": 1, "wanted": spec, "last_good": spec, "measured": {...}, "images": {reference: digest}}`` where a spec is
-``{"model", "image", "flags", "environment", "aliases"}``; ``aliases`` are among the names that the flags hold. ``wanted`` holds the
+``{"model", "image", "flags", "environment", "aliases"}``; ``aliases`` are among the names that the flags hold, and ``traces``, where
+there is one, is the collector that flags and environment name. ``wanted`` holds the
 flags that were asked for; vllm.yaml may differ from them where healing changed a parameter, and stays so for as long as the same is
 asked for.
 """

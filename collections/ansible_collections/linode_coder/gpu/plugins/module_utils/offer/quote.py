@@ -291,7 +291,15 @@ def _of_existing(view: dict[str, Any], changes: dict[str, str], engine: Engine |
 
 
 def _request(lookup: Lookup, wanted: Wanted) -> Request:
-    return make_request(lookup, wanted.model, wanted.variant, wanted.context, wanted.tensor_parallel, wanted.aliases)
+    return make_request(
+        lookup,
+        wanted.model,
+        wanted.variant,
+        wanted.context,
+        wanted.tensor_parallel,
+        wanted.aliases,
+        wanted.traces,
+    )
 
 
 def _aliases(request: Request) -> list[str] | None:
@@ -347,7 +355,11 @@ def make_quote(
         )
         engine = _existing_engine(reader, existing, request, lookup)
         kept = beyond(existing, wanted.lease, wanted.max_cost)
-        answer = _of_existing(existing, changes, engine) | {"kept": kept, "aliases": _aliases(request)}
+        answer = _of_existing(existing, changes, engine) | {
+            "kept": kept,
+            "aliases": _aliases(request),
+            "traces": request.traces,
+        }
         answer["sources"]["budget"] = None if wanted.budget is None else "input"
         if wanted.budget is not None and "until" in changes:
             seen = look(reader, now, instances, wanted.records, existing["hourly"])
@@ -371,6 +383,7 @@ def make_quote(
         "changes": {},
         "kept": [],
         "aliases": _aliases(request),
+        "traces": request.traces,
         "places": {},
         "offers": [],
         "left_out": [],

@@ -23,7 +23,7 @@ class Wanted:
     """Each as it was asked for; None or () leaves it to what the session has, else to the default.
 
     ``context`` is in tokens or a text such as 64K, ``aliases`` are names that clients may ask for the model by, ``lease``, ``cap``
-    and ``idle`` are durations such as 8h, ``near`` is a region, a place or a continent, ``max_cost`` is in dollars for
+    and ``idle`` are durations such as 8h, ``traces`` is where the engine sends traces or off, ``near`` is a region, a place or a continent, ``max_cost`` is in dollars for
     the lease, ``budget`` in dollars for a month. ``records`` are what this control node remembers of sessions that are gone, which count towards the budget.
     """
 
@@ -32,6 +32,7 @@ class Wanted:
     context: str | int | None = None
     tensor_parallel: int | None = None
     aliases: tuple[Any, ...] = ()
+    traces: str | None = None
     plans: tuple[str, ...] = ()
     regions: tuple[str, ...] = ()
     near: str | None = None
@@ -51,6 +52,7 @@ def wanted_from(params: Mapping[str, Any]) -> Wanted:
         context=params.get("context"),
         tensor_parallel=params.get("tensor_parallel"),
         aliases=tuple(params.get("aliases") or ()),
+        traces=params.get("traces"),
         plans=tuple(as_list(params.get("plans"))),
         regions=tuple(as_list(params.get("regions"))),
         near=params.get("near"),
