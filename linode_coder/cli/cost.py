@@ -48,7 +48,10 @@ def _show(console: Console, cost: Cost, budget: float | None, sandbox: bool, now
     of_budget = "" if budget is None else f" of the month's budget of {money(budget)}"
     console.text(f"total    {bill.hours} h, {money(bill.total)}{of_budget}, in {bill.month.name} (UTC)")
     if bill.idle_hours is not None:
-        console.text(f"idle     {bill.idle_hours} h: {IDLE_MEANS}, where a watcher saw it")
+        paid = "" if not bill.idle_dollars else f", {money(bill.idle_dollars)}"
+        console.text(f"idle     {bill.idle_hours} h{paid}: {IDLE_MEANS}, where a watcher saw it")
+    if bill.rows:
+        console.text(f"tokens   {'unknown: nobody here looked' if bill.use is None else bill.use.sentence()}")
     if any(row.ended for row in bill.rows):
         console.text(f"saved    {money(bill.saved)} by deletion: {SAVED_MEANS}")
     if cost.invoiced is not None:

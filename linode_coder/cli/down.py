@@ -13,7 +13,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.session.name impo
 
 from ..api import LinodeReader
 from ..endpoint.session_files import forget_vm
-from ..local import history
+from ..local import history, token_history
 from ..local.lock import PATIENCE_S, session_lock, unfinished
 from ..local.sessions import all_sessions, firewall_of, pick
 from ..terminal.console import Console, money
@@ -52,6 +52,13 @@ def _look_again(reader: LinodeReader, name: str, console: Console) -> dict[str, 
                     return view
     console.step_done()
     return None
+
+
+def _count_tokens(view: dict[str, Any]) -> None:
+    """A last look at what the engine counts, where a tunnel is open: afterwards nobody can ask. At most five seconds."""
+    from ..endpoint.activity import counters
+
+    token_history.looked(view["linode_id"], counters(view["name"] or view["label"]))
 
 
 @app.command()
@@ -102,6 +109,8 @@ def down(
 
     started = time.time()
     with session_lock(session, PATIENCE_S):
+        if view:
+            _count_tokens(view)
         try:
             account = open_records[0]["account"] if open_records else None
             outcome = run_playbook(variables.Down(session=session, account=account), console)

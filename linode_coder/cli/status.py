@@ -15,7 +15,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.client imp
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session.tags import MARKER
 
 from ..api import LinodeReader
-from ..local import history, lock
+from ..local import history, lock, token_history
 from ..local.budget import this_month
 from ..local.sessions import all_sessions, pick
 from ..terminal import screen
@@ -103,6 +103,7 @@ def observe_session(view: dict[str, Any], before: dict[str, Any], money_too: boo
     if endpoint["tunnel"] == "open":
         clock, watched, gpus = activity.on_vm(view["name"])
         use = activity.engine(view["name"] or view["label"], before.get("engine"))
+        token_history.looked(view["linode_id"], use)
     clocks = activity.clocks(view, clock, now)
     if clocks["idle_s"] is None:
         # What this machine's watcher saw is better than nothing, as long as it is said when that was.

@@ -11,7 +11,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.core.cost import 
 from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.budget_look import if_allowed, wanted_events
 
 from ..api import LinodeReader
-from ..local import history
+from ..local import history, token_history
 from ..local.sessions import all_sessions
 from ..watchdog import watchers
 from .bill import Bill, Month, differences, invoiced, make_bill, month_of
@@ -72,7 +72,7 @@ def read_cost(reader: LinodeReader, month: Month, now: int | None = None) -> Cos
     events = if_allowed(lambda: reader.list("account/events", wanted_events(month.start)))
     items = if_allowed(lambda: _items(reader, month)) if account is not None else None
     euuid = None if account is None else account.get("euuid")
-    bill = make_bill(month, now, views, records, events, euuid, idle)
+    bill = make_bill(month, now, views, records, events, euuid, idle, token_history.of_month(month.name))
     notes = []
     if account is None:
         notes.append("The token may not read the account (account:read_only), so no invoice was compared.")
