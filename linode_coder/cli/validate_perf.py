@@ -186,7 +186,12 @@ def _show(console: Console, run: dict[str, Any]) -> None:
 
 
 def _finish(
-    console: Console, run: dict[str, Any], baseline: dict[str, Any] | None, new_baseline: bool, report: Path | None
+    console: Console,
+    view: dict[str, Any],
+    run: dict[str, Any],
+    baseline: dict[str, Any] | None,
+    new_baseline: bool,
+    report: Path | None,
 ) -> Failure | None:
     """Judge the run, record it and show it; what it fails of. What is made of a whole document belongs here."""
     baseline = baseline or perf_history.baseline_of(run)
@@ -194,9 +199,10 @@ def _finish(
     perf_history.keep(run, new_baseline)
     if report is not None:
         from ..reports import page
+        from ..reports.account import month_of_vm
         from ..reports.performance import performance_report
 
-        page.write(report, performance_report(run, [baseline] if baseline else []))
+        page.write(report, performance_report(run, [baseline] if baseline else [], month_of_vm(view)))
     failure = too_slow(run)
     if console.as_json:
         document = {"command": "validate-perf", "session": run["session"], "sandbox": run["sandbox"], "run": run}
@@ -249,9 +255,9 @@ def validate_perf(
     except BaseException:
         # Ctrl-C: what was measured until then is not lost.
         if run["levels"]:
-            _finish(console, run, held_against, new_baseline=False, report=report)
+            _finish(console, view, run, held_against, new_baseline=False, report=report)
         raise
-    failure = _finish(console, run, held_against, new_baseline, report)
+    failure = _finish(console, view, run, held_against, new_baseline, report)
     if failure and as_json:
         raise typer.Exit(failure.exit_code)
     if failure:

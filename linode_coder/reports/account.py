@@ -61,6 +61,14 @@ def _items(reader: LinodeReader, month: Month) -> list[dict[str, Any]] | None:
     return [item for item in hourly if month.start <= parse_time(item["from"]) < month.end] if found else None
 
 
+def month_of_vm(view: Mapping[str, Any]) -> Bill:
+    """The bill of this month for one VM that exists, of what this machine knows of it: nobody is asked."""
+    now = int(time.time())
+    month = month_of(now)
+    idle, _at = watchers.idle_seen(now)
+    return make_bill(month, now, [view], idle=idle, tokens=token_history.of_month(month.name))
+
+
 def read_cost(reader: LinodeReader, month: Month, now: int | None = None) -> Cost:
     """What a month cost, from all that may be read; what may not is one sentence of ``notes``."""
     now = int(time.time()) if now is None else now
