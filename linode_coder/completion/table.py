@@ -100,6 +100,7 @@ TABLE: dict[str, Any] = {
                     "value": "",
                     "many": True,
                 },
+                "--traces": {"help": "Collector for a trace of each request, e.g", "value": "", "many": False},
                 "--plan": {"help": "Plan to try; repeat or separate with commas", "value": "plan", "many": True},
                 "--region": {"help": "Region to try; repeat or separate with commas", "value": "region", "many": True},
                 "--lease": {"help": "How long it may live, e.g", "value": "", "many": False},
