@@ -193,17 +193,21 @@ def _finish(
     new_baseline: bool,
     report: Path | None,
 ) -> Failure | None:
-    """Judge the run, record it and show it; what it fails of. What is made of a whole document belongs here."""
+    """Judge the run, record it and show it; what it fails of, or its report. What is made of a whole document belongs here."""
     baseline = baseline or perf_history.baseline_of(run)
     run["verdict"] = judge(run, baseline, perf_history.near_of(run))
     perf_history.keep(run, new_baseline)
+    failure = too_slow(run)
     if report is not None:
         from ..reports import page
         from ..reports.account import month_of_vm
         from ..reports.performance import performance_report
 
-        page.write(report, performance_report(run, [baseline] if baseline else [], month_of_vm(view)))
-    failure = too_slow(run)
+        try:
+            page.write(report, performance_report(run, [baseline] if baseline else [], month_of_vm(view)))
+        except Failure as unwritten:
+            # What was measured is shown all the same.
+            failure, report = failure or unwritten, None
     if console.as_json:
         document = {"command": "validate-perf", "session": run["session"], "sandbox": run["sandbox"], "run": run}
         console.result({**document, "error": failure.as_dict() if failure else None})

@@ -120,3 +120,44 @@ def test_what_was_measured_on_the_vm_until_ctrl_c_is_kept(sandbox: RunningSandbo
     while on_vm(sandbox, "pgrep -f [e]ndpoint_speed"):
         assert time.monotonic() < until
     assert on_vm(sandbox, "ls /run/linode-coder/perf-* 2>/dev/null") == ""
+
+
+def refused(sandbox: RunningSandbox, *arguments: str) -> dict[str, Any]:
+    argv = [CODER, "validate-perf", "main", *arguments, "--json"]
+    done = subprocess.run(argv, env=sandbox.env, capture_output=True, text=True, timeout=240)
+    assert "Traceback" not in done.stdout + done.stderr
+    error = json.loads(done.stdout.splitlines()[-1])["error"]
+    assert error["exit_code"] == done.returncode
+    return dict(error)
+
+
+def test_an_engine_that_serves_nothing_is_one_sentence(sandbox: RunningSandbox) -> None:
+    on_vm(sandbox, "docker stop vllm-vllm-1")
+    said = [refused(sandbox, "--from", where) for where in ("here", "vm")]
+    on_vm(sandbox, "docker start vllm-vllm-1")
+    for error in said:
+        assert (error["kind"], error["exit_code"]) == ("unhealthy", 6)
+        assert error["message"] == "Session 'main' serves nothing that could be measured."
+        assert error["cause"] and "validate main" in error["remedy"]
+
+
+def test_an_engine_that_dies_in_the_middle_leaves_what_was_measured(sandbox: RunningSandbox) -> None:
+    label = sandbox.api("GET", "linode/instances")["data"][0]["label"]
+    until = time.monotonic() + 120
+    while "true" not in on_vm(sandbox, "curl -sf http://127.0.0.1:8001/health && echo true"):
+        assert time.monotonic() < until
+    # It does not come back while it is measured.
+    argv = [CODER, "validate-perf", "main", "--concurrency", "1,2,4", "--tokens", "128", "--json"]
+    with subprocess.Popen(argv, env=sandbox.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stderr is not None
+        next(line for line in running.stderr if " 2 streams" in line)
+        sandbox.fault(host=label, kind="engine_crash")
+        said, noted = running.communicate(timeout=120)
+    sandbox.fault(host=label, kind="clear")
+    assert running.returncode == 6, said + noted
+    run = json.loads(said)["run"]
+    first, second = run["levels"][:2]
+    assert (first["failed"], second["failed"] > 0) == (0, True) and len(second["errors"]) >= 1
+    assert run["complete"] is False and run["why_partial"]
+    assert run["verdict"]["severity"] == "fail" and "not complete" in run["verdict"]["summary"]
+    assert coder(sandbox, "perf", "history", "main")["runs"][0]["id"] == run["id"]
