@@ -161,3 +161,17 @@ def test_an_engine_that_dies_in_the_middle_leaves_what_was_measured(sandbox: Run
     assert run["complete"] is False and run["why_partial"]
     assert run["verdict"]["severity"] == "fail" and "not complete" in run["verdict"]["summary"]
     assert coder(sandbox, "perf", "history", "main")["runs"][0]["id"] == run["id"]
+
+
+def test_what_was_generated_has_a_price(sandbox: RunningSandbox) -> None:
+    tokens = measured(sandbox)["levels"][0]["output_tokens"]
+    subprocess.run([CODER, "watchdog", "--once"], env=sandbox.env, check=True, capture_output=True, timeout=240)
+    seen = coder(sandbox, "cost", "main")["sessions"][0]
+    assert seen["generated_tokens"] >= tokens > 0 and seen["prompt_tokens"] > 0
+    # By the record's own figures, which are rounded.
+    assert seen["dollars_per_million"] == pytest.approx(seen["cost"] / seen["generated_tokens"] * 1e6, rel=0.001)
+    more = measured(sandbox)["levels"][0]["output_tokens"]
+    coder(sandbox, "status", "main")
+    bill = coder(sandbox, "cost", "main")
+    assert bill["sessions"][0]["generated_tokens"] >= seen["generated_tokens"] + more
+    assert bill["use"]["unknown"] == 0 and bill["use"]["generated"] == bill["sessions"][0]["generated_tokens"]
