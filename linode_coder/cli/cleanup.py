@@ -47,8 +47,8 @@ def cleanup(
     """Find and remove what dead sessions left behind: VMs nobody looks after, firewalls, tunnels, local files."""
     console = Console(as_json)
     reader = LinodeReader()
-    views = all_sessions(reader)
     instances = reader.list("linode/instances", {"tags": MARKER})
+    views = all_sessions(reader, instances)
     found = dead_resources(instances, reader.list("networking/firewalls"), int(time.time()))
     me = owner_slug(this_user())
     dead = [row for row in found if everyone or row["owner"] in (None, me)]

@@ -197,12 +197,23 @@ class ScriptedLinode:
         raise Refusal(404, "Not found")
 
     @staticmethod
+    def _either(row: dict[str, Any], x_filter: dict[str, Any]) -> bool:
+        """Whether one of +or holds: a tag, or what a label contains."""
+        tags = [tag.lower() for tag in row.get("tags") or []]
+        return any(
+            one["tags"].lower() in tags if "tags" in one else one["label"]["+contains"] in row["label"]
+            for one in x_filter["+or"]
+        )
+
+    @staticmethod
     def _page(rows: list[dict[str, Any]], call: Call) -> dict[str, Any]:
         if "label" in call.x_filter:
             rows = [row for row in rows if row.get("label") == call.x_filter["label"]]
         if "tags" in call.x_filter:  # equal whatever their case
             wanted = call.x_filter["tags"].lower()
             rows = [row for row in rows if wanted in [tag.lower() for tag in row.get("tags") or []]]
+        if "+or" in call.x_filter:
+            rows = [row for row in rows if ScriptedLinode._either(row, call.x_filter)]
         if "entity.id" in call.x_filter:
             rows = [row for row in rows if row["entity"]["id"] == call.x_filter["entity.id"]]
         size, page = int(call.query.get("page_size", ["100"])[0]), int(call.query.get("page", ["1"])[0])
