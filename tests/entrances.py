@@ -159,6 +159,21 @@ ENTRANCES = (
         "the API key on the VM, over SSH: written to a file, and to no command",
         (_END_TO_END + "test_a_tag",),
     ),
+    Entrance(
+        _CLI + "endpoint/engine_files.py",
+        ("engine_of",),
+        "the engine's flags and record on the VM, over SSH",
+        (
+            "tests/unit/export/test_engine_files.py::test_any_text_of_a_vm_is_data",
+            "tests/unit/export/test_stack_values.py::test_any_text_is_data",
+        ),
+    ),
+    Entrance(
+        _CLI + "export/files.py",
+        ("differing", "write"),
+        OURS + "only whether a file that is there says the same is asked",
+    ),
+    Entrance(_CLI + "export/served.py", ("_of_the_role",), OURS + "the packaged role's variables"),
     Entrance(_CLI + "terminal/streams.py", ("relay",), "a log of the VM, shown", ("tests/unit/cli/test_streams.py",)),
     Entrance(_CLI + "cli/ssh.py", ("ssh",), OURS + "the terminal is the VM's: its user asked for a shell there"),
     Entrance(

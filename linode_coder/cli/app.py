@@ -61,6 +61,7 @@ COMMANDS = {
     "heal": ("linode_coder.cli.heal", "Take the next rung of the remedy ladder, and prove that it helped."),
     "cleanup": ("linode_coder.cli.cleanup", "Find and remove what dead sessions left behind."),
     "watchdog": ("linode_coder.cli.watchdog", "Watch every session: warn, delete what is over or idle."),
+    "export": ("linode_coder.cli.export", "Write what a session serves as files for a Kubernetes cluster."),
     "cost": ("linode_coder.cli.cost", "Show what a month's sessions cost, and what the invoices say."),
     "metrics": ("linode_coder.cli.metrics", "Export sessions, cost, leases, findings and GPUs to Prometheus."),
     "completion": ("linode_coder.cli.completion", "Print a completion script for bash, zsh or fish."),
@@ -185,7 +186,7 @@ def _usage(error: Any, arguments: list[str]) -> Failure:
 
 
 # What they do is of no VM.
-_NO_VM = ("wizard", "config", "models", "plans", "completion", "explain", "sandbox", "perf")
+_NO_VM = ("wizard", "config", "models", "plans", "completion", "explain", "sandbox", "perf", "export")
 
 
 def _interrupted(console: Console, code: int, arguments: list[str]) -> int:

@@ -21,7 +21,7 @@ PANELS: dict[str, tuple[str, ...]] = {
         "perf",
         "metrics",
     ),
-    "Models and prices": ("models", "plans", "validate", "cost"),
+    "Models and prices": ("models", "plans", "validate", "cost", "export"),
     "Set up": ("wizard", "config", "completion", "explain", "sandbox"),
 }
 # Three of each, without the name of the program.
@@ -66,6 +66,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "cleanup": ("cleanup --dry-run", "cleanup", "cleanup --everyone --yes"),
     "watchdog": ("watchdog --once", "watchdog --interval 5m", "watchdog install --systemd"),
     "cost": ("cost", "cost demo --month 2026-11", "cost --report cost.html"),
+    "export": (
+        "export lke demo",
+        "export lke --model gpt-oss-20b --replicas 2",
+        "export lke --region us-ord --output cluster --json",
+    ),
     "metrics": ("metrics", "metrics --listen 9419", "metrics --alerts  # > linode_coder.rules.yml"),
     "explain": ("explain", "explain exit-5", "explain gpu.lost"),
     "completion": ("completion bash", "completion zsh", "completion fish"),

@@ -665,6 +665,49 @@ TABLE: dict[str, Any] = {
                 },
             },
         },
+        "export": {
+            "help": "Write what a session serves as files for a Kubernetes cluster",
+            "options": {"--help": {"help": "Show how it is used", "value": None, "many": False}},
+            "arguments": [],
+            "optional": False,
+            "commands": {
+                "lke": {
+                    "help": "Write Helm values for vLLM's production stack, the LKE cluster for them, and the steps. Creates and changes nothing",
+                    "options": {
+                        "--model": {"help": "Model, as `up` takes it", "value": "model", "many": False},
+                        "--variant": {
+                            "help": "Variant of the model, by repository or precision",
+                            "value": "",
+                            "many": False,
+                        },
+                        "--context": {"help": "Tokens that have to fit, e.g", "value": "", "many": False},
+                        "--plan": {
+                            "help": "Plan of the nodes; the first that is offered counts",
+                            "value": "plan",
+                            "many": True,
+                        },
+                        "--region": {
+                            "help": "Region; the first that is offered counts",
+                            "value": "region",
+                            "many": True,
+                        },
+                        "--replicas": {"help": "Engines, each on a node of its own", "value": "", "many": False},
+                        "--kubernetes": {
+                            "help": "Version of Kubernetes (default: the newest)",
+                            "value": "",
+                            "many": False,
+                        },
+                        "--output": {"help": "Where to write them", "value": "file", "many": False},
+                        "--yes": {"help": "Write over files that say something else", "value": None, "many": False},
+                        "--json": {"help": "One JSON document", "value": None, "many": False},
+                        "--help": {"help": "Show how it is used", "value": None, "many": False},
+                    },
+                    "arguments": ["session"],
+                    "optional": True,
+                    "commands": {},
+                }
+            },
+        },
         "cost": {
             "help": "Show what a month's sessions cost, against the budget and the account's invoices",
             "options": {
