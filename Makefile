@@ -15,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export TEST_SNAPSHOTS ?= $(abspath .cache/snapshots)
 PRODUCT := $(shell find linode_coder collections roles playbooks inventory_plugins -type f -not -name '*.pyc' 2>/dev/null) CHANGELOG.md
 
-.PHONY: help install demo models test lint types unit integration sanity test-installed test-slow test-docker test-engine test-foreign test-clients test-molecule test-newest vllm bench mutants clean constraints dist collection changelog site pictures test-site
+.PHONY: help install demo models test lint types unit integration sanity test-installed test-slow test-docker test-engine test-foreign test-clients test-molecule test-newest vllm bench thousand mutants clean constraints dist collection changelog site pictures test-site
 
 help:
 	@echo 'make demo           bring a session up in the local sandbox, ask it something, show the cost, take it down'
@@ -37,6 +37,7 @@ help:
 	@echo "make test-clients   real coding agents with what use --print prints, against the sandbox (Node 20, 4 GB once)"
 	@echo 'make test-newest    the lowest and the highest versions that the wheel allows, the latter on the newest Python here'
 	@echo 'make bench          ratios of our commands against their peers, in one run'
+	@echo 'make thousand       what a thousand sessions make of the commands that read all of them (root, half an hour)'
 	@echo 'make mutants        break the decisions one small way at a time: which of it do the unit tests notice?'
 	@echo 'make clean          remove everything that make created'
 
@@ -148,6 +149,10 @@ test-newest: $(BIN)/.complete
 
 bench: $(BIN)/.complete
 	@$(BIN)/python tools/bench.py
+
+# SESSIONS: how many. ONLY: a pattern of the commands to measure.
+thousand: $(BIN)/.complete
+	@$(BIN)/python tools/thousand.py
 
 # MUTANTS: modules to break, and options; all of every decision take an hour.
 mutants: $(BIN)/.complete
