@@ -61,9 +61,9 @@ COMMANDS = {
     "heal": ("linode_coder.cli.heal", "Take the next rung of the remedy ladder, and prove that it helped."),
     "cleanup": ("linode_coder.cli.cleanup", "Find and remove what dead sessions left behind."),
     "watchdog": ("linode_coder.cli.watchdog", "Watch every session: warn, delete what is over or idle."),
-    "export": ("linode_coder.cli.export", "Write what a session serves as files for a Kubernetes cluster."),
     "cost": ("linode_coder.cli.cost", "Show what a month's sessions cost, and what the invoices say."),
     "metrics": ("linode_coder.cli.metrics", "Export sessions, cost, leases, findings and GPUs to Prometheus."),
+    "export": ("linode_coder.cli.export", "Write what a session serves as files for a Kubernetes cluster."),
     "completion": ("linode_coder.cli.completion", "Print a completion script for bash, zsh or fish."),
     "sandbox": ("linode_coder.cli.sandbox", "A Linode account on your own machine."),
 }

@@ -665,6 +665,38 @@ TABLE: dict[str, Any] = {
                 },
             },
         },
+        "cost": {
+            "help": "Show what a month's sessions cost, against the budget and the account's invoices",
+            "options": {
+                "--month": {"help": "This month (UTC) otherwise", "value": "", "many": False},
+                "--csv": {"help": "A line for each session, for a spreadsheet", "value": None, "many": False},
+                "--report": {"help": "Write it with pictures, as one HTML file", "value": "file", "many": False},
+                "--wide": {"help": "Every column, however narrow the terminal is", "value": None, "many": False},
+                "--json": {"help": "One JSON document", "value": None, "many": False},
+                "--help": {"help": "Show how it is used", "value": None, "many": False},
+            },
+            "arguments": ["session"],
+            "optional": True,
+            "commands": {},
+        },
+        "metrics": {
+            "help": "Print sessions, cost, leases, findings, GPUs and engines as metrics for Prometheus, or serve them",
+            "options": {
+                "--listen": {"help": "Serve them on this port of the loopback; 0 for any", "value": "", "many": False},
+                "--textfile": {"help": "Write them to a file that node_exporter reads", "value": "file", "many": False},
+                "--every": {
+                    "help": "How often the account is asked at most (with --listen, default 30s), or the file written again (with --textfile, default once)",
+                    "value": "",
+                    "many": False,
+                },
+                "--alerts": {"help": "Print alert rules for Prometheus", "value": None, "many": False},
+                "--dashboard": {"help": "Print a dashboard for Grafana", "value": None, "many": False},
+                "--help": {"help": "Show how it is used", "value": None, "many": False},
+            },
+            "arguments": [],
+            "optional": False,
+            "commands": {},
+        },
         "export": {
             "help": "Write what a session serves as files for a Kubernetes cluster",
             "options": {"--help": {"help": "Show how it is used", "value": None, "many": False}},
@@ -707,38 +739,6 @@ TABLE: dict[str, Any] = {
                     "commands": {},
                 }
             },
-        },
-        "cost": {
-            "help": "Show what a month's sessions cost, against the budget and the account's invoices",
-            "options": {
-                "--month": {"help": "This month (UTC) otherwise", "value": "", "many": False},
-                "--csv": {"help": "A line for each session, for a spreadsheet", "value": None, "many": False},
-                "--report": {"help": "Write it with pictures, as one HTML file", "value": "file", "many": False},
-                "--wide": {"help": "Every column, however narrow the terminal is", "value": None, "many": False},
-                "--json": {"help": "One JSON document", "value": None, "many": False},
-                "--help": {"help": "Show how it is used", "value": None, "many": False},
-            },
-            "arguments": ["session"],
-            "optional": True,
-            "commands": {},
-        },
-        "metrics": {
-            "help": "Print sessions, cost, leases, findings, GPUs and engines as metrics for Prometheus, or serve them",
-            "options": {
-                "--listen": {"help": "Serve them on this port of the loopback; 0 for any", "value": "", "many": False},
-                "--textfile": {"help": "Write them to a file that node_exporter reads", "value": "file", "many": False},
-                "--every": {
-                    "help": "How often the account is asked at most (with --listen, default 30s), or the file written again (with --textfile, default once)",
-                    "value": "",
-                    "many": False,
-                },
-                "--alerts": {"help": "Print alert rules for Prometheus", "value": None, "many": False},
-                "--dashboard": {"help": "Print a dashboard for Grafana", "value": None, "many": False},
-                "--help": {"help": "Show how it is used", "value": None, "many": False},
-            },
-            "arguments": [],
-            "optional": False,
-            "commands": {},
         },
         "completion": {
             "help": "Print the completion of a shell: commands, options, sessions, models, plans and regions",
