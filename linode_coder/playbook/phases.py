@@ -55,7 +55,7 @@ _ANYWHERE = {"model_weights": "weights", "container_image": "image"}
 # Order the others, or say what came of them.
 BETWEEN = frozenset(
     {
-        *("set_fact", "meta", "report", "fail", "add_host", "watchdog_notice"),
+        *("set_fact", "meta", "report", "fail", "add_host", "watchdog_notice", "plain_variables"),
         *("include_tasks", "include_role", "import_tasks", "import_role"),
     }
 )
