@@ -97,17 +97,12 @@ _SPENDS = (_BUDGET, _RECORDS)
 _SERVED = (_MODEL, _VARIANT, _CONTEXT, _TENSOR)
 _LIMITS = (_LEASE, _CAP, _IDLE, _MAX_COST)
 
-_INTERNAL = "is handed on by the playbooks themselves"
-_LET_IN = tuple(
-    Variable(name, "data", name, unasked=_INTERNAL)
-    for name in ("let_in_access", "let_in_reopen", "let_in_timeout", "let_in_wait")
-)
-_REACH = Variable("reach_name", "data", "reach_name", unasked=_INTERNAL)
-_PROOFS = Variable("heal_proof_retries", "data", "heal_proof_retries", unasked=_INTERNAL)
 _NOW = Variable("heal_now", "switch", "Wait for nothing that only time settles")
 _PATIENCE = Variable("heal_patience", "float", "Patience", unasked="multiplies waits, for tests")
 _DRY_RUN = Variable("heal_dry_run", "switch", "Only show the next rung")
-_GIVE_UP = Variable("heal_give_up", "switch", "heal_give_up", unasked=_INTERNAL)
+_GIVE_UP = Variable(
+    "heal_give_up", "switch", "Write down when nothing is left", unasked="what the command line asks for"
+)
 _UP = (
     *(_OWNER, *_SERVED, _ALIAS, _PLAN, _REGION, _NEAR, *_LIMITS, *_SPENDS, _SSH_FROM),
     Variable(
@@ -127,25 +122,15 @@ _UP = (
         "Only the engine",
         unasked="what the command line knows of the last run, and a job does not",
     ),
-    Variable("replacement", "data", "replacement", unasked=_INTERNAL),
-    *_LET_IN,
 )
-# What a role has of a VM, and a playbook reads again.
-_OF_ROLES = tuple(
-    Variable(name, "data", name, unasked="is a role's")
-    for name in (
-        *("vllm_engine", "vllm_engine_image", "vllm_found", "vllm_open_webui_port", "vllm_open_webui_wanted"),
-        *("vllm_spec", "vllm_weights", "nvidia_smi_timeout"),
-    )
-)
-_HEALING = (_SESSION, _WATCHER, *_UP, *_OF_ROLES, _PROOFS, _PATIENCE, _NOW, _DRY_RUN, _GIVE_UP)
+_REPLACED = "a replacement has what the session has"
 _WATCHES: tuple[tuple[str, Any], ...] = (("watcher", "controller"),)
 
 PLAYBOOKS = (
     Playbook(
         "adjust",
         "Change lease, idle limit and access of a session",
-        (_needed(_SESSION), _OWNER, *_LIMITS, *_SPENDS, _SSH_FROM, *_LET_IN),
+        (_needed(_SESSION), _OWNER, *_LIMITS, *_SPENDS, _SSH_FROM),
     ),
     Playbook(
         "awx",
@@ -167,8 +152,6 @@ PLAYBOOKS = (
         (
             replace(_SESSION, help="All sessions of the account when empty."),
             Variable("previous", "data", "Earlier facts", unasked="facts of an earlier look, which nobody types"),
-            _REACH,
-            *_OF_ROLES,
         ),
     ),
     Playbook(
@@ -216,13 +199,9 @@ PLAYBOOKS = (
             _NOW,
             _BUDGET,
             # A replacement is what the session was, whatever somebody answers.
-            *(
-                replace(one, unasked="a replacement has what the session has")
-                for one in _UP
-                if not one.unasked and one != _BUDGET
-            ),
+            *(replace(one, unasked=_REPLACED) for one in _UP if not one.unasked and one != _BUDGET),
             *(one for one in _UP if one.unasked),
-            *(_WATCHER, _PATIENCE, _GIVE_UP, _PROOFS, *_OF_ROLES),
+            *(_WATCHER, _PATIENCE, _GIVE_UP),
             Variable(
                 "heal_observations", "data", "Earlier looks", unasked="facts of an earlier look, which nobody types"
             ),
@@ -232,7 +211,7 @@ PLAYBOOKS = (
     Playbook(
         "let_in",
         "Let a machine in to SSH",
-        (_needed(_SESSION), *_LET_IN),
+        (_needed(_SESSION),),
         no_template="it lets in the machine that runs it, and a job's has another address next time",
     ),
     Playbook("list", "List the sessions of the account"),
@@ -244,19 +223,16 @@ PLAYBOOKS = (
     Playbook(
         "replace",
         "Replace the VM of a session",
-        tuple(replace(one, unasked=one.unasked or _INTERNAL) for one in _HEALING)
-        + tuple(
-            Variable(name, "data", name, unasked=_INTERNAL) for name in ("heal_acted", "heal_replacement", "heal_seen")
-        ),
+        tuple(replace(one, unasked=one.unasked or _REPLACED) for one in (_SESSION, _WATCHER, *_UP)),
         no_template="it is the second half of heal.yml, which runs it",
     ),
-    Playbook("status", "Show a session", (_needed(_SESSION), _REACH)),
+    Playbook("status", "Show a session", (_needed(_SESSION),)),
     Playbook(
         "switch_model",
         "Serve another model",
-        (_needed(_SESSION), _needed(_MODEL), _VARIANT, _CONTEXT, _TENSOR, _ALIAS, *_SPENDS, *_OF_ROLES),
+        (_needed(_SESSION), _needed(_MODEL), _VARIANT, _CONTEXT, _TENSOR, _ALIAS, *_SPENDS),
     ),
-    Playbook("up", "Bring a session up", (_needed(_SESSION), *_UP, *_OF_ROLES)),
+    Playbook("up", "Bring a session up", (_needed(_SESSION), *_UP)),
     Playbook(
         "validate",
         "Check a new session or an endpoint",
@@ -300,19 +276,26 @@ PLAYBOOKS = (
             ),
             Variable("one_off", "switch", "Promise no other pass", unasked="a look by hand gives no interval"),
             *(replace(one, unasked="of heal.yml") for one in (_NOW, _DRY_RUN)),
-            *(_WATCHER, _PATIENCE, _GIVE_UP, _PROOFS, _REACH, *_LET_IN),
-            Variable("let_in_command", "data", "let_in_command", unasked=_INTERNAL),
+            *(_WATCHER, _PATIENCE, _GIVE_UP),
         ),
         several=False,
         set=_WATCHES,
     ),
 )
 
-# Every name that a playbook reads and that somebody could give it. A controller gives the last ones.
-NAMES = frozenset(variable.name for playbook in PLAYBOOKS for variable in playbook.variables) | {
-    "awx_user_name",
-    "tower_user_name",
-}
+# What playbooks hand on to each other, or read of a role.
+INTERNAL = frozenset(
+    (
+        *("heal_acted", "heal_proof_retries", "heal_replacement", "heal_seen", "reach_name", "replacement"),
+        *("let_in_access", "let_in_command", "let_in_reopen", "let_in_timeout", "let_in_wait", "nvidia_smi_timeout"),
+        *("vllm_engine", "vllm_engine_image", "vllm_found", "vllm_open_webui_port", "vllm_open_webui_wanted"),
+        *("vllm_spec", "vllm_weights"),
+    )
+)
+# Every name that a playbook reads and that somebody could give it. A controller gives the last two.
+NAMES = INTERNAL.union(
+    (variable.name for playbook in PLAYBOOKS for variable in playbook.variables), ("awx_user_name", "tower_user_name")
+)
 
 
 def asked(playbook: Playbook) -> tuple[Variable, ...]:
