@@ -162,7 +162,7 @@ class Refused(Exception):
         self.status, self.body = status, body
 
 
-def _survey_refused(spec: dict[str, Any]) -> str | None:
+def survey_refused(spec: dict[str, Any]) -> str | None:
     """JobTemplateSurveySpec._validate_spec_data."""
     for field, expected in (("name", str), ("description", str), ("spec", list)):
         if not isinstance(spec.get(field), expected):
@@ -293,7 +293,7 @@ class PlayedController:
         if method == "DELETE":
             self.surveys.pop(number, None)
             return 200, None
-        wrong = _survey_refused(body)
+        wrong = survey_refused(body)
         if wrong:
             raise Refused(400, {"error": wrong})
         self.surveys[number] = body

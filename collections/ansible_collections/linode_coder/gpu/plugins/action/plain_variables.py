@@ -20,15 +20,19 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
         self.validate_argument_spec({})
+        failure = self.refused()
+        return {**result, "changed": False} if failure is None else {**result, **failure.as_result(), "failed": True}
+
+    def refused(self) -> Failure | None:
+        """What is wrong with the first variable that is a template, at any depth."""
         given = load_extra_vars(self._loader)
         for name in sorted(NAMES & given.keys()):
             if self._templar.is_template(given[name]):
-                failure = Failure(
+                return Failure(
                     "usage",
                     f"The variable {name} is a template, which would be run on this machine.",
                     remedy="Give the text itself. Text with braces stays text in a file: "
                     f"{name}: !unsafe 'text', handed over with -e @FILE.",
                     field=name,
                 )
-                return {**result, **failure.as_result(), "failed": True}
-        return {**result, "changed": False}
+        return None
