@@ -335,6 +335,12 @@ ENTRANCES = (
         "the hub's token, as its tools wrote it",
         (_CONFIG + "test_the_hugging_face_token_is_found",),
     ),
+    Entrance(
+        _C + "lookup/this_user.py",
+        ("LookupModule.run",),
+        "the name of the user of a controller who started the job",
+        ("tests/unit/actions/test_plain_variables.py::test_the_owner_in_a_job_is_who_started_it",),
+    ),
     Entrance(_C + "modules/client_key.py", ("work",), OURS + "this machine's key, which ssh-keygen made"),
     Entrance(_C + "modules/linode_gpu_instance.py", ("new_host_key",), OURS + "a key that ssh-keygen just made"),
     Entrance(_C + "modules/session_secret.py", ("work",), _STATE),

@@ -472,5 +472,8 @@ class PlayedController:
                 if link[:2] == (endpoint, number) and linked:
                     told[link[2]] = sorted(str(self._named(_ASSOCIATED[link[2]], item)) for item in linked)
             if number in self.surveys:
-                told["survey"] = self.surveys[number]["spec"]
+                told["survey"] = [
+                    {name: value for name, value in question.items() if value not in ("", 0, 1024)}
+                    for question in self.surveys[number]["spec"]
+                ]
             yield told

@@ -97,11 +97,16 @@ def test_a_controller_is_set_up_changed_and_taken_away(setup: Setup) -> None:
     assert (controller.sent, changed) == ([], 1)
     assert "compared: yes" in output
 
+    # Somebody has begun to, by hand.
+    for endpoint, name in (
+        ("credentials", "Hugging Face"),
+        ("credential_types", "Hugging Face"),
+        ("job_templates", "list"),
+    ):
+        (number,) = (key for key, one in controller.objects[endpoint].items() if one["name"] == f"linode_coder {name}")
+        controller.answer("DELETE", f"/api/v2/{endpoint}/{number}/", None)
     setup.run(awx_state="absent")
     assert controller.described() == {}
-    controller.sent.clear()
-    assert setup.run(awx_state="absent")[1] == 0
-    assert controller.sent == []
 
 
 def test_what_is_missing_is_said_before_anything_is_sent(setup: Setup) -> None:
