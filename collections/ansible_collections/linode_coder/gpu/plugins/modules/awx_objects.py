@@ -116,7 +116,7 @@ MODULE = LocalModule(
         "interval": {"type": "int", "default": 5},
         "cleanup_at": {"type": "int", "default": 3},
         "budget": {"type": "float"},
-        "authorized_keys": {"type": "list", "elements": "str", "default": []},
+        "authorized_keys": {"type": "list", "elements": "str", "default": [], "no_log": False},
         "key": {"type": "bool", "default": False, "no_log": False},
         "hub": {"type": "bool", "default": False},
         "webhook": {"type": "bool", "default": False},
