@@ -92,12 +92,13 @@ def _types(wanted: Wanted) -> list[dict[str, Any]]:
             "kind": "cloud",
             "inputs": {
                 "fields": [
-                    {"id": name, "type": "string", "label": label, "secret": True} for name, label, _, _ in fields
+                    {"id": name, "type": "string", "label": label, "secret": True}
+                    for name, label, _variable, _needed in fields
                 ],
-                "required": [name for name, _, _, needed in fields if needed],
+                "required": [name for name, _label, _variable, needed in fields if needed],
             },
             # Rendered by the controller, not here.
-            "injectors": {"env": {variable: f"{{{{ {name} }}}}" for name, _, variable, _ in fields}},
+            "injectors": {"env": {variable: f"{{{{ {name} }}}}" for name, _label, variable, _needed in fields}},
         }
 
     linode = [
