@@ -15,6 +15,7 @@ _END_TO_END = "tests/slow/test_nothing_outside_is_code.py::"
 _EXTRA_VARS = "tests/unit/actions/test_extra_vars.py::test_no_text_is_run"
 _API = "tests/unit/modules/test_inventory_is_data.py::test_no_text_of_the_account_is_rendered"
 _CONFIG = "tests/unit/cli/test_config.py::"
+_GATEWAY = "tests/unit/gateway/"
 
 
 @dataclass(frozen=True)
@@ -342,12 +343,52 @@ ENTRANCES = (
     Entrance(_CLI + "terminal/question.py", ("typed_line",), OURS + "what the user types"),
     Entrance(
         _CLI + "watchdog/timer.py",
-        ("_crontab", "_is", "_read_environment", "_systemctl", "install_systemd"),
+        ("_crontab", "_read_environment", "systemctl", "unit_is", "write_units"),
         "the user's crontab and environment, written into a timer",
         ("tests/unit/cli/test_watchers.py::test_timers_quote_what_their_readers_would_misread",),
     ),
     Entrance(_CLI + "cli/explain_topics.py", ("_page",), OURS + "the pages that are installed with us"),
+    # -- the gateway: whatever a program of this machine sends, and what our own commands say of VMs
+    Entrance(
+        _CLI + "gateway/relay.py",
+        ("read",),
+        "bodies of requests, and of refusals of an engine",
+        (
+            _GATEWAY + "test_gateway.py::test_what_is_no_question_for_an_engine",
+            _GATEWAY + "test_gateway.py::test_only_a_client_of_this_machine_with_the_key",
+            _GATEWAY + "test_gateway.py::test_no_text_of_a_request_is_more_than_text",
+        ),
+    ),
+    Entrance(
+        _CLI + "gateway/command.py",
+        ("Command.run", "_event", "_lines"),
+        "events of `up` and `use`: what the API, VMs and programs said",
+        (
+            _GATEWAY + "test_gateway_parts.py::test_no_text_of_up_is_more_than_text",
+            _GATEWAY + "test_gateway_parts.py::test_any_event_can_be_taken",
+        ),
+    ),
+    Entrance(
+        _CLI + "gateway/known.py",
+        ("_names",),
+        "names by which an engine serves its model, as it said",
+        (
+            _GATEWAY + "test_gateway_parts.py::test_no_name_of_a_model_is_more_than_a_name",
+            _GATEWAY + "test_gateway_parts.py::test_a_file_that_is_not_as_we_write_it_is_none",
+        ),
+    ),
+    Entrance(_CLI + "gateway/key.py", ("gateway_key",), _STATE),
+    Entrance(_CLI + "gateway/wakes.py", ("today",), _STATE),
     # -- what we keep here
+    Entrance(
+        _CLI + "local/wake.py",
+        ("read",),
+        "options of `up`, on their way into the words of a command",
+        (
+            _GATEWAY + "test_gateway_parts.py::test_a_file_that_is_not_as_we_write_it_is_none",
+            _GATEWAY + "test_gateway_parts.py::test_what_up_is_told",
+        ),
+    ),
     Entrance(_CLI + "local/history.py", ("connect",), _STATE),
     Entrance(
         _CLI + "local/perf_history.py",

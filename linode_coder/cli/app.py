@@ -42,6 +42,7 @@ COMMANDS = {
     "switch-model": ("linode_coder.cli.switch_model", "Serve another model on a session's VM."),
     "use": ("linode_coder.cli.use", "Open the tunnel and print the environment for clients."),
     "launch": ("linode_coder.cli.launch", "Start a coding agent against a session."),
+    "gateway": ("linode_coder.cli.gateway", "One endpoint for all sessions, which starts the one that is asked for."),
     "leave": ("linode_coder.cli.leave", "Forget the current session; it goes on."),
     "ask": ("linode_coder.cli.ask", "Ask the model one question; pipes in and out."),
     "chat": ("linode_coder.cli.chat", "Talk with the model in the terminal."),

@@ -13,7 +13,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.session.name impo
 
 from ..api import LinodeReader
 from ..endpoint.session_files import forget_vm
-from ..local import history
+from ..local import history, wake
 from ..local.lock import PATIENCE_S, session_lock, unfinished
 from ..local.sessions import all_sessions, firewall_of, pick
 from ..terminal.console import Console, money
@@ -109,6 +109,7 @@ def down(
             history.ran(session, "down", started, failure.exit_code, None, failure.message)
             raise
         tunnel_closed = forget_vm(session)
+        wake.taken_down(session)
     data = {key: value for key, value in outcome.data.items() if key not in ("schema", "command")}
     history.ran(session, "down", started, 0, not data["already_gone"], None)
     if data["session"]:

@@ -8,7 +8,7 @@ from typing import Any
 # Groups of the list of commands, in its order.
 PANELS: dict[str, tuple[str, ...]] = {
     "Sessions": ("up", "down", "list", "status", "switch-model", "extend", "pause"),
-    "Talk to the model": ("launch", "use", "leave", "ask", "chat", "tunnel"),
+    "Talk to the model": ("launch", "use", "leave", "ask", "chat", "tunnel", "gateway"),
     "Look after it": (
         "check",
         "collect",
@@ -49,6 +49,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "logs": ("logs demo", "logs demo --follow", "logs demo --what weights --since 10m"),
     "ssh": ("ssh demo", "ssh demo -- nvidia-smi", "ssh demo --forward 8080"),
     "tunnel": ("tunnel demo", "tunnel demo --close", "tunnel --json"),
+    "gateway": ("gateway", "gateway --port 17001", "gateway --install"),
     "extend": ("extend 2h", "extend demo --until 18:30", "extend demo 2h --dry-run"),
     "pause": ("pause demo", "pause demo --for 4h", "pause demo --off"),
     "wizard": ("wizard", "wizard --goal agent --lease 4h", "wizard --goal chat --yes"),

@@ -13,7 +13,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.quote impor
 from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.wanted import Wanted, as_list
 
 from ..api import LinodeReader
-from ..local import budget, history
+from ..local import budget, history, wake
 from ..local.lock import session_lock
 from ..local.sessions import all_sessions, pick
 from ..local.unrecorded import recorded
@@ -124,6 +124,8 @@ def switch_model(
             key_file = str(api_key_file(after))
             with recorded():
                 remember(after, reader, {"api_key_file": key_file, "max_model_len": data["max_model_len"]})
+            typed = {"variant": variant, "context": context, "tensor_parallel": tensor_parallel, "alias": alias}
+            wake.switched(after, {"model": model, **typed})
         except Failure as failure:
             history.ran(name, "switch-model", started, failure.exit_code, None, failure.message)
             raise

@@ -6,6 +6,7 @@ import json
 import os
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -23,7 +24,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.session.ssh_acces
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session.tags import MARKER
 
 from ..api import LinodeReader
-from ..local import budget, history
+from ..local import budget, history, wake
 from ..local.lock import session_lock
 from ..local.unrecorded import recorded
 from ..playbook.phases import title
@@ -338,6 +339,12 @@ def up(
         return
     if not quote["existing"] and not yes:
         confirm(f"Create it for {money(quote['hourly'])} per hour?", f"linode-coder up {name}")
+    typed = {
+        **{"model": model, "variant": variant, "context": context, "tensor_parallel": tensor_parallel, "alias": alias},
+        **{"plan": plan, "region": region, "lease": lease, "cap": cap, "idle": idle, "max_cost": max_cost},
+        **{"authorized_key": [_wherever(key) for key in authorized_key or ()], "ssh_from": ssh_from},
+        **{"dead_man": dead_man, "webui": webui},
+    }
     with session_lock(name):
         existing = quote["existing"]
         engine_asked = context is not None or tensor_parallel is not None or quote["aliases"] is not None
@@ -353,6 +360,7 @@ def up(
                 console.step_skipped()
         if same and not engine_asked:
             if not quote["changes"] and not ssh_from:
+                wake.came_up(existing, typed, made=False)
                 report(console, existing, same[0], same[1], 0)
                 return
             adjusted = Adjust(
@@ -366,7 +374,7 @@ def up(
                 budget_records=wanted.records,
                 ssh_from=let_in,
             )
-            _run(console, adjusted, known=same[0])
+            _run(console, adjusted, typed, known=same[0])
             return
         variables = Up(
             session=name,
@@ -393,7 +401,12 @@ def up(
             engine_only=True if same and not ssh_from else None,
             wait_for_capacity=waiting,
         )
-        _run(console, variables, expected=expected, before=before)
+        _run(console, variables, typed, expected=expected, before=before)
+
+
+def _wherever(key: str) -> str:
+    """A public key as it is, the file of one by a name that holds in every directory."""
+    return key if " " in key else str(Path(key).expanduser().absolute())
 
 
 def _waiting(wait: bool, wait_for: str | None) -> str | None:
@@ -476,11 +489,12 @@ def _configured(wanted: Wanted) -> Wanted:
 def _run(
     console: Console,
     variables: Adjust,
+    typed: dict[str, Any],
     expected: dict[str, Any] | None = None,
     before: list[dict[str, Any]] | None = None,
     known: dict[str, Any] | None = None,
 ) -> None:
-    """``known`` is what a playbook that leaves the VM alone does not report."""
+    """``typed`` are the options by their names, ``known`` is what a playbook that leaves the VM alone does not report."""
     from ..endpoint.tunnel import open_tunnel
     from ..endpoint.up_to_date import remember
     from ..playbook.runner import run_playbook
@@ -496,6 +510,7 @@ def _run(
         console.step_done()
         with recorded():
             remember(view, LinodeReader(), outcome.data)
+            wake.came_up(view, typed, made=bool(outcome.data.get("created")))
             record(outcome.data.get("engine") or {}, outcome.data.get("measured") or {})
     except Failure as failure:
         history.ran(name, "up", started, failure.exit_code, None, failure.message)

@@ -290,6 +290,24 @@ TABLE: dict[str, Any] = {
             "optional": False,
             "commands": {},
         },
+        "gateway": {
+            "help": "Serve all sessions at one endpoint of this machine, and start again the one that a request asks for",
+            "options": {
+                "--port": {
+                    "help": "Port of the loopback (default: the configuration's, 17000)",
+                    "value": "",
+                    "many": False,
+                },
+                "--install": {"help": "Run it as a service of your systemd", "value": None, "many": False},
+                "--uninstall": {"help": "Remove that service", "value": None, "many": False},
+                "--env-file": {"help": "File of mode 0600 with LINODE_TOKEN=", "value": "file", "many": False},
+                "--json": {"help": "JSON lines of events", "value": None, "many": False},
+                "--help": {"help": "Show how it is used", "value": None, "many": False},
+            },
+            "arguments": [],
+            "optional": False,
+            "commands": {},
+        },
         "leave": {
             "help": "Forget the current session, which commands without a name are about. It goes on, and bills",
             "options": {

@@ -24,11 +24,13 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.session.lease imp
     new_lease,
     parse_idle,
 )
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session.name import validate_session_name
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session.ssh_access import parse_ssh_from
 
 from ..terminal.escapes import full_line
 from . import files
 from .files import Problem, Raw
+from .hours import parse_hours
 
 PREFIX = "LINODE_CODER_"
 # Variables of ours that are no settings.
@@ -168,6 +170,39 @@ def _budget_action(value: Any) -> str:
     return str(value)
 
 
+def _hours(value: Any) -> str:
+    text = value.strip() if isinstance(value, str) else ""
+    try:
+        parse_hours(text)
+    except ValueError as error:
+        raise WrongValue("hours of a day such as '08:00-20:00'") from error
+    return text
+
+
+def _count(value: Any) -> int:
+    text = str(value).strip() if isinstance(value, (str, int)) and not isinstance(value, bool) else ""
+    if not (text.isascii() and text.isdigit()) or int(text[:5]) > 1000 or len(text) > 4:
+        raise WrongValue("a whole number from 0 to 1000")
+    return int(text)
+
+
+def _port(value: Any) -> int:
+    text = str(value).strip() if isinstance(value, (str, int)) and not isinstance(value, bool) else ""
+    if not (text.isascii() and text.isdigit()) or len(text) > 5 or not 0 < int(text) < 65536:
+        raise WrongValue("a port from 1 to 65535")
+    return int(text)
+
+
+def _sessions(value: Any) -> tuple[str, ...]:
+    names = _names(value)
+    try:
+        for name in names:
+            validate_session_name(name)
+    except Failure as failure:
+        raise WrongValue("a list of names of sessions, or such names separated by commas") from failure
+    return names
+
+
 def _path(value: Any) -> str:
     return str(Path(_text(value)).expanduser())
 
@@ -226,6 +261,11 @@ SETTINGS = (
     ),
     Setting("heal", _policy, "How far healing may go: off, alert, container, host or vm.", "vm"),
     Setting("watchdog_interval", _interval, "How often the watchdog looks, 1 minute to 1 hour.", "5m"),
+    Setting("gateway_port", _port, "Port of this machine's loopback at which the gateway is asked.", 17000),
+    Setting("gateway_hours", _hours, "Hours of the day in which the gateway may start a session, local time."),
+    Setting("gateway_wakes", _count, "How often in a day the gateway may start a session.", 6),
+    Setting("gateway_lease", _duration("gateway_lease"), "Lease of a session that the gateway starts, up to its cap."),
+    Setting("gateway_sessions", _sessions, "Sessions that the gateway may make, also when none was ever there.", ()),
     Setting("notify_url", _url, "Webhook that the watchdog posts to; its address is a secret.", secret=True),
     Setting(
         "dead_man_token",
@@ -263,6 +303,11 @@ class Config:
     ssh_from: str
     heal: str
     watchdog_interval: str
+    gateway_port: int
+    gateway_hours: str | None
+    gateway_wakes: int
+    gateway_lease: str | None
+    gateway_sessions: tuple[str, ...]
     notify_url: str | None
     dead_man_token: str | None
     api_url: str | None
@@ -326,11 +371,30 @@ def _warn_if_loose(reading: Reading, path: Path, secrets: list[str]) -> None:
         )
 
 
+# Settings that stand in a table of their own: `port` under [gateway] is gateway_port.
+_TABLES = ("gateway",)
+
+
+def _flat(reading: Reading, values: dict[str, Raw]) -> dict[str, Raw]:
+    """The keys of tables under their whole names."""
+    found = {}
+    for key, raw in values.items():
+        if key not in _TABLES:
+            found[key] = raw
+        elif isinstance(raw.value, dict):
+            found.update({f"{key}_{name}": Raw(value, raw.where) for name, value in raw.value.items()})
+        else:
+            reading.problems.append(
+                Problem(raw.where, f"{key} is a table of settings.", f"Write [{key}] on a line of its own.", key=key)
+            )
+    return found
+
+
 def _read_toml(reading: Reading) -> None:
     path = files.toml_path()
     values, problems = files.read_toml(path)
     reading.problems += problems
-    for key, raw in values.items():
+    for key, raw in _flat(reading, values).items():
         if key in BY_KEY:
             reading.take(BY_KEY[key], raw)
         else:
