@@ -15,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export TEST_SNAPSHOTS ?= $(abspath .cache/snapshots)
 PRODUCT := $(shell find linode_coder collections roles playbooks inventory_plugins -type f -not -name '*.pyc' 2>/dev/null) CHANGELOG.md
 
-.PHONY: help install demo models test lint types unit integration sanity test-installed test-slow test-docker test-engine test-foreign test-clients test-molecule test-newest vllm bench mutants clean constraints dist collection changelog site pictures test-site
+.PHONY: help install demo models test lint types unit integration sanity test-installed test-slow test-docker test-engine test-foreign test-clients test-molecule test-newest vllm bench thousand mutants clean constraints dist collection ee changelog site pictures test-site
 
 help:
 	@echo 'make demo           bring a session up in the local sandbox, ask it something, show the cost, take it down'
@@ -24,6 +24,7 @@ help:
 	@echo 'make test           lint, types, unit, integration and sanity tests'
 	@echo 'make dist           the wheel and the Galaxy archive, in dist/'
 	@echo 'make collection     the Galaxy archive: collections/ with the roles, playbooks and inventory plugin beside it'
+	@echo 'make ee             what an execution environment for AWX is built from, in .cache/ee'
 	@echo 'make site           the documentation as pages, in build/site; make test-site looks at them in Chromium'
 	@echo 'make pictures       the pictures of README.md and of the site, of real commands in the sandbox (tmux)'
 	@echo 'make changelog      what changelogs/fragments says into the one change log'
@@ -33,10 +34,11 @@ help:
 	@echo 'make test-slow      what takes longer on simulated hosts: playbooks, leases, serving, watching, every rung of healing'
 	@echo 'make test-docker    integration tests on docker hosts (root, docker.io, mmdebstrap)'
 	@echo 'make test-engine    tests against the real vLLM, on docker hosts and beside its stand-in'
-	@echo "make test-foreign   the SDK's own integration tests against the sandbox"
+	@echo "make test-foreign   the SDK's own integration tests against the sandbox, awx.awx against a played controller"
 	@echo "make test-clients   real coding agents with what use --print prints, against the sandbox (Node 20, 4 GB once)"
 	@echo 'make test-newest    the lowest and the highest versions that the wheel allows, the latter on the newest Python here'
 	@echo 'make bench          ratios of our commands against their peers, in one run'
+	@echo 'make thousand       what a thousand sessions make of the commands that read all of them (root, half an hour)'
 	@echo 'make mutants        break the decisions one small way at a time: which of it do the unit tests notice?'
 	@echo 'make clean          remove everything that make created'
 
@@ -96,6 +98,12 @@ dist: dist/.built
 collection: dist/.built
 	@ls dist/*.tar.gz
 
+# Everything that the image is built from; what builds it needs podman or Docker.
+ee: $(BIN)/.complete
+	@rm -rf .cache/ee
+	@$(BIN)/ansible-builder create --context .cache/ee --output-filename Containerfile
+	@echo 'podman build -t linode-coder-ee .cache/ee'
+
 # What makes the site is only needed for it, so it has an environment of its own.
 .cache/site/.complete: constraints.txt | $(BIN)/.tools
 	@$(PYTHON) -m venv --clear .cache/site
@@ -134,6 +142,7 @@ test-engine: vllm
 	$(BIN)/python tools/with_docker.py $(PYTEST) tests/engine --timeout 3600
 
 test-foreign: $(BIN)/.complete
+	$(BIN)/python tools/foreign_awx.py
 	$(BIN)/python tools/foreign_sdk.py
 
 # CLIENTS, CASES: which of tools/client_list.py, and what is tried with them. ENGINE=vllm: against the real engine. LAUNCH=1: by `launch`.
@@ -148,6 +157,10 @@ test-newest: $(BIN)/.complete
 
 bench: $(BIN)/.complete
 	@$(BIN)/python tools/bench.py
+
+# SESSIONS: how many. ONLY: a pattern of the commands to measure.
+thousand: $(BIN)/.complete
+	@$(BIN)/python tools/thousand.py
 
 # MUTANTS: modules to break, and options; all of every decision take an hour.
 mutants: $(BIN)/.complete

@@ -13,7 +13,8 @@ description:
   - Reads every session of the account that the token opens from the tags of its Linodes. No local file is needed.
   - Asks the API only for Linodes with the tag V(linode-coder), in one request per 500 of them.
   - A host is named as its session, an older VM of the same session as its label, and V(linode-ID) where neither can be a host's
-    name. All hosts are in the group C(linode_coder).
+    name. All hosts are in the group C(linode_coder), and those of a group of sessions in C(linode_coder_group_NAME) besides, with V(_) for
+    each V(-) of its name.
   - The connection variables pin the SSH host key that is in the tags, so no key is trusted on first use.
   - A Linode whose tags are incomplete is in the group C(linode_coder_incomplete) and has no connection variables.
   - Every text comes from tags or the API and is data. Ansible renders none of it as a template, also where a playbook, O(compose),
@@ -96,6 +97,7 @@ if TYPE_CHECKING:
 
 GROUP = "linode_coder"
 INCOMPLETE_GROUP = "linode_coder_incomplete"
+MEMBERS_GROUP = "linode_coder_group_"
 NAMES = ("linode_gpu", "linode_coder.gpu.linode_gpu")
 SUFFIXES = (".linode.yml", ".linode.yaml")
 # What of an instance is kept, in memory and in the cache.
@@ -180,6 +182,11 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         self.inventory.add_child(GROUP, INCOMPLETE_GROUP)
         for name, view in named_views(instances, int(time.time())):
             host = self.inventory.add_host(name, group=GROUP if view["complete"] else INCOMPLETE_GROUP)
+            if view["complete"] and view["group"]:
+                # Names of sessions, which those of groups are, have no underscore: no two share a group.
+                self.inventory.add_host(
+                    name, group=self.inventory.add_group(MEMBERS_GROUP + view["group"].replace("-", "_"))
+                )
             variables = host_variables(view, prefix)
             for variable, value in variables.items():
                 self.inventory.set_variable(host, variable, value)

@@ -15,6 +15,7 @@ _END_TO_END = "tests/slow/test_nothing_outside_is_code.py::"
 _EXTRA_VARS = "tests/unit/actions/test_extra_vars.py::test_no_text_is_run"
 _API = "tests/unit/modules/test_inventory_is_data.py::test_no_text_of_the_account_is_rendered"
 _CONFIG = "tests/unit/cli/test_config.py::"
+_GATEWAY = "tests/unit/gateway/"
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,21 @@ ENTRANCES = (
         ),
     ),
     Entrance(
+        _CLI + "cli/validate_perf.py",
+        ("document_of",),
+        "what a VM has measured until it was interrupted",
+        (
+            "tests/unit/perf/test_progress.py::test_of_any_text_only_figures_are_taken",
+            "tests/unit/perf/test_received.py::test_whatever_it_is",
+        ),
+    ),
+    Entrance(
+        _C + "module_utils/perf/surroundings.py",
+        ("round_trip",),
+        "answers of the engine, of which only the time counts",
+        ("tests/unit/perf/test_surroundings.py::test_an_answer_without_an_end_is_no_way",),
+    ),
+    Entrance(
         _C + "module_utils/engine/endpoint_check.py",
         ("_calls",),
         "arguments that a model made up",
@@ -119,6 +135,18 @@ ENTRANCES = (
         ("Wanted._key",),
         _VM_STATE + "; a key is letters, digits, - and _",
         ("tests/unit/modules/test_host_files.py",),
+    ),
+    Entrance(
+        _C + "modules/team_people.py",
+        ("read",),
+        _VM_STATE + "; a line is a hash and a name, and nothing else of it counts",
+        ("tests/unit/modules/test_team_modules.py::test_no_hostile_text_is_a_name_or_changes_the_map",),
+    ),
+    Entrance(
+        _C + "module_utils/session/team_usage.py",
+        ("_entry",),
+        "the log of a team's gateway, which everybody who reaches it fills",
+        ("tests/unit/modules/test_team_modules.py::test_no_hostile_text_is_an_entry",),
     ),
     Entrance(
         _C + "module_utils/health/collected.py", ("_json",), "docker inspect and the engine's answers", (_VM_TEXT,)
@@ -154,11 +182,26 @@ ENTRANCES = (
         _CLI + "endpoint/up_to_date.py", ("_on_vm",), OURS + "what the VM says is only compared with what it said"
     ),
     Entrance(
-        _CLI + "endpoint/api_key.py",
+        _C + "module_utils/engine/api_key.py",
         ("kept_key",),
         "the API key on the VM, over SSH: written to a file, and to no command",
         (_END_TO_END + "test_a_tag",),
     ),
+    Entrance(
+        _CLI + "endpoint/engine_files.py",
+        ("engine_of",),
+        "the engine's flags and record on the VM, over SSH",
+        (
+            "tests/unit/export/test_engine_files.py::test_any_text_of_a_vm_is_data",
+            "tests/unit/export/test_stack_values.py::test_any_text_is_data",
+        ),
+    ),
+    Entrance(
+        _CLI + "export/files.py",
+        ("differing", "write"),
+        OURS + "only whether a file that is there says the same is asked",
+    ),
+    Entrance(_CLI + "export/served.py", ("_of_the_role",), OURS + "the packaged role's variables"),
     Entrance(_CLI + "terminal/streams.py", ("relay",), "a log of the VM, shown", ("tests/unit/cli/test_streams.py",)),
     Entrance(_CLI + "cli/ssh.py", ("ssh",), OURS + "the terminal is the VM's: its user asked for a shell there"),
     Entrance(
@@ -248,6 +291,31 @@ ENTRANCES = (
         ("tests/unit/modules/test_host_files.py::test_only_what_differs_is_written_and_shown",),
     ),
     Entrance(
+        _C + "module_utils/engine/held_image.py",
+        ("_loaded",),
+        "docker image inspect",
+        ("tests/unit/modules/test_host_state.py::test_an_image_from_an_archive_counts_with_its_digest_and_id",),
+    ),
+    Entrance(
+        _C + "module_utils/engine/warm_store.py",
+        ("_as_listed", "load", "make_list"),
+        "what a VM of an earlier session left on a volume: names, links and a list",
+        (
+            "tests/unit/engine/test_warm_store.py::test_any_list_can_be_read",
+            "tests/unit/engine/test_warm_store.py::test_what_nobody_listed_is_removed_and_is_no_damage",
+        ),
+    ),
+    Entrance(
+        _C + "modules/warm_store.py",
+        ("Store.keep_in_fstab", "Store.load_image"),
+        "the VM's fstab, whose other lines stay, and docker image inspect",
+        (
+            "tests/unit/modules/test_warm_store_module.py::test_a_new_one_is_formatted_and_mounted_once_and_at_every_boot",
+            "tests/unit/modules/test_warm_store_module.py::test_what_was_recorded_is_read_and_loaded",
+        ),
+    ),
+    Entrance(_C + "modules/warm_store.py", ("Job.load",), _VM_STATE),
+    Entrance(
         _C + "modules/ssh_host_key.py",
         ("activate", "derived", "prepare", "public_of"),
         "the VM's host keys",
@@ -297,7 +365,7 @@ ENTRANCES = (
             "tests/unit/session/test_session_view.py::test_an_address_is_one_or_there_is_none",
         ),
     ),
-    Entrance(_CLI + "endpoint/tunnel.py", ("_start",), OURS + "whether the keeper began"),
+    Entrance(_CLI + "endpoint/tunnel.py", ("start_keeper",), OURS + "whether the keeper began"),
     Entrance(_CLI + "endpoint/ssh_failure.py", ("_says",), OURS + "whether what ssh says is of a kind that we know"),
     Entrance(
         _C + "plugin_utils/look_action.py",
@@ -335,6 +403,12 @@ ENTRANCES = (
         "the hub's token, as its tools wrote it",
         (_CONFIG + "test_the_hugging_face_token_is_found",),
     ),
+    Entrance(
+        _C + "lookup/this_user.py",
+        ("LookupModule.run",),
+        "the name of the user of a controller who started the job",
+        ("tests/unit/actions/test_plain_variables.py::test_the_owner_in_a_job_is_who_started_it",),
+    ),
     Entrance(_C + "modules/client_key.py", ("work",), OURS + "this machine's key, which ssh-keygen made"),
     Entrance(_C + "modules/linode_gpu_instance.py", ("new_host_key",), OURS + "a key that ssh-keygen just made"),
     Entrance(_C + "modules/session_secret.py", ("work",), _STATE),
@@ -342,12 +416,52 @@ ENTRANCES = (
     Entrance(_CLI + "terminal/question.py", ("typed_line",), OURS + "what the user types"),
     Entrance(
         _CLI + "watchdog/timer.py",
-        ("_crontab", "_is", "_read_environment", "_systemctl", "install_systemd"),
+        ("_crontab", "_read_environment", "systemctl", "unit_is", "write_units"),
         "the user's crontab and environment, written into a timer",
         ("tests/unit/cli/test_watchers.py::test_timers_quote_what_their_readers_would_misread",),
     ),
     Entrance(_CLI + "cli/explain_topics.py", ("_page",), OURS + "the pages that are installed with us"),
+    # -- the gateway: whatever a program of this machine sends, and what our own commands say of VMs
+    Entrance(
+        _CLI + "gateway/relay.py",
+        ("read",),
+        "bodies of requests, and of refusals of an engine",
+        (
+            _GATEWAY + "test_gateway.py::test_what_is_no_question_for_an_engine",
+            _GATEWAY + "test_gateway.py::test_only_a_client_of_this_machine_with_the_key",
+            _GATEWAY + "test_gateway.py::test_no_text_of_a_request_is_more_than_text",
+        ),
+    ),
+    Entrance(
+        _CLI + "gateway/command.py",
+        ("Command.run", "_event", "_lines"),
+        "events of `up` and `use`: what the API, VMs and programs said",
+        (
+            _GATEWAY + "test_gateway_parts.py::test_no_text_of_up_is_more_than_text",
+            _GATEWAY + "test_gateway_parts.py::test_any_event_can_be_taken",
+        ),
+    ),
+    Entrance(
+        _CLI + "gateway/known.py",
+        ("_names",),
+        "names by which an engine serves its model, as it said",
+        (
+            _GATEWAY + "test_gateway_parts.py::test_no_name_of_a_model_is_more_than_a_name",
+            _GATEWAY + "test_gateway_parts.py::test_a_file_that_is_not_as_we_write_it_is_none",
+        ),
+    ),
+    Entrance(_CLI + "gateway/key.py", ("gateway_key",), _STATE),
+    Entrance(_CLI + "gateway/wakes.py", ("today",), _STATE),
     # -- what we keep here
+    Entrance(
+        _CLI + "local/wake.py",
+        ("read",),
+        "options of `up`, on their way into the words of a command",
+        (
+            _GATEWAY + "test_gateway_parts.py::test_a_file_that_is_not_as_we_write_it_is_none",
+            _GATEWAY + "test_gateway_parts.py::test_what_up_is_told",
+        ),
+    ),
     Entrance(_CLI + "local/history.py", ("connect",), _STATE),
     Entrance(
         _CLI + "local/perf_history.py",
@@ -378,6 +492,19 @@ ENTRANCES = (
         ("tests/unit/cli/test_lock.py::test_a_file_that_is_not_ours_is_never_shown_as_it_is",),
     ),
     Entrance(_CLI + "endpoint/tunnel_files.py", ("_read", "keeper"), _STATE),
+    Entrance(_CLI + "endpoint/group_files.py", ("drained", "read_members"), _STATE),
+    Entrance(
+        _CLI + "endpoint/group_keeper.py",
+        ("GroupKeeper.run_router",),
+        OURS + "nothing of what the router prints is read",
+    ),
+    Entrance(_CLI + "endpoint/router_child.py", ("main",), OURS + "the key that its keeper hands to it"),
+    Entrance(
+        _CLI + "cli/up_group.py",
+        ("_run_all", "_read"),
+        "what our own command says of a session: texts of the API and of its VM among it, which the console escapes",
+        ("tests/unit/cli/test_up_group.py::test_what_a_member_says_is_text",),
+    ),
     Entrance(_CLI + "watchdog/watchers.py", ("_read",), _STATE),
     Entrance(_CLI + "endpoint/up_to_date.py", ("_content", "unchanged"), _STATE),
     Entrance(_C + "module_utils/model/measured_fits.py", ("_read",), _STATE),

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import os
 import shutil
+from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -12,6 +14,7 @@ import pytest
 PACKAGES = {
     "chromium-headless-shell": "chromium-headless-shell",
     "nginx": "nginx-light",
+    "ngx_http_js_module.so": "libnginx-mod-http-js",
     "prometheus": "prometheus",
     "promtool": "prometheus",
 }
@@ -20,8 +23,16 @@ PACKAGES = {
 def program(name: str) -> str:
     """Its path. Where it is not installed the test is skipped, or fails where ALL_PROGRAMS is set."""
     found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
-    if found:
-        return found
+    return found or _missing(name)
+
+
+def nginx_module(name: str) -> None:
+    """The same for a module of nginx."""
+    if not Path("/usr/lib/nginx/modules", name).exists():
+        _missing(name)
+
+
+def _missing(name: str) -> NoReturn:
     missing = f"{name} is not installed: apt-get install {PACKAGES[name]}"
     if os.environ.get("ALL_PROGRAMS"):
         pytest.fail(missing)

@@ -33,6 +33,7 @@ from tests.sandbox_fixture import PLANTED, RunningSandbox, start_sandbox
 KINDS: dict[str, tuple[str, ...]] = {
     "one": ("main",),
     "four cards": ("sick", "--plan", "g2-gpu-rtx4000a4-m"),
+    "group": ("team", "--replicas", "2"),
 }
 
 

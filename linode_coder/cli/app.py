@@ -42,6 +42,7 @@ COMMANDS = {
     "switch-model": ("linode_coder.cli.switch_model", "Serve another model on a session's VM."),
     "use": ("linode_coder.cli.use", "Open the tunnel and print the environment for clients."),
     "launch": ("linode_coder.cli.launch", "Start a coding agent against a session."),
+    "gateway": ("linode_coder.cli.gateway", "One endpoint for all sessions, which starts the one that is asked for."),
     "leave": ("linode_coder.cli.leave", "Forget the current session; it goes on."),
     "ask": ("linode_coder.cli.ask", "Ask the model one question; pipes in and out."),
     "chat": ("linode_coder.cli.chat", "Talk with the model in the terminal."),
@@ -61,8 +62,10 @@ COMMANDS = {
     "heal": ("linode_coder.cli.heal", "Take the next rung of the remedy ladder, and prove that it helped."),
     "cleanup": ("linode_coder.cli.cleanup", "Find and remove what dead sessions left behind."),
     "watchdog": ("linode_coder.cli.watchdog", "Watch every session: warn, delete what is over or idle."),
+    "warm": ("linode_coder.cli.warm", "Show and delete the volumes that sessions start warm from."),
     "cost": ("linode_coder.cli.cost", "Show what a month's sessions cost, and what the invoices say."),
     "metrics": ("linode_coder.cli.metrics", "Export sessions, cost, leases, findings and GPUs to Prometheus."),
+    "export": ("linode_coder.cli.export", "Write what a session serves as files for a Kubernetes cluster."),
     "completion": ("linode_coder.cli.completion", "Print a completion script for bash, zsh or fish."),
     "sandbox": ("linode_coder.cli.sandbox", "A Linode account on your own machine."),
 }
@@ -185,7 +188,7 @@ def _usage(error: Any, arguments: list[str]) -> Failure:
 
 
 # What they do is of no VM.
-_NO_VM = ("wizard", "config", "models", "plans", "completion", "explain", "sandbox", "perf")
+_NO_VM = ("wizard", "config", "models", "plans", "completion", "explain", "sandbox", "perf", "export")
 
 
 def _interrupted(console: Console, code: int, arguments: list[str]) -> int:

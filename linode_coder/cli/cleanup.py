@@ -20,6 +20,7 @@ from ..local import history
 from ..local.deleted_elsewhere import kept_here, unended
 from ..local.lock import session_lock
 from ..local.sessions import all_sessions
+from ..local.warm import all_warm
 from ..terminal.console import Console, money
 from ..terminal.question import confirm
 from ..terminal.table import Column
@@ -47,17 +48,24 @@ def cleanup(
     """Find and remove what dead sessions left behind: VMs nobody looks after, firewalls, tunnels, local files."""
     console = Console(as_json)
     reader = LinodeReader()
-    views = all_sessions(reader)
     instances = reader.list("linode/instances", {"tags": MARKER})
+    views = all_sessions(reader, instances)
     found = dead_resources(instances, reader.list("networking/firewalls"), int(time.time()))
     me = owner_slug(this_user())
     dead = [row for row in found if everyone or row["owner"] in (None, me)]
     others = [row for row in found if row not in dead]
-    local = kept_here(reader, {view["name"] for view in views})
+    local = kept_here(reader, {name for view in views for name in (view["name"], view["group"])})
     gone = unended(reader, {instance["id"] for instance in instances})
-    plan = {"dead": dead, "others": others, "local": local, "history": gone}
+    # Proposed alone: what a warm volume is worth, only a person knows.
+    unused = [row for row in all_warm(reader) or [] if row["proposed"] and (everyone or row["owner"] in (None, me))]
+    plan = {"dead": dead, "others": others, "local": local, "history": gone, "warm": unused}
     console.event("plan", command="cleanup", **plan)
     show(console, dead, others, local, gone, wide)
+    for row in unused:
+        price = "an unknown price" if row["monthly"] is None else money(row["monthly"])
+        console.text(
+            f"warm volume {row['name']}, {price} a month: {row['proposed']}. Delete it: linode-coder warm drop {row['name']}"
+        )
     if dry_run or not (dead or local or gone):
         console.event("result", command="cleanup", **plan, removed=[], forgotten=[], changed=0)
         return

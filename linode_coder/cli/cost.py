@@ -48,9 +48,16 @@ def _show(console: Console, cost: Cost, budget: float | None, sandbox: bool, now
     of_budget = "" if budget is None else f" of the month's budget of {money(budget)}"
     console.text(f"total    {bill.hours} h, {money(bill.total)}{of_budget}, in {bill.month.name} (UTC)")
     if bill.idle_hours is not None:
-        console.text(f"idle     {bill.idle_hours} h: {IDLE_MEANS}, where a watcher saw it")
+        paid = "" if not bill.idle_dollars else f", {money(bill.idle_dollars)}"
+        console.text(f"idle     {bill.idle_hours} h{paid}: {IDLE_MEANS}, where a watcher saw it")
+    if bill.rows:
+        console.text(f"tokens   {'unknown: nobody here looked' if bill.use is None else bill.use.sentence()}")
     if any(row.ended for row in bill.rows):
         console.text(f"saved    {money(bill.saved)} by deletion: {SAVED_MEANS}")
+    for row in cost.volumes:
+        so_far = "unknown" if row["cost"] is None else money(row["cost"])
+        monthly = "unknown" if row["monthly"] is None else money(row["monthly"])
+        console.text(f"warm     {row['name']}: {so_far} in {bill.month.name} beside the sessions, {monthly} a month")
     if cost.invoiced is not None:
         same = "" if cost.differences else ", as here"
         console.text(f"invoice  {money(cost.invoiced)} before tax for all sessions{same}")
@@ -70,6 +77,7 @@ def _document(cost: Cost, budget: float | None, sandbox: bool) -> dict[str, obje
         "budget": budget,
         "invoiced": cost.invoiced,
         "uninvoiced": cost.uninvoiced,
+        "volumes": list(cost.volumes),
         "differences": list(cost.differences),
         "notes": list(cost.notes),
     }

@@ -153,7 +153,7 @@ def overview(trends: dict[int, Trend], seen: dict[str, Any], room: int) -> list[
     views, now = seen["sessions"], parse_time(seen["observed"])
     if not views:
         return laid_out("No session exists; nothing bills.", room)
-    made = table(session_table.COLUMNS, [session_table.row(view, now) for view in views], room)
+    made = table(*session_table.sessions_table(views, now), room)
     lines = list(made.lines)
     for text, state in session_table.working_lines(views):
         lines += laid_out(text, room, state, _LABEL)

@@ -17,6 +17,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.budget_look
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session.tags import MARKER, decode
 
 from ..api import LinodeReader
+from ..endpoint.group import drained
 from ..local import budget, history
 from ..local.lock import session_lock
 from ..local.sessions import all_sessions, pick
@@ -110,7 +111,8 @@ def heal(
             highest = rung.id if rung.asks else "container" if max_rung == "container" else unasked[-1]
             real = replace(variables, heal_policy=highest, heal_observations=report["observations"])
             kept = kept_open(session)
-            report = play(console, real)["report"]
+            with drained(view):
+                report = play(console, real)["report"]
             if kept and report["outcome"] == "healed":
                 reopen(console, session)
     conclude(console, view, report)

@@ -8,7 +8,7 @@ from typing import Any
 # Groups of the list of commands, in its order.
 PANELS: dict[str, tuple[str, ...]] = {
     "Sessions": ("up", "down", "list", "status", "switch-model", "extend", "pause"),
-    "Talk to the model": ("launch", "use", "leave", "ask", "chat", "tunnel"),
+    "Talk to the model": ("launch", "use", "leave", "ask", "chat", "tunnel", "gateway"),
     "Look after it": (
         "check",
         "collect",
@@ -17,17 +17,18 @@ PANELS: dict[str, tuple[str, ...]] = {
         "ssh",
         "watchdog",
         "cleanup",
+        "warm",
         "validate-perf",
         "perf",
         "metrics",
     ),
-    "Models and prices": ("models", "plans", "validate", "cost"),
+    "Models and prices": ("models", "plans", "validate", "cost", "export"),
     "Set up": ("wizard", "config", "completion", "explain", "sandbox"),
 }
 # Three of each, without the name of the program.
 EXAMPLES: dict[str, tuple[str, ...]] = {
-    "up": ("up demo --lease 4h", "up demo --region frankfurt --dry-run", "up demo --wait-for-capacity --for 2h --yes"),
-    "down": ("down demo", "down demo --dry-run", "down demo --yes"),
+    "up": ("up demo --lease 4h", "up demo --region frankfurt --dry-run", "up team --replicas 2 --wait-for-capacity"),
+    "down": ("down demo", "down demo --dry-run", "down team --yes"),
     "list": ("list", "list --all", "list --json"),
     "status": ("status", "status demo --watch", "status demo --json"),
     "check": ("check demo", "check --all", "check --bundle demo.tar.gz"),
@@ -37,7 +38,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "switch-model demo gpt-oss-20b --context 64K",
         "switch-model demo gpt-oss-20b --dry-run",
     ),
-    "use": ('use demo  # eval "$(linode-coder use demo)"', "use demo --print codex", "use --json"),
+    "use": ('use demo  # eval "$(linode-coder use demo)"', "use demo --print codex", "use team --json"),
     "launch": ("launch claude", "launch codex demo -- exec 'Fix the tests.'", "launch aider -- --read README.md"),
     "leave": ("leave", "leave --json", "-q leave"),
     "ask": (
@@ -49,6 +50,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "logs": ("logs demo", "logs demo --follow", "logs demo --what weights --since 10m"),
     "ssh": ("ssh demo", "ssh demo -- nvidia-smi", "ssh demo --forward 8080"),
     "tunnel": ("tunnel demo", "tunnel demo --close", "tunnel --json"),
+    "gateway": ("gateway", "gateway --port 17001", "gateway --install"),
     "extend": ("extend 2h", "extend demo --until 18:30", "extend demo 2h --dry-run"),
     "pause": ("pause demo", "pause demo --for 4h", "pause demo --off"),
     "wizard": ("wizard", "wizard --goal agent --lease 4h", "wizard --goal chat --yes"),
@@ -64,8 +66,14 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "plans": ("plans", "plans --model gpt-oss-20b", "plans --region frankfurt"),
     "heal": ("heal demo --dry-run", "heal demo --max-rung container", "heal demo --history"),
     "cleanup": ("cleanup --dry-run", "cleanup", "cleanup --everyone --yes"),
+    "warm": ("warm list", "warm drop lc-warm-gpt-oss-20b-v012345678 --dry-run", "warm list --json"),
     "watchdog": ("watchdog --once", "watchdog --interval 5m", "watchdog install --systemd"),
     "cost": ("cost", "cost demo --month 2026-11", "cost --report cost.html"),
+    "export": (
+        "export lke demo",
+        "export lke --model gpt-oss-20b --replicas 2",
+        "export lke --region us-ord --output cluster --json",
+    ),
     "metrics": ("metrics", "metrics --listen 9419", "metrics --alerts  # > linode_coder.rules.yml"),
     "explain": ("explain", "explain exit-5", "explain gpu.lost"),
     "completion": ("completion bash", "completion zsh", "completion fish"),

@@ -12,11 +12,13 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.core.cost import 
 from ..api import LinodeReader
 from ..local import history, lock
 from ..local.sessions import all_sessions
+from ..local.warm import all_warm
 from ..terminal import screen
 from ..terminal.console import Console, money
 from ..terminal.when import when
 from ..watchdog import watchers
-from .session_table import COLUMNS, row, working_lines
+from . import warm_text
+from .session_table import sessions_table, working_lines
 from .status import follow, observe_session
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -54,6 +56,7 @@ def list_sessions(
         return
     now = int(time.time())
     views = look(now)
+    volumes = all_warm(LinodeReader())
     for name in sorted(set(lock.unfinished()) - {view["name"] for view in views}):
         console.note(
             f"A command works on session {name}, or was killed at it: a VM may still come. End it: linode-coder down {name}"
@@ -61,14 +64,18 @@ def list_sessions(
     alive = {view["linode_id"] for view in views}
     gone = [record for record in history.known() if record["linode_id"] not in alive] if show_all else []
     if as_json:
-        console.result({"command": "list", "sessions": views, "gone": gone})
+        console.result({"command": "list", "sessions": views, "volumes": volumes, "gone": gone})
         return
     if not views:
-        console.text("No session exists; nothing bills.")
+        console.text(
+            "No session exists; nothing bills." if not volumes else "No session exists; what is kept warm bills."
+        )
     else:
-        console.table(COLUMNS, [row(view, now) for view in views], wide)
+        console.table(*sessions_table(views, now), wide)
         for text, state in working_lines(views):
             console.text(text, state)
+    for volume in volumes or []:
+        console.text(warm_text.one_line(volume))
     for record in gone:
         cost = f"{record['hours']} h, {money(record['cost'])}" if record["hours"] else "cost unknown"
         ended = when(record["ended"], now) if record["ended"] else "unseen"
@@ -86,7 +93,7 @@ def _watch(every: float, console: Console, wide: bool) -> None:
 
     def lines(seen: dict[str, Any]) -> None:
         now = parse_time(seen["observed"])
-        console.table(COLUMNS, [row(view, now) for view in seen["sessions"]], wide)
+        console.table(*sessions_table(seen["sessions"], now), wide)
 
     if console.as_json or not screen.possible():
         follow(observe, every, console.result if console.as_json else lines, console.note)

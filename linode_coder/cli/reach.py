@@ -6,22 +6,35 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session.group import is_group, members
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session.ssh_access import access_of
 
 from ..api import LinodeReader
 from ..endpoint.engine import served_abilities, served_models
 from ..endpoint.tunnel import open_tunnel
-from ..local.sessions import all_sessions, firewall_of, pick
+from ..local.sessions import all_sessions, current, firewall_of, pick
 from ..terminal.console import Console
 
 if TYPE_CHECKING:
     from ..endpoint.clients import Endpoint
 
 
+def reachable(view: dict[str, Any]) -> bool:
+    return bool(view["status"] == "running" and view["complete"])
+
+
 def running_session(name: str | None) -> dict[str, Any]:
-    """The view of the session called ``name``, found like `pick`; Failure(unhealthy) for one that cannot be reached."""
-    view = pick(all_sessions(LinodeReader()), name)
-    if view["status"] != "running" or not view["complete"]:
+    """The view of the session called ``name``, found like `pick`; Failure(unhealthy) for one that cannot be reached.
+
+    Of a group that of a member that runs, under the group's name, with all of them as ``members``.
+    """
+    views = all_sessions(LinodeReader())
+    group = name or current()
+    if group and is_group(views, group):
+        own = [dict(view) for view in members(views, group)]
+        return {**next((view for view in own if reachable(view)), own[0]), "name": group, "members": own}
+    view = pick(views, name)
+    if not reachable(view):
         raise Failure(
             "unhealthy",
             f"Session {view['name']!r} is {view['status']}{'' if view['complete'] else ' and its tags are incomplete'}.",
@@ -31,7 +44,11 @@ def running_session(name: str | None) -> dict[str, Any]:
 
 
 def tunnel(console: Console, view: dict[str, Any]) -> int:
-    """The tunnel's port. Where only seen addresses are let in, and this machine's has changed, that is put right first."""
+    """The port of the tunnel, or of a group's endpoint. Where only seen addresses are let in, and this machine's has changed, that is put right first."""
+    if "members" in view:
+        from ..endpoint.group import open_group
+
+        return open_group(view["name"], view["members"])
     try:
         return open_tunnel(view)
     except Failure as failure:

@@ -18,6 +18,19 @@ COLUMNS = (
 )
 
 
+_GROUP = Column("GROUP", 5)
+
+
+def sessions_table(views: list[dict[str, Any]], now: int) -> tuple[list[Column], list[list[str | Span]]]:
+    """Columns and rows; the groups are a column where there is one."""
+    columns, rows = list(COLUMNS), [row(view, now) for view in views]
+    if any(view["group"] for view in views):
+        columns.insert(1, _GROUP)
+        for cells, view in zip(rows, views, strict=True):
+            cells.insert(1, str(view["group"] or "-"))
+    return columns, rows
+
+
 def idle_text(view: dict[str, Any], now: int) -> str:
     """How long it was idle at the last pass of this machine's watcher, when that was, and how long it may be."""
     limit = "off" if view["idle_minutes"] is None else f"{view['idle_minutes']} min"

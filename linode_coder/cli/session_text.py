@@ -34,6 +34,15 @@ def tunnel_story(endpoint: dict[str, Any]) -> str:
     return f"{endpoint['tunnel']} since {since}{tried}" + (f": {why}" if why else "")
 
 
+def endpoint_rows(endpoint: dict[str, Any], way: str) -> list[Row]:
+    """Where it is and how; ``way`` is what leads there."""
+    said = f"{endpoint['url'] or 'none yet'}, engine {endpoint['engine']}"
+    return [
+        ("endpoint", said, _ENGINE.get(endpoint["engine"])),
+        (way, tunnel_story(endpoint), _TUNNEL.get(endpoint["tunnel"])),
+    ]
+
+
 def rows(seen: dict[str, Any]) -> list[Row]:
     """The document for people: a label, a text, and its state."""
     view, endpoint, clocks, use = seen["session"], seen["endpoint"], seen["clocks"], seen["engine"]
@@ -52,8 +61,7 @@ def rows(seen: dict[str, Any]) -> list[Row]:
     if endpoint["models"]:
         told.append(("named", ", ".join(endpoint["models"]), None))
     told += [
-        ("endpoint", f"{endpoint['url'] or 'none yet'}, engine {endpoint['engine']}", _ENGINE.get(endpoint["engine"])),
-        ("tunnel", tunnel_story(endpoint), _TUNNEL.get(endpoint["tunnel"])),
+        *endpoint_rows(endpoint, "tunnel"),
         (
             "cost",
             f"{money(view['hourly'])}/h, {money(view['cost_so_far'])} so far, paid until {when(view['paid_until'], now)}",

@@ -10,19 +10,21 @@ from typing import Annotated, Any
 
 import typer
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.cost import format_time, parse_time
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.duration import format_duration
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
 from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.client import EngineSilent, names_of
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session.group import is_group, members
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session.tags import MARKER
 
 from ..api import LinodeReader
-from ..local import history, lock
+from ..local import history, lock, token_history
 from ..local.budget import this_month
 from ..local.sessions import all_sessions, pick
 from ..terminal import screen
-from ..terminal.console import Console
+from ..terminal.console import Console, money
 from ..terminal.streams import lost
 from ..watchdog import watchers
-from . import session_text
+from . import session_table, session_text
 from .session_argument import SessionName
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -89,8 +91,25 @@ def spent(now: int, before: dict[str, Any] | None) -> dict[str, Any] | None:
 
 def observe(name: str | None, before: dict[str, Any] | None = None) -> dict[str, Any]:
     """Everything that is shown, as one document. ``before`` is the one of the refresh before."""
-    view = pick(all_sessions(LinodeReader()), name)
-    return observe_session(view, before or {})
+    return observe_session(pick(all_sessions(LinodeReader()), name), before or {})
+
+
+def observe_group(views: list[dict[str, Any]], group: str) -> dict[str, Any]:
+    """The endpoint of a group, how this machine's router uses each member, and the members' sessions."""
+    from ..endpoint.group_files import read_members
+    from ..endpoint.port_owner import our_port
+
+    routed = read_members(group) if our_port(group) else {}
+    own = [dict(view) for view in members(views, group)]
+    return {
+        "command": "status",
+        "observed": format_time(int(time.time())),
+        "group": group,
+        "endpoint": endpoint_state(group),
+        "members": {view["name"]: routed.get(view["name"]) for view in own},
+        "hourly": sum(view["hourly"] or 0.0 for view in own),
+        "sessions": own,
+    }
 
 
 def observe_session(view: dict[str, Any], before: dict[str, Any], money_too: bool = True) -> dict[str, Any]:
@@ -103,6 +122,7 @@ def observe_session(view: dict[str, Any], before: dict[str, Any], money_too: boo
     if endpoint["tunnel"] == "open":
         clock, watched, gpus = activity.on_vm(view["name"])
         use = activity.engine(view["name"] or view["label"], before.get("engine"))
+        token_history.looked(view["linode_id"], use)
     clocks = activity.clocks(view, clock, now)
     if clocks["idle_s"] is None:
         # What this machine's watcher saw is better than nothing, as long as it is said when that was.
@@ -134,8 +154,13 @@ def status(
     every: Annotated[float, typer.Option(min=1, help="Seconds between two refreshes.")] = 5,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document; one a line with --watch.")] = False,
 ) -> None:
-    """Show one session: clocks, cost, use, endpoint. With --watch, Ctrl-C ends it (exit code 130)."""
+    """Show one session: clocks, cost, use, endpoint; or the sessions of a group. With --watch, Ctrl-C ends it (exit code 130)."""
     console = Console(as_json)
+    if name is not None and not watch:
+        views = all_sessions(LinodeReader())
+        if is_group(views, name):
+            _show_group(console, observe_group(views, name))
+            return
     if watch:
         _watch(name, every, console)
         return
@@ -151,6 +176,26 @@ def status(
 def _show(console: Console, seen: dict[str, Any]) -> None:
     for label, text, state in session_text.rows(seen):
         console.text(f"{label:10}{text}", state)
+
+
+def _show_group(console: Console, seen: dict[str, Any]) -> None:
+    if console.as_json:
+        console.result(seen)
+        return
+    endpoint = seen["endpoint"]
+    console.text(f"group     {seen['group']}, {len(seen['sessions'])} sessions, {money(seen['hourly'])}/h together")
+    for label, text, state in session_text.endpoint_rows(endpoint, "router"):
+        console.text(f"{label:10}{text}", state)
+    for view in seen["sessions"]:
+        one = seen["members"][view["name"]]
+        used = "" if one is None else f", {one['use']}" + (f": {one['why']}" if one["why"] else "")
+        lease = "unknown" if view["lease_left"] is None else format_duration(max(0, view["lease_left"]))
+        console.text(
+            f"{view['name']:10}{session_table.status_text(view)}, {view['plan']} in {view['region']}, "
+            f"{money(view['hourly'])}/h, {money(view['cost_so_far'])} so far, lease {lease}{used}",
+            session_text.status_state(view),
+        )
+    console.text(f"watch     linode-coder list --watch, or linode-coder status {seen['sessions'][0]['name']} --watch")
 
 
 def _watch(name: str | None, every: float, console: Console) -> None:

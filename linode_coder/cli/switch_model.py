@@ -13,7 +13,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.quote impor
 from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.wanted import Wanted, as_list
 
 from ..api import LinodeReader
-from ..local import budget, history
+from ..local import budget, history, wake
 from ..local.lock import session_lock
 from ..local.sessions import all_sessions, pick
 from ..local.unrecorded import recorded
@@ -100,6 +100,7 @@ def switch_model(
             remedy=f"Verify and repair it: linode-coder up {name}",
         )
     from ..endpoint.api_key import api_key_file
+    from ..endpoint.group import drained
     from ..endpoint.tunnel import open_tunnel
     from ..endpoint.up_to_date import remember
     from ..playbook import variables
@@ -118,12 +119,15 @@ def switch_model(
                 budget=limit.dollars,
                 budget_records=limit.records,
             )
-            outcome = run_playbook(switch, console)
+            with drained(view):
+                outcome = run_playbook(switch, console)
             after, data = outcome.data["session"], outcome.data
             port = open_tunnel(after)
             key_file = str(api_key_file(after))
             with recorded():
                 remember(after, reader, {"api_key_file": key_file, "max_model_len": data["max_model_len"]})
+            typed = {"variant": variant, "context": context, "tensor_parallel": tensor_parallel, "alias": alias}
+            wake.switched(after, {"model": model, **typed})
         except Failure as failure:
             history.ran(name, "switch-model", started, failure.exit_code, None, failure.message)
             raise

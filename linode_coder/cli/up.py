@@ -6,6 +6,7 @@ import json
 import os
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -15,6 +16,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.core.this_user im
 from ansible_collections.linode_coder.gpu.plugins.module_utils.model.hub import hub_lookup
 from ansible_collections.linode_coder.gpu.plugins.module_utils.model.hub_token import hub_token
 from ansible_collections.linode_coder.gpu.plugins.module_utils.model.measured_fits import record
+from ansible_collections.linode_coder.gpu.plugins.module_utils.model.traces import NO_TRACES
 from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.quote import find_session, make_quote
 from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.waiting import DEFAULT_WAIT, wait_s
 from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.wanted import Wanted, as_list
@@ -23,9 +25,10 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.session.ssh_acces
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session.tags import MARKER
 
 from ..api import LinodeReader
-from ..local import budget, history
+from ..local import budget, history, wake
 from ..local.lock import session_lock
 from ..local.unrecorded import recorded
+from ..local.warm import all_warm
 from ..playbook.phases import title
 from ..playbook.variables import Adjust, Up
 from ..settings.config import BY_KEY, WrongValue, has_token, load, only, public_keys
@@ -36,6 +39,7 @@ from ..terminal.signals import Terminated
 from ..terminal.when import when
 from ..watchdog import watchers
 from . import estimate
+from . import warm_text as warm
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -68,6 +72,14 @@ def describe_aliases(quote: dict[str, Any]) -> list[str]:
     return [f"aliases  {names}" + ("; when they change, the engine starts anew" if quote["existing"] else "")]
 
 
+def describe_traces(quote: dict[str, Any]) -> list[str]:
+    """Where a trace of each request goes, where that was said."""
+    if quote["traces"] is None:
+        return []
+    where = f"sent to {quote['traces']}" if quote["traces"] else "none"
+    return [f"traces   {where}" + ("; when that changes, the engine starts anew" if quote["existing"] else "")]
+
+
 def _otherwise(offers: list[dict[str, Any]]) -> str:
     """Where else it may be when the first place has no capacity."""
     first, *rest = offers
@@ -87,12 +99,14 @@ def describe(quote: dict[str, Any]) -> list[str]:
         f"session  {quote['session']}",
         *describe_engine(quote["engine"]),
         *describe_aliases(quote),
+        *describe_traces(quote),
         *(f"place    {name} is {', '.join(found)}" for name, found in quote["places"].items()),
         *(f"left out {row['plan']}: {row['why']}" for row in quote["left_out"]),
         f"plan     {first['plan']}{card} in {first['region']}{_otherwise(offers)}",
         f"price    {money(quote['hourly'])} per started hour, at most {money(quote['cost_to_lease_end'])} to the end of the "
         f"lease in {format_duration(left + 30)}",
         f"idle     {idle}; hard cap {when(quote['hard_cap'])}, worst case {money(quote['cost_to_cap'])}",
+        *warm.describe(quote["warm"]),
         *budget.describe(quote["budget"]),
         f"watcher  {watchers.describe(watchers.last_pass(), int(time.time()), quote['hourly'])}",
     ]
@@ -107,7 +121,9 @@ def describe_access(ssh_from: list[str]) -> str:
 
 def describe_changes(quote: dict[str, Any]) -> list[str]:
     """What the options change of a session that exists."""
-    lines = describe_aliases(quote) if quote["existing"] else []
+    lines = (
+        [*describe_aliases(quote), *describe_traces(quote), *warm.describe(quote["warm"])] if quote["existing"] else []
+    )
     if "until" in quote["changes"]:
         lines.append(
             f"lease    ends {when(quote['lease_end'])} instead, {money(quote['cost_to_lease_end'])} in all to its end"
@@ -163,6 +179,7 @@ def report(
         measured=data.get("measured") or {},
         changed_flags=data.get("changed_flags") or {},
         timeline=data.get("timeline"),
+        warm=data.get("warm"),
         webui_port=data.get("webui_port"),
     )
     for attempt in [*(before or []), *(data.get("attempts") or [])]:
@@ -171,7 +188,7 @@ def report(
     if not changed:
         console.text(f"Nothing to change: session {name} is up (changed=0).")
     console.text(f"session   {name} on {view['plan']} in {view['region']}")
-    for line in describe_timeline(data.get("timeline"), expected):
+    for line in [*describe_timeline(data.get("timeline"), expected), *warm.describe_started(data.get("warm"))]:
         console.text(line)
     console.text(f"endpoint  {endpoint}")
     console.text(f"API key   in {data.get('api_key_file')}")
@@ -198,7 +215,8 @@ def report(
 
 @app.command()
 def up(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the session.")],
+    context_of: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the session, or of a group.")],
     model: Annotated[
         str | None, typer.Option(help="Model of `linode-coder models`, or organisation/name (default: the plan's).")
     ] = None,
@@ -209,6 +227,12 @@ def up(
         list[str] | None,
         typer.Option(
             help="Name by which clients may ask for the model too; repeat or separate with commas; off for none."
+        ),
+    ] = None,
+    traces: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL", help="Collector for a trace of each request, e.g. grpc://otel.example.com:4317; or off."
         ),
     ] = None,
     plan: Annotated[list[str] | None, typer.Option(help="Plan to try; repeat or separate with commas.")] = None,
@@ -242,12 +266,29 @@ def up(
             help="Open WebUI beside the engine, on the VM's loopback (default: as it is; none on a new VM).",
         ),
     ] = None,
+    keep_warm: Annotated[
+        bool | None,
+        typer.Option(
+            "--keep-warm/--no-keep-warm",
+            help="Keep weights, images and compiled kernels on a volume for later sessions; it bills until `warm drop`.",
+        ),
+    ] = None,
     wait: Annotated[
         bool,
         typer.Option("--wait-for-capacity", help="Keep trying when no place has capacity, within the price shown."),
     ] = False,
     wait_for: Annotated[
         str | None, typer.Option("--for", help="How long to keep trying, up to 7 days (default 2h).")
+    ] = None,
+    replicas: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", help="A group of N sessions instead, NAME-1 to NAME-N, for one endpoint: `use NAME`."
+        ),
+    ] = None,
+    group: Annotated[
+        str | None,
+        typer.Option(metavar="GROUP", help="The group of the session, which is called GROUP-1, GROUP-2 and so on."),
     ] = None,
     converge: Annotated[bool, typer.Option("--converge", help="Run the playbook even if all looks unchanged.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
@@ -256,9 +297,17 @@ def up(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines of events.")] = False,
 ) -> None:
-    """Create a session, or finish and verify one."""
+    """Create a session, or finish and verify one; or all sessions of a group."""
     console = Console(as_json)
     validate_session_name(name)
+    if replicas is not None and group is not None:
+        raise Failure(
+            "usage",
+            "replicas: a session of a group has none itself.",
+            remedy="Leave --group out, and name the group: linode-coder up GROUP --replicas N",
+            field="replicas",
+            value=replicas,
+        )
     waiting = _waiting(wait, wait_for)
     # What only shows needs no account: plans, prices and regions are everybody's.
     anonymous = dry_run and not has_token()
@@ -268,7 +317,7 @@ def up(
     instances = [] if anonymous else reader.list("linode/instances", {"tags": MARKER})
     now = int(time.time())
     # The configuration is about new sessions: what one that exists is told to become has to be said.
-    existing_view = find_session(instances, name, now)
+    existing_view = None if replicas is not None else find_session(instances, name, now)
     if existing_view and authorized_key:
         raise Failure(
             "usage",
@@ -289,18 +338,27 @@ def up(
         context=context,
         tensor_parallel=tensor_parallel,
         aliases=tuple(as_list(",".join(alias or ()))),
+        traces=traces,
         plans=tuple(as_list(",".join(plan or ()))),
         regions=tuple(as_list(",".join(region or ()))),
         lease=lease,
         cap=cap,
         idle=idle,
         max_cost=max_cost,
+        group=group,
         budget=None if anonymous else limit.dollars,
         records=limit.records,
+        keep_warm=bool(keep_warm),
     )
     if not existing_view:
-        wanted = _configured(wanted)
+        wanted = _configured(wanted, keep_warm)
     owner = this_user()
+    if replicas is not None:
+        from .up_group import Group, bring_up, given_options
+
+        all_of_them = Group(name, replicas, wanted, owner, *given_options(context_of))
+        bring_up(console, all_of_them, describe, instances, yes=yes, dry_run=dry_run, public=anonymous)
+        return
     quote = make_quote(
         reader,
         name,
@@ -310,6 +368,7 @@ def up(
         instances=instances,
         lookup=hub_lookup,
         has_hub_token=hub_token() is not None,
+        volumes=[] if anonymous else None,
     )
     expected = None if quote["existing"] else estimate.expected(quote)
     before = history.refused_before(name)
@@ -338,11 +397,19 @@ def up(
         return
     if not quote["existing"] and not yes:
         confirm(f"Create it for {money(quote['hourly'])} per hour?", f"linode-coder up {name}")
+    typed = {
+        **{"model": model, "variant": variant, "context": context, "tensor_parallel": tensor_parallel, "alias": alias},
+        **{"plan": plan, "region": region, "lease": lease, "cap": cap, "idle": idle, "max_cost": max_cost},
+        **{"authorized_key": [_wherever(key) for key in authorized_key or ()], "ssh_from": ssh_from},
+        **{"dead_man": dead_man, "webui": webui},
+    }
     with session_lock(name):
         existing = quote["existing"]
         engine_asked = context is not None or tensor_parallel is not None or quote["aliases"] is not None
+        engine_asked = engine_asked or quote["traces"] is not None
         same = None
-        if existing and not converge and dead_man is None and webui is None:
+        makes_volume = bool(quote["warm"] and quote["warm"]["new"])
+        if existing and not converge and dead_man is None and webui is None and not makes_volume:
             from ..endpoint.up_to_date import unchanged
 
             console.step("Check that all is as the last up left it")
@@ -353,6 +420,7 @@ def up(
                 console.step_skipped()
         if same and not engine_asked:
             if not quote["changes"] and not ssh_from:
+                wake.came_up(existing, typed, made=False)
                 report(console, existing, same[0], same[1], 0)
                 return
             adjusted = Adjust(
@@ -366,7 +434,7 @@ def up(
                 budget_records=wanted.records,
                 ssh_from=let_in,
             )
-            _run(console, adjusted, known=same[0])
+            _run(console, adjusted, typed, known=same[0])
             return
         variables = Up(
             session=name,
@@ -376,9 +444,11 @@ def up(
             context=wanted.context,
             tensor_parallel=wanted.tensor_parallel,
             alias=wanted.aliases or None,
+            traces=wanted.traces,
             plan=wanted.plans or None,
             region=wanted.regions or None,
             near=wanted.near,
+            group=group,
             lease=wanted.lease,
             cap=wanted.cap,
             idle=wanted.idle,
@@ -392,8 +462,14 @@ def up(
             # All but the engine was just seen to be as it should; who lets other addresses in is told by another way.
             engine_only=True if same and not ssh_from else None,
             wait_for_capacity=waiting,
+            keep_warm=True if wanted.keep_warm else None,
         )
-        _run(console, variables, expected=expected, before=before)
+        _run(console, variables, typed, expected=expected, before=before)
+
+
+def _wherever(key: str) -> str:
+    """A public key as it is, the file of one by a name that holds in every directory."""
+    return key if " " in key else str(Path(key).expanduser().absolute())
 
 
 def _waiting(wait: bool, wait_for: str | None) -> str | None:
@@ -444,7 +520,7 @@ def _authorized_keys(files: list[str] | None) -> tuple[str, ...]:
         ) from wrong
 
 
-def _configured(wanted: Wanted) -> Wanted:
+def _configured(wanted: Wanted, keep_warm: bool | None) -> Wanted:
     """With what the configuration says where there is no option."""
     config = load(
         model=wanted.model,
@@ -456,6 +532,9 @@ def _configured(wanted: Wanted) -> Wanted:
         idle=wanted.idle,
         max_cost=wanted.max_cost,
         alias=list(wanted.aliases),
+        keep_warm=keep_warm,
+        # That none are wanted is no address.
+        traces=None if wanted.traces == NO_TRACES else wanted.traces,
     )
     return replace(
         wanted,
@@ -463,6 +542,7 @@ def _configured(wanted: Wanted) -> Wanted:
         model=config.model if wanted.variant is None else wanted.model,
         context=config.context,
         aliases=config.alias,
+        traces=wanted.traces or config.traces,
         plans=config.plan,
         regions=config.region,
         near=config.near,
@@ -470,17 +550,19 @@ def _configured(wanted: Wanted) -> Wanted:
         cap=config.cap,
         idle=config.idle,
         max_cost=config.max_cost,
+        keep_warm=bool(config.keep_warm),
     )
 
 
 def _run(
     console: Console,
     variables: Adjust,
+    typed: dict[str, Any],
     expected: dict[str, Any] | None = None,
     before: list[dict[str, Any]] | None = None,
     known: dict[str, Any] | None = None,
 ) -> None:
-    """``known`` is what a playbook that leaves the VM alone does not report."""
+    """``typed`` are the options by their names, ``known`` is what a playbook that leaves the VM alone does not report."""
     from ..endpoint.tunnel import open_tunnel
     from ..endpoint.up_to_date import remember
     from ..playbook.runner import run_playbook
@@ -496,6 +578,7 @@ def _run(
         console.step_done()
         with recorded():
             remember(view, LinodeReader(), outcome.data)
+            wake.came_up(view, typed, made=bool(outcome.data.get("created")))
             record(outcome.data.get("engine") or {}, outcome.data.get("measured") or {})
     except Failure as failure:
         history.ran(name, "up", started, failure.exit_code, None, failure.message)
@@ -518,10 +601,13 @@ def _still_billing(name: str) -> tuple[str, ...]:
     from ..local.sessions import all_sessions
 
     try:
-        views = [view for view in all_sessions(LinodeReader()) if view["name"] == name]
+        reader = LinodeReader()
+        views = [view for view in all_sessions(reader) if view["name"] == name]
+        kept = [row for row in all_warm(reader) or [] if row["linode_id"] in {view["linode_id"] for view in views}]
     except Failure as failure:
         return (f"unknown, since the API does not answer ({failure.message}) See: linode-coder list",)
-    return tuple(
+    lines = [
         f"{view['label']} ({view['linode_id']}) at {money(view['hourly'])}/h; end it: linode-coder down {name}"
         for view in views
-    )
+    ]
+    return (*lines, *(warm.stays(volume) for volume in kept))

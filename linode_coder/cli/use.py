@@ -34,6 +34,7 @@ def use(
             help="Configuration for aider, claude, cline, codex, continue, llm, openai, opencode, qwen, vscode or zed.",
         ),
     ] = None,
+    keep_current: Annotated[bool, typer.Option("--keep-current", hidden=True)] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
 ) -> None:
     """Open the tunnel and print the environment for clients: eval "$(linode-coder use NAME)"."""
@@ -43,8 +44,9 @@ def use(
     view = running_session(name)
     port = tunnel(console, view)
     key_file = api_key_file(view)
-    with recorded():
-        current_file().write_text(view["name"] + "\n")
+    if not keep_current:
+        with recorded():
+            current_file().write_text(view["name"] + "\n")
     url = f"http://127.0.0.1:{port}/v1"
     if client is not None:
         _print(console, client, view, port, key_file)

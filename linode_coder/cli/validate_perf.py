@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import json
 import os
 import shlex
 import time
@@ -15,6 +16,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.quote impor
 from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.wanted import Wanted
 from ansible_collections.linode_coder.gpu.plugins.module_utils.perf import gpu_samples
 from ansible_collections.linode_coder.gpu.plugins.module_utils.perf.profiles import Profile, profile_for
+from ansible_collections.linode_coder.gpu.plugins.module_utils.perf.progress import path_of
 from ansible_collections.linode_coder.gpu.plugins.module_utils.perf.received import take
 from ansible_collections.linode_coder.gpu.plugins.module_utils.perf.run import (
     begin,
@@ -38,6 +40,8 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 # Seconds without a byte of an answer.
 _PATIENCE_S = 600.0
+# Bytes of a run that a VM tells.
+_LONGEST = 32_000_000
 
 
 class Where(enum.StrEnum):
@@ -93,7 +97,41 @@ def _through_the_tunnel(view: dict[str, Any], profile: Profile, run: dict[str, A
     measure(client, profile, run, model, console.note, ask)
 
 
-def _on_the_vm(profile: Profile, run: dict[str, Any], given: dict[str, Any], console: Console) -> None:
+def document_of(text: str) -> dict[str, Any] | None:
+    """The document that a VM has of a run so far; None where it has none."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _fetch(view: dict[str, Any], run: dict[str, Any], console: Console) -> None:
+    """What was measured on the VM until now. The measurement ends when its file is taken away."""
+    from ..endpoint.activity import run_on_vm
+    from ..endpoint.tunnel import open_tunnel
+
+    console.note("Fetching what was measured until now ...")
+    path = shlex.quote(path_of(run))
+    try:
+        open_tunnel(view)
+    except Failure as failure:
+        console.note(f"It cannot be fetched: {failure.message}")
+        return
+    said = document_of(run_on_vm(view["name"], f"head -c {_LONGEST} {path} 2>/dev/null; rm -f {path}"))
+    if said is not None:
+        take(run, said)
+    run["complete"], run["why_partial"] = False, "interrupted"
+
+
+def _broke_off(error: BaseException) -> bool:
+    """Whether the VM may still be measuring: a failure that says why it did not begin is none of that."""
+    return not isinstance(error, Failure) or error.kind in ("unreachable", "internal")
+
+
+def _on_the_vm(
+    view: dict[str, Any], profile: Profile, run: dict[str, Any], given: dict[str, Any], console: Console
+) -> None:
     from ..playbook import variables
     from ..playbook.runner import run_playbook
 
@@ -101,8 +139,15 @@ def _on_the_vm(profile: Profile, run: dict[str, Any], given: dict[str, Any], con
     # An event of this command would not be part of the one JSON document.
     quiet = Console(as_json=False) if console.as_json else console
     # The verdict is made here, where the baselines are.
-    wanted = variables.ValidatePerf(session=run["session"], profile=profile.name, fail_when_slow=False, **given)
-    take(run, run_playbook(wanted, quiet).data.get("run"))
+    wanted = variables.ValidatePerf(
+        session=run["session"], profile=profile.name, fail_when_slow=False, progress=path_of(run), **given
+    )
+    try:
+        take(run, run_playbook(wanted, quiet).data.get("run"))
+    except BaseException as error:
+        if _broke_off(error):
+            _fetch(view, run, quiet)
+        raise
 
 
 def _ms(level: dict[str, Any], kind: str, which: str, digits: int = 0) -> str:
@@ -141,18 +186,28 @@ def _show(console: Console, run: dict[str, Any]) -> None:
 
 
 def _finish(
-    console: Console, run: dict[str, Any], baseline: dict[str, Any] | None, new_baseline: bool, report: Path | None
+    console: Console,
+    view: dict[str, Any],
+    run: dict[str, Any],
+    baseline: dict[str, Any] | None,
+    new_baseline: bool,
+    report: Path | None,
 ) -> Failure | None:
-    """Judge the run, record it and show it; what it fails of. What is made of a whole document belongs here."""
+    """Judge the run, record it and show it; what it fails of, or its report. What is made of a whole document belongs here."""
     baseline = baseline or perf_history.baseline_of(run)
     run["verdict"] = judge(run, baseline, perf_history.near_of(run))
     perf_history.keep(run, new_baseline)
+    failure = too_slow(run)
     if report is not None:
         from ..reports import page
+        from ..reports.account import month_of_vm
         from ..reports.performance import performance_report
 
-        page.write(report, performance_report(run, [baseline] if baseline else []))
-    failure = too_slow(run)
+        try:
+            page.write(report, performance_report(run, [baseline] if baseline else [], month_of_vm(view)))
+        except Failure as unwritten:
+            # What was measured is shown all the same.
+            failure, report = failure or unwritten, None
     if console.as_json:
         document = {"command": "validate-perf", "session": run["session"], "sandbox": run["sandbox"], "run": run}
         console.result({**document, "error": failure.as_dict() if failure else None})
@@ -198,15 +253,15 @@ def validate_perf(
     held_against = None if baseline is None else perf_history.resolve(baseline, run)
     try:
         if where is Where.vm:
-            _on_the_vm(kind, run, {"concurrency": streams, "tokens": tokens}, console)
+            _on_the_vm(view, kind, run, {"concurrency": streams, "tokens": tokens}, console)
         else:
             _through_the_tunnel(view, kind, run, console)
     except BaseException:
         # Ctrl-C: what was measured until then is not lost.
         if run["levels"]:
-            _finish(console, run, held_against, new_baseline=False, report=report)
+            _finish(console, view, run, held_against, new_baseline=False, report=report)
         raise
-    failure = _finish(console, run, held_against, new_baseline, report)
+    failure = _finish(console, view, run, held_against, new_baseline, report)
     if failure and as_json:
         raise typer.Exit(failure.exit_code)
     if failure:

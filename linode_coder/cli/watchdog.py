@@ -14,7 +14,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.core.duration imp
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
 
 from ..endpoint.session_files import forget_vm
-from ..local import history
+from ..local import history, token_history
 from ..local.unrecorded import recorded
 from ..playbook.variables import Watchdog
 from ..settings.config import export_credentials, only
@@ -189,6 +189,8 @@ def record(data: dict[str, Any], started: float) -> None:
     """Into the history, and off this machine what belonged to VMs that are gone."""
     try:
         history.saw(data.get("sessions") or [], data.get("account"))
+        for view in data.get("sessions") or []:
+            token_history.looked(view["linode_id"], view.get("use"), (view.get("use") or {}).get("at"))
         idle = {view["linode_id"]: view["idle_s"] for view in data.get("sessions") or []}
         for gone in data.get("deleted") or []:
             history.ended(gone["linode_id"], gone["hours"], gone["cost"], idle_s=idle.get(gone["linode_id"]))

@@ -58,7 +58,8 @@ def _recorded(query: str) -> list[tuple[str, ...]]:
 
 
 def _sessions() -> list[tuple[str, str]]:
-    rows = _recorded("SELECT name, model, region FROM sessions WHERE ended IS NULL ORDER BY id DESC LIMIT 200")
+    # Enough for a large team: what was typed of a name is compared later, and an older one has to be among them.
+    rows = _recorded("SELECT name, model, region FROM sessions WHERE ended IS NULL ORDER BY id DESC LIMIT 5000")
     return [(name, f"{model} in {region or '?'}") for name, model, region in rows]
 
 

@@ -81,7 +81,7 @@ TABLE: dict[str, Any] = {
     "optional": False,
     "commands": {
         "up": {
-            "help": "Create a session, or finish and verify one",
+            "help": "Create a session, or finish and verify one; or all sessions of a group",
             "options": {
                 "--model": {
                     "help": "Model of `linode-coder models`, or organisation/name (default: the plan's)",
@@ -100,6 +100,7 @@ TABLE: dict[str, Any] = {
                     "value": "",
                     "many": True,
                 },
+                "--traces": {"help": "Collector for a trace of each request, e.g", "value": "", "many": False},
                 "--plan": {"help": "Plan to try; repeat or separate with commas", "value": "plan", "many": True},
                 "--region": {"help": "Region to try; repeat or separate with commas", "value": "region", "many": True},
                 "--lease": {"help": "How long it may live, e.g", "value": "", "many": False},
@@ -136,12 +137,32 @@ TABLE: dict[str, Any] = {
                     "value": None,
                     "many": False,
                 },
+                "--keep-warm": {
+                    "help": "Keep weights, images and compiled kernels on a volume for later sessions; it bills until `warm drop`",
+                    "value": None,
+                    "many": False,
+                },
+                "--no-keep-warm": {
+                    "help": "Keep weights, images and compiled kernels on a volume for later sessions; it bills until `warm drop`",
+                    "value": None,
+                    "many": False,
+                },
                 "--wait-for-capacity": {
                     "help": "Keep trying when no place has capacity, within the price shown",
                     "value": None,
                     "many": False,
                 },
                 "--for": {"help": "How long to keep trying, up to 7 days (default 2h)", "value": "", "many": False},
+                "--replicas": {
+                    "help": "A group of N sessions instead, NAME-1 to NAME-N, for one endpoint: `use NAME`",
+                    "value": "",
+                    "many": False,
+                },
+                "--group": {
+                    "help": "The group of the session, which is called GROUP-1, GROUP-2 and so on",
+                    "value": "",
+                    "many": False,
+                },
                 "--converge": {"help": "Run the playbook even if all looks unchanged", "value": None, "many": False},
                 "--yes": {"help": "Do not ask", "value": None, "many": False},
                 "--dry-run": {
@@ -157,7 +178,7 @@ TABLE: dict[str, Any] = {
             "commands": {},
         },
         "down": {
-            "help": "Delete a session's VM and show what it cost",
+            "help": "Delete a session's VM, or those of a group, and show what it cost",
             "options": {
                 "--yes": {"help": "Do not ask", "value": None, "many": False},
                 "--dry-run": {"help": "Show what would be deleted, delete nothing", "value": None, "many": False},
@@ -187,7 +208,7 @@ TABLE: dict[str, Any] = {
             "commands": {},
         },
         "status": {
-            "help": "Show one session: clocks, cost, use, endpoint. With --watch, Ctrl-C ends it (exit code 130)",
+            "help": "Show one session: clocks, cost, use, endpoint; or the sessions of a group. With --watch, Ctrl-C ends it (exit code 130)",
             "options": {
                 "--watch": {"help": "Refresh until interrupted", "value": None, "many": False},
                 "--every": {"help": "Seconds between two refreshes", "value": "", "many": False},
@@ -290,6 +311,24 @@ TABLE: dict[str, Any] = {
             "optional": False,
             "commands": {},
         },
+        "gateway": {
+            "help": "Serve all sessions at one endpoint of this machine, and start again the one that a request asks for",
+            "options": {
+                "--port": {
+                    "help": "Port of the loopback (default: the configuration's, 17000)",
+                    "value": "",
+                    "many": False,
+                },
+                "--install": {"help": "Run it as a service of your systemd", "value": None, "many": False},
+                "--uninstall": {"help": "Remove that service", "value": None, "many": False},
+                "--env-file": {"help": "File of mode 0600 with LINODE_TOKEN=", "value": "file", "many": False},
+                "--json": {"help": "JSON lines of events", "value": None, "many": False},
+                "--help": {"help": "Show how it is used", "value": None, "many": False},
+            },
+            "arguments": [],
+            "optional": False,
+            "commands": {},
+        },
         "leave": {
             "help": "Forget the current session, which commands without a name are about. It goes on, and bills",
             "options": {
@@ -368,7 +407,7 @@ TABLE: dict[str, Any] = {
             "commands": {},
         },
         "extend": {
-            "help": "Move the end of a session's lease, up to its hard cap",
+            "help": "Move the end of a session's lease, or of a group's, up to the hard cap",
             "options": {
                 "--until": {"help": "When it is to end instead: 18:30, 2026-12-24T18:30Z", "value": "", "many": False},
                 "--dry-run": {"help": "Show the new end and its cost, change nothing", "value": None, "many": False},
@@ -665,6 +704,45 @@ TABLE: dict[str, Any] = {
                 },
             },
         },
+        "warm": {
+            "help": "Show and delete the volumes that sessions start warm from",
+            "options": {"--help": {"help": "Show how it is used", "value": None, "many": False}},
+            "arguments": [],
+            "optional": False,
+            "commands": {
+                "list": {
+                    "help": "Show every warm volume, what it costs a month, and when it was used last",
+                    "options": {
+                        "--wide": {
+                            "help": "Every column, however narrow the terminal is",
+                            "value": None,
+                            "many": False,
+                        },
+                        "--json": {"help": "One JSON document", "value": None, "many": False},
+                        "--help": {"help": "Show how it is used", "value": None, "many": False},
+                    },
+                    "arguments": [],
+                    "optional": False,
+                    "commands": {},
+                },
+                "drop": {
+                    "help": "Delete a warm volume and what it holds, unless a VM has it",
+                    "options": {
+                        "--yes": {"help": "Do not ask", "value": None, "many": False},
+                        "--dry-run": {
+                            "help": "Show what would be deleted, delete nothing",
+                            "value": None,
+                            "many": False,
+                        },
+                        "--json": {"help": "JSON lines of events", "value": None, "many": False},
+                        "--help": {"help": "Show how it is used", "value": None, "many": False},
+                    },
+                    "arguments": ["session"],
+                    "optional": False,
+                    "commands": {},
+                },
+            },
+        },
         "cost": {
             "help": "Show what a month's sessions cost, against the budget and the account's invoices",
             "options": {
@@ -696,6 +774,49 @@ TABLE: dict[str, Any] = {
             "arguments": [],
             "optional": False,
             "commands": {},
+        },
+        "export": {
+            "help": "Write what a session serves as files for a Kubernetes cluster",
+            "options": {"--help": {"help": "Show how it is used", "value": None, "many": False}},
+            "arguments": [],
+            "optional": False,
+            "commands": {
+                "lke": {
+                    "help": "Write Helm values for vLLM's production stack, the LKE cluster for them, and the steps. Creates and changes nothing",
+                    "options": {
+                        "--model": {"help": "Model, as `up` takes it", "value": "model", "many": False},
+                        "--variant": {
+                            "help": "Variant of the model, by repository or precision",
+                            "value": "",
+                            "many": False,
+                        },
+                        "--context": {"help": "Tokens that have to fit, e.g", "value": "", "many": False},
+                        "--plan": {
+                            "help": "Plan of the nodes; the first that is offered counts",
+                            "value": "plan",
+                            "many": True,
+                        },
+                        "--region": {
+                            "help": "Region; the first that is offered counts",
+                            "value": "region",
+                            "many": True,
+                        },
+                        "--replicas": {"help": "Engines, each on a node of its own", "value": "", "many": False},
+                        "--kubernetes": {
+                            "help": "Version of Kubernetes (default: the newest)",
+                            "value": "",
+                            "many": False,
+                        },
+                        "--output": {"help": "Where to write them", "value": "file", "many": False},
+                        "--yes": {"help": "Write over files that say something else", "value": None, "many": False},
+                        "--json": {"help": "One JSON document", "value": None, "many": False},
+                        "--help": {"help": "Show how it is used", "value": None, "many": False},
+                    },
+                    "arguments": ["session"],
+                    "optional": True,
+                    "commands": {},
+                }
+            },
         },
         "completion": {
             "help": "Print the completion of a shell: commands, options, sessions, models, plans and regions",

@@ -8,6 +8,7 @@ from typing import Any
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.atomic_file import replace_file
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.paths import api_key_path
+from ansible_collections.linode_coder.gpu.plugins.module_utils.engine import api_key as key_file
 from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.api_key import SECRETS_FILE, key_of
 
 from ..terminal.escapes import last_line
@@ -16,10 +17,7 @@ from .tunnel import bounded, ssh_command
 
 def kept_key(name: str) -> str | None:
     """The key that this machine has; None when it has none, or a file that is damaged."""
-    try:
-        return api_key_path(name).read_text(encoding="ascii").strip() or None
-    except (OSError, ValueError):
-        return None
+    return key_file.kept_key(api_key_path(name))
 
 
 def api_key(view: dict[str, Any]) -> str:

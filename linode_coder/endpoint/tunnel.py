@@ -180,13 +180,14 @@ def open_tunnel(view: dict[str, Any]) -> int:
             host_keys=list(view["host_keys"]),
         )
         if held is None or state is None or found != wanted:
-            return _start(name, wanted)
+            return start_keeper(name, wanted, "tunnel_keeper")
         if state["up"] and TunnelClient(name).healthy():
             return held[0]
-        return _repair(name, held)
+        return repair(name, held)
 
 
-def _start(name: str, wanted: Target) -> int:
+def start_keeper(name: str, wanted: Target, module: str) -> int:
+    """The local port that a new keeper holds, a ``module`` of this room, once it says that all is up."""
     stop_keeper(name)
     _control(name, "exit")
     state_file(name).unlink(missing_ok=True)
@@ -197,7 +198,7 @@ def _start(name: str, wanted: Target) -> int:
     mode = os.O_TRUNC if log.exists() and log.stat().st_size > LOG_LIMIT else os.O_APPEND
     with open(os.open(log, os.O_WRONLY | os.O_CREAT | mode, 0o600), "wb") as file:  # noqa: PTH123 - a mode is needed
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "linode_coder.endpoint.tunnel_keeper", name],
+            [sys.executable, "-P", "-m", f"linode_coder.endpoint.{module}", name],
             cwd="/",
             stdin=subprocess.DEVNULL,
             stdout=file,
@@ -217,7 +218,7 @@ def _start(name: str, wanted: Target) -> int:
     raise _not_open(name, read_state(name), f"no connection within {_PATIENCE_S:.0f} s")
 
 
-def _repair(name: str, held: tuple[int, int]) -> int:
+def repair(name: str, held: tuple[int, int]) -> int:
     """Have the keeper look at once, and wait for what it says."""
     before = read_state(name)
     port, pid = held

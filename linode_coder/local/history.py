@@ -63,6 +63,13 @@ MIGRATIONS = (
     ALTER TABLE sessions ADD COLUMN idle_s REAL;
     DROP TABLE speeds;
     """,
+    # What an engine had counted at the last look of a month; see token_history.py.
+    """
+    CREATE TABLE tokens (
+        linode_id INTEGER NOT NULL, engine INTEGER NOT NULL, month TEXT NOT NULL, prompt INTEGER NOT NULL,
+        generated INTEGER NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (linode_id, engine, month)
+    );
+    """,
 )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.did_you_mean import did_you_mean, nearest
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.paths import state_dir
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session.group import is_group, members
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session.name import firewall_label
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session.tags import MARKER, is_ours
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session.view import session_view
@@ -60,6 +61,15 @@ def pick(views: list[dict[str, Any]], name: str | None) -> dict[str, Any]:
     for view in views:
         if view["name"] == name:
             return view
+    if is_group(views, name):
+        names = ", ".join(str(view["name"]) for view in members(views, str(name)))
+        raise Failure(
+            "usage",
+            f"{name} is a group of sessions, and this is about one session.",
+            remedy=f"Name one of them: {names}.",
+            field="session",
+            value=name,
+        )
     near = nearest(str(name), [str(view["name"]) for view in views], cutoff=0.4)
     remedy = did_you_mean(near, "See them all: linode-coder list --all")
     raise Failure(

@@ -26,6 +26,7 @@ BACKGROUND = ("image", "weights")
 
 _ROLES = {
     "session_host": "system",
+    "warm_volume": "system",
     "dead_man": "system",
     "container_engine": "system",
     "gpu_driver": "driver",
@@ -36,6 +37,10 @@ _ROLE_FILES = {
     ("container_engine", "describe"): "driver",
     # Up to the moment at which something is fetched; where all is there, nothing is.
     ("vllm", "fetch"): "system",
+    # In place of what would be fetched.
+    ("warm_volume", "read"): "weights",
+    ("warm_volume", "wait"): "weights",
+    ("warm_volume", "record"): "engine",
 }
 # Of the playbook itself, by what they run: it has no files to tell them apart.
 _UP = {
@@ -55,7 +60,7 @@ _ANYWHERE = {"model_weights": "weights", "container_image": "image"}
 # Order the others, or say what came of them.
 BETWEEN = frozenset(
     {
-        *("set_fact", "meta", "report", "fail", "add_host", "watchdog_notice"),
+        *("set_fact", "meta", "report", "fail", "add_host", "watchdog_notice", "plain_variables"),
         *("include_tasks", "include_role", "import_tasks", "import_role"),
     }
 )

@@ -58,14 +58,17 @@ class Up(Adjust):
     context: str | int | None = None
     tensor_parallel: int | None = None
     alias: Sequence[str] | None = None
+    traces: str | None = None
     plan: Sequence[str] | None = None
     region: Sequence[str] | None = None
     near: str | None = None
+    group: str | None = None
     authorized_keys: Sequence[str] | None = None
     dead_man: bool | None = None
     webui: bool | None = None
     engine_only: bool | None = None
     wait_for_capacity: str | None = None
+    keep_warm: bool | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,6 +126,7 @@ class ValidatePerf(Variables):
     profile: str
     concurrency: Sequence[int] | None = None
     tokens: int | None = None
+    progress: str | None = None
     fail_when_slow: bool | None = None
 
 
@@ -147,6 +151,14 @@ class Cleanup(Variables):
 
     playbook: ClassVar[str] = "cleanup"
     remove: Sequence[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class WarmDrop(Variables):
+    """``volume`` is a label."""
+
+    playbook: ClassVar[str] = "warm_drop"
+    volume: str
 
 
 @dataclass(frozen=True, kw_only=True)

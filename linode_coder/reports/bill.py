@@ -15,10 +15,16 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.core.cost import 
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
 from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.budget import hours_since, lives, month_start
 
+from ..local.token_history import Seen
+from ..terminal.console import money
+
 SAVED_MEANS = "what its VM would have cost had it run on until now, or to the end of the month if that is over"
+TOKENS_MEANS = "generated, as this machine's looks saw the engine's count; dollars for a million of them are of all started hours, idle ones as well"
 IDLE_MEANS = "hours that began after the engine's last token"
 # Dollars below which two sums are the same: items of an invoice are rounded to cents.
 SAME = 0.01
+# Seconds: who looked so shortly before the end saw all.
+_SEEN_S = 60
 
 
 @dataclass(frozen=True)
@@ -36,7 +42,8 @@ class Month:
 @dataclass(frozen=True)
 class Billed:
     """One VM in one month. ``hours``, ``idle_hours`` and the dollars ``cost`` and ``saved`` are of this month alone; None is unknown.
-    ``ended`` is None while it exists. ``known_from``: tags, history or events.
+    ``ended`` is None while it exists. ``known_from``: tags, history or events. The tokens are those of this month that this machine
+    saw, the last time at ``tokens_at``; ``tokens_at_least``: the engine may have made more since.
     """
 
     name: str
@@ -53,6 +60,49 @@ class Billed:
     idle_hours: int | None
     saved: float | None
     known_from: str
+    prompt_tokens: int | None = None
+    generated_tokens: int | None = None
+    tokens_at: str | None = None
+    tokens_at_least: bool | None = None
+    dollars_per_million: float | None = None
+
+
+@dataclass(frozen=True)
+class Use:
+    """Tokens that VMs generated in a month, and all the ``dollars`` that these VMs cost in it, idle hours as well. ``unknown``: VMs that
+    are in neither.
+    """
+
+    generated: int
+    dollars: float
+    at_least: bool
+    unknown: int = 0
+
+    @property
+    def per_million(self) -> float | None:
+        return per_million(self.dollars, self.generated)
+
+    def sentence(self) -> str:
+        least, most = (" at least", " at most") if self.at_least else ("", "")
+        price = self.per_million
+        cost = f", {money(price)} a million{most}" if price is not None else f" for {money(self.dollars)}"
+        missing = "" if not self.unknown else f"; of {self.unknown} VM(s) it is unknown"
+        return f"{count_of(self.generated)} generated{least}{cost}{missing}"
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "dollars_per_million": self.per_million}
+
+
+def count_of(tokens: int) -> str:
+    """``1.2 million tokens``."""
+    if tokens < 100_000:
+        return f"{tokens:,} token{'' if tokens == 1 else 's'}"
+    return f"{tokens / 1e6:.1f} million tokens"
+
+
+def per_million(dollars: float | None, generated: int | None) -> float | None:
+    """Dollars for a million generated tokens; None where one of both is unknown, or no token was generated."""
+    return None if dollars is None or not generated else round(dollars / generated * 1e6, 4)
 
 
 @dataclass(frozen=True)
@@ -78,8 +128,27 @@ class Bill:
         return sum(known) if known else None
 
     @property
+    def idle_dollars(self) -> float | None:
+        """What the idle hours cost; None when they are not known of any session."""
+        known = [row.idle_hours * row.hourly for row in self.rows if row.idle_hours is not None and row.hourly]
+        return round(sum(known), 4) if known else None
+
+    @property
     def saved(self) -> float:
         return round(sum(row.saved or 0.0 for row in self.rows), 4)
+
+    @property
+    def use(self) -> Use | None:
+        """The tokens and what they cost, of the VMs of which both are known; None when they are of none."""
+        known = [row for row in self.rows if row.generated_tokens is not None and row.cost is not None]
+        if not known:
+            return None
+        return Use(
+            generated=sum(row.generated_tokens or 0 for row in known),
+            dollars=round(sum(row.cost or 0.0 for row in known), 4),
+            at_least=any(row.tokens_at_least for row in known),
+            unknown=len(self.rows) - len(known),
+        )
 
     def of(self, name: str) -> Bill:
         return Bill(self.month, tuple(row for row in self.rows if row.name == name), self.doubts)
@@ -92,8 +161,10 @@ class Bill:
             "sessions": [asdict(row) for row in self.rows],
             "hours": self.hours,
             "idle_hours": self.idle_hours,
+            "idle_dollars": self.idle_dollars,
             "total": self.total,
             "saved": self.saved,
+            "use": None if self.use is None else self.use.as_dict(),
             "doubts": list(self.doubts),
         }
 
@@ -128,7 +199,13 @@ def hours_in(month: Month, created: int, until: int) -> int:
 
 
 def _row(
-    month: Month, now: int, known: Mapping[str, Any], ended: int | None, idle_s: float | None, source: str
+    month: Month,
+    now: int,
+    known: Mapping[str, Any],
+    ended: int | None,
+    idle_s: float | None,
+    source: str,
+    seen: Seen | None = None,
 ) -> Billed | None:
     """None for what no hour began of in this month. ``idle_s``: how long before its end, or before now, its last token was."""
     created = parse_time(known["created"])
@@ -143,6 +220,17 @@ def _row(
     if ended is not None and hourly:
         ahead = hours_in(month, created, max(until, min(now, month.end))) - hours
         saved = round(max(0, ahead) * hourly, 4)
+    cost = round(hours * hourly, 4) if hourly else None
+    tokens: dict[str, Any] = {}
+    if seen is not None:
+        tokens = {
+            "prompt_tokens": seen.prompt,
+            "generated_tokens": seen.generated,
+            "tokens_at": format_time(seen.at),
+            # What an engine made between the last look and its end is in no count.
+            "tokens_at_least": seen.engines > 1 or seen.at < min(until, month.end) - _SEEN_S,
+            "dollars_per_million": per_million(cost, seen.generated),
+        }
     return Billed(
         name=str(known["name"]),
         linode_id=int(known["linode_id"]),
@@ -151,10 +239,11 @@ def _row(
         ended=None if ended is None else format_time(ended),
         hourly=hourly,
         hours=hours,
-        cost=round(hours * hourly, 4) if hourly else None,
+        cost=cost,
         idle_hours=idle,
         saved=saved,
         known_from=source,
+        **tokens,
     )
 
 
@@ -166,6 +255,7 @@ def make_bill(
     events: Iterable[Mapping[str, Any]] | None = None,
     account: str | None = None,
     idle: Mapping[int, int] | None = None,
+    tokens: Mapping[int, Seen] | None = None,
 ) -> Bill:
     """What is billed for a month.
 
@@ -174,6 +264,7 @@ def make_bill(
     :param events: linode_create and linode_delete since the month began; None when they could not be read.
     :param account: the euuid of the account; None when it could not be read, and then the records of all accounts count.
     :param idle: seconds since the last token of what exists, by its id.
+    :param tokens: what this machine saw of each VM in this month, by its id.
     """
     rows: list[Billed | None] = []
     doubts: list[str] = []
@@ -181,7 +272,9 @@ def make_bill(
     for view in views:
         alive.add(view["linode_id"])
         named = {**view, "name": view["name"] or view["label"]}
-        row = _row(month, now, named, None, (idle or {}).get(view["linode_id"]), "tags")
+        row = _row(
+            month, now, named, None, (idle or {}).get(view["linode_id"]), "tags", (tokens or {}).get(view["linode_id"])
+        )
         rows.append(row)
         if row and row.cost is None:
             doubts.append(f"The tags of {view['label']} do not say what it costs, so it is not in the total.")
@@ -201,7 +294,7 @@ def make_bill(
                 )
             continue
         ended = noted if told is None else told
-        row = _row(month, now, record, ended, record.get("idle_s"), "history")
+        row = _row(month, now, record, ended, record.get("idle_s"), "history", (tokens or {}).get(number))
         rows.append(row)
         if row and row.cost is None:
             doubts.append(f"Nobody knows what {row.name} (Linode {number}) cost an hour, so it is not in the total.")

@@ -37,8 +37,11 @@ td.number { white-space: nowrap; } th { vertical-align: bottom; } table { font-s
 .pictures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr)); gap: 1.2rem; margin-top: 1rem; }
 figure { margin: 0; min-width: 0; break-inside: avoid; } figure svg { display: block; width: 100%; height: auto;
   stroke-linejoin: round; } code { font-size: .9em; }
+@page { margin: 14mm 12mm; }
 @media print { :root { --back: #fff; --text: #000; --raised: #fff; --soft: #444; --line: #bbb; --pass: #1a7f45; --warn: #9a5b00;
-  --fail: #b3261e; } body { padding: 0; max-width: none; font-size: 11pt; } .scroll { overflow: visible; } h2 { break-after: avoid; } }
+  --fail: #b3261e; } body { padding: 0; max-width: none; font-size: 10pt; } .scroll { overflow: visible; } h1 { margin-top: 0; }
+  h2 { break-after: avoid; margin-top: 1.4rem; } table { font-size: 8pt; } th { font-size: 7.5pt; } th, td { padding-right: .4rem; }
+  tr, .verdict { break-inside: avoid; } .pictures { grid-template-columns: 1fr 1fr; gap: .8rem; } }
 """
 
 # A cell, and one that stands at the right.

@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from ..terminal.console import money
 from . import page, plots
+from .bill import Bill
 
 # Points of a distribution that a curve is drawn with: more are the same picture.
 _POINTS = 400
@@ -167,7 +168,18 @@ def _gpus(run: Mapping[str, Any]) -> Markup:
     return page.bullets(said) + page.pictures(*figures)
 
 
-def _money(run: Mapping[str, Any]) -> Markup:
+def _real(month: Bill) -> list[str]:
+    """What its tokens cost in the month so far, beside the load that was made here."""
+    use = month.use
+    if use is None:
+        return [f"What its tokens cost in {month.month.name} is unknown: nobody here looked at the engine's count."]
+    said = [f"Really used in {month.month.name} so far: {use.sentence()}, with all {month.hours} started hours."]
+    if month.idle_dollars:
+        said.append(f"{month.idle_hours} of them, {money(month.idle_dollars)}, began after the engine's last token.")
+    return said
+
+
+def _money(run: Mapping[str, Any], month: Bill | None) -> Markup:
     price = run.get("price_hour")
     if not price:
         return page.paragraph("The price of this VM is not known.")
@@ -184,7 +196,7 @@ def _money(run: Mapping[str, Any]) -> Markup:
             f"An idle hour costs {money(price)} for no token: as much as {million:.2f} million tokens at that load. An hour that is used "
             f"for six minutes makes each of its tokens ten times as dear: {money(cheapest * 10)} a million."
         )
-    return page.bullets(said)
+    return page.bullets([*said, *(_real(month) if month is not None else ())])
 
 
 def _engine(run: Mapping[str, Any]) -> Markup:
@@ -239,8 +251,10 @@ def _others(run: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> Mark
     return page.table(heads, rows, (6,)) if others else Markup("")
 
 
-def performance_report(run: dict[str, Any], others: list[dict[str, Any]]) -> str:
-    """HTML of a run, with ``others`` to compare it with, newest first. Failure(config) where what draws is not installed."""
+def performance_report(run: dict[str, Any], others: list[dict[str, Any]], month: Bill | None = None) -> str:
+    """HTML of a run, with ``others`` to compare it with, newest first; ``month`` is the bill of its VM alone. Failure(config) where
+    what draws is not installed.
+    """
     plots.check()
     verdict = run["verdict"]
     generator = run.get("generator") or {}
@@ -275,7 +289,7 @@ def performance_report(run: dict[str, Any], others: list[dict[str, Any]]) -> str
     parts += [
         page.section("What was measured", page.table(("", ""), facts)),
         page.section("By load", _levels(run), _against_load(run)),
-        page.section("What tokens cost", _money(run)),
+        page.section("What tokens cost", _money(run, month)),
         page.section("Distributions", _distributions(run)),
         page.section("The GPUs meanwhile", _gpus(run)),
         page.section("The engine meanwhile", _engine(run)),

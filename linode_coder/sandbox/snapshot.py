@@ -24,6 +24,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.core.paths import
 
 from .. import __version__
 from . import control
+from .hosts.base import VOLUMES
 from .own_environment import Say
 from .snapshot_account import sessions, settle
 from .snapshot_archive import DamagedError, Reader, write
@@ -101,6 +102,8 @@ def _parts(names: list[str]) -> Iterator[Path]:
         yield directory / "hosts"
         for host in sorted(path for path in (directory / "hosts").iterdir() if path.name.isdigit()):
             yield from _host(host)
+        if (directory / "hosts" / VOLUMES).is_dir():
+            yield from _tree(directory / "hosts" / VOLUMES)
     if key.exists():
         yield from (key.parent, key, key.with_name(key.name + ".pub"))
     kept = [session_dir(name) for name in names if (session_dir(name) / "api_key").exists()]

@@ -16,6 +16,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.core.duration imp
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
 from ansible_collections.linode_coder.gpu.plugins.module_utils.model.hub_token import hub_token_source
 from ansible_collections.linode_coder.gpu.plugins.module_utils.model.served_names import parse_aliases
+from ansible_collections.linode_coder.gpu.plugins.module_utils.model.traces import parse_traces
 from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.budget import ACTIONS, DEFAULT_ACTION
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session.lease import (
     DEFAULT_CAP,
@@ -24,11 +25,13 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.session.lease imp
     new_lease,
     parse_idle,
 )
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session.name import validate_session_name
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session.ssh_access import parse_ssh_from
 
 from ..terminal.escapes import full_line
 from . import files
 from .files import Problem, Raw
+from .hours import parse_hours
 
 PREFIX = "LINODE_CODER_"
 # Variables of ours that are no settings.
@@ -70,6 +73,16 @@ def _aliases(value: Any) -> tuple[str, ...]:
     return names
 
 
+def _traces(value: Any) -> str:
+    try:
+        address = parse_traces(value) if isinstance(value, str) else None
+    except Failure as failure:
+        raise WrongValue("an address such as grpc://otel.example.com:4317, without credentials") from failure
+    if not address:
+        raise WrongValue("an address such as grpc://otel.example.com:4317")
+    return address
+
+
 def public_keys(value: Any) -> tuple[str, ...]:
     """Public keys; an item that is none is the path of a file with one. WrongValue for anything else."""
     keys = []
@@ -101,6 +114,13 @@ def _number(value: Any) -> float:
     if not 0 < number < 1e9:
         raise WrongValue("a number of dollars above 0")
     return number
+
+
+def _switch(value: Any) -> bool:
+    text = str(value).strip().lower() if isinstance(value, (str, bool)) else ""
+    if text not in ("true", "false", "on", "off", "yes", "no"):
+        raise WrongValue("true or false")
+    return text in ("true", "on", "yes")
 
 
 def _tokens(value: Any) -> int:
@@ -168,6 +188,39 @@ def _budget_action(value: Any) -> str:
     return str(value)
 
 
+def _hours(value: Any) -> str:
+    text = value.strip() if isinstance(value, str) else ""
+    try:
+        parse_hours(text)
+    except ValueError as error:
+        raise WrongValue("hours of a day such as '08:00-20:00'") from error
+    return text
+
+
+def _count(value: Any) -> int:
+    text = str(value).strip() if isinstance(value, (str, int)) and not isinstance(value, bool) else ""
+    if not (text.isascii() and text.isdigit()) or int(text[:5]) > 1000 or len(text) > 4:
+        raise WrongValue("a whole number from 0 to 1000")
+    return int(text)
+
+
+def _port(value: Any) -> int:
+    text = str(value).strip() if isinstance(value, (str, int)) and not isinstance(value, bool) else ""
+    if not (text.isascii() and text.isdigit()) or len(text) > 5 or not 0 < int(text) < 65536:
+        raise WrongValue("a port from 1 to 65535")
+    return int(text)
+
+
+def _sessions(value: Any) -> tuple[str, ...]:
+    names = _names(value)
+    try:
+        for name in names:
+            validate_session_name(name)
+    except Failure as failure:
+        raise WrongValue("a list of names of sessions, or such names separated by commas") from failure
+    return names
+
+
 def _path(value: Any) -> str:
     return str(Path(_text(value)).expanduser())
 
@@ -196,10 +249,16 @@ SETTINGS = (
         "near", _text, "A region, place or continent: of regions at the same price the nearer ones are tried first."
     ),
     Setting("context", _tokens, "Context length in tokens; what fits when it is not set."),
+    Setting("traces", _traces, "Collector to which the engine sends traces, such as grpc://otel.example.com:4317."),
     Setting("alias", _aliases, "Names by which clients may ask for the model too, for example gpt-4o.", ()),
     Setting("lease", _duration("lease"), "How long a new session may live.", DEFAULT_LEASE),
     Setting("cap", _duration("cap"), "Hard cap of the lease, which no extension moves.", DEFAULT_CAP),
     Setting("idle", _idle, "Idle time after which a session goes, or off.", DEFAULT_IDLE),
+    Setting(
+        "keep_warm",
+        _switch,
+        "Keep weights, images and compiled kernels of new sessions on a volume, which bills until `warm drop`.",
+    ),
     Setting("max_cost", _number, "Refuse a session whose lease could cost more dollars."),
     Setting(
         "budget",
@@ -226,6 +285,11 @@ SETTINGS = (
     ),
     Setting("heal", _policy, "How far healing may go: off, alert, container, host or vm.", "vm"),
     Setting("watchdog_interval", _interval, "How often the watchdog looks, 1 minute to 1 hour.", "5m"),
+    Setting("gateway_port", _port, "Port of this machine's loopback at which the gateway is asked.", 17000),
+    Setting("gateway_hours", _hours, "Hours of the day in which the gateway may start a session, local time."),
+    Setting("gateway_wakes", _count, "How often in a day the gateway may start a session.", 6),
+    Setting("gateway_lease", _duration("gateway_lease"), "Lease of a session that the gateway starts, up to its cap."),
+    Setting("gateway_sessions", _sessions, "Sessions that the gateway may make, also when none was ever there.", ()),
     Setting("notify_url", _url, "Webhook that the watchdog posts to; its address is a secret.", secret=True),
     Setting(
         "dead_man_token",
@@ -253,9 +317,11 @@ class Config:
     near: str | None
     context: int | str | None
     alias: tuple[str, ...]
+    traces: str | None
     lease: str
     cap: str
     idle: str
+    keep_warm: bool | None
     max_cost: float | None
     budget: float | None
     budget_action: str
@@ -263,6 +329,11 @@ class Config:
     ssh_from: str
     heal: str
     watchdog_interval: str
+    gateway_port: int
+    gateway_hours: str | None
+    gateway_wakes: int
+    gateway_lease: str | None
+    gateway_sessions: tuple[str, ...]
     notify_url: str | None
     dead_man_token: str | None
     api_url: str | None
@@ -326,11 +397,30 @@ def _warn_if_loose(reading: Reading, path: Path, secrets: list[str]) -> None:
         )
 
 
+# Settings that stand in a table of their own: `port` under [gateway] is gateway_port.
+_TABLES = ("gateway",)
+
+
+def _flat(reading: Reading, values: dict[str, Raw]) -> dict[str, Raw]:
+    """The keys of tables under their whole names."""
+    found = {}
+    for key, raw in values.items():
+        if key not in _TABLES:
+            found[key] = raw
+        elif isinstance(raw.value, dict):
+            found.update({f"{key}_{name}": Raw(value, raw.where) for name, value in raw.value.items()})
+        else:
+            reading.problems.append(
+                Problem(raw.where, f"{key} is a table of settings.", f"Write [{key}] on a line of its own.", key=key)
+            )
+    return found
+
+
 def _read_toml(reading: Reading) -> None:
     path = files.toml_path()
     values, problems = files.read_toml(path)
     reading.problems += problems
-    for key, raw in values.items():
+    for key, raw in _flat(reading, values).items():
         if key in BY_KEY:
             reading.take(BY_KEY[key], raw)
         else:
@@ -464,10 +554,12 @@ class Options(TypedDict, total=False):
     region: list[str] | None
     context: str | None
     alias: list[str] | None
+    traces: str | None
     lease: str | None
     cap: str | None
     idle: str | None
     max_cost: float | None
+    keep_warm: bool | None
 
 
 def read(**options: Unpack[Options]) -> Reading:

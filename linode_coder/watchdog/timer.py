@@ -8,6 +8,7 @@ import shutil
 import stat
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.atomic_file import replace_file
@@ -69,7 +70,7 @@ def load_environment(path: Path) -> None:
             "config",
             f"{path} cannot be read.",
             cause=getattr(error, "strerror", None) or "it is no text",
-            remedy="Make it: linode-coder watchdog install",
+            remedy="Make it: linode-coder watchdog install, or linode-coder gateway --install",
             field="env_file",
             value=str(path),
         ) from error
@@ -77,39 +78,40 @@ def load_environment(path: Path) -> None:
     os.environ.update(found)
 
 
-def write_environment() -> str:
-    """made, changed or kept: the file has what this environment says, and what it said before of the rest."""
-    path = environment_file()
+def write_environment(path: Path | None = None, more: Iterable[str] = ()) -> str:
+    """made, changed or kept: the file has what this environment says, and what it said before of the rest. ``more`` are variables
+    beside those that a watcher may need."""
+    path = path or environment_file()
     before: dict[str, str] = {}
     if path.exists():
         _refuse_open(path)
         before = _read_environment(path)
-    wanted = {**before, **{name: os.environ[name] for name in VARIABLES if os.environ.get(name)}}
+    wanted = {**before, **{name: os.environ[name] for name in (*VARIABLES, *more) if os.environ.get(name)}}
     if os.environ.get("LINODE_TOKEN"):
         wanted = {name: value for name, value in wanted.items() if name not in _ACCOUNT or os.environ.get(name)}
     if not wanted.get("LINODE_TOKEN"):
         raise Failure(
             "auth",
             f"There is no Linode token, neither in the configuration nor in {path}.",
-            remedy="Export LINODE_TOKEN for this one command; the watcher then reads it from that file.",
+            remedy="Export LINODE_TOKEN for this one command; it is read from that file from then on.",
             field="api_token",
         )
     if wanted == before:
         return "kept"
-    lines = ["# Read by linode-coder watchdog --env-file. Holds a token: keep the mode 0600."]
+    lines = ["# Read with --env-file. Holds a token: keep the mode 0600."]
     lines += [f"{name}={value}" for name, value in wanted.items()]
     replace_file(path, "\n".join(lines) + "\n", parents=True)
     return "changed" if before else "made"
 
 
-def _program() -> list[str]:
+def program() -> list[str]:
     found = Path(sys.executable).parent / "linode-coder"
     return [str(found)] if found.exists() else [sys.executable, "-m", "linode_coder"]
 
 
 def command(interval: int) -> list[str]:
     return [
-        *_program(),
+        *program(),
         "--quiet",
         "watchdog",
         "--once",
@@ -128,15 +130,18 @@ def unit_directory() -> Path:
     return (Path(base) if base else Path.home() / ".config") / "systemd" / "user"
 
 
+def exec_start(words: list[str]) -> str:
+    """A command as a unit has it. systemd has its own quoting: percent and dollar signs are doubled."""
+    doubled = [word.replace("%", "%%").replace("$", "$$") for word in words]
+    return " ".join(f'"{word}"' if " " in word else word for word in doubled)
+
+
 def systemd_units(interval: int) -> dict[str, str]:
-    """File name and text of the units. systemd has its own quoting: percent and dollar signs are doubled."""
-    words = [
-        '"' + word.replace("%", "%%").replace("$", "$$") + '"' if " " in word else word for word in command(interval)
-    ]
+    """File name and text of the units."""
     return {
         f"{UNIT}.service": (
             "[Unit]\nDescription=Watch the linode-coder sessions\nWants=network-online.target\nAfter=network-online.target\n\n"
-            f"[Service]\nType=oneshot\nExecStart={' '.join(words)}\nTimeoutStartSec=30min\n"
+            f"[Service]\nType=oneshot\nExecStart={exec_start(command(interval))}\nTimeoutStartSec=30min\n"
         ),
         f"{UNIT}.timer": (
             f"[Unit]\nDescription=Watch the linode-coder sessions every {interval} s\n\n"
@@ -145,7 +150,8 @@ def systemd_units(interval: int) -> dict[str, str]:
     }
 
 
-def _systemctl(*arguments: str) -> None:
+def systemctl(*arguments: str) -> None:
+    """Of this user. Failure(config) where there is none, or it does not do it."""
     try:
         done = subprocess.run(["systemctl", "--user", *arguments], capture_output=True, text=True, timeout=60)
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -161,8 +167,9 @@ def _systemctl(*arguments: str) -> None:
         )
 
 
-def _is(state: str) -> bool:
-    done = subprocess.run(["systemctl", "--user", f"is-{state}", "--quiet", f"{UNIT}.timer"], timeout=60)
+def unit_is(state: str, unit: str) -> bool:
+    """Whether a unit of this user is ``enabled``, or ``active``."""
+    done = subprocess.run(["systemctl", "--user", f"is-{state}", "--quiet", unit], timeout=60)
     return done.returncode == 0
 
 
@@ -171,25 +178,31 @@ def check(kind: str) -> None:
     if kind == "cron":
         _crontab()
     else:
-        _systemctl("show-environment")
+        systemctl("show-environment")
 
 
-def install_systemd(interval: int) -> bool:
-    """Whether anything had to be changed."""
+def write_units(units: dict[str, str]) -> bool:
+    """Texts by file names; whether any had to be changed."""
     directory = unit_directory()
     directory.mkdir(parents=True, exist_ok=True)
     changed = False
-    for name, text in systemd_units(interval).items():
+    for name, text in units.items():
         path = directory / name
         if not path.exists() or path.read_text() != text:
             path.write_text(text)
             changed = True
+    return changed
+
+
+def install_systemd(interval: int) -> bool:
+    """Whether anything had to be changed."""
+    changed = write_units(systemd_units(interval))
     if changed:
-        _systemctl("daemon-reload")
-    if changed or not (_is("enabled") and _is("active")):
-        _systemctl("enable", f"{UNIT}.timer")
+        systemctl("daemon-reload")
+    if changed or not all(unit_is(state, f"{UNIT}.timer") for state in ("enabled", "active")):
+        systemctl("enable", f"{UNIT}.timer")
         # Also one that runs takes the new interval only now.
-        _systemctl("restart", f"{UNIT}.timer")
+        systemctl("restart", f"{UNIT}.timer")
         changed = True
     return changed
 
@@ -199,10 +212,10 @@ def uninstall_systemd() -> bool:
     files = [unit_directory() / f"{UNIT}.{kind}" for kind in ("timer", "service")]
     if not any(path.exists() for path in files):
         return False
-    _systemctl("disable", "--now", f"{UNIT}.timer")
+    systemctl("disable", "--now", f"{UNIT}.timer")
     for path in files:
         path.unlink(missing_ok=True)
-    _systemctl("daemon-reload")
+    systemctl("daemon-reload")
     return True
 
 

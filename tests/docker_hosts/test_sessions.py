@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -221,6 +222,123 @@ def test_systemd_runs_the_dead_man_timer(sandbox: RunningSandbox, session: dict[
     left = on_host(sandbox, f"systemctl list-units --all --no-legend '{unit}*'; ls /opt/linode-coder")
     assert left.split() == ["vllm", "weights"]
     assert token not in on_host(sandbox, f"journalctl --unit {unit}.service")
+
+
+def in_vm(sandbox: RunningSandbox, *command: str) -> str:
+    """What a program in the session's VM says, whatever its exit code."""
+    (container,) = running_hosts(sandbox)
+    return subprocess.run(["docker", "exec", container, *command], capture_output=True, text=True, timeout=120).stdout
+
+
+def team(sandbox: RunningSandbox, inventory: Path, people: str, *options: str, sessions: str = "demo") -> str:
+    """What the playbook says that makes the VM of demo the gateway of these people to these sessions."""
+    hosts = "hosts: {demo: {}}"
+    names = f"team_gateway_sessions: [{sessions}], team_gateway_people: [{people}]"
+    # The sandbox plays the internet at port 443 of some address.
+    inventory.write_text(
+        f"team_gateway: {{{hosts}, vars: {{{names}, team_gateway_name: 127.0.0.1, team_gateway_port: 8443}}}}\n"
+    )
+    words = ("-i", sandbox.inventory, "-i", str(inventory), "--diff", *options)
+    return run(sandbox, "ansible-playbook", "linode_coder.gpu.team_gateway", *words)
+
+
+def changes(out: str) -> int:
+    return sum(int(number) for number in re.findall(r"changed=(\d+)", out.split("PLAY RECAP")[1]))
+
+
+def asked(sandbox: RunningSandbox, key: str, path: str = "models", body: str = "") -> str:
+    """The status of the answer to who trusts the gateway's certificate and has this key."""
+    words = ["curl", "--silent", "--max-time", "60", "--output", "/dev/null", "--write-out", "%{http_code}"]
+    words += [
+        "--cacert",
+        "/etc/linode-coder-team/tls.crt",
+        "--header",
+        f"x-api-key: {key}",
+        *(["--json", body] if body else []),
+    ]
+    return in_vm(sandbox, *words, f"https://127.0.0.1:8443/v1/{path}")
+
+
+def test_a_vm_becomes_the_gateway_of_a_team(sandbox: RunningSandbox, session: dict[str, Any], tmp_path: Path) -> None:
+    """That of its own session: real nginx, systemd, sshd and apt, of packages that lie on the host."""
+    inventory, keys = tmp_path / "gateway.yml", sandbox.home / "state/team/demo"
+    source = "echo 'deb [trusted=yes] file:/usr/share/sandbox-debian ./' > /etc/apt/sources.list.d/debian.list"
+    in_vm(sandbox, "sh", "-c", f"{source} && apt-get update")
+    planned = team(sandbox, inventory, "ada, bob", "--check")
+    assert changes(planned) and not keys.exists()
+    assert in_vm(sandbox, "sh", "-c", "ls -d /etc/linode-coder-team /usr/sbin/nginx; id -u linode-coder-team") == ""
+
+    made = team(sandbox, inventory, "ada, bob")
+    ada, bob = ((keys / name).read_text().strip() for name in ("ada", "bob"))
+    engine = (sandbox.home / "state/sessions/demo/api_key").read_text().strip()
+    again = team(sandbox, inventory, "bob, ada")
+    assert changes(again) == 0, again
+    assert not any(secret in planned + made + again for secret in (ada, bob, engine))
+
+    hello = {"model": "openai/gpt-oss-20b", "max_tokens": 4, "messages": [{"role": "user", "content": "Hello"}]}
+    assert asked(sandbox, ada, "chat/completions", json.dumps({**hello, "stream": True})) == "200"
+    assert asked(sandbox, ada, "messages", json.dumps(hello)) == "200"
+    assert [asked(sandbox, key) for key in (bob, engine, "x" * 40)] == ["200", "401", "401"]
+    listening = in_vm(sandbox, "ss", "--listening", "--tcp", "--numeric", "--no-header").splitlines()
+    own = ("127.", "[::1]", "169.254.169.254", "[fd00:a9fe:a9fe::1]", "192.0.2.80")
+    ports = {line.split()[3].rpartition(":")[2] for line in listening if not line.split()[3].startswith(own)}
+    assert ports == {"22", "8443"}
+
+    # The key that is let in opens the way to the engine and nothing else.
+    ssh = ["ssh", "-i", "/etc/linode-coder-team/tunnel_key", "-o", "StrictHostKeyChecking=yes", "-o", "BatchMode=yes"]
+    ssh += ["-o", "UserKnownHostsFile=/etc/linode-coder-team/known_hosts", "-o", "HostKeyAlias=demo"]
+    assert in_vm(sandbox, *ssh, "root@127.0.0.1", "id") == ""
+    # A tunnel that dies comes back; without one people are told.
+    unit = "linode-coder-team-tunnel@demo"
+    in_vm(sandbox, "systemctl", "stop", unit)
+    assert asked(sandbox, ada) == "503"
+    in_vm(sandbox, "systemctl", "start", unit)
+    in_vm(sandbox, "systemctl", "kill", "--signal=KILL", unit)
+    deadline = time.monotonic() + 120
+    while asked(sandbox, ada) != "200":
+        assert time.monotonic() < deadline, in_vm(sandbox, "journalctl", "--unit", unit, "--no-pager")
+
+    # Written, and stopped before nginx was told: the next run notices.
+    in_vm(sandbox, "logrotate", "--force", "/etc/logrotate.d/linode-coder-team")
+    in_vm(sandbox, "sed", "--in-place", "/ bob;/d", "/etc/linode-coder-team/people.map")
+    assert asked(sandbox, bob) == "200"
+    # Nor does it take a session to revoke somebody.
+    with pytest.raises(AssertionError, match="Not there, or not running: nobody") as told:
+        team(sandbox, inventory, "ada", sessions="nobody")
+    assert "Reload the gateway" in str(told.value) and changes(str(told.value)) == 1, told.value
+    deadline = time.monotonic() + 60
+    while asked(sandbox, bob) != "401":
+        assert time.monotonic() < deadline
+    assert asked(sandbox, ada) == "200"
+
+    used = json.loads(
+        run(
+            sandbox,
+            "ansible",
+            "demo",
+            "-i",
+            sandbox.inventory,
+            "-m",
+            "linode_coder.gpu.team_usage",
+            ANSIBLE_CALLBACK_RESULT_FORMAT="json",
+        ).partition("=>")[2]
+    )
+    rows = {row["person"]: row for row in used["people"]}
+    assert set(rows) == {"ada", "bob"} and used["refused"] >= 3
+    assert rows["ada"]["tokens_out"] == 8 and rows["ada"]["tokens_in"] > 0
+    assert rows["ada"]["failed"] >= 1 and rows["ada"]["uncounted"] == 0 == rows["bob"]["tokens_out"]
+    shown = run(
+        sandbox, "ansible-playbook", "linode_coder.gpu.team_usage", "-i", sandbox.inventory, "-i", str(inventory)
+    )
+    assert "ada" in shown and changes(shown) == 0
+    said = in_vm(
+        sandbox, "sh", "-c", "journalctl --unit linode-coder-team --no-pager; cat /var/log/linode-coder-team/*; ps -ef"
+    )
+    assert not any(secret in said for secret in (ada, bob, engine))
+    # As it was, for the tests that follow.
+    in_vm(
+        sandbox, "sh", "-c", f"systemctl disable --now linode-coder-team {unit}; rm /etc/apt/sources.list.d/debian.list"
+    )
 
 
 def test_down_leaves_nothing(sandbox: RunningSandbox, session: dict[str, Any]) -> None:

@@ -8,21 +8,29 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import queue
 import re
 import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import psutil
 import pytest
 from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.client import EngineClient
 from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.diagnosis import diagnose
+from ansible_collections.linode_coder.gpu.plugins.module_utils.model.traces import (
+    parse_traces,
+    traces_environment,
+    traces_flags,
+)
 
 from linode_coder.endpoint.engine import Abilities, abilities
 from linode_coder.sandbox import vllm_env
@@ -94,9 +102,11 @@ class Starts:
 class Started:
     """One start of the real engine, asked as a `Popen` is."""
 
-    def __init__(self, starts: Starts, directory: Path, log: Path, arguments: list[str]) -> None:
+    def __init__(
+        self, starts: Starts, directory: Path, log: Path, arguments: list[str], more: dict[str, str] | None = None
+    ) -> None:
         self.starts, self.code = starts, None
-        environment = {**starts.variables, "HOME": str(directory)}
+        environment = {**starts.variables, **(more or {}), "HOME": str(directory)}
         self.pid = starts.ask(directory=str(directory), log=str(log), arguments=arguments, environment=environment)
 
     def poll(self) -> int | None:
@@ -114,9 +124,17 @@ class Started:
 
 
 class Engine:
-    """One engine of either kind on this machine, told `arguments`: the real one of `starts`, or the stand-in."""
+    """One engine of either kind on this machine, told `arguments`: the real one of `starts`, with `more` in its environment, or the
+    stand-in."""
 
-    def __init__(self, tmp: Path, starts: Starts | None, *arguments: str, port: int | None = None) -> None:
+    def __init__(
+        self,
+        tmp: Path,
+        starts: Starts | None,
+        *arguments: str,
+        port: int | None = None,
+        more: dict[str, str] | None = None,
+    ) -> None:
         if port is None:
             with socket.socket() as probe:
                 probe.bind(("127.0.0.1", 0))
@@ -127,7 +145,7 @@ class Engine:
         self.log_path.touch()
         if starts is not None:
             self.process: Started | subprocess.Popen[bytes] = Started(
-                starts, tmp, self.log_path, [*arguments, *where, *CPU_BUILD]
+                starts, tmp, self.log_path, [*arguments, *where, *CPU_BUILD], more
             )
             return
         gpus = tmp / "gpus.json"
@@ -187,11 +205,43 @@ def starts(tmp_path_factory: pytest.TempPathFactory, vllm: Path) -> Iterator[Sta
     starts.end()
 
 
+class Collector(BaseHTTPRequestHandler):
+    """Takes traces as a collector does that speaks OTLP over HTTP."""
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        pass
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+        cast("queue.SimpleQueue[tuple[str, bytes]]", vars(self.server)["taken"]).put((self.path, body))
+
+
 @pytest.fixture(scope="module")
-def engines(tmp_path_factory: pytest.TempPathFactory, starts: Starts) -> Iterator[tuple[Engine, Engine]]:
-    """The real one and the stand-in, both serving."""
-    arguments = ["--model", str(starts.models / "tiny-coder-1m"), *SERVED]
-    both = [Engine(tmp_path_factory.mktemp("like"), kind, *arguments) for kind in (starts, None)]
+def collector() -> Iterator[tuple[str, queue.SimpleQueue[tuple[str, bytes]]]]:
+    """Its address, and what it was sent."""
+    taken: queue.SimpleQueue[tuple[str, bytes]] = queue.SimpleQueue()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Collector) as server:
+        vars(server)["taken"] = taken
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", taken
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def engines(
+    tmp_path_factory: pytest.TempPathFactory,
+    starts: Starts,
+    collector: tuple[str, queue.SimpleQueue[tuple[str, bytes]]],
+) -> Iterator[tuple[Engine, Engine]]:
+    """The real one and the stand-in, both serving and told to send traces, which only the real one has."""
+    address = parse_traces(collector[0]) or ""
+    flags = [word for name, value in traces_flags(address).items() for word in (f"--{name}", value)]
+    arguments = ["--model", str(starts.models / "tiny-coder-1m"), *SERVED, *flags]
+    more = {**traces_environment(address), "OTEL_BSP_SCHEDULE_DELAY": "100"}
+    both = [Engine(tmp_path_factory.mktemp("like"), kind, *arguments, more=more) for kind in (starts, None)]
     try:
         for engine in both:
             engine.wait()
@@ -199,6 +249,20 @@ def engines(tmp_path_factory: pytest.TempPathFactory, starts: Starts) -> Iterato
     finally:
         for engine in both:
             engine.end()
+
+
+def test_the_real_one_sends_traces_to_the_collector_that_is_named(
+    engines: tuple[Engine, Engine], collector: tuple[str, queue.SimpleQueue[tuple[str, bytes]]]
+) -> None:
+    assert engines[0].ask("POST", TEXTS, {**TEXT, "model": "tiny"}, KEY)[0] == 200
+    seen = b""
+    while b"llm_request" not in seen:
+        path, body = collector[1].get(timeout=PATIENCE)
+        assert path == "/v1/traces"
+        seen += body
+    assert b"linode-coder" in seen and b"gen_ai.usage.completion_tokens" in seen
+    # What was asked and answered is in none of them.
+    assert b"HELLO" not in seen and b'"prompt"' not in seen
 
 
 # What they hold are words of the protocol, and as good as names of fields.

@@ -38,6 +38,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "perf-history": ("perf", "history"),
     "cost": ("cost",),
     "cleanup": ("cleanup", "--dry-run"),
+    "warm": ("warm", "list"),
     "up": ("up", "other"),
     "down": ("down", "main"),
     "faults": ("sandbox", "fault", "list"),

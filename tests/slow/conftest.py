@@ -11,6 +11,7 @@ LONGEST = (
     "serving",
     "open_webui",
     "watchdog",
+    "groups",
     "findings",
     "healers_at_once",
     "heal_rungs",

@@ -84,3 +84,33 @@ def transfer_prices(call: Call) -> Json:
             },
         ]
     )
+
+
+def _type(name: str, label: str, hourly: float, monthly: float, elsewhere: dict[str, tuple[float, float]]) -> Json:
+    prices = [{"id": region, "hourly": hour, "monthly": month} for region, (hour, month) in elsewhere.items()]
+    price = {"hourly": hourly, "monthly": monthly}
+    return {"id": name, "label": label, "price": price, "region_prices": prices, "transfer": 0}
+
+
+@route("GET", "/lke/types", None)
+def cluster_types(call: Call) -> Json:
+    """High availability as recorded; that the plain control plane is there with a price of 0 is unverified."""
+    return call.page(
+        [
+            _type("lke-sa", "LKE Standard Availability", 0.0, 0.0, {}),
+            _type("lke-ha", "LKE High Availability", 0.09, 60.0, {"id-cgk": (0.108, 72.0), "br-gru": (0.126, 84.0)}),
+        ]
+    )
+
+
+@route("GET", "/lke/versions", "lke:read_only")
+def cluster_versions(call: Call) -> Json:
+    """Which versions there are now is unverified."""
+    return call.page([{"id": "1.34"}, {"id": "1.33"}, {"id": "1.32"}])
+
+
+@route("GET", "/nodebalancers/types", None)
+def balancer_types(call: Call) -> Json:
+    return call.page(
+        [_type("nodebalancer", "NodeBalancer", 0.015, 10.0, {"id-cgk": (0.018, 12.0), "br-gru": (0.021, 14.0)})]
+    )

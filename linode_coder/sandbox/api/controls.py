@@ -28,7 +28,11 @@ def control_routes(app: web.Application, sandbox: Sandbox, stopping: asyncio.Eve
         for record in sandbox.instances():
             state = record["api"]["status"]
             states[state] = states.get(state, 0) + 1
-        return web.json_response({**facts, "instances": states, "faults": sandbox.faults.all()})
+        requests = {
+            kind: {"answered": answered, "refused": refused}
+            for kind, (answered, refused) in sandbox.limits.counts.items()
+        }
+        return web.json_response({**facts, "instances": states, "requests": requests, "faults": sandbox.faults.all()})
 
     async def faults(request: web.Request) -> web.Response:
         return web.json_response({"faults": sandbox.faults.all(), "kinds": KINDS, "host_kinds": HOST_KINDS})

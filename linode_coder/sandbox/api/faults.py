@@ -29,8 +29,9 @@ KINDS: dict[str, str] = {
     "slow_boot": "the next boot takes --delay seconds longer",
     "boot_failure": "the next boot fails and the instance stays offline",
     "metadata_unavailable": "the metadata service of the instance answers 500",
+    "volume_damaged": "a bit of the largest file on the next volume that is attached flips (narrow it with --where label=LABEL)",
 }
-_GUEST_ONLY = ("slow_boot", "boot_failure", "metadata_unavailable")
+_GUEST_ONLY = ("slow_boot", "boot_failure", "metadata_unavailable", "volume_damaged")
 _STATUSES = (408, 500, 502, 503, 504)
 # What the edge says in front of the API, as nginx words it; a 200 is what a sign-in page would be.
 _PAGES = {

@@ -17,7 +17,9 @@ HOST_KINDS: dict[str, str] = {
     "wrong_host_key": "SSH shows another host key",
     "ssh_down": "SSH does not answer",
     "ssh_stalls": "SSH lets one in, takes commands and never answers them",
-    # -- GPUs and their driver; --set gpu=N names the card, the first one without it
+    "network_slow": "the way to the host takes --delay seconds there and back",
+    # -- GPUs and their driver; --set gpu=N names the card, the first one without it. Those that show under load bring one, unless
+    # --set load=engine waits for the engine's.
     "driver_not_loaded": "nvidia-smi cannot reach the driver (--set text=LINE, what the kernel's log says of it)",
     "ecc_corrected": "the GPU has corrected memory errors (--set code=N)",
     "ecc_uncorrectable": "the GPU counts uncorrectable memory errors (--set code=N)",
@@ -32,20 +34,21 @@ HOST_KINDS: dict[str, str] = {
     "mig_on": "the GPU is divided (--set code=N, into so many parts)",
     "no_devices": "nvidia-smi: no devices were found",
     "pages_retired": "the GPU has retired pages (--set code=N)",
-    "pcie_degraded": "the GPU's PCIe link has fewer lanes (--set code=N)",
-    "pcie_slow": "the GPU's PCIe link is of a lower generation (--set code=N)",
+    "pcie_degraded": "the GPU's PCIe link has fewer lanes (--set code=N, load=engine)",
+    "pcie_slow": "the GPU's PCIe link is of a lower generation (--set code=N, load=engine)",
     "persistence_off": "persistence mode is off",
     "readings_fail": "nvidia-smi gets no answer to some readings of the GPU (--set code=N, to so many)",
     "row_remap_failure": "a row of the GPU's memory could not be remapped",
     "row_remap_pending": "a row of the GPU's memory waits to be remapped at the next reboot",
     "sram_threshold": "the GPU's SRAM errors exceed their threshold",
-    "thermal": "the GPU is too hot, and the engine on it slow",
-    "throttle": "the hardware, or the driver for heat, slows the GPU and its engine down (--set text=REASON)",
+    "thermal": "the GPU is too hot, and the engine on it slow (--set load=engine)",
+    "throttle": "the hardware, or the driver for heat, slows the GPU and its engine down (--set text=REASON, load=engine)",
     "version_mismatch": "nvidia-smi: driver/library version mismatch",
     "wrong_card": "the GPU is another card (--set text=NAME)",
     "xid": "the kernel's log has an Xid (--set code=N, --set text=TEXT)",
     # -- the machine
     "clock_skew": "the clock is off (--set seconds=N)",
+    "disk_slow": "the disk reads few MiB a second (--set code=N), and the weights load --delay seconds longer",
     "container_gpu_lost": "the container has lost its GPUs",
     "oom_kill": "the kernel killed a process for want of memory (--set text=NAME)",
     "program_fails": "programs of the host fail (--set text=NAME,..., of df, dmesg, docker, journalctl, lspci, nvidia-smi, timedatectl)",
@@ -70,6 +73,7 @@ HOST_KINDS: dict[str, str] = {
     "engine_crash": "the engine's core dies (--set text=TEXT) as soon as it serves, each time it does",
     "engine_gibberish": "the engine answers nonsense",
     "engine_hang": "the engine's core stops as soon as it serves, while /health answers 200",
+    "engine_preempts": "the KV cache has no room for requests at once: the engine takes half of them back again and again",
     "engine_other_model": "the engine serves another model (--set text=NAME)",
     "engine_slow": "a token takes --delay seconds",
     "engine_slow_start": "a phase of the engine's start (--set phase=NAME) takes --delay seconds longer",
@@ -78,7 +82,7 @@ HOST_KINDS: dict[str, str] = {
     "weights_truncated": "the engine finds its weights cut short",
 }
 # What --set may give to a fault of a host.
-_TEXTS = ("cause", "text", "stage", "phase", "service", "until")
+_TEXTS = ("cause", "text", "stage", "phase", "service", "until", "load")
 # What ends a fault that says so, as the rungs of healing are called; what other parameters end is said by the engine's failures.
 UNTIL = tuple(rung for rung in ORDER if rung != "change_parameters")
 
@@ -88,6 +92,7 @@ _ENDS = {
         (
             *(
                 "disk_full",
+                "disk_slow",
                 "ecc_corrected",
                 "pages_retired",
                 "pcie_degraded",

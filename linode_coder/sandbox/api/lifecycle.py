@@ -79,6 +79,31 @@ class Lifecycle:
         self._side.add(task)
         task.add_done_callback(self._side.discard)
 
+    def volumes_changed(self, *linode_ids: int | None, damaged: int | None = None, gone: int | None = None) -> None:
+        """The hosts of these instances see which volumes they have; ``damaged`` and ``gone`` are ids of volumes."""
+
+        async def tell() -> None:
+            if damaged is not None:
+                await self._state.backend.damage_volume(damaged)
+            if gone is not None:
+                await self._state.backend.drop_volume(gone)
+            for linode_id in linode_ids:
+                if linode_id is not None:
+                    await self._set_volumes(linode_id)
+
+        task = asyncio.get_running_loop().create_task(tell())
+        self._side.add(task)
+        task.add_done_callback(self._side.discard)
+
+    async def _set_volumes(self, linode_id: int) -> None:
+        record = self._state.instance(linode_id)
+        if record is None or not record["on_host"]:
+            return
+        rows = self._state.store.table("volume").values()
+        have = [row for row in rows if row["linode_id"] == linode_id and row["status"] == "active"]
+        wanted = [{"id": row["id"], "label": row["label"], "size": row["size"]} for row in have]
+        await self._state.backend.set_volumes(linode_id, wanted)
+
     async def resume(self) -> None:
         """After a start: hand the kept hosts back to the backend, then continue every open job."""
         records = [record for record in self._state.instances() if record["on_host"]]
@@ -87,6 +112,8 @@ class Lifecycle:
         for volume in self._state.store.table("volume").values():
             if volume["status"] == "creating":
                 volume["status"] = "active"
+        for record in records:
+            await self._set_volumes(record["api"]["id"])
         for linode_id in {record["linode_id"] for record in self._state.events.open()}:
             if linode_id is not None:
                 self.begin(linode_id)
@@ -246,6 +273,7 @@ class Lifecycle:
             return
         if not record["on_host"]:
             await self._make_host(record)
+        await self._set_volumes(record["api"]["id"])
         await self._state.backend.boot(record["api"]["id"])
 
     async def _boot_faults(self, record: Json) -> None:

@@ -45,6 +45,8 @@ class Limits:
     """
 
     profile: str = "recorded"
+    # By class: requests that were let through, and refused ones.
+    counts: dict[str, list[int]] = field(default_factory=dict)
     _windows: dict[tuple[str, str], tuple[float, int]] = field(default_factory=dict)
 
     def spend(self, caller: str, kind: str, now: float | None = None) -> dict[str, str]:
@@ -52,14 +54,17 @@ class Limits:
         now = time.time() if now is None else now
         limit, seconds = PROFILES["recorded" if self.profile == "off" else self.profile][kind]
         started, used = self._windows.get((caller, kind), (now, 0))
+        counted = self.counts.setdefault(kind, [0, 0])
         if now - started >= seconds:
             started, used = now, 0
         reset = started + seconds
         headers = {"X-RateLimit-Limit": str(limit), "X-RateLimit-Reset": str(math.ceil(reset))}
         if used >= limit and self.profile != "off":
+            counted[1] += 1
             error = too_many(max(1, math.ceil(reset - now)))
             error.headers.update(headers, **{"X-RateLimit-Remaining": "0"})
             raise error
+        counted[0] += 1
         self._windows[caller, kind] = (started, used + 1)
         headers["X-RateLimit-Remaining"] = str(max(0, limit - used - 1))
         if len(self._windows) > 5000:

@@ -111,6 +111,7 @@ def _add(sandbox: Sandbox, given: Json, action: str) -> Json:
         if number in sandbox.store.table("volume"):
             row.update(status="active", io_ready=row["linode_id"] is not None)
             sandbox.store.put("volume", number, row)
+            sandbox.lifecycle.volumes_changed(row["linode_id"])
 
     sandbox.lifecycle.later(sandbox.timing["volume"], ready)
     return answer
@@ -157,6 +158,7 @@ def delete_volume(call: Call) -> Json:
     if row["linode_id"] is not None:
         raise fail("Volume must be detached before it can be deleted.")
     call.sandbox.store.drop("volume", row["id"])
+    call.sandbox.lifecycle.volumes_changed(gone=row["id"])
     _event(call, "volume_delete", row)
     return {}
 
@@ -175,14 +177,18 @@ def attach_volume(call: Call) -> Json:
                updated=call.sandbox.now())  # fmt: skip
     call.sandbox.store.put("volume", row["id"], row)
     _event(call, "volume_attach", row)
+    damaged = call.sandbox.faults.strike_instance("volume_damaged", row)
+    call.sandbox.lifecycle.volumes_changed(row["linode_id"], damaged=row["id"] if damaged else None)
     return row
 
 
 @route("POST", "/volumes/{volumeId}/detach", _RW)
 def detach_volume(call: Call) -> Json:
     row = _one(call)
+    before = row["linode_id"]
     row.update(linode_id=None, linode_label=None, io_ready=False, updated=call.sandbox.now())
     call.sandbox.store.put("volume", row["id"], row)
+    call.sandbox.lifecycle.volumes_changed(before)
     _event(call, "volume_detach", row)
     return {}
 

@@ -13,8 +13,10 @@ from ..errors import SandboxError
 
 __all__ = ["SSH_FAULTS", "HostBackend", "HostSpec", "SandboxError", "survives"]
 
+# Where volumes that no host has lie, beside the hosts.
+VOLUMES = "volumes"
 # Host faults that the backend acts on itself; all others are for the host's own tools.
-SSH_FAULTS = ("wrong_host_key", "ssh_down", "ssh_stalls")
+SSH_FAULTS = ("wrong_host_key", "ssh_down", "ssh_stalls", "network_slow")
 
 
 def survives(fault: dict[str, Any], off: bool) -> bool:
@@ -75,6 +77,15 @@ class HostBackend(Protocol):
 
     async def fault(self, instance_id: int, fault: dict[str, Any]) -> None:
         """Break something on the host (or mend it again); `fault["kind"]` says what."""
+
+    async def set_volumes(self, instance_id: int, volumes: list[dict[str, Any]]) -> None:
+        """These block storage volumes (id, label, size) and no others are attached to the host from now on."""
+
+    async def damage_volume(self, volume_id: int) -> None:
+        """What a volume holds is not what was written any more."""
+
+    async def drop_volume(self, volume_id: int) -> None:
+        """A volume, attached to no host, is gone with what it holds."""
 
     async def close(self) -> None:
         """Stop every process, keep files."""

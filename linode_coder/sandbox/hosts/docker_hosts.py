@@ -213,11 +213,22 @@ class DockerHosts:
         kind = str(fault.get("kind") or "")
         if not kind:
             raise SandboxError("A fault needs a kind.", 'For example {"kind": "gpu_lost", "gpu": 0}.')
+        if kind == "network_slow":
+            raise SandboxError("The way to a host of Docker is never slow.", "Take simulated hosts for this fault.")
         async with host.lock:
             host.faults = [] if kind == "clear" else [*host.faults, {"at": time.time(), **fault}]
             self._write_faults(host)
             if host.up and (kind == "clear" or kind in SSH_FAULTS):
                 await self._apply_ssh_faults(host)
+
+    async def set_volumes(self, instance_id: int, volumes: list[dict[str, Any]]) -> None:
+        """Containers see no block devices come and go: the device never appears."""
+
+    async def damage_volume(self, volume_id: int) -> None:
+        """They hold nothing here."""
+
+    async def drop_volume(self, volume_id: int) -> None:
+        """They hold nothing here."""
 
     async def close(self) -> None:
         """Stop every container, keep them and their volumes."""

@@ -59,6 +59,12 @@ HOST = Recipe(
         "cloud-init",
     ),
     (
+        # What a team's gateway installs, as a repository that lies on the host and is in use where somebody names it.
+        'rm -f "$1"/var/cache/apt/archives/*.deb',
+        'chroot "$1" apt-get --yes --quiet --download-only --no-install-recommends install nginx libnginx-mod-http-js logrotate',
+        'mkdir -p "$1/usr/share/sandbox-debian" && mv "$1"/var/cache/apt/archives/*.deb "$1/usr/share/sandbox-debian"',
+        'cd "$1/usr/share/sandbox-debian" && for deb in *.deb; do dpkg-deb --field "$deb"; echo "Filename: ./$deb"; '
+        'echo "Size: $(stat --format %s "$deb")"; echo "SHA256: $(sha256sum < "$deb" | cut -c 1-64)"; echo; done > Packages',
         # Keys come from user-data, sources from whoever needs them; a host never depends on the outside.
         'rm -f "$1"/etc/ssh/ssh_host_* "$1"/etc/apt/sources.list "$1"/etc/apt/sources.list.d/*',
         'mkdir -p "$1/var/log/journal" "$1/etc/sandbox" "$1/usr/lib/linode-coder-sandbox"',

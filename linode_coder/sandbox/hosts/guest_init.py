@@ -27,6 +27,9 @@ from linode_coder.sandbox.hosts import kernel, messages
 
 METADATA_ADDRESS = "169.254.169.254"
 CONTROL_SOCKET = "/run/sandbox/init.sock"
+# Device of each mounted volume or directory by its mount point, in the order in which they were mounted.
+MOUNTS = Path("/run/sandbox/mounts.json")
+BY_ID = Path("/dev/disk/by-id")
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 # Files of /proc that reach past the host, as container engines hide them.
 _MASKED_FILES = ("sysrq-trigger", "kcore", "kmsg", "keys", "timer_list", "sched_debug")
@@ -79,6 +82,7 @@ def _set_up(config: dict[str, Any]) -> None:
         Path(name).mkdir(parents=True, exist_ok=True)
     for name in config["remove"]:
         Path(name).unlink(missing_ok=True)
+    _show_devices(config["devices"])
     for name, text in config["files"].items():
         Path(name).write_text(text)
         Path(name).chmod(0o755)
@@ -117,6 +121,59 @@ def _mount_dev(dev: str) -> None:
     Path(dev, "fd").symlink_to("/proc/self/fd")
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         Path(dev, name).symlink_to(f"/proc/self/fd/{number}")
+
+
+def _show_devices(devices: list[dict[str, Any]]) -> None:
+    """Block devices of the volumes: files that say which directory is behind them, since nobody here may make device nodes."""
+    BY_ID.mkdir(parents=True, exist_ok=True)
+    shown: dict[str, str] = {}
+    for link in BY_ID.iterdir():
+        shown[link.name] = link.readlink().name
+    wanted = {f"scsi-0Linode_Volume_{device['label']}": str(device["id"]) for device in devices}
+    for name, node in shown.items():
+        if name not in wanted:
+            _unmount_all_of(f"/dev/{node}")
+            (BY_ID / name).unlink()
+            Path("/dev", node).unlink()
+    # sda and sdb are the VM's own disk and its swap.
+    free = iter(f"sd{letter}" for letter in "cdefghijklmnopqrstuvwxyz" if not Path(f"/dev/sd{letter}").exists())
+    for name, number in wanted.items():
+        if name not in shown:
+            node = next(free)
+            Path("/dev", node).write_text(number + "\n")
+            Path("/dev", node).chmod(0o660)
+            (BY_ID / name).symlink_to(f"../../{node}")
+
+
+def _mounted() -> dict[str, str]:
+    found: dict[str, str] = json.loads(MOUNTS.read_text()) if MOUNTS.exists() else {}
+    return found
+
+
+def _unmount_all_of(device: str) -> None:
+    """What the kernel does not do when a device is pulled; whoever reads there finds what was there before the mount."""
+    mounted = _mounted()
+    for point, source in reversed(list(mounted.items())):
+        if source == device:
+            kernel.unmount(point)
+            del mounted[point]
+    MOUNTS.write_text(json.dumps(mounted))
+
+
+def _mount_for(request: dict[str, Any]) -> dict[str, Any]:
+    """``mount`` of the guest: a directory at another place, as from a device."""
+    mounted = _mounted()
+    try:
+        if request["op"] == "mount":
+            kernel.bind(request["directory"], request["target"])
+            mounted[request["target"]] = request["device"]
+        else:
+            kernel.unmount(request["target"])
+            mounted.pop(request["target"], None)
+    except OSError as error:
+        return {"error": error.strerror or str(error)}
+    MOUNTS.write_text(json.dumps(mounted))
+    return {}
 
 
 def _mount_sys(sys_dir: str, dmi: dict[str, str], binds: list[dict[str, Any]]) -> None:
@@ -304,6 +361,10 @@ class Init:
             sock.listen(64)
             return {}, (sock.detach(),)
 
+    def _op_devices(self, message: dict[str, Any], files: list[int]) -> tuple[dict[str, Any], tuple[int, ...]]:
+        _show_devices(message["devices"])
+        return {}, ()
+
     def _op_hostname(self, message: dict[str, Any], files: list[int]) -> tuple[dict[str, Any], tuple[int, ...]]:
         socket.sethostname(message["name"])
         return {}, ()
@@ -344,6 +405,12 @@ class Init:
         try:
             request = json.loads(tool.recv(4096))
         except (OSError, ValueError):
+            tool.close()
+            return
+        if request.get("op") in ("mount", "unmount"):
+            # Only this process may, and it is about this host alone.
+            with contextlib.suppress(OSError):
+                tool.sendall(json.dumps(_mount_for(request)).encode() + b"\n")
             tool.close()
             return
         self._next_request += 1

@@ -151,6 +151,10 @@ class GuestLink:
             raise
         return sock
 
+    async def set_devices(self, devices: list[dict[str, Any]]) -> None:
+        """The block storage volumes that the host has from now on: id, label and size each."""
+        await self._live().request("devices", devices=devices)
+
     async def set_hostname(self, name: str) -> None:
         """The kernel's host name inside."""
         await self._live().request("hostname", name=name)

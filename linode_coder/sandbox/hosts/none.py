@@ -48,5 +48,14 @@ class NoHosts:
     async def fault(self, instance_id: int, fault: dict[str, Any]) -> None:
         """No host to break."""
 
+    async def set_volumes(self, instance_id: int, volumes: list[dict[str, Any]]) -> None:
+        """No host to attach them to."""
+
+    async def damage_volume(self, volume_id: int) -> None:
+        """They hold nothing."""
+
+    async def drop_volume(self, volume_id: int) -> None:
+        """They hold nothing."""
+
     async def close(self) -> None:
         """Nothing to stop."""

@@ -25,6 +25,7 @@ from .image import Image, firmware, guest_argv, remove_tree
 from .keeper import VOLATILE
 from .namespaces import Namespaces
 from .ssh_listener import SshListener
+from .volumes import Volumes
 
 _LOG = logging.getLogger("linode_coder.sandbox.hosts")
 MetadataApp = Callable[[int], web.Application]
@@ -32,6 +33,8 @@ FAULTS_FILE = "/run/sandbox/faults.json"
 _BOOT_SECONDS = 60.0
 _BOOTS_AT_ONCE = 4
 _LASSIE_SECONDS = 1.0
+# From the other side of the world.
+_FAR_S = 0.3
 
 
 class _Running:
@@ -75,6 +78,7 @@ class SimulatedHosts:
         self._hosts: dict[int, _Host] = {}
         self._namespaces = Namespaces(self._root)
         self._image = Image(self._root)
+        self._volumes = Volumes(self._root)
         self._addresses: Addresses | None = None
         self._boots = asyncio.Semaphore(_BOOTS_AT_ONCE)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -186,6 +190,31 @@ class SimulatedHosts:
                 await self._write_faults(host, host.running)
                 await self._apply_ssh_faults(host, host.running)
 
+    async def set_volumes(self, instance_id: int, volumes: list[dict[str, Any]]) -> None:
+        """Attach these and detach all others; a host that runs sees devices come and go. Nothing for an unknown host."""
+        host = self._hosts.get(instance_id)
+        if host is None:
+            return
+        async with host.lock:
+            wanted = {volume["id"]: volume for volume in volumes}
+            for gone in set(self._volumes.attached(host.home)) - set(wanted):
+                self._volumes.detach(host.home, gone)
+            for volume in wanted.values():
+                self._volumes.attach(host.home, volume)
+            if host.running is not None:
+                await host.running.link.set_devices(self._devices(host))
+
+    def _devices(self, host: _Host) -> list[dict[str, Any]]:
+        return [{"id": number, **disk} for number, disk in self._volumes.attached(host.home).items()]
+
+    async def damage_volume(self, volume_id: int) -> None:
+        """Another bit in its largest file."""
+        self._volumes.damage(volume_id)
+
+    async def drop_volume(self, volume_id: int) -> None:
+        """Delete what it holds."""
+        await asyncio.to_thread(self._volumes.drop, volume_id)
+
     async def close(self) -> None:
         """End every process, keep every file."""
         self._closing = True
@@ -241,6 +270,7 @@ class SimulatedHosts:
         await web.SockSite(running.metadata, await link.listen(METADATA_ADDRESS, 80)).start()
         await self._write_faults(host, running)
         await self._run_at_boot(link, spec, "system.cloud_init", "boot")
+        await self._run_at_boot(link, spec, "system.volumes mount", "-a")
         await self._ssh_unit(host, running, "start")
         await self._run_at_boot(link, spec, "docker.docker", "boot")
 
@@ -265,6 +295,7 @@ class SimulatedHosts:
             "remove": self._image.first_boot_removals(),
             "files": self._image.driver_files(host.home),
             "dmi": firmware(host.spec),
+            "devices": self._devices(host),
         }
         first = host.home / "booted"
         if first.exists() and volatile is None:
@@ -286,6 +317,7 @@ class SimulatedHosts:
         """Out of the way at once, then deleted; a killed server's rest is swept at the next start."""
         if not path.exists():
             return
+        self._volumes.detach_all(path)
         self._trash.mkdir(exist_ok=True)
         grave = self._trash / uuid.uuid4().hex
         path.rename(grave)
@@ -332,6 +364,7 @@ class SimulatedHosts:
             if any(fault["kind"] == "ssh_down" for fault in host.faults):
                 return
             ssh.foreign_key = any(fault["kind"] == "wrong_host_key" for fault in host.faults)
+            ssh.delay = _way_s(host)
             await ssh.start()
         else:
             await ssh.reload()
@@ -346,6 +379,7 @@ class SimulatedHosts:
             await running.ssh.stop(drop=True)
         running.ssh.foreign_key = foreign
         running.ssh.stalls = "ssh_stalls" in kinds
+        running.ssh.delay = _way_s(host)
         if "ssh_down" in kinds:
             await running.ssh.stop(drop=True)
         else:
@@ -375,6 +409,12 @@ class SimulatedHosts:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _way_s(host: _Host) -> float:
+    """Seconds there and back."""
+    delays = [float(fault.get("delay") or _FAR_S) for fault in host.faults if fault["kind"] == "network_slow"]
+    return max(delays, default=0.0)
 
 
 def _acts_on_ssh(fault: dict[str, Any]) -> bool:

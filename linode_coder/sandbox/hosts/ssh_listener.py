@@ -39,6 +39,32 @@ class _Stalled(asyncssh.SSHServerSession[bytes]):
         return True
 
 
+class _Way:
+    """What a client sends, later than it came when the way is long (a fault): all of the round trip, in the order in which it was
+    sent."""
+
+    def __init__(self, listener: SshListener, conn: asyncssh.SSHServerConnection) -> None:
+        self._listener, self._conn = listener, conn
+        self._take = conn.data_received
+        self._due = 0.0
+        # The transport asks the connection for it each time.
+        vars(conn)["data_received"] = self._received
+
+    def _received(self, data: bytes, datatype: asyncssh.DataType = None) -> None:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        self._due = max(now + self._listener.delay, self._due)
+        if self._due <= now:
+            self._take(data, datatype)
+        else:
+            loop.call_at(self._due, self._arrive, data, datatype)
+
+    def _arrive(self, data: bytes, datatype: asyncssh.DataType) -> None:
+        # What was on its way when the connection ended is lost.
+        if not self._conn.is_closed():
+            self._take(data, datatype)
+
+
 class _Server(asyncssh.SSHServer):
     """One connection: key authentication as root, against the host's own file at that moment."""
 
@@ -48,6 +74,7 @@ class _Server(asyncssh.SSHServer):
 
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
         self._conn = conn
+        _Way(self._listener, conn)
         self._listener.connections.add(conn)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -91,6 +118,8 @@ class SshListener:
         """Present a key that is not the host's (a fault)."""
         self.stalls = False
         """Let clients in and answer nothing (a fault)."""
+        self.delay = 0.0
+        """Seconds that the way takes, there and back (a fault)."""
         self._acceptor: asyncssh.SSHAcceptor | None = None
         self._lock = asyncio.Lock()
 

@@ -117,6 +117,14 @@ def test_sessions_are_those_that_the_history_has_not_seen_end(monkeypatch: pytes
     assert names.remembered("session") == []
 
 
+def test_an_old_one_of_a_thousand_sessions_is_offered(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("LINODE_CODER_HOME", str(tmp_path))
+    view = {"plan": "p", "region": "r", "model": "m", "owner": "o", "created": "2026-11-30T10:00:00Z", "hourly": 0.5}
+    history.saw([{**view, "name": f"s{n}", "label": f"lc-s{n}-1", "linode_id": n} for n in range(1000)])
+    found = answer.candidates(["status", "s99"], names.remembered)
+    assert sorted(word for word, _text in found) == ["s99", *(f"s99{n}" for n in range(10))]
+
+
 def test_it_imports_next_to_nothing() -> None:
     """Neither the commands nor what they need: it runs at every press of a key."""
     script = (

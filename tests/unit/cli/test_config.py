@@ -262,6 +262,33 @@ def test_healing_knows_the_policies() -> None:
     assert config.HEAL_POLICIES == heal_ladder.CAPS
 
 
+def test_a_table_of_its_own(place: Path) -> None:
+    toml(place, 'lease = "4h"\n[gateway]\nhours = "08:00-20:00"\nwakes = 2\nsessions = ["demo"]\n')
+    found = config.load()
+    assert (found.lease, found.gateway_hours, found.gateway_wakes) == ("4h", "08:00-20:00", 2)
+    assert (found.gateway_sessions, found.gateway_port, found.gateway_lease) == (("demo",), 17000, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("gateway = 3\n", "gateway"),
+        ('[gateway]\nhours = "8-20"\n', "gateway_hours"),
+        ("[gateway]\nwakes = -1\n", "gateway_wakes"),
+        ("[gateway]\nwakes = true\n", "gateway_wakes"),
+        ("[gateway]\nport = 65536\n", "gateway_port"),
+        ('[gateway]\nlease = "0h"\n', "gateway_lease"),
+        ('[gateway]\nsessions = ["A b"]\n', "gateway_sessions"),
+        ("[gateway]\nhour = 1\n", "gateway_hour"),
+    ],
+)
+def test_what_is_wrong_in_a_table_is_named(place: Path, text: str, key: str) -> None:
+    toml(place, text)
+    with pytest.raises(Failure) as caught:
+        config.load()
+    assert (caught.value.kind, caught.value.field) == ("config", key)
+
+
 def test_the_page_lists_every_setting() -> None:
     page = Path(__file__).parents[3] / "collections/ansible_collections/linode_coder/gpu/docs/configuration.md"
     for setting in config.SETTINGS:

@@ -14,8 +14,10 @@ import pytest
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
 from ansible_collections.linode_coder.gpu.plugins.module_utils.perf.verdict import judge
 
+from linode_coder.cli import validate_perf
 from linode_coder.completion import names
 from linode_coder.local import history, perf_history, unrecorded
+from linode_coder.terminal.console import Console
 from tests.hostile import CORPUS
 from tests.unit.cli.terminal import OURS, at_terminal, foreign
 from tests.unit.perf.perf_runs import level, run
@@ -299,3 +301,15 @@ def test_completion_offers_what_is_recorded(home: Path) -> None:
         ("baseline", ""),
         (IDS[0], "demo, pass"),
     ]
+
+
+def test_a_report_that_no_disk_takes_costs_no_figure(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    view = {"name": "demo", "label": "lc-demo-1", "linode_id": 1, "created": "2026-11-30T07:00:00Z", "hourly": 0.52}
+    measured = run(complete=False, why_partial="interrupted", verdict=None)
+    failure = validate_perf._finish(
+        Console(as_json=True), view, measured, None, new_baseline=False, report=home / "gone" / "report.html"
+    )
+    assert failure is not None and (failure.kind, failure.field) == ("usage", "report")
+    said = json.loads(capsys.readouterr().out)
+    assert said["run"]["why_partial"] == "interrupted" and said["error"]["field"] == "report"
+    assert perf_history.runs()[0]["complete"] is False

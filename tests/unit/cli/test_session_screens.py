@@ -23,7 +23,8 @@ from tests.unit.cli.terminal import foreign, shown_by
 
 NOW = 1_799_928_000  # 2027-01-14T12:00:00Z
 VIEW: dict[str, Any] = {
-    **{"name": "demo", "label": "lc-demo-1", "linode_id": 4711, "generation": 1, "status": "running", "owner": "ada"},
+    **{"name": "demo", "group": None, "label": "lc-demo-1", "linode_id": 4711, "generation": 1, "status": "running"},
+    "owner": "ada",
     **{"plan": "g2-gpu-rtx4000a2-s", "region": "us-ord", "model": "Qwen/Qwen3-Coder-30B-A3B-Instruct-FP8"},
     **{"created": "2027-01-14T10:45:00Z", "lease_end": "2027-01-14T18:45:00Z", "hard_cap": "2027-01-15T10:45:00Z"},
     **{"lease_left": 24300, "idle_minutes": 45, "hourly": 1.05, "started_hours": 2, "cost_so_far": 2.1},

@@ -20,6 +20,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.linode import rea
 from ansible_collections.linode_coder.gpu.plugins.module_utils.linode.errors import classify
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session.tags import MARKER as OUR_TAG
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session.tags import escape
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session.warm_volume import warm_tags
 
 import linode_coder
 from linode_coder.cli import app, heal
@@ -184,7 +185,7 @@ class Account:
     """Answers of an API, by the path of the question."""
 
     def __init__(self) -> None:
-        self.answers: dict[str, Any] = {}
+        self.answers: dict[str, Any] = {"volumes": []}
 
     def get(self, path: str, _filter: Any) -> Any:
         answer = self.answers[path.partition("?")[0]]
@@ -268,6 +269,27 @@ def test_cleanup(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     said = said_by(monkeypatch, "cleanup", "--dry-run", "--everyone")
     for kind in ("linode  ", "firewall"):
         assert sum(line.startswith(kind) and MARKER in line for line in said.out.split("\n")) == len(texts), said.out
+
+
+def test_warm_volumes(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = list(CORPUS.values())
+    plain = {"size": 70, "created": "2026-01-01T00:00:00"}
+    account.answers["linode/instances"] = []
+    account.answers["volumes"] = [
+        {
+            "id": number,
+            **dict.fromkeys(("label", "region", "status", "encryption", "linode_label"), text),
+            "linode_id": 7 if number % 2 else None,
+            "tags": [*warm_tags(f"org/{number}", "ada", 0.1, 1), text, f"lc:used:{text}", f"lc:owner:{text}"],
+            **plain,
+        }
+        for number, text in enumerate(texts)
+    ]
+    said = said_by(monkeypatch, "warm", "list", "--wide")
+    assert sum(MARKER in line and " $7.00 " in line for line in said.out.split("\n")) == len(texts)
+    assert {volume["name"] for volume in document(monkeypatch, "warm", "list")["volumes"]} == set(texts)
+    kept = [line for line in said_by(monkeypatch, "list").out.split("\n") if line.startswith("kept warm: ")]
+    assert len(kept) == len(texts)
 
 
 def test_plans_and_models(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,7 +49,7 @@ def run(
     warnings: list[str] = []
     monkeypatch.setattr(AnsibleModule, "warn", lambda _module, text, **_more: warnings.append(text))
 
-    def call(name: str, check: bool = False, **arguments: Any) -> dict[str, Any]:
+    def call(name: str, /, check: bool = False, **arguments: Any) -> dict[str, Any]:
         module = importlib.import_module(MODULES + name)
         given = {"api_token": TOKEN, "api_url": api.url, "_ansible_check_mode": check, "_ansible_diff": True}
         with patch_module_args(given | arguments), pytest.raises(SystemExit):

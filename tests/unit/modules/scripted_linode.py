@@ -57,6 +57,7 @@ class ScriptedLinode:
         self.faults: list[Fault] = []
         self.instances: dict[int, dict[str, Any]] = {}
         self.firewalls: dict[int, dict[str, Any]] = {}
+        self.volumes: dict[int, dict[str, Any]] = {}
         self.settings = {"backups_enabled": False, "interfaces_for_new_linodes": "legacy_config_only"}
         self.scopes = "*"
         self.events: list[dict[str, Any]] = []
@@ -172,6 +173,39 @@ class ScriptedLinode:
             self.firewalls[number].update(body)
         return self.firewalls[number]
 
+    def add_volume(self, label: str, tags: list[str], **changes: Any) -> dict[str, Any]:
+        """A volume that exists already, attached to nothing."""
+        number = next(self._ids)
+        created = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime())
+        row = {"id": number, "label": label, "status": "active", "region": "us-ord", "size": 76, "linode_id": None}
+        row |= {"linode_label": None, "tags": tags, "created": created, "encryption": "enabled"}
+        self.volumes[number] = row | changes
+        return self.volumes[number]
+
+    def _volume(self, method: str, path: str, body: dict[str, Any]) -> Any:
+        if method == "POST" and path == "volumes":
+            if any(row["label"] == body["label"] for row in self.volumes.values()):
+                raise Refusal(400, "Label must be unique among your volumes", "label")
+            owner = self.instances[body["linode_id"]]
+            tags = [self.spelling(tag) for tag in body["tags"]]
+            more = {"linode_id": owner["id"], "linode_label": owner["label"], "region": owner["region"]}
+            made = self.add_volume(body["label"], tags, size=body["size"], encryption=body["encryption"], **more)
+            return dict(made, status="creating")
+        number, action = int(path.split("/")[1]), path.split("/")[2:]
+        row = self.volumes.get(number)
+        if row is None:
+            raise Refusal(404, "Not found")
+        if action == ["attach"]:
+            if row["linode_id"] is not None:
+                raise Refusal(400, "Volume is already attached to a Linode")
+            row.update(linode_id=body["linode_id"], linode_label=self.instances[body["linode_id"]]["label"])
+        elif method == "PUT":
+            row.update(body)
+        elif method == "DELETE":
+            del self.volumes[number]
+            return {}
+        return row
+
     def answer(self, call: Call) -> Any:
         singles = {"account": {"euuid": ACCOUNT, "balance_uninvoiced": 0.0}, "account/settings": self.settings}
         lists = {
@@ -182,7 +216,16 @@ class ScriptedLinode:
             "images": self.catalogue["images"],
             "account/events": list(reversed(self.events)),
             "networking/firewalls": list(self.firewalls.values()),
+            "volumes": list(self.volumes.values()),
+            "volumes/types": [
+                {
+                    "id": "volume",
+                    "price": {"hourly": 0.00015, "monthly": 0.1},
+                    "region_prices": [{"id": "br-gru", "hourly": 0.00021, "monthly": 0.14}],
+                }
+            ],
         }
+        singles |= {f"regions/{row['id']}": row for row in self.catalogue["regions"]}
         if call.method == "GET" and call.path in singles:
             return singles[call.path]
         if call.method == "GET" and call.path in lists:
@@ -194,7 +237,18 @@ class ScriptedLinode:
             return self._instance(call.method, int(match[1]), match[2], call.body)
         if call.path.startswith("networking/firewalls"):
             return self._firewall(call.method, call.path, call.body)
+        if call.path.startswith("volumes"):
+            return self._volume(call.method, call.path, call.body)
         raise Refusal(404, "Not found")
+
+    @staticmethod
+    def _either(row: dict[str, Any], x_filter: dict[str, Any]) -> bool:
+        """Whether one of +or holds: a tag, or what a label contains."""
+        tags = [tag.lower() for tag in row.get("tags") or []]
+        return any(
+            one["tags"].lower() in tags if "tags" in one else one["label"]["+contains"] in row["label"]
+            for one in x_filter["+or"]
+        )
 
     @staticmethod
     def _page(rows: list[dict[str, Any]], call: Call) -> dict[str, Any]:
@@ -203,6 +257,8 @@ class ScriptedLinode:
         if "tags" in call.x_filter:  # equal whatever their case
             wanted = call.x_filter["tags"].lower()
             rows = [row for row in rows if wanted in [tag.lower() for tag in row.get("tags") or []]]
+        if "+or" in call.x_filter:
+            rows = [row for row in rows if ScriptedLinode._either(row, call.x_filter)]
         if "entity.id" in call.x_filter:
             rows = [row for row in rows if row["entity"]["id"] == call.x_filter["entity.id"]]
         size, page = int(call.query.get("page_size", ["100"])[0]), int(call.query.get("page", ["1"])[0])

@@ -78,6 +78,22 @@ def test_the_secret_of_a_session_is_kept_readable_by_its_owner_only(call: Call) 
     assert call("session_secret", session="../demo", secrets="VLLM_API_KEY=x")["failure"]["field"] == "session"
 
 
+def test_the_first_key_of_a_group_is_the_groups(call: Call) -> None:
+    first = {"session": "team-1", "group": "team", "secrets": "VLLM_API_KEY=planted-first"}
+    planned = call("session_secret", check=True, **first)
+    of_group = Path(planned["path"]).parents[1] / "team" / "api_key"
+    assert planned["changed"] and not of_group.exists()
+    assert call("session_secret", **first)["changed"] is True
+    assert (of_group.read_text(), stat.S_IMODE(of_group.stat().st_mode)) == ("planted-first\n", 0o600)
+    assert call("session_secret", **first)["changed"] is False
+    # That of another member is that member's own trouble.
+    call("session_secret", session="team-2", group="team", secrets="VLLM_API_KEY=planted-second")
+    assert of_group.read_text() == "planted-first\n"
+    of_group.write_bytes(b"\xff damaged")
+    assert call("session_secret", **first)["changed"] is True and of_group.read_text() == "planted-first\n"
+    assert call("session_secret", **{**first, "group": "../x"})["failure"]["field"] == "session"
+
+
 def test_a_bundle_is_written_as_one_archive(call: Call, tmp_path: Path) -> None:
     path = tmp_path / "demo.tar.gz"
     bundle = {"nvidia-smi.xml": "<xml/>", "of nobody": "x"}

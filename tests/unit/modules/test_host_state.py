@@ -116,3 +116,25 @@ def test_the_replaced_host_key(ask: Ask, tmp_path: Path, monkeypatch: pytest.Mon
     assert ask()["host_key_replaced"] is False
     (tmp_path / "marker").touch()
     assert ask()["host_key_replaced"] is True
+
+
+def test_an_image_from_an_archive_counts_with_its_digest_and_id(
+    programs: Callable[[str, str], None], ask: Ask, tmp_path: Path
+) -> None:
+    """Docker may know no digest of what was loaded: the verified archive's counts, for that very image."""
+    programs("docker", 'case "$3" in *@*) exit 1;; esac; echo \'[{"Id": "sha256:bb", "RepoDigests": []}]\'')
+    state = tmp_path / "engine.json"
+
+    def present(**loaded: str) -> bool:
+        known = {"schema": 1, "images": {"nginx:1": DIGEST}, "loaded": {"nginx:1": loaded}}
+        state.write_text(json.dumps(known))
+        found = ask(images=[{"name": "nginx:1"}], state_file=str(state))["images"]["nginx:1"]
+        assert found["reference"] == ("nginx:1" if found["present"] else f"nginx:1@{DIGEST}")
+        return bool(found["present"])
+
+    assert present(digest=DIGEST, id="sha256:bb")
+    assert not present(digest=DIGEST, id="sha256:cc")
+    assert not present(digest="sha256:dd", id="sha256:bb")
+    assert not present()
+    state.write_text(json.dumps({"schema": 1, "images": {"nginx:1": DIGEST}, "loaded": {"nginx:1": "{{ 7 * 6 }}"}}))
+    assert not ask(images=[{"name": "nginx:1"}], state_file=str(state))["images"]["nginx:1"]["present"]

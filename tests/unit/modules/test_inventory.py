@@ -97,6 +97,17 @@ def test_the_newest_generation_has_the_name_of_the_session(api: ScriptedLinode, 
     assert hosts["lc-demo-1"].get_vars()["linode_generation"] == 1
 
 
+def test_a_group_of_sessions_is_one_of_hosts(api: ScriptedLinode, parse: Any) -> None:
+    for name, group in (("a-b-1", "a-b"), ("a-b-2", "A-B"), ("other", "{{ 7 * 6 }}")):
+        api.add(f"lc-{name}-1", [*session_tags(name), f"lc:group:{group}"])
+    api.add("lc-a-b-3-1", ["linode-coder", "lc:session:a-b-3", "lc:group:a-b"])  # its tags are incomplete
+    inventory = parse()
+    assert {host.name for host in inventory.groups["linode_coder_group_a_b"].get_hosts()} == {"a-b-1", "a-b-2"}
+    assert [name for name in inventory.groups if name.startswith("linode_coder_group")] == ["linode_coder_group_a_b"]
+    assert inventory.hosts["a-b-2"].get_vars()["linode_group"] == "a-b"
+    assert inventory.hosts["other"].get_vars()["linode_group"] is None
+
+
 def test_constructed_groups_and_variables(api: ScriptedLinode, parse: Any) -> None:
     api.add("lc-demo-1", session_tags("demo", owner="grace"))
     inventory = parse(

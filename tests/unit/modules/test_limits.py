@@ -20,6 +20,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.heal.provider imp
 from ansible_collections.linode_coder.gpu.plugins.module_utils.linode.client import LinodeApi
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session.tags import SessionTags, decode, encode
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session.view import session_view
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session.warm_volume import warm_tags
 from ansible_collections.linode_coder.gpu.plugins.module_utils.watch.decision import decide
 from ansible_collections.linode_coder.gpu.plugins.module_utils.watch.idle_clock import IdleClock
 from ansible_collections.linode_coder.gpu.plugins.modules import linode_gpu_session_tags
@@ -30,7 +31,7 @@ from linode_coder.cli import extend, heal, switch_model, up
 from linode_coder.terminal.console import Console
 
 LIMITS = ("max_cost", "budget", "cap", "lease", "idle")
-DOORS = ("cli", "playbook", "watcher", "replacement", "extend", "two nodes")
+DOORS = ("cli", "group", "playbook", "watcher", "replacement", "extend", "two nodes", "warm volume")
 ADA_S = "g2-gpu-rtx4000a1-s"  # $0.52/h
 HOUR = 3600
 PLAYBOOKS = Path(__file__).parents[3] / "playbooks"
@@ -157,6 +158,14 @@ def max_cost_cli(world: World) -> None:
     assert world.command(up.app, "demo", "--dry-run", "--lease", "1h") is None
 
 
+def max_cost_group(world: World) -> None:
+    """Of all new sessions together."""
+    world.env("LINODE_CODER_MAX_COST", "6")
+    assert world.command(up.app, "demo", "--replicas", "1", "--dry-run") is None
+    for mode in ("--dry-run", "--yes"):
+        assert "more than max_cost" in world.refuses(up.app, "max_cost", "demo", "--replicas", "2", mode).message
+
+
 def max_cost_playbook(world: World) -> None:
     assert all("max_cost" in task for task in asked("up.yml", "linode_gpu_quote"))
     world.refused("linode_gpu_quote", "max_cost", session="demo", max_cost=1.0)
@@ -200,6 +209,28 @@ def budget_cli(world: World) -> None:
     assert "another model" in world.refuses(switch_model.app, "budget", "other", model, "--dry-run").message
     world.env("LINODE_CODER_BUDGET", "0.6")
     assert world.command(switch_model.app, "other", model, "--dry-run") is None
+
+
+def budget_group(world: World) -> None:
+    """Of all new sessions together, before the first of them is made; those that exist add nothing."""
+    world.env("LINODE_CODER_BUDGET", "6")
+    assert world.command(up.app, "demo", "--replicas", "1", "--dry-run") is None
+    for mode in ("--dry-run", "--yes"):
+        failure = world.refuses(up.app, "budget", "demo", "--replicas", "2", mode)
+        assert "does not allow 2 sessions of the group demo" in failure.message and "would add $8.32" in failure.message
+    world.vm("demo-1", lease=30 * 60, group="demo")
+    assert world.command(up.app, "demo", "--replicas", "2", "--dry-run") is None
+    assert (
+        "2 sessions of the group demo"
+        in world.refuses(up.app, "budget", "demo", "--replicas", "3", "--dry-run").message
+    )
+    world.env("LINODE_CODER_BUDGET", "0.1")
+    assert world.command(up.app, "demo", "--replicas", "1", "--dry-run") is None
+    # And a longer lease of all.
+    world.vm("demo-2", lease=30 * 60, group="demo")
+    world.env("LINODE_CODER_BUDGET", "2")
+    assert world.command(extend.app, "demo-1", "1h", "--dry-run") is None
+    assert "longer leases of demo" in world.refuses(extend.app, "budget", "demo", "1h").message
 
 
 def budget_playbook(world: World) -> None:
@@ -296,12 +327,41 @@ def budget_two_nodes(world: World) -> None:
     assert world.run("linode_gpu_watch", budget=4.0)["budget"]["state"] == "foreseen"
 
 
+def budget_warm_volume(world: World) -> None:
+    """What bills without a VM stands in the quote, where it is made, and in what is promised."""
+    model = "Qwen/Qwen2.5-Coder-7B-Instruct-AWQ"
+    ask: dict[str, Any] = {"session": "demo", "plans": [ADA_S], "regions": ["us-ord"], "lease": "1h"}
+    without = world.run("linode_gpu_quote", **ask, budget=99.0)["quote"]["budget"]
+    quoted = world.run("linode_gpu_quote", **ask, budget=99.0, keep_warm=True)["quote"]
+    keeping = quoted["budget"]["adds"] - without["adds"]
+    assert 0 < keeping <= quoted["warm"]["monthly"] and quoted["warm"]["new"]
+    short = round(without["adds"] + keeping / 2, 4)
+    world.refused("linode_gpu_quote", "budget", **ask, budget=short, keep_warm=True)
+    world.env("LINODE_CODER_BUDGET", str(short))
+    asked_for = ("demo", "--lease", "1h", "--region", "us-ord", "--dry-run")
+    assert world.command(up.app, *asked_for) is None
+    world.refuses(up.app, "budget", *asked_for, "--keep-warm")
+    row = world.vm("other", lease=30 * 60)
+    made = {"model": model, "region": "us-ord", "linode_id": row["id"], "create": True, "size_gb": 76}
+    world.refused("linode_warm_volume", "budget", **made, budget=0.52 + keeping / 2)
+    world.api.add_volume("lc-warm-other", warm_tags(model, "ada", 0.1, int(time.time())))
+    seen = world.run("linode_gpu_quote", **{**ask, "session": "mine"}, budget=99.0)["quote"]["budget"]
+    assert 0 < seen["volumes"] <= 7.6 and seen["committed"] >= seen["volumes"]
+
+
 # -- cap -------------------------------------------------------------------------------------------------------------
 
 
 def cap_cli(world: World) -> None:
     world.refuses(up.app, "lease", "demo", "--lease", "30h", "--dry-run", code=2)
     world.refuses(up.app, "cap", "demo", "--cap", "off", "--dry-run", code=2)
+
+
+def cap_group(world: World) -> None:
+    world.refuses(up.app, "lease", "demo", "--replicas", "2", "--lease", "30h", "--dry-run", code=2)
+    world.vm("demo-1", lease=2 * HOUR, cap=9 * HOUR, group="demo")
+    world.vm("demo-2", lease=2 * HOUR, cap=3 * HOUR, group="demo")
+    world.refuses(extend.app, "extend", "demo", "4h")
 
 
 def cap_playbook(world: World) -> None:
@@ -342,6 +402,10 @@ def cap_two_nodes(world: World) -> None:
 def lease_cli(world: World) -> None:
     for wrong in ("0", "off", "5m"):
         world.refuses(up.app, "lease", "demo", "--lease", wrong, "--dry-run", code=2)
+
+
+def lease_group(world: World) -> None:
+    world.refuses(up.app, "lease", "demo", "--replicas", "2", "--lease", "off", "--dry-run", code=2)
 
 
 def lease_playbook(world: World) -> None:
@@ -392,6 +456,10 @@ def idle_cli(world: World) -> None:
     assert world.command(up.app, "demo", "--idle", "off", "--dry-run") is None
 
 
+def idle_group(world: World) -> None:
+    world.refuses(up.app, "idle", "demo", "--replicas", "2", "--idle", "5m", "--dry-run", code=2)
+
+
 def idle_playbook(world: World) -> None:
     assert all(
         "idle" in task for task in asked("up.yml", "linode_gpu_quote") + asked("up.yml", "linode_gpu_instance")[:1]
@@ -422,6 +490,7 @@ def idle_extend(world: World) -> None:
 
 CELLS: dict[tuple[str, str], Callable[[World], None] | str] = {
     ("max_cost", "cli"): max_cost_cli,
+    ("max_cost", "group"): max_cost_group,
     ("max_cost", "playbook"): max_cost_playbook,
     ("max_cost", "watcher"): "It is what one session may cost to the end of its lease, and the lease ends it at that.",
     ("max_cost", "replacement"): max_cost_replacement,
@@ -431,24 +500,39 @@ CELLS: dict[tuple[str, str], Callable[[World], None] | str] = {
     ): "It is of a new session or of `up --lease`; who extends names the new end, and budget and cap stand.",
     ("max_cost", "two nodes"): max_cost_two_nodes,
     ("budget", "cli"): budget_cli,
+    ("budget", "group"): budget_group,
     ("budget", "playbook"): budget_playbook,
     ("budget", "watcher"): budget_watcher,
     ("budget", "replacement"): budget_replacement,
     ("budget", "extend"): budget_extend,
     ("budget", "two nodes"): budget_two_nodes,
+    ("budget", "warm volume"): budget_warm_volume,
+    (
+        "max_cost",
+        "warm volume",
+    ): "It is what the lease of one session may cost; a volume outlives it, and the budget of the month holds it.",
+    (
+        "cap",
+        "warm volume",
+    ): "A volume has no end of its own: it bills until somebody drops it, and is shown until then.",
+    ("lease", "warm volume"): "The lease ends the VM, and the volume is what stays when it ends; cleanup proposes it.",
+    ("idle", "warm volume"): "A volume is not idle or busy; one that nobody used for long is proposed by cleanup.",
     ("cap", "cli"): cap_cli,
+    ("cap", "group"): cap_group,
     ("cap", "playbook"): cap_playbook,
     ("cap", "watcher"): cap_watcher,
     ("cap", "replacement"): cap_replacement,
     ("cap", "extend"): cap_extend,
     ("cap", "two nodes"): cap_two_nodes,
     ("lease", "cli"): lease_cli,
+    ("lease", "group"): lease_group,
     ("lease", "playbook"): lease_playbook,
     ("lease", "watcher"): lease_watcher,
     ("lease", "replacement"): lease_replacement,
     ("lease", "extend"): lease_extend,
     ("lease", "two nodes"): lease_two_nodes,
     ("idle", "cli"): idle_cli,
+    ("idle", "group"): idle_group,
     ("idle", "playbook"): idle_playbook,
     ("idle", "watcher"): idle_watcher,
     ("idle", "replacement"): idle_replacement,

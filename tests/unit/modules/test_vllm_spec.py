@@ -115,6 +115,26 @@ def test_aliases_go_on_with_the_vm_that_replaces_one(spec: Spec, tmp_path: Path)
     assert names(tmp_path) == ["coder", "acme/Coder", "gpt-4o"]
 
 
+def test_traces_go_where_they_went_until_it_is_said(spec: Spec, tmp_path: Path) -> None:
+    def sent() -> tuple[object, str]:
+        return parse((tmp_path / "vllm.yaml").read_text()).get("otlp-traces-endpoint"), (
+            tmp_path / "engine.env"
+        ).read_text()
+
+    assert not spec(traces="", **WANTED)["changed"] or sent()[0] is None
+    first = spec(traces="grpc://otel.example.com:4317", **WANTED)
+    where, environment = sent()
+    assert first["changed"] and first["healed"] == {} and where == "grpc://otel.example.com:4317"
+    assert "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL" in environment and "grpc" in environment
+    assert not spec(**WANTED)["changed"]
+    spec(**{**WANTED, "model": "acme/Other"})
+    assert sent()[0] == where
+    spec(traces="http://otel.example.com:4318/v1/traces", **WANTED)
+    assert sent()[0] == "http://otel.example.com:4318/v1/traces" and "http/protobuf" in sent()[1]
+    assert spec(traces="", **WANTED)["changed"]
+    assert sent()[0] is None and "OTEL" not in sent()[1]
+
+
 def test_an_alias_is_no_reason_to_lose_the_name_that_the_engine_has_by_itself(spec: Spec, tmp_path: Path) -> None:
     spec(aliases=["gpt-4o"], **WANTED)
     assert names(tmp_path) == ["acme/Coder", "gpt-4o"]

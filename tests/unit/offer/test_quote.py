@@ -51,6 +51,7 @@ class Account:
             "linode/types": [plan_row(name, hourly) for name, hourly in PRICES.items()],
             "regions": [{"id": "us-ord", "capabilities": ["GPU Linodes"]}],
             "regions/availability": [],
+            "volumes": [],
             "account/events": [],
         }
 
@@ -155,6 +156,7 @@ def test_a_new_session_in_full() -> None:
         "changes": {},
         "kept": [],
         "aliases": None,
+        "traces": None,
         "places": {},
         "left_out": [],
         "budget": None,
@@ -170,6 +172,7 @@ def test_a_new_session_in_full() -> None:
         "cost_to_lease_end": 2.1,
         "cost_to_cap": 3.15,
         "paid_until": "2026-11-29T13:00:00Z",
+        "warm": None,
     }
 
 
@@ -317,6 +320,7 @@ def test_a_session_that_exists_in_full() -> None:
         "changes": {},
         "kept": [],
         "aliases": None,
+        "traces": None,
         "places": {},
         "offers": [],
         "plan": ADA_S,
@@ -329,6 +333,7 @@ def test_a_session_that_exists_in_full() -> None:
         "cost_to_lease_end": 2.08,
         "cost_to_cap": None,
         "paid_until": "2026-11-29T12:30:00Z",
+        "warm": None,
         "budget": None,
     }
 
@@ -444,6 +449,17 @@ def test_aliases_are_asked_for_taken_away_or_left() -> None:
         with pytest.raises(Failure) as caught:
             ask(("--host",))
         assert (caught.value.kind, caught.value.field, caught.value.value) == ("usage", "alias", "--host")
+
+
+def test_traces_are_asked_for_taken_away_or_left() -> None:
+    for ask in (
+        lambda where: quoted(Account(), model="gpt-oss-20b", traces=where),
+        lambda where: quoted(Account(vm()), traces=where),
+    ):
+        assert ask("http://otel.example.com:4318")["traces"] == "http://otel.example.com:4318/v1/traces"
+        assert (ask("off")["traces"], ask(None)["traces"]) == ("", None)
+        with pytest.raises(Failure, match="traces 'otel'"):
+            ask("otel")
 
 
 def test_another_model_adds_nothing_to_a_budget_that_is_not_spent() -> None:

@@ -180,6 +180,21 @@ def test_chunks_are_not_taken_for_tokens_and_no_prompt_repeats(engine: tuple[typ
     json.dumps(run, allow_nan=False)
 
 
+def test_the_cards_are_looked_at_before_the_load(engine: tuple[type[Engine], EngineClient]) -> None:
+    _kind, client = engine
+    profile = profile_for("quick", (1,), 8)
+    run = begin(profile, "here", "demo", QUOTE, False)
+    busy = "0, 97, 18200, 20475, 1900, 3105, 129.51, 130.00, 66, 0x0, 4, 4, 16, 16"
+    copied = "33554432 bytes (34 MB, 32 MiB) copied, 0.016 s, 2.1 GB/s"
+    measure(client, profile, run, "coder", ask=lambda argv: busy if argv[0] == "nvidia-smi" else copied)
+    assert [sample["at"] < 0 for sample in run["gpu_samples"]][:3] == [True, True, False]
+    assert run["disk_read"] == pytest.approx(2.097e9, rel=0.01) and run["round_trip"] > 0
+    assert [reason["id"] for reason in judge(run)["reasons"] if reason["id"] == "neighbour"] == ["neighbour"]
+    there = begin(profile, "vm", "demo", QUOTE, False)
+    measure(client, profile, there, "coder", ask=lambda argv: "")
+    assert (there["round_trip"], there["disk_read"], there["requests_before"]) == (None, None, None)
+
+
 def test_an_endpoint_that_dies_leaves_what_was_measured(engine: tuple[type[Engine], EngineClient]) -> None:
     kind, client = engine
     kind.dies_after = 1 + 1 + 2

@@ -176,6 +176,11 @@ def test_neighbour(gpus: int) -> None:
     before = run(gpus)
     before["gpu_samples"] = [{**one, "use": 60} if one["at"] < 0 else one for one in before["gpu_samples"]]
     assert "was at 60 % before the load" in only(judge(before))["summary"]
+    busy = only(judge({**run(gpus), "requests_before": 1}))
+    assert "it had 1 request to do before the load began" in busy["summary"] and busy["id"] == "neighbour"
+    # Their work shows on the cards as well: it is said once.
+    assert only(judge({**before, "requests_before": 2}))["summary"].startswith("Somebody else used the engine")
+    assert judge({**run(gpus), "requests_before": 0})["reasons"] == []
     grows = run(gpus, flags={"gpu-memory-utilization": 0.8})
     assert judge(grows)["reasons"] == []
     for one in grows["gpu_samples"]:
@@ -204,6 +209,32 @@ def test_network(gpus: int) -> None:
     assert judge({**here, "where": "vm"})["reasons"] == []
     near = with_levels(run(gpus, where="here"), level(1, ttft=0.09, itl=0.0205))
     assert judge(near, run(gpus))["reasons"] == []
+
+
+@GPUS
+def test_the_way_alone_tells(gpus: int) -> None:
+    far = with_levels(run(gpus, where="here", round_trip=0.25), level(1, ttft=0.3), level(4, 0.022, 0.42))
+    reason = only(judge(far))
+    assert (reason["id"], reason["severity"]) == ("network", "warn")
+    assert "a round trip takes 250 ms, and the first token 300 ms with 1 stream" in reason["summary"]
+    # Of a first token that takes seconds it is nothing, and near is near.
+    assert judge(with_levels({**far, "round_trip": 0.25}, level(1, ttft=3.0)))["reasons"] == []
+    assert judge({**far, "round_trip": 0.09})["reasons"] == judge({**far, "round_trip": None})["reasons"] == []
+    assert judge({**far, "where": "vm"})["reasons"] == []
+
+
+@GPUS
+def test_a_slow_disk_is_of_the_starts(gpus: int) -> None:
+    reason = only(judge(run(gpus, disk_read=20 * 2**20)))
+    assert (reason["id"], reason["severity"]) == ("disk_slow", "warn")
+    assert (
+        reason["summary"]
+        == "The disk of the VM reads 20 MiB/s: 20 GiB of weights take 17 minutes to load at each start."
+    )
+    assert all(judge(run(gpus, disk_read=read))["reasons"] == [] for read in (100 * 2**20, None, 0))
+    # No token waits for it.
+    slow = judge(with_levels(run(gpus, disk_read=20 * 2**20), level(1, itl=0.027)))
+    assert ids(slow) == ["below_expected", "disk_slow"] and "disk" not in slow["summary"]
 
 
 @GPUS

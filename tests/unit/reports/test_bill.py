@@ -9,6 +9,7 @@ import pytest
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.cost import parse_time
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
 
+from linode_coder.local.token_history import Seen
 from linode_coder.reports.bill import Bill, differences, invoiced, make_bill, parse_month
 from linode_coder.reports.csv_text import csv_text
 from tests.unit.reports.figures import NOW, record
@@ -41,6 +42,32 @@ def test_what_exists_counts_up_to_now() -> None:
     assert (row.hours, row.cost, row.ended, row.saved, row.known_from) == (4, 2.08, None, None, "tags")
     # The last token came at 10:00, in the second hour: the third and the fourth were for nothing.
     assert row.idle_hours == 2
+
+
+def test_tokens_have_a_price_with_all_hours_or_are_unknown() -> None:
+    end = parse_time("2026-11-10T14:30:00Z")
+    tokens = {1: Seen(9_000_000, 1_300_000, end - 30, 1), 2: Seen(5, 0, end, 1), 3: Seen(5, 2_600_000, end - 600, 1)}
+    records = [record(f"s{number}", number) for number in range(1, 5)]
+    found = bill(records=records, tokens=tokens)
+    rows = {row.name: row for row in found.rows}
+    assert (rows["s1"].generated_tokens, rows["s1"].dollars_per_million, rows["s1"].tokens_at_least) == (
+        1_300_000,
+        2.0,
+        False,
+    )
+    # Nothing was made, which has no price; of the last nothing is known, which is not nothing.
+    assert (rows["s2"].generated_tokens, rows["s2"].dollars_per_million) == (0, None)
+    assert rows["s3"].tokens_at_least is True and rows["s3"].dollars_per_million == 1.0
+    assert (rows["s4"].generated_tokens, rows["s4"].dollars_per_million, rows["s4"].tokens_at) == (None, None, None)
+    use = found.use
+    assert use is not None and (use.generated, use.dollars, use.unknown) == (3_900_000, 7.8, 1)
+    assert use.sentence() == "3.9 million tokens generated at least, $2.00 a million at most; of 1 VM(s) it is unknown"
+    assert bill(records=records).use is None
+    idle = bill(records=records[1:2], tokens=tokens).use
+    assert idle is not None and idle.sentence() == "0 tokens generated for $2.60"
+    # Several starts: what the first one made at its end, nobody saw.
+    several = bill(records=records[:1], tokens={1: Seen(1, 1_000_000, end, 2)}).rows[0]
+    assert several.tokens_at_least is True
 
 
 def test_an_hour_is_of_the_month_in_which_it_began() -> None:

@@ -11,13 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.cost import parse_time
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
 
+from linode_coder.local.token_history import Seen
 from linode_coder.reports import page, plots
+from linode_coder.reports.account import Cost
+from linode_coder.reports.bill import make_bill, parse_month
 from linode_coder.reports.cost import cost_report
 from linode_coder.reports.performance import dollars_per_million, ecdf, performance_report
 from tests.hostile import CORPUS
-from tests.unit.reports.figures import HOSTILE, cost, hostile_run, level, run
+from tests.unit.reports.figures import HOSTILE, NOW, cost, hostile_run, level, record, run
 
 
 class Read(HTMLParser):
@@ -82,6 +86,42 @@ def test_the_verdict_comes_first_and_every_figure_is_there(plain: str) -> None:
     # The idle hour beside it: 0.52 dollars are 2.52 million tokens at 32 streams.
     assert "2.52 million tokens at that load" in text
     assert "partial" not in text and "sandbox" not in text
+
+
+def test_the_real_use_of_the_month_stands_beside_the_load() -> None:
+    view = {
+        **{
+            "name": "demo",
+            "label": "lc-demo-1",
+            "linode_id": 7,
+            "owner": "eve",
+            "model": "m",
+            "plan": "p",
+            "region": "r",
+        },
+        **{"created": "2026-11-20T08:30:00Z", "hourly": 0.52},
+    }
+    seen = {7: Seen(10, 1_040_000, NOW, 1)}
+    month = make_bill(parse_month("2026-11", NOW), NOW, [view], idle={7: 2 * 3600}, tokens=seen)
+    html = performance_report(run(), [], month)
+    assert (
+        "Really used in 2026-11 so far: 1.0 million tokens generated, $2.00 a million, with all 4 started hours."
+        in html
+    )
+    assert "2 of them, $1.04, began after the engine" in html
+    unknown = make_bill(parse_month("2026-11", NOW), NOW, [view])
+    assert "What its tokens cost in 2026-11 is unknown" in performance_report(run(), [], unknown)
+
+
+def test_the_cost_report_says_what_tokens_cost() -> None:
+    end = parse_time("2026-11-10T14:30:00Z")
+    tokens = {1: Seen(9, 1_300_000, end, 1), 2: Seen(9, 2_600_000, end - 3600, 1)}
+    bill = make_bill(
+        parse_month("2026-11", NOW), NOW, [], [record("a", 1), record("b", 2), record("c", 3)], [], "E", tokens=tokens
+    )
+    html = cost_report(Cost(bill))
+    assert "3.9 million tokens generated at least, $1.33 a million at most; of 1 VM(s) it is unknown" in html
+    assert all(f">{cell}<" in html for cell in ("1,300,000", "$2.00", "&gt;= 2,600,000", "&lt;= $1.00"))
 
 
 def test_what_is_missing_leaves_no_hole() -> None:

@@ -33,7 +33,7 @@ def test_the_described_defaults_are_the_defaults() -> None:
     defaults = load("defaults/main.yml")
     assert {name: option["default"] for name, option in options.items() if "default" in option} == defaults
     open_ended = {name for name, option in options.items() if "default" not in option}
-    assert open_ended == {"vllm_aliases", "vllm_model", "vllm_open_webui"}
+    assert open_ended == {"vllm_aliases", "vllm_model", "vllm_open_webui", "vllm_traces"}
     assert all(option["description"] for option in options.values())
 
 

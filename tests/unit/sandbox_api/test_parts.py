@@ -26,6 +26,8 @@ def test_creates_are_limited_to_twenty_per_fifteen_seconds() -> None:
     assert caught.value.headers["Retry-After"] == "10"
     assert limits.spend("b", "create", 105.0)["X-RateLimit-Limit"] == "20"
     assert limits.spend("a", "create", 115.0)["X-RateLimit-Remaining"] == "19"
+    # Of all callers: what was answered, and what was refused.
+    assert limits.counts == {"create": [22, 1]}
 
 
 def test_limits_can_be_off() -> None:

@@ -23,6 +23,40 @@ UNREAD = {"id": "gpu.temp", "severity": "unknown", "subject": "gpu:a", "summary"
     ("data", "lines"),
     [
         (
+            {
+                "session": "demo",
+                "run": {
+                    "levels": [
+                        {
+                            **{"concurrency": 4, "requests": 8, "failed": 1, "output_tps": 160.44, "itl": None},
+                            "ttft": {"p50": 0.0512},
+                        }
+                    ],
+                    "gpu_samples": [{"gpu": 0, "use": 97}] * 500,
+                    "verdict": {
+                        **{"severity": "fail", "summary": "1 of 8 requests failed."},
+                        "reasons": [
+                            {"id": "requests_failed", "severity": "fail", "summary": "1 of 8 requests failed."},
+                            {"id": "disk_slow", "severity": "warn", "summary": "The disk reads 20 MiB/s."},
+                        ],
+                    },
+                },
+            },
+            [
+                "session: demo",
+                "FAIL  1 of 8 requests failed.",
+                "warn disk_slow: The disk reads 20 MiB/s.",
+                "streams 4, TTFT p50 51.2 ms, ITL p50 unknown, 160.4 tokens/s all, 1 of 8 failed",
+            ],
+        ),
+        (
+            {"run": {"verdict": "x", "levels": [1, {"ttft": "y", "itl": {"p50": True}}]}},
+            [
+                "UNKNOWN  Nothing was measured.",
+                "streams None, TTFT p50 unknown, ITL p50 unknown, unknown tokens/s all, None of None failed",
+            ],
+        ),
+        (
             {"sessions": [VIEW]},
             [
                 "NAME  STATUS   MODEL               PLAN  REGION    $/H    COST   LEASE ENDS            OWNER",

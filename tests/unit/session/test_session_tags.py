@@ -42,6 +42,7 @@ SESSIONS = st.builds(
     next_host_key=st.none() | KEYS,
     doom=st.none() | TIMES,
     pause=st.none() | TIMES,
+    group=st.none() | NAMES,
 )
 FOREIGN = st.lists(st.sampled_from(["team-red", "Prod", "lke123", "x y z"]), unique=True)
 

@@ -47,6 +47,14 @@ def test_the_plan_tells_the_gpus(plan: str | None, gpus: int | None, gpu: str | 
     assert (view["plan"], view["gpus"], view["gpu"]) == (plan, gpus, gpu)
 
 
+@pytest.mark.parametrize("text", [*CORPUS.values(), *canary("x").values(), "", "all", "Team\n", "a" * 25])
+def test_a_group_is_called_as_a_session_may_be_or_there_is_none(text: str) -> None:
+    row = {**ROW, "created": "2027-01-15T06:30:00"}
+    assert session_view({**row, "tags": [*TAGS, f"lc:group:{text}"]}, NOW)["group"] is None
+    view = session_view({**row, "tags": [*TAGS, "LC:Group:Team"]}, NOW)
+    assert (view["group"], view["complete"]) == ("team", True)
+
+
 OTHERS = ["-oProxyCommand=x", "name.example", "192.0.2.9 x", "192.0.2", "192.0.2.9\n", "192.0.2.256", "0xc0.1", ""]
 
 

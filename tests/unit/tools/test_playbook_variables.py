@@ -14,28 +14,12 @@ import yaml
 
 from linode_coder.playbook import variables
 from tests import product
+from tests.playbook_files import Tagged, files_of
 
 PLAYBOOKS = product.COLLECTION / "playbooks"
-FILES = ("import_playbook", "import_tasks", "include_tasks")
 CLASSES = [
     one for one in vars(variables).values() if isinstance(one, type) and getattr(one, "playbook", None) is not None
 ]
-
-
-class Tagged(yaml.SafeLoader):
-    """Also what Ansible marks as unsafe or as a secret."""
-
-
-Tagged.add_multi_constructor("!", lambda loader, _suffix, node: loader.construct_scalar(node))
-
-
-def files_of(path: Path, seen: set[Path]) -> set[Path]:
-    """The file, and the playbooks and files of tasks that it names, with all that those name."""
-    if path not in seen:
-        seen.add(path)
-        for kind, name in re.findall(rf"ansible\.builtin\.({'|'.join(FILES)}): (\S+)", path.read_text()):
-            files_of(PLAYBOOKS / ("" if kind == FILES[0] else "tasks") / Path(name).name, seen)
-    return seen
 
 
 def texts(found: Any) -> Iterator[str]:
@@ -48,7 +32,7 @@ def texts(found: Any) -> Iterator[str]:
 
 
 def read_by(path: Path) -> str:
-    return "\n".join(text for file in files_of(path, set()) for text in texts(yaml.load(file.read_text(), Tagged)))
+    return "\n".join(text for file in files_of(path) for text in texts(yaml.load(file.read_text(), Tagged)))
 
 
 @pytest.mark.parametrize("taken", CLASSES, ids=lambda taken: taken.playbook)

@@ -232,3 +232,9 @@ def test_more_watchers_and_restarted_ones_agree_with_one(
         # Known to the second, so that within it one may have seen the use earlier.
         if one.last_active == other.last_active:
             assert other.idle_s == pytest.approx(one.idle_s, abs=1)
+
+
+def test_what_was_counted_is_told_only_while_it_can_be_read() -> None:
+    counted = IdleClock(readable=True, prompt_tokens=7, generation_tokens=9, process_start=5.5, at=1800)
+    assert counted.use() == {"prompt_tokens": 7, "generation_tokens": 9, "process_start": 5.5, "at": 1800}
+    assert IdleClock(prompt_tokens=7, generation_tokens=9, at=1800).use() is None

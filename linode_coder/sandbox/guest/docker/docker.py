@@ -201,6 +201,14 @@ def image(arguments: list[str]) -> int:
         return images.pull(rest[-1], "--quiet" in rest or "-q" in rest)
     if command == "inspect":
         return inspect(rest, "image")
+    if command in ("save", "load"):
+        return images.save(rest) if command == "save" else images.load(rest)
+    if command == "tag":
+        # An image is kept under its name without a digest, so the tag that a digest belongs to is there already.
+        known = images.find(rest[0])
+        if known is None or rest[1] != known["name"]:
+            return fail(f"Error response from daemon: No such image: {rest[0]}")
+        return 0
     if command in ("rm", "remove"):
         missing = [name for name in rest if not name.startswith("-") and not images.remove(name)]
         return fail(f"Error response from daemon: No such image: {missing[0]}") if missing else 0
@@ -240,6 +248,8 @@ def main(arguments: list[str]) -> int:
         return 0
     if command == "pull":
         return images.pull(rest[-1], "--quiet" in rest or "-q" in rest)
+    if command in ("save", "load"):
+        return image([command, *rest])
     if command == "rmi":
         return image(["rm", *rest])
     if command == "container" and rest[:1] == ["inspect"]:

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import sys
+import tarfile
 import time
 from pathlib import Path
 
 from ..faults import active
+from ..fetched import note
 from ..json_types import Json
 from .containers import STATE, image_id, program, repository, seconds_of
 
 _LAYERS = {"vllm/vllm-openai": 12}
+_LAYER_BYTES = 900_000_000
+# Of the time of a pull: what is loaded from a file is unpacked, and not fetched.
+_LOAD_SHARE = 0.45
 
 
 def _record(name: str) -> Path:
@@ -30,7 +36,7 @@ def find(name: str) -> Json | None:
     if image is None or not image["complete"]:
         return None
     wanted = name.partition("@")[2]
-    return image if wanted in ("", str(image["digest"])) else None
+    return image if wanted == "" or (wanted == str(image["digest"]) and not image.get("loaded")) else None
 
 
 def exists_anywhere(name: str) -> bool:
@@ -82,6 +88,7 @@ def pull(name: str, quiet: bool = False) -> int:
             said(f"{ids[number]}: Download complete\n{ids[number]}: Pull complete", flush=True)
             image["layers"] = number + 1
             path.write_text(json.dumps(image))
+            note("registry", _LAYER_BYTES)
         image.update(complete=True, digest=digest(name))
         path.write_text(json.dumps(image))
     said(f"Digest: {image['digest']}\nStatus: Downloaded newer image for {name}\n{name}", flush=True)
@@ -99,10 +106,11 @@ def inspect(name: str) -> Json | None:
     return {
         "Id": "sha256:" + image_id(plain),
         "RepoTags": [short],
-        "RepoDigests": [f"{bare}@{image['digest']}"],
+        # As with Docker's classic image store: what was loaded from a file has no digest of a registry.
+        "RepoDigests": [] if image.get("loaded") else [f"{bare}@{image['digest']}"],
         "Os": "linux",
         "Architecture": "amd64",
-        "Size": int(image["layers"]) * 900_000_000,
+        "Size": int(image["layers"]) * _LAYER_BYTES,
     }
 
 
@@ -111,6 +119,55 @@ def remove(name: str) -> bool:
     had = path.exists()
     path.unlink(missing_ok=True)
     return had
+
+
+def save(arguments: list[str]) -> int:
+    """``save IMAGE...``: a tar with a note of each image on standard output, or in the file of --output."""
+    target, names, rest = None, [], list(arguments)
+    while rest:
+        word = rest.pop(0)
+        if word in ("-o", "--output"):
+            target = rest.pop(0)
+        else:
+            names.append(word)
+    found = [find(name) for name in names]
+    for name, image in zip(names, found, strict=True):
+        if image is None:
+            print(f"Error response from daemon: reference does not exist: {name}", file=sys.stderr)
+            return 1
+    content = json.dumps([{**image, "loaded": True} for image in found if image is not None]).encode()
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as tar:
+        info = tarfile.TarInfo("manifest.json")
+        info.size = len(content)
+        tar.addfile(info, io.BytesIO(content))
+    if target is None:
+        sys.stdout.buffer.write(packed.getvalue())
+    else:
+        Path(target).write_bytes(packed.getvalue())
+    return 0
+
+
+def load(arguments: list[str]) -> int:
+    """``load``: from standard input, or from the file of --input."""
+    source = arguments[arguments.index("--input") + 1] if "--input" in arguments else None
+    data = sys.stdin.buffer.read() if source is None else Path(source).read_bytes()
+    try:
+        with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+            content = tar.extractfile("manifest.json")
+            loaded: list[Json] = json.loads(b"" if content is None else content.read())
+    except (tarfile.TarError, KeyError, ValueError):
+        print("open /var/lib/docker/tmp/docker-import/manifest.json: no such file or directory", file=sys.stderr)
+        return 1
+    for image in loaded:
+        name = str(image["name"])
+        time.sleep(_LOAD_SHARE * seconds_of("image", 0.6) if repository(name) in _LAYERS else 0)
+        path = _record(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if find(name) is None:
+            path.write_text(json.dumps(image))
+        print(f"Loaded image: {name.removeprefix('docker.io/').removeprefix('library/')}", flush=True)
+    return 0
 
 
 def all_images() -> list[Json]:

@@ -84,6 +84,7 @@ class Client:
             else:
                 self.metrics.running = int(str(message["running"]))
                 self.metrics.waiting = int(str(message["waiting"]))
+                self.metrics.put("num_preemptions", float(str(message["preempted"])))
                 self.metrics.cache_usage = min(1.0, float(str(message["cache"])) / max(1, self.metrics.cache_tokens))
         if self.stopping:
             # In abort mode nobody tells the open streams anything, as with vLLM.
@@ -153,6 +154,7 @@ class Client:
                 if message["done"]:
                     # Before the last token goes out: a client that has its answer finds it counted.
                     self._finish(prompt_tokens, count, tokens, now - began, now - first, reason)
+                    self.metrics.observe("request_num_preemptions", int(str(message["preempted"])))
                     self.metrics.observe("request_prefill_kv_computed_tokens", prompt_tokens - cached)
                 yield new
                 if message["done"]:
@@ -199,7 +201,6 @@ class Client:
         observe("request_params_max_tokens", asked)
         observe("request_params_n", 1)
         observe("request_max_num_generation_tokens", count)
-        observe("request_num_preemptions", 0)
         if count > 1:
             observe("request_time_per_output_token_seconds", decode / (count - 1))
             observe("inter_token_latency_seconds", decode / (count - 1))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import hashlib
 import json
 import os
 import select
@@ -15,6 +16,7 @@ import signal
 import socket
 import sys
 import time
+from pathlib import Path
 from typing import NoReturn
 
 from .. import faults
@@ -30,6 +32,12 @@ _LOADING = "\rLoading safetensors checkpoint shards: {0:3d}% Completed | {1}/{2}
 _CAPTURING = "\rCapturing CUDA graphs (decode, FULL): {0:3d}%|###       | {1}/{2} [00:00<00:00, 30.00it/s]"
 _TICK = 0.02
 _IDLE = 0.25
+# Seconds between two times that a full cache takes requests back, and how long they wait.
+_PREEMPTS_EVERY, _PREEMPTED_FOR = 0.2, 0.1
+
+
+# Of the time that compiling takes: reading what was compiled before.
+_CACHED_SHARE = 0.1
 
 
 def seconds_for(phase: str) -> float:
@@ -38,6 +46,9 @@ def seconds_for(phase: str) -> float:
     slow = faults.active("engine_slow_start")
     if slow is not None and slow.get("phase", "load") == phase:
         seconds += float(str(slow.get("delay") or 5))
+    disk = faults.active("disk_slow")
+    if disk is not None and phase == "load":
+        seconds += float(str(disk.get("delay") or 5))
     return seconds
 
 
@@ -68,7 +79,9 @@ class Core:
         self.workers: list[int] = []
         self.rate = float(os.environ.get("SANDBOX_ENGINE_TOKENS_PER_SECOND", "200"))
         self.stop_at: float | None = None
-        self.said = (0, 0)
+        self.said = (0, 0, 0)
+        self.cache_tokens = 0
+        self.preempted, self.preempted_at = 0, 0.0
         self.on_gpu = (0, 0)  # MiB on each card, and requests that show there
         self.complained: set[str] = set()
 
@@ -99,6 +112,22 @@ class Core:
         if bar is not None:
             say(bar.format(100, steps, steps), error=True)
         return time.monotonic() - began
+
+    def _compile(self, room: Room) -> float:
+        """The seconds it took: next to none when an earlier start left what it compiled for this model in the cache."""
+        cache = os.environ.get("VLLM_CACHE_ROOT")
+        if not cache:
+            return self.phase("compile", room)
+        key = hashlib.sha256(f"{self.options.model} {self.options.tensor_parallel_size}".encode()).hexdigest()[:10]
+        kept = Path(cache, "torch_compile_cache", key, "computation_graph.py")
+        if kept.is_file():
+            began = time.monotonic()
+            time.sleep(seconds_for("compile") * _CACHED_SHARE)
+            return time.monotonic() - began
+        took = self.phase("compile", room)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.write_text(f"# compiled for {self.options.model}\n")
+        return took
 
     def _values(self, room: Room, cause: str) -> dict[str, object]:
         """What the texts of failures name. A context that is refused on demand is one of which the cards hold 16384 tokens."""
@@ -181,7 +210,7 @@ class Core:
                 "backends.py:886",
                 "Using cache directory: /root/.cache/vllm/torch_compile_cache for vLLM's torch.compile",
             )
-            took = self.phase("compile", room)
+            took = self._compile(room)
             log("INFO", "backends.py:925", f"Dynamo bytecode transform time: {took / 4:.2f} s")
             log("INFO", "monitor.py:48", f"torch.compile took {took:.2f} s in total")
         took = self.phase("profile", room)
@@ -267,6 +296,7 @@ class Core:
             self.end(1)
 
     def serve(self, room: Room) -> NoReturn:
+        self.cache_tokens = room.tokens
         self.tell({"ready": {"context": room.context, "tokens": room.tokens}})
         received = b""
         last = time.monotonic()
@@ -312,15 +342,29 @@ class Core:
 
     def _schedule(self) -> None:
         most = self.options.max_num_seqs or 256
-        while self.waiting and len(self.running) < most:
+        full = faults.active("engine_preempts") is not None and len(self.running) + len(self.waiting) > 1
+        held_back = full and time.monotonic() - self.preempted_at < _PREEMPTED_FOR
+        while self.waiting and len(self.running) < most and not (held_back and self.running):
             identifier = next(iter(self.waiting))
             self.running[identifier] = self.waiting.pop(identifier)
         self._show(self.on_gpu[0])
-        state = (len(self.running), len(self.waiting))
+        state = (len(self.running), len(self.waiting), self.preempted)
         if state != self.said:
             self.said = state
-            held = sum(request["prompt"] for request in self.running.values())
-            self.tell({"running": state[0], "waiting": state[1], "cache": held})
+            held = self.cache_tokens * 0.995 if full else sum(request["prompt"] for request in self.running.values())
+            self.tell({"running": state[0], "waiting": state[1], "preempted": state[2], "cache": held})
+
+    def _preempt(self) -> None:
+        """A cache that is full of those that came first: the others go back, to be computed again."""
+        now = time.monotonic()
+        if faults.active("engine_preempts") is None or now - self.preempted_at < _PREEMPTS_EVERY:
+            return
+        back = list(self.running)[(len(self.running) + 1) // 2 :]
+        if back:
+            self.preempted, self.preempted_at = self.preempted + len(back), now
+            for identifier in back:
+                self.running[identifier]["preempted"] = self.running[identifier].get("preempted", 0.0) + 1
+            self.waiting = {**{identifier: self.running.pop(identifier) for identifier in back}, **self.waiting}
 
     def _generate(self, seconds: float) -> None:
         slow = faults.active("engine_slow") if self.running else None
@@ -340,7 +384,9 @@ class Core:
                 done = request["left"] < 1
                 if done:
                     del self.running[identifier]
-                self.tell({"id": identifier, "new": new, "done": done})
+                preempted = int(request.get("preempted", 0))
+                self.tell({"id": identifier, "new": new, "done": done, "preempted": preempted})
+        self._preempt()
         self._schedule()
 
     # -- how it ends

@@ -114,6 +114,11 @@ class Metrics:
         with self._lock:
             self._counters[name] += value
 
+    def put(self, name: str, value: float) -> None:
+        """What a counter of the core stands at."""
+        with self._lock:
+            self._counters[name] = value
+
     def observe(self, name: str, value: float) -> None:
         with self._lock:
             counts, total = self._histograms[name]

@@ -69,14 +69,21 @@ def _ecc(card: Json, fault: Json) -> None:
     card.update(ecc=int(str(fault.get("code") or 5)), ecc_on=True)
 
 
-def _hot(card: Json, _fault: Json) -> None:
-    card.update(temperature=97, active=["hw_slowdown", "hw_thermal_slowdown"], pstate="P0", utilization=99)
-    card.update(sm_clock=SLOWED_CLOCK)
+def _under_load(card: Json, fault: Json, **shown: object) -> None:
+    """What shows under load only: under that of the engine where the fault says so, else under one that comes with it."""
+    if fault.get("load") != "engine":
+        card.update(pstate="P0", utilization=99, **shown)
+    elif card["pstate"] == "P0":
+        card.update(shown)
+
+
+def _hot(card: Json, fault: Json) -> None:
+    active = ["hw_slowdown", "hw_thermal_slowdown"]
+    _under_load(card, fault, temperature=97, active=active, sm_clock=SLOWED_CLOCK)
 
 
 def _slow(card: Json, fault: Json) -> None:
-    card.update(active=[str(fault.get("text") or "hw_power_brake_slowdown")], pstate="P0", utilization=99)
-    card.update(sm_clock=SLOWED_CLOCK)
+    _under_load(card, fault, active=[str(fault.get("text") or "hw_power_brake_slowdown")], sm_clock=SLOWED_CLOCK)
 
 
 def _corrected(card: Json, fault: Json) -> None:
@@ -92,11 +99,11 @@ def _unread(card: Json, fault: Json) -> None:
 
 
 def _narrow(card: Json, fault: Json) -> None:
-    card.update(pcie_width=int(str(fault.get("code") or 4)), pstate="P0", utilization=99)
+    _under_load(card, fault, pcie_width=int(str(fault.get("code") or 4)))
 
 
 def _slower(card: Json, fault: Json) -> None:
-    card.update(pcie_gen=str(fault.get("code") or 2), pstate="P0", utilization=99)
+    _under_load(card, fault, pcie_gen=str(fault.get("code") or 2))
 
 
 def _stranger(card: Json, fault: Json) -> None:

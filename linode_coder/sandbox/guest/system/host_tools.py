@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 
 from ..faults import every, mend, refuses
 from ..gpu.cards import HARDWARE, added
@@ -11,6 +12,8 @@ from ..gpu.cards import HARDWARE, added
 # An image of Ubuntu with Docker on the smallest GPU plan's disk.
 DISK_KIB, USED_KIB = 500 * 1024 * 1024, 28 * 1024 * 1024
 INODES, USED_INODES = 32_000_000, 310_000
+# What its disk reads, and what a slow one does.
+HEALTHY_BYTES_S, SLOW_MIB_S = 1_600_000_000, 20
 
 
 def lspci(arguments: list[str]) -> int:
@@ -44,6 +47,24 @@ def df(arguments: list[str]) -> int:
     return 0
 
 
+def dd(arguments: list[str]) -> int:
+    """A read of a disk, which takes its time and brings nothing. There is no other use of it in a host."""
+    given = dict(word.partition("=")[::2] for word in arguments)
+    if not given.get("if", "").startswith("/dev/") or given.get("of") != "/dev/null":
+        print("dd: the sandbox's only reads disks, into /dev/null", file=sys.stderr)
+        return 1
+    size = int(given["bs"].removesuffix("M")) * int(given["count"]) << 20
+    fault = next(iter(every("disk_slow")), None)
+    seconds = size / (int(str(fault.get("code") or SLOW_MIB_S)) << 20 if fault else HEALTHY_BYTES_S)
+    time.sleep(seconds)
+    blocks = given["count"]
+    said = (
+        f"{size} bytes ({size / 1e6:.0f} MB, {size >> 20} MiB) copied, {seconds:.6g} s, {size / seconds / 1e6:.0f} MB/s"
+    )
+    print(f"{blocks}+0 records in\n{blocks}+0 records out\n{said}", file=sys.stderr)
+    return 0
+
+
 def timedatectl(arguments: list[str]) -> int:
     """The state of time synchronisation."""
     fault = next(iter(every("clock_skew")), None)
@@ -73,7 +94,7 @@ def lsmod(_arguments: list[str]) -> int:
     return 0
 
 
-TOOLS = {"lspci": lspci, "df": df, "timedatectl": timedatectl, "modprobe": modprobe, "lsmod": lsmod}
+TOOLS = {"dd": dd, "lspci": lspci, "df": df, "timedatectl": timedatectl, "modprobe": modprobe, "lsmod": lsmod}
 
 
 def main(arguments: list[str]) -> int:

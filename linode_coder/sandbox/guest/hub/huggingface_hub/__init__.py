@@ -24,6 +24,7 @@ sys.path.append(str(Path(__file__).parents[5]))
 from linode_coder.sandbox.guest.docker.containers import ENGINE, seconds_of
 from linode_coder.sandbox.guest.engine.memory import listed
 from linode_coder.sandbox.guest.faults import active, due, strike
+from linode_coder.sandbox.guest.fetched import note
 
 __all__ = ["HfApi", "constants", "errors", "snapshot_download"]
 __version__ = "1.17.0"
@@ -155,4 +156,5 @@ def _fetch(blob: Path, size: int, seconds_per_byte: float, source: Path | None) 
                 raise OSError(errno.ENOSPC, "No space left on device")
             out.write(data[out.tell() : out.tell() + piece])
             out.flush()
+            note("hub", piece)
     part.rename(blob)

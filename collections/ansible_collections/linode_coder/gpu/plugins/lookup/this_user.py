@@ -12,6 +12,7 @@ author:
 description:
   - The login name from E(LOGNAME), E(USER), E(LNAME) or E(USERNAME), else from the user database; C(unknown) where neither has one.
     The command line takes the same as the owner of a session.
+  - In a job of a controller, the user who started it (C(awx_user_name)).
 """
 
 EXAMPLES = r"""
@@ -27,6 +28,7 @@ _raw:
   elements: str
 """
 
+import json
 from typing import Any
 
 from ansible.plugins.lookup import LookupBase
@@ -35,4 +37,6 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.core.this_user im
 
 class LookupModule(LookupBase):
     def run(self, terms: list[str], variables: dict[str, Any] | None = None, **kwargs: Any) -> list[str]:
-        return [this_user()]
+        # Through JSON, after which it is no template, whoever named the user.
+        started_by = json.loads(json.dumps((variables or {}).get("awx_user_name")))
+        return [started_by if isinstance(started_by, str) and started_by else this_user()]

@@ -147,7 +147,7 @@ class Image:
 
     def look(self) -> bool:
         """Whether it is there; remembers the digest that the first pull brought."""
-        found = look(self.module, self.docker, self.name, self.held)
+        found = look(self.module, self.docker, self.name, self.held, self.module.params["state_file"])
         self.present, self.reference = found.present, found.reference
         if not found.present:
             return False

@@ -55,6 +55,11 @@ options:
     description: Whether the VM is one of the sandbox, whose speed means nothing.
     type: bool
     default: false
+  progress:
+    description:
+      - File C(/run/linode-coder/perf-*) that holds the run so far while it lasts, of which whoever cannot wait for the end can take it.
+      - When it is removed the measurement ends, with what there is.
+    type: path
   fail_when_slow:
     description: Whether the module fails when a request does, or one stream gets less than half of what is expected.
     type: bool
@@ -88,6 +93,7 @@ from ..module_utils.core.module_fail import fail
 from ..module_utils.engine.api_key import SECRETS_FILE, key_in
 from ..module_utils.engine.client import EngineClient
 from ..module_utils.perf.profiles import PROFILES, profile_for
+from ..module_utils.perf.progress import check_path, kept
 from ..module_utils.perf.run import begin, measure, served_model, too_slow
 from ..module_utils.perf.verdict import judge
 
@@ -107,6 +113,7 @@ def main() -> None:
             "quote": {"type": "dict", "default": {}},
             "baseline": {"type": "dict"},
             "sandbox": {"type": "bool", "default": False},
+            "progress": {"type": "path"},
             "fail_when_slow": {"type": "bool", "default": True},
         },
         supports_check_mode=True,
@@ -114,13 +121,15 @@ def main() -> None:
     params = module.params
     try:
         profile = profile_for(params["profile"], params["concurrency"], params["tokens"])
+        check_path(params["progress"])
         client = EngineClient(params["port"], key_in(params["secrets_file"]), _PATIENCE_S)
         model = served_model(client, params["session"], profile)
     except Failure as failure:
         fail(module, failure, run=None)
     run = begin(profile, "vm", params["session"], params["quote"], params["sandbox"])
     if not module.check_mode:
-        measure(client, profile, run, model)
+        with kept(run, params["progress"]) as tell:
+            measure(client, profile, run, model, tell)
         run["verdict"] = judge(run, params["baseline"])
     slow = too_slow(run)
     if slow and params["fail_when_slow"]:

@@ -183,7 +183,7 @@ def images(module: AnsibleModule) -> dict[str, dict[str, Any]]:
     found = {}
     for row in module.params["images"]:
         name, digest = row["name"], held_digest(module.params["state_file"], row["name"], row["digest"])
-        seen = look(module, docker, name, digest) if docker and digest else None
+        seen = look(module, docker, name, digest, module.params["state_file"]) if docker and digest else None
         found[name] = {"present": bool(seen and seen.present), "reference": seen.reference if seen else name}
     return found
 

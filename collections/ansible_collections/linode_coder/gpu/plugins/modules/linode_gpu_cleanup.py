@@ -73,11 +73,28 @@ def find(api: LinodeApi) -> list[dict[str, Any]]:
     return dead_resources(instances, api.list("networking/firewalls"), int(time.time()))
 
 
+def still_dead(api: LinodeApi, row: dict[str, Any]) -> bool:
+    """Whether it is so by now. It alone is read, and the VMs that could be behind it: not the whole account for each of many."""
+    try:
+        current = api.get(f"{PATHS[row['kind']]}/{row['id']}")
+    except Failure as failure:
+        if failure.kind == "not_found":
+            return False
+        raise
+    now = int(time.time())
+    if row["kind"] == "linode":
+        return bool(dead_resources([current], [], now))
+    session = current["label"].removeprefix("lc-")
+    behind = {"+or": [{"tags": f"lc:session:{session}"}, {"label": {"+contains": f"lc-{session}-"}}]}
+    found = dead_resources(api.list("linode/instances", behind), [current], now)
+    return any(one["kind"] == "firewall" for one in found)
+
+
 def ask(api: LinodeApi, row: dict[str, Any]) -> bool:
     """Ask for the deletion of what is still dead: whether it is on its way. Only a 404 later on counts as gone."""
 
     def one_try() -> bool:
-        if not any((one["kind"], one["id"]) == (row["kind"], row["id"]) for one in find(api)):
+        if not still_dead(api, row):
             return False
         api.delete(f"{PATHS[row['kind']]}/{row['id']}")
         return True
@@ -90,17 +107,15 @@ def ask(api: LinodeApi, row: dict[str, Any]) -> bool:
     return True
 
 
-def delete(api: LinodeApi, row: dict[str, Any], deadline: float) -> bool:
-    """Delete and return when the API answers 404: whether it was still dead. A lost request is sent again."""
-    if not ask(api, row):
-        return False
+def wait_gone(api: LinodeApi, row: dict[str, Any], deadline: float) -> None:
+    """Return when the API answers 404. A lost request is sent again."""
     asked = time.monotonic()
     while True:
         try:
             current = api.get(f"{PATHS[row['kind']]}/{row['id']}")
         except Failure as failure:
             if failure.kind == "not_found":
-                return True
+                return
             raise
         if time.monotonic() > deadline:
             raise Failure(
@@ -125,15 +140,23 @@ def work(module: Call, api: LinodeApi, result: dict[str, Any]) -> None:
         result["changed"] = bool(chosen)
         return
     deadline = time.monotonic() + module.params["wait_timeout"]
-    failures = []
+    # What cannot go must not keep what can, and what goes slowly not what comes after it.
+    failures: list[Failure] = []
+    asked = []
     for row in chosen:
         try:
-            if delete(api, row, deadline):
-                result["removed"].append(row["label"])
-                result["changed"] = True
+            if ask(api, row):
+                asked.append(row)
         except Failure as failure:
-            # What cannot go must not keep what can.
             failures.append(failure)
+    for row in asked:
+        try:
+            wait_gone(api, row, deadline)
+        except Failure as failure:
+            failures.append(failure)
+        else:
+            result["removed"].append(row["label"])
+            result["changed"] = True
     result["diff"]["after"] = {"dead": [label for label in labels if label not in result["removed"]]}
     if failures:
         raise failures[0]

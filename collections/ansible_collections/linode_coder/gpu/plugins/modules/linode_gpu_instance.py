@@ -71,6 +71,9 @@ options:
     description: Who the session belongs to.
     type: str
     default: unknown
+  group:
+    description: Group that the session is a member of. The session is called as the group with a number then, V(team-1) for example.
+    type: str
   lease:
     description: How long the session may live.
     type: str
@@ -346,6 +349,7 @@ class Session:
             hourly_micros=hourly_micros,
             model=self.params["model"],
             host_key=host_key,
+            group=self.params["group"] or None,
         )
         return made, []
 
@@ -823,6 +827,7 @@ MODULE = api_module(
         "model": {"type": "str"},
         "image": {"type": "str"},
         "owner": {"type": "str", "default": "unknown"},
+        "group": {"type": "str"},
         "lease": {"type": "str"},
         "cap": {"type": "str"},
         "idle": {"type": "str"},

@@ -41,6 +41,11 @@ options:
     type: list
     elements: str
     default: []
+  traces:
+    description:
+      - Collector to which the engine sends a trace of each request, for example V(grpc://otel.example.com:4317). V(off) for none.
+      - When not set a session keeps the one that it has.
+    type: str
   plans:
     description: Plans in the order in which they are tried. The cheapest ones that suit when empty.
     type: list
@@ -53,6 +58,9 @@ options:
     type: list
     elements: str
     default: []
+  group:
+    description: Group that the session is a member of. The session is called as the group with a number then, V(team-1) for example.
+    type: str
   near:
     description:
       - A region, a place or a continent, for example V(de-fra-2), V(frankfurt) or V(europe). Of regions at the same price the nearer ones
@@ -70,6 +78,10 @@ options:
   max_cost:
     description: Refuse when the lease could cost more dollars than this.
     type: float
+  keep_warm:
+    description: Whether a volume is to be kept from which later sessions of this model start warm. It bills until it is deleted.
+    type: bool
+    default: false
   owner:
     description: Who the session belongs to.
     type: str
@@ -167,6 +179,10 @@ quote:
       type: list
       elements: str
       returned: success
+    traces:
+      description: The O(traces) that were asked for, empty for none; null where nothing was. Not returned with O(switch).
+      type: str
+      returned: success
     existing:
       description: The session's view when its VM exists already, else null.
       type: dict
@@ -222,6 +238,13 @@ quote:
         - Null without a budget, and where nothing is added to a VM that exists.
       type: dict
       returned: success
+    warm:
+      description:
+        - The warm volume where the first offer is - its C(name), C(size_gb), C(monthly) price and C(state), which is C(missing), C(free),
+          C(busy), C(foreign) or C(attached), and whether it would be C(new).
+        - Null where there is none and none is asked for.
+      type: dict
+      returned: success
     cost_to_cap:
       description: The same until the hard cap, null when the VM exists already.
       type: float
@@ -271,13 +294,16 @@ MODULE = api_module(
         "context": {"type": "str"},
         "tensor_parallel": {"type": "int"},
         "aliases": {"type": "list", "elements": "str", "default": []},
+        "traces": {"type": "str"},
         "plans": {"type": "list", "elements": "str", "default": []},
         "regions": {"type": "list", "elements": "str", "default": []},
         "near": {"type": "str"},
+        "group": {"type": "str"},
         "lease": {"type": "str"},
         "cap": {"type": "str"},
         "idle": {"type": "str"},
         "max_cost": {"type": "float"},
+        "keep_warm": {"type": "bool", "default": False},
         **BUDGET_SPEC,
         "owner": {"type": "str"},
         "generation": {"type": "int", "default": 1},

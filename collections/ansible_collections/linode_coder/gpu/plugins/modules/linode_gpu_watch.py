@@ -72,7 +72,9 @@ EXAMPLES = r"""
 
 RETURN = r"""
 sessions:
-  description: The views of the VMs with the decision on each.
+  description:
+    - The views of the VMs with the decision on each. C(use) has the tokens that the engine has counted since its start at
+      C(process_start), and when it was looked at; null where it could not be read.
   returned: success
   type: list
   elements: dict
@@ -437,6 +439,7 @@ class Watch:
                 "hung": clock.hung if clock else None,
                 "settled": settled(created, now, clock),
                 "start_overdue": start_overdue(created, now, clock),
+                "use": clock.use() if clock else None,
             }
         )
         if decision.action in ("mark", "unmark"):

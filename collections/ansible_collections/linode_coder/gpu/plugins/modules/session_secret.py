@@ -22,6 +22,11 @@ options:
     description: Name of the session.
     type: str
     required: true
+  group:
+    description:
+      - Group of the session. The key is kept as the group's too where this machine has none, so that the group's further sessions
+        can be given the same.
+    type: str
   secrets:
     description: Text of the engine's secrets file on the VM, which has the key.
     type: str
@@ -48,13 +53,14 @@ path:
 """
 
 import stat
+from pathlib import Path
 from typing import Any
 
 from ..module_utils.core.atomic_file import replace_file
 from ..module_utils.core.failure import Failure
 from ..module_utils.core.local_module import Call, LocalModule
 from ..module_utils.core.paths import api_key_path
-from ..module_utils.engine.api_key import SECRETS_FILE, key_of
+from ..module_utils.engine.api_key import SECRETS_FILE, kept_key, key_of
 from ..module_utils.session.name import validate_session_name
 
 
@@ -69,22 +75,34 @@ def work(module: Call, result: dict[str, Any]) -> None:
             field="secrets",
         )
     wanted = key + "\n"
+    result["path"] = str(path)
+    diffs = _keep(path, wanted, module.check_mode)
+    group = module.params["group"]
+    if group and kept_key(api_key_path(validate_session_name(group))) is None:
+        diffs += _keep(api_key_path(group), wanted, module.check_mode)
+    result["changed"] = bool(diffs)
+    if diffs:
+        result["diff"] = diffs[0] if len(diffs) == 1 else diffs
+
+
+def _keep(path: Path, wanted: str, check_mode: bool) -> list[dict[str, Any]]:
+    """Have the file, for its owner only; what differs, without what is in it."""
     there = path.exists()
     same = there and path.read_bytes() == wanted.encode()
-    result["changed"] = not same or path.stat().st_mode & 0o077 != 0
-    result["path"] = str(path)
-    if result["changed"]:
-        mode = f"{stat.S_IMODE(path.stat().st_mode):04o}" if there else None
-        shown = {"mode": mode, "content": "(secret)"} if there else {"state": "absent"}
-        after = {"mode": "0600", "content": "(secret)" if same or not there else "(another secret)"}
-        result["diff"] = {"before": {"path": str(path), **shown}, "after": {"path": str(path), **after}}
-    if result["changed"] and not module.check_mode:
+    if same and path.stat().st_mode & 0o077 == 0:
+        return []
+    mode = f"{stat.S_IMODE(path.stat().st_mode):04o}" if there else None
+    shown = {"mode": mode, "content": "(secret)"} if there else {"state": "absent"}
+    after = {"mode": "0600", "content": "(secret)" if same or not there else "(another secret)"}
+    if not check_mode:
         replace_file(path, wanted, parents=True)
+    return [{"before": {"path": str(path), **shown}, "after": {"path": str(path), **after}}]
 
 
 MODULE = LocalModule(
     {
         "session": {"type": "str", "required": True},
+        "group": {"type": "str"},
         "secrets": {"type": "str", "required": True, "no_log": True},
     },
     work,

@@ -72,6 +72,11 @@ options:
       - Names of the model for clients, beside those among O(flags). Not set, those that were wanted before stay, also for another model.
     type: list
     elements: str
+  traces:
+    description:
+      - Collector to which the engine sends traces, as RV(linode_coder.gpu.linode_gpu_quote#module:quote.traces); empty for none.
+      - Not set, the one that was wanted before stays, also for another model.
+    type: str
   keep_changes:
     description: Whether C(vllm.yaml) stays as it is while the same is asked for as before. Otherwise changed flags are put back.
     type: bool
@@ -144,6 +149,7 @@ from ..module_utils.engine.aliases import with_aliases
 from ..module_utils.engine.compose_project import ComposeProject
 from ..module_utils.engine.config_file import parse, render
 from ..module_utils.engine.env_file import env_line
+from ..module_utils.model.traces import traces_environment, traces_flags
 
 _COMMENT = """Flags of the engine, read when it starts: see `vllm serve --help`.
 After a change: docker compose up --detach --force-recreate vllm"""
@@ -215,6 +221,7 @@ def main() -> None:
             "environment": {"type": "dict", "default": {}},
             "keep": {"type": "list", "elements": "str", "default": []},
             "aliases": {"type": "list", "elements": "str"},
+            "traces": {"type": "str"},
             "keep_changes": {"type": "bool", "default": True},
             "files": {"type": "dict"},
             "measured": {"type": "dict", "default": {}},
@@ -235,12 +242,17 @@ def main() -> None:
             aliases = params["aliases"]
             if aliases is None:
                 aliases = (known or {}).get("aliases") or []
+            traces = params["traces"]
+            if traces is None:
+                traces = (known or {}).get("traces") or ""
+            environment = {name: str(value) for name, value in params["environment"].items()}
             wanted = {
                 "model": params["model"],
                 "image": params["image"],
-                "flags": with_aliases(params["model"], kept(params, known), aliases),
+                "flags": {**with_aliases(params["model"], kept(params, known), aliases), **traces_flags(traces)},
                 "aliases": aliases,
-                "environment": {name: str(value) for name, value in params["environment"].items()},
+                "environment": {**environment, **traces_environment(traces)},
+                **({"traces": traces} if traces else {}),
             }
             if text is None or known != wanted or not params["keep_changes"]:
                 text = render({"model": wanted["model"], **wanted["flags"]}, {"": _COMMENT})

@@ -55,7 +55,7 @@ def session_dir(name: str) -> Path:
 
 
 def api_key_path(name: str) -> Path:
-    """This machine's copy of a session's API key."""
+    """This machine's copy of the API key of a session, or of a group, which is called as no session is."""
     return session_dir(name) / "api_key"
 
 

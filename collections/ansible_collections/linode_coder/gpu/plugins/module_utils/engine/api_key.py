@@ -5,16 +5,35 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 from ..core.failure import Failure
 from .env_file import value_in
 
 SECRETS_FILE = "/opt/linode-coder/vllm/secrets.env"
 _VARIABLE = "VLLM_API_KEY"
+# One word wherever it is written.
+_KEY = re.compile(r"[A-Za-z0-9_-]{1,512}", re.ASCII)
 
 
 def key_of(secrets: str) -> str | None:
     """The key in the text of a secrets file; None when that has none, or an empty one."""
     return value_in(secrets, _VARIABLE) or None
+
+
+def kept_key(path: Path) -> str | None:
+    """The key that a control node keeps in ``path``; None when there is none, or what is damaged."""
+    try:
+        return path.read_text(encoding="ascii").strip() or None
+    except (OSError, ValueError):
+        return None
+
+
+def plain_key(path: Path) -> str | None:
+    """The kept key, if it can be given to another VM: letters, digits, - and _."""
+    key = kept_key(path)
+    return key if key and _KEY.fullmatch(key) else None
 
 
 def key_in(path: str) -> str:

@@ -29,10 +29,21 @@ def held_digest(state_file: str, name: str, digest: str | None) -> str | None:
     return digest or engine_state.load(state_file)["images"].get(name)
 
 
-def look(module: AnsibleModule, docker: str, name: str, digest: str | None) -> HeldImage:
+def _loaded(module: AnsibleModule, docker: str, name: str, digest: str | None, state_file: str) -> bool:
+    """Whether the image is the one that was loaded from a verified archive of this digest: Docker may know no digest of it then."""
+    known = engine_state.load(state_file)["loaded"].get(name)
+    if not isinstance(known, dict) or known.get("digest") != digest:
+        return False
+    code, out, _err = module.run_command([docker, "image", "inspect", name])
+    return bool(code == 0 and json.loads(out)[0].get("Id") == known.get("id"))
+
+
+def look(module: AnsibleModule, docker: str, name: str, digest: str | None, state_file: str) -> HeldImage:
     reference = f"{name}@{digest}" if digest else name
     code, out, _err = module.run_command([docker, "image", "inspect", reference])
     if code:
+        if digest and _loaded(module, docker, name, digest, state_file):
+            return HeldImage(name, True, digest)
         return HeldImage(reference, False, digest)
     digests: list[Any] = json.loads(out)[0].get("RepoDigests") or []
     return HeldImage(reference, True, digest, digests[0].partition("@")[2] if digests else None)

@@ -3,8 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """engine.json on the VM: which engine is wanted, which was the last one that served, and what it measured of itself.
 
-``{"schema": 1, "wanted": spec, "last_good": spec, "measured": {...}, "images": {reference: digest}}`` where a spec is
-``{"model", "image", "flags", "environment", "aliases"}``; ``aliases`` are among the names that the flags hold. ``wanted`` holds the
+``{"schema": 1, "wanted": spec, "last_good": spec, "measured": {...}, "images": {reference: digest},
+"loaded": {reference: {digest, id}}}`` where a spec is
+``{"model", "image", "flags", "environment", "aliases"}``; ``aliases`` are among the names that the flags hold, and ``traces``, where
+there is one, is the collector that flags and environment name. ``wanted`` holds the
 flags that were asked for; vllm.yaml may differ from them where healing changed a parameter, and stays so for as long as the same is
 asked for.
 """
@@ -19,7 +21,14 @@ from typing import Any
 from ..core.atomic_file import replace_file
 
 SCHEMA = 1
-EMPTY: dict[str, Any] = {"schema": SCHEMA, "wanted": None, "last_good": None, "measured": None, "images": {}}
+EMPTY: dict[str, Any] = {
+    "schema": SCHEMA,
+    "wanted": None,
+    "last_good": None,
+    "measured": None,
+    "images": {},
+    "loaded": {},
+}
 
 
 def load(path: str) -> dict[str, Any]:

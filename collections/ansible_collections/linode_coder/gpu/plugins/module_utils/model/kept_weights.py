@@ -9,11 +9,16 @@ import json
 import os
 
 
+def folder_of(models_dir: str, model: str) -> str:
+    """Where the hub's library keeps a model."""
+    return os.path.join(models_dir, "hub", "models--" + model.replace("/", "--"))
+
+
 def complete(models_dir: str, model: str, revision: str) -> bool:
     """By the sizes that the download noted: a truncated or deleted file shows."""
     if model.startswith("/"):
         return os.path.isfile(os.path.join(model, "config.json"))
-    folder = os.path.join(models_dir, "hub", "models--" + model.replace("/", "--"))
+    folder = folder_of(models_dir, model)
     try:
         with open(os.path.join(folder, "fetched.json"), encoding="utf-8") as file:
             noted = json.load(file)

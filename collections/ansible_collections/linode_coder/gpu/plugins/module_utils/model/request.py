@@ -29,6 +29,7 @@ from .context_length import parse_context
 from .reference import Reference, parse_reference
 from .served_names import parse_aliases
 from .sharding import tensor_parallel_problem
+from .traces import parse_traces
 
 _ID = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
 
@@ -44,6 +45,7 @@ class Request:
     context: int | None = None
     tensor_parallel: int | None = None
     aliases: tuple[str, ...] | None = None
+    traces: str | None = None
 
 
 def validate_model_name(text: str) -> Reference:
@@ -119,6 +121,7 @@ def make_request(
     context: str | int | None = None,
     tensor_parallel: int | None = None,
     aliases: Iterable[Any] | None = None,
+    traces: str | None = None,
 ) -> Request:
     """The request, checked as far as that needs no plan."""
     selection = resolve(model, lookup) if model else None
@@ -159,7 +162,7 @@ def make_request(
                 field="tensor_parallel",
                 value=tensor_parallel,
             )
-    return Request(selection, tokens, tensor_parallel, parse_aliases(aliases))
+    return Request(selection, tokens, tensor_parallel, parse_aliases(aliases), parse_traces(traces))
 
 
 def check_access(model: Model, variant: Variant, has_token: bool) -> None:

@@ -21,6 +21,7 @@ from typing import Any
 from ..core.cost import cost, format_time, parse_time, started_hours
 from ..core.failure import Failure
 from ..session.tags import decode, is_ours
+from ..session.warm_volume import month_cost, warm_volumes
 
 # How healing's replacement and the VM that it replaces overlap, at most, when all goes well.
 OVERLAP_S = 3600
@@ -42,8 +43,9 @@ class Running:
 @dataclass(frozen=True)
 class Spending:
     """Dollars of one calendar month in UTC. ``committed`` is what running sessions will cost up to the end of their
-    leases beside ``spent``; ``uninvoiced`` is the account's own total, with all that is not ours; ``unseen`` says in a
-    sentence each what could not be counted, or only be estimated.
+    leases, and kept volumes up to the end of the month, beside ``spent``; ``volumes`` is what of it volumes will cost;
+    ``uninvoiced`` is the account's own total, with all that is not ours; ``unseen`` says in a sentence each what could not be
+    counted, or only be estimated.
     """
 
     now: int
@@ -53,6 +55,7 @@ class Spending:
     running: tuple[Running, ...] = ()
     uninvoiced: float | None = None
     unseen: tuple[str, ...] = ()
+    volumes: float = 0.0
 
     @property
     def since(self) -> str:
@@ -83,6 +86,28 @@ def check_budget(budget: float | None) -> float | None:
 
 def month_start(now: int) -> int:
     return int(datetime.fromtimestamp(now, timezone.utc).replace(day=1, hour=0, minute=0, second=0).timestamp())
+
+
+def month_end(now: int) -> int:
+    return month_start(month_start(now) + 32 * 86400)
+
+
+def volumes_cost(now: int, volumes: Iterable[Mapping[str, Any]]) -> tuple[float, float, list[str]]:
+    """Dollars that warm volumes among ``volumes`` cost this month so far, and will cost to its end; what could not be counted."""
+    start, end, so_far, ahead, unseen = month_start(now), month_end(now), 0.0, 0.0, []
+    for volume in warm_volumes(volumes):
+        if volume.monthly is None:
+            unseen.append(f"the tags of the volume {volume.label} do not say what it costs, so it is not counted")
+            continue
+        before = month_cost(volume.monthly, hours_since(start, volume.created, now))
+        so_far += before
+        ahead += month_cost(volume.monthly, hours_since(start, volume.created, end)) - before
+    return so_far, ahead, unseen
+
+
+def new_volume_adds(now: int, monthly: float) -> float:
+    """Dollars of a volume from now to the end of the month."""
+    return month_cost(monthly, math.ceil((month_end(now) - now) / 3600))
 
 
 def hours_since(start: int, created: int, until: int) -> int:
@@ -132,13 +157,15 @@ def spending(
     account: Mapping[str, Any] | None = None,
     records: Iterable[Mapping[str, Any]] = (),
     usual_hourly: float | None = None,
+    volumes: Iterable[Mapping[str, Any]] | None = (),
 ) -> Spending:
-    """What this month's sessions cost.
+    """What this month's sessions, and the volumes that are kept for them, cost.
 
     :param instances: Linodes of the API; those that are not ours are left out.
     :param events: linode_create and linode_delete of this month; None when they could not be read.
     :param account: the account as the API shows it; None when it could not be read.
     :param records: what this control node remembers: linode_id, account, created, ended, hourly each.
+    :param volumes: volumes of the API; those that are not ours are left out. None when they could not be read.
     :param usual_hourly: the price of a VM of which nobody knows it, when no known one is dearer.
     """
     start = month_start(now)
@@ -188,15 +215,33 @@ def spending(
     if guessed:
         shown = "; ".join(guessed[:5]) + (f" and {len(guessed) - 5} more" if len(guessed) > 5 else "")
         unseen.append(f"the price of VMs that others deleted is not known and taken as ${usual:.2f}/h ({shown})")
+    in_total = False
     if events is None:
         why = "which VMs of others were deleted cannot be seen (the token lacks events:read_only)"
         if total is not None and total > spent:
             unseen.append(f"{why}, so all ${total:.2f} that the account has not invoiced yet count")
-            spent = total
+            spent, in_total = total, True
         else:
             unseen.append(f"{why}, so what they cost is not counted")
     hourly = sum(one.hourly or 0.0 for one in running)
-    return Spending(now, round(spent, 4), round(committed, 4), round(hourly, 4), running, total, tuple(unseen))
+    if volumes is None:
+        unseen.append(
+            "warm volumes cannot be seen (the token lacks volumes:read_only), so what they cost is not counted"
+        )
+    kept, kept_on, unclear = volumes_cost(now, volumes or ())
+    unseen += unclear
+    # The account's own total has them in it.
+    kept = 0.0 if in_total else kept
+    return Spending(
+        now,
+        round(spent + kept, 4),
+        round(committed + kept_on, 4),
+        round(hourly, 4),
+        running,
+        total,
+        tuple(unseen),
+        round(kept_on, 4),
+    )
 
 
 def left(seen: Spending, budget: float) -> float:
@@ -211,7 +256,8 @@ def refuse_beyond(seen: Spending, budget: float, adds: float, hourly: float | No
     """
     if seen.spent < budget and (adds <= 0 or seen.spent + seen.committed + adds <= budget + 0.00005):
         return
-    promised = f", ${seen.committed:.2f} more are promised to running sessions" if seen.committed else ""
+    kept = " and warm volumes" if seen.volumes else ""
+    promised = f", ${seen.committed:.2f} more are promised to running sessions{kept}" if seen.committed else ""
     room = left(seen, budget)
     hours = int((room + 0.00005) / hourly) if hourly else 0
     remedy = f"Ask for at most {hours} h more; or end" if hours > 0 and adds > 0 else "End"
@@ -253,7 +299,7 @@ def first_unpaid(seen: Spending, budget: float) -> dict[str, int]:
     Hours are paid in the order in which they begin, to the end of each lease and of the month. Empty while the budget
     pays all of them.
     """
-    following = month_start(month_start(seen.now) + 32 * 86400)
+    following = month_end(seen.now)
     begins = sorted(
         (one.created + hour * 3600, one.label, one.hourly)
         for one in seen.running
@@ -266,7 +312,7 @@ def first_unpaid(seen: Spending, budget: float) -> dict[str, int]:
         )
         if one.created + hour * 3600 < following
     )
-    total, over = seen.spent, seen.spent >= budget
+    total, over = seen.spent + seen.volumes, seen.spent >= budget
     found: dict[str, int] = {}
     for at, label, hourly in begins:
         total += hourly

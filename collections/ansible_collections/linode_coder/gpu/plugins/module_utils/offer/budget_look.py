@@ -1,7 +1,8 @@
 # Copyright: (c) 2026, linode_coder contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reading what an account's sessions cost this month: two requests beside the list of VMs, and only where there is a budget."""
+"""Reading what an account's sessions cost this month: three requests beside the list of VMs, and only where there is a
+budget."""
 
 from __future__ import annotations
 
@@ -10,15 +11,18 @@ from typing import Any, Protocol, TypeVar
 
 from ..core.cost import format_time
 from ..core.failure import Failure
+from ..session.tags import MARKER
 from .budget import Spending, check_budget, month_start, spending
 
 T = TypeVar("T")
 
 
-class Reader(Protocol):
-    def get(self, path: str) -> dict[str, Any]: ...
-
+class Lister(Protocol):
     def list(self, path: str, x_filter: dict[str, Any] | None = None) -> list[dict[str, Any]]: ...
+
+
+class Reader(Lister, Protocol):
+    def get(self, path: str) -> dict[str, Any]: ...
 
 
 def wanted_events(now: int) -> dict[str, Any]:
@@ -50,7 +54,12 @@ def look(
     """What is spent. ``instances`` are all Linodes with our marker, as just read."""
     account = if_allowed(lambda: reader.get("account"))
     events = if_allowed(lambda: reader.list("account/events", wanted_events(now)))
-    return spending(now, instances, events, account, records, usual_hourly)
+    return spending(now, instances, events, account, records, usual_hourly, volumes_of(reader))
+
+
+def volumes_of(reader: Lister, foreign: bool = False) -> list[dict[str, Any]] | None:
+    """The account's volumes with our marker, or with those of others as well; None where the token lacks the scope."""
+    return if_allowed(lambda: reader.list("volumes", None if foreign else {"tags": MARKER}))
 
 
 def records_of(value: Any) -> list[dict[str, Any]]:

@@ -63,14 +63,17 @@ class Answers:
         return answer
 
     def list(self, path: str, x_filter: dict[str, Any] | None = None) -> Any:
-        return [] if path == "linode/instances" else self.get(path)
+        # Volumes are about money alone, and read where there is a budget.
+        return [] if path == "linode/instances" or (path == "volumes" and path not in self.by_path) else self.get(path)
 
 
 def gather(reader: LinodeReader, now: int, budget: bool = False) -> Answers:
     """Ask everything, whatever of it fails; with a ``budget`` also what is spent."""
     found: dict[str, Any] = {}
     scopes = None
-    filters = {"linode/instances": {"tags": MARKER}, "account/events": wanted_events(now)} if budget else {}
+    ours = {"tags": MARKER}
+    money = {"linode/instances": ours, "volumes": ours, "account/events": wanted_events(now)}
+    filters = money if budget else {}
     for path in (*PATHS, *filters):
         try:
             listed = path in _LISTS or path in filters

@@ -16,15 +16,17 @@ from ..model.choice import Engine, best_on_plan, default_model, on_plan
 from ..model.measured_fits import with_measurements
 from ..model.request import Lookup, Request, check_access, check_code, make_request, resolve, unlisted
 from ..session.changes import beyond, session_changes
+from ..session.group import check_clash
 from ..session.lease import new_lease, parse_idle
 from ..session.name import instance_label, validate_session_name
 from ..session.tags import MARKER, owner_slug
 from ..session.view import session_view
-from .budget import against_budget, check_budget, check_dollars, extension_adds, left
-from .budget_look import look
+from .budget import against_budget, check_budget, check_dollars, extension_adds, left, new_volume_adds
+from .budget_look import look, volumes_of
 from .offers import DEFAULT_MIN_VRAM_GB, Offer, all_offers, build_offers, chosen_plans, shortlist
 from .places import check_near, meant, with_places
 from .wanted import Wanted
+from .warm import prefer_warm, warm_quote
 
 # Where a figure is from that the API does not tell.
 PACKAGED = "packaged"
@@ -290,8 +292,41 @@ def _of_existing(view: dict[str, Any], changes: dict[str, str], engine: Engine |
     }
 
 
+def _volumes(reader: Reader, known: list[dict[str, Any]] | None, keep: bool) -> list[dict[str, Any]]:
+    """The account's volumes. Who wants one kept has to be able to see them, those that have taken its name among them."""
+    rows = volumes_of(reader, foreign=keep) if known is None else known
+    if rows is None and keep:
+        raise Failure(
+            "scope",
+            "keep_warm: the API token may not read volumes.",
+            remedy="Create a token that has volumes:read_write too, or leave keep_warm out.",
+            field="keep_warm",
+        )
+    return rows or []
+
+
+def _warm_of_existing(
+    reader: Reader, existing: dict[str, Any], engine: Engine | None, volumes: list[dict[str, Any]] | None
+) -> dict[str, Any] | None:
+    """What of a warm volume there is where a session is, or could be made for it while nothing is on its VM."""
+    if engine is None:
+        return None
+    rows = _volumes(reader, volumes, True)
+    types, regions = reader.list("volumes/types"), reader.list("regions")
+    model, places = engine.variant, [existing["region"]]
+    return warm_quote(rows, types, regions, places, model.id, model.disk_gb, True, existing["linode_id"])
+
+
 def _request(lookup: Lookup, wanted: Wanted) -> Request:
-    return make_request(lookup, wanted.model, wanted.variant, wanted.context, wanted.tensor_parallel, wanted.aliases)
+    return make_request(
+        lookup,
+        wanted.model,
+        wanted.variant,
+        wanted.context,
+        wanted.tensor_parallel,
+        wanted.aliases,
+        wanted.traces,
+    )
 
 
 def _aliases(request: Request) -> list[str] | None:
@@ -311,6 +346,8 @@ def make_quote(
     has_hub_token: bool = False,
     access: bool = True,
     instances: list[dict[str, Any]] | None = None,
+    copies: int = 1,
+    volumes: list[dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """Validate everything and price it. Failure for the first thing that is wrong; nothing is changed.
 
@@ -321,8 +358,9 @@ def make_quote(
     ``plan``, ``gpus`` and ``gpu`` are those of the first offer or of that VM; ``sources`` says of them, the price and the budget
     where each is from: ``input``, ``cheapest`` of what suits, ``API``, ``packaged`` here, ``VM`` or its ``tag``.
     ``engine`` is what would serve on the first offer, or serves on that VM; ``engines`` the same for every plan among
-    the offers. ``instances`` are those with our marker, when the caller has read them. Without ``access`` it is left open
-    whether weights and program code may be had.
+    the offers. ``warm`` is as of ``warm_quote``. ``instances`` and ``volumes`` are those with our marker, when the caller has read
+    them. Without ``access`` it is left open whether weights and program code may be had. ``copies`` is how many new sessions of
+    this kind ``max_cost`` and the budget have to allow together; the figures of the answer, but for ``budget``, are those of one.
     """
     name = validate_session_name(session)
     request = _request(lookup, wanted)
@@ -331,6 +369,7 @@ def make_quote(
     idle_minutes = parse_idle(wanted.idle)
     if instances is None:
         instances = reader.list("linode/instances", {"tags": MARKER})
+    check_clash([session_view(instance, now) for instance in instances], name, wanted.group)
     existing = find_session(instances, name, now)
     if existing:
         regions = wanted.regions
@@ -347,7 +386,12 @@ def make_quote(
         )
         engine = _existing_engine(reader, existing, request, lookup)
         kept = beyond(existing, wanted.lease, wanted.max_cost)
-        answer = _of_existing(existing, changes, engine) | {"kept": kept, "aliases": _aliases(request)}
+        answer = _of_existing(existing, changes, engine) | {
+            "kept": kept,
+            "aliases": _aliases(request),
+            "traces": request.traces,
+            "warm": _warm_of_existing(reader, existing, engine, volumes) if wanted.keep_warm else None,
+        }
         answer["sources"]["budget"] = None if wanted.budget is None else "input"
         if wanted.budget is not None and "until" in changes:
             seen = look(reader, now, instances, wanted.records, existing["hourly"])
@@ -371,6 +415,7 @@ def make_quote(
         "changes": {},
         "kept": [],
         "aliases": _aliases(request),
+        "traces": request.traces,
         "places": {},
         "offers": [],
         "left_out": [],
@@ -381,15 +426,30 @@ def make_quote(
     for engine in engines if access else []:
         check_access(engine.model, engine.variant, has_hub_token)
         check_code(engine.model, engine.variant)
-    offers = affordable(offers, wanted.max_cost, now, clocks.end)
+    offers = affordable(offers, None if wanted.max_cost is None else wanted.max_cost / copies, now, clocks.end)
+    rows = _volumes(reader, volumes, wanted.keep_warm)
+    if not wanted.regions:
+        served = {engine.plan.id: engine.variant.id for engine in engines}
+        offers = prefer_warm(offers, rows, served, bool(wanted.plans))
+    model = {engine.plan.id: engine for engine in engines}[offers[0].plan].variant
+    types = reader.list("volumes/types") if wanted.keep_warm else None
+
+    def warm() -> dict[str, Any] | None:
+        places = list(dict.fromkeys(offer.region for offer in offers))
+        return warm_quote(rows, types, market.regions, places, model.id, model.disk_gb, wanted.keep_warm)
+
+    made = warm()
+    keeping = new_volume_adds(now, made["monthly"]) if made and made["new"] else 0.0
     quote["budget"] = None
     if wanted.budget is not None:
         seen = look(reader, now, instances, wanted.records, max(offer.hourly for offer in offers))
-        offers = within_budget(offers, left(seen, wanted.budget), now, clocks.end)
+        offers = within_budget(offers, (left(seen, wanted.budget) - keeping) / copies, now, clocks.end)
         hourly = max(offer.hourly for offer in offers)
-        adds = _lease_cost(hourly, now, clocks.end)
-        quote["budget"] = against_budget(seen, wanted.budget, adds, hourly, f"the session {name}")
+        adds = copies * _lease_cost(hourly, now, clocks.end) + keeping
+        what = f"the session {name}" if copies == 1 else f"{copies} sessions of the group {wanted.group}"
+        quote["budget"] = against_budget(seen, wanted.budget, adds, copies * hourly, what)
     offers = shortlist(offers)
+    quote["warm"] = warm()
     by_plan = {engine.plan.id: engine.as_dict() for engine in engines}
     quote["engine"] = by_plan[offers[0].plan]
     quote["engines"] = {offer.plan: by_plan[offer.plan] for offer in offers}

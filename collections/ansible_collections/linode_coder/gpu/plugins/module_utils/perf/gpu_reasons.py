@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .document import flag, listed, mappings, median, number, positive, signed, words
+from .document import count, flag, listed, mappings, median, number, positive, signed, words
 from .reason import Reason
 
 Sample = dict[str, Any]
@@ -181,7 +181,11 @@ def _memory(run: dict[str, Any], samples: list[Sample]) -> str | None:
 
 
 def neighbour(run: dict[str, Any], gpus: Gpus) -> list[Reason]:
-    """Somebody else on a GPU, as far as the samples show one."""
+    """Somebody else on a GPU, as far as the samples show one, or in the engine before our load."""
+    asked = positive(run.get("requests_before"))
+    if asked is not None and asked >= 1:
+        summary = f"Somebody else used the engine: it had {count(asked, 'request')} to do before the load began."
+        return [Reason("neighbour", "warn", summary)]
     for index, samples in gpus.items():
         said = _before(samples) or _memory(run, samples)
         if said:

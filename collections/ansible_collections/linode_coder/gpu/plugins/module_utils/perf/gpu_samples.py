@@ -96,6 +96,13 @@ class GpuSamples:
         self._began, self._ask = began, ask
         self._reasons = _REASONS
 
+    def begin(self) -> None:
+        """The load begins now: what was seen until now was before it."""
+        until_now = time.monotonic() - self._began
+        self._began += until_now
+        for sample in self.samples:
+            sample["at"] = round(sample["at"] - until_now, 3)
+
     def look(self) -> None:
         if len(self.samples) >= MOST_SAMPLES:
             return

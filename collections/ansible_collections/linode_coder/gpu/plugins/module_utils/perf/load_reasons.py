@@ -21,8 +21,10 @@ FULL = 0.95
 TTFT_GROWS, TTFT_GROWS_S, ITL_STAYS = 2.0, 0.1, 1.5
 # Requests at once that the engine works on where no flag says it: of a server on cards up to 70 GB, more on larger ones.
 MAX_NUM_SEQS = 256
-# Through the tunnel against on the VM itself.
+# Through the tunnel against on the VM itself, or without the way through the tunnel.
 FAR_S, FAR_TTFT, FAR_ITL = 0.1, 1.5, 1.25
+# MiB a second; at less 20 GiB of weights take more than three minutes at each start.
+DISK_SLOW = 100
 
 
 def _ms(seconds: float) -> str:
@@ -159,8 +161,20 @@ def queue(run: dict[str, Any]) -> list[Reason]:
 
 
 def network(run: dict[str, Any], near: dict[str, Any] | None) -> list[Reason]:
-    """``near`` is a run of the same kind on the VM itself."""
-    if near is None or run.get("where") != "here" or near.get("where") != "vm":
+    """``near`` is a run of the same kind on the VM itself; without one the round trip tells how much of a first token is the way."""
+    if run.get("where") != "here":
+        return []
+    way = number(run.get("round_trip"))
+    if way is not None and way > FAR_S:
+        for streams, level in levels(run).items():
+            far = percentile(level, "ttft")
+            if far is not None and far > FAR_TTFT * (far - way):
+                summary = (
+                    f"The way from here costs time: a round trip takes {_ms(way)}, and the first token {_ms(far)} with "
+                    f"{count(streams, 'stream')}."
+                )
+                return [Reason("network", "warn", summary)]
+    if near is None or near.get("where") != "vm":
         return []
     there = levels(near)
     for streams, level in levels(run).items():
@@ -176,6 +190,16 @@ def network(run: dict[str, Any], near: dict[str, Any] | None) -> list[Reason]:
                 )
                 return [Reason("network", "warn", summary)]
     return []
+
+
+def disk_slow(run: dict[str, Any]) -> list[Reason]:
+    """Of no consequence for a token, but for everybody who waits for a start."""
+    read = positive(run.get("disk_read"))
+    if read is None or read / 2**20 >= DISK_SLOW:
+        return []
+    minutes = 20 * 2**30 / read / 60
+    summary = f"The disk of the VM reads {read / 2**20:.0f} MiB/s: 20 GiB of weights take {minutes:.0f} minutes to load at each start."
+    return [Reason("disk_slow", "warn", summary)]
 
 
 def of_levels(run: dict[str, Any]) -> list[Reason]:

@@ -15,6 +15,8 @@ IDS = (
     *("preemptions", "kv_cache_small", "queue"),
     *("host_cpu", "network"),
     *("below_expected", "below_baseline"),
+    # Of the starts, not of the tokens.
+    "disk_slow",
 )
 
 

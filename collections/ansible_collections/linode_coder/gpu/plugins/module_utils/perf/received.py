@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .document import mapping, mappings, number, positive, text, words
+from .document import mapping, mappings, number, positive, signed, text, words
 from .figures import MOST_SAMPLES
 from .gpu_samples import FIELDS
 from .gpu_samples import MOST_SAMPLES as MOST_LOOKS
@@ -57,7 +57,7 @@ def _sample(sample: dict[str, Any]) -> dict[str, Any]:
     figures = {name: number(sample.get(name)) for _asked, name, kind in FIELDS if kind is not list}
     throttle = sample.get("throttle")
     named = [text(word, 40) for word in words(throttle)][:20] if isinstance(throttle, list) else None
-    return {"at": number(sample.get("at")) or 0.0, **figures, "gpu": _whole(sample.get("gpu")), "throttle": named}
+    return {"at": signed(sample.get("at")) or 0.0, **figures, "gpu": _whole(sample.get("gpu")), "throttle": named}
 
 
 def take(run: dict[str, Any], said: Any) -> None:
@@ -69,6 +69,9 @@ def take(run: dict[str, Any], said: Any) -> None:
     run["levels"] = [level for level in levels if level["concurrency"] >= 1]
     run["gpu_samples"] = [_sample(sample) for sample in mappings(said.get("gpu_samples"))[:MOST_LOOKS]]
     run["engine"] = text(said.get("engine"), 40) or None
+    run["disk_read"] = number(said.get("disk_read"))
+    before = number(said.get("requests_before"))
+    run["requests_before"] = None if before is None else int(before)
     run["seconds"] = number(said.get("seconds")) or 0.0
     run["complete"] = said.get("complete") is True
     run["why_partial"] = text(said.get("why_partial")) or None

@@ -5,7 +5,8 @@
 
 The document is plain data: what was measured (``session``, ``model``, ``plan``, ``region``, ``gpus``, ``flags``, ``engine``), how
 (``profile``, ``where``, ``generator``, ``prefix_cache``), the ``levels`` (see figures), the ``gpu_samples``, and whether it came to
-its end (``complete``, ``why_partial``). Times are seconds, sizes MiB.
+its end (``complete``, ``why_partial``). Times are seconds, sizes MiB. Before the load: how long the way through the tunnel takes
+(``round_trip``), what the disk reads (``disk_read``, bytes a second), what the engine had to do already (``requests_before``).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from ..core.cost import format_time
 from ..core.failure import Failure
 from ..engine.client import EngineClient, EngineSilent
 from ..linode.gpu_plans import known_plan
-from . import engine_counters, gpu_samples, load
+from . import engine_counters, gpu_samples, load, surroundings
 from .figures import is_good, level_of
 from .profiles import LEAST_REQUESTS, Profile, next_level
 from .sampler import Sampler
@@ -68,6 +69,7 @@ def begin(profile: Profile, where: str, session: str, quote: dict[str, Any], san
         "prefix_cache": profile.prefix_cache,
         "levels": [],
         "gpu_samples": [],
+        **{"round_trip": None, "disk_read": None, "requests_before": None},
         "verdict": None,
     }
 
@@ -171,6 +173,15 @@ def measure(
     run["engine"] = _engine_version(client)
     gpus = gpu_samples.GpuSamples(began, ask)
     try:
+        # Between them the cards are looked at: who works on them now is not us.
+        run["requests_before"] = surroundings.requests_before(client)
+        gpus.look()
+        run["disk_read"] = surroundings.disk_read(ask)
+        gpus.look()
+        if run["where"] == "here":
+            run["round_trip"] = surroundings.round_trip(client)
+        gpus.begin()
+        run["gpu_samples"] = gpus.samples
         with Sampler(gpus.look, gpu_samples.PERIOD_S):
             Measurement(client, model, profile, run, tell).levels()
     except BaseException:

@@ -79,7 +79,7 @@ def _host_cpu(run: dict[str, Any], gpus: gpu_reasons.Gpus, slow: bool) -> list[R
     uses = [use for use in (gpu_reasons.middle_use(samples) for samples in gpus.values()) if use is not None]
     if not slow or not uses or max(uses) >= WAITS:
         return []
-    if gpu_reasons.slowed(gpus) or load_reasons.waiting(run) is not None:
+    if gpu_reasons.slowed(gpus) or load_reasons.waiting(run) is not None or load_reasons.preemptions(run):
         return []
     summary = (
         f"The GPU had work {max(uses):.0f} % of the time only while tokens came slowly: the processors of the VM, which "
@@ -123,6 +123,7 @@ def judge(
         *_host_cpu(run, gpus, bool(slower)),
         *load_reasons.network(run, mapping(near) or baseline),
         *slower,
+        *load_reasons.disk_slow(run),
     ]
     reasons = sorted(found, key=lambda reason: IDS.index(reason.id))
     wrong = [reason for reason in reasons if reason.severity != "pass"]
@@ -159,5 +160,5 @@ def _summary(wrong: list[Reason], slower: list[Reason]) -> str:
     first = max(wrong, key=lambda reason: SEVERITIES.index(reason.severity))
     if first.id == "requests_failed" or not slower:
         return first.summary
-    cause = next((reason for reason in wrong if reason not in slower), None)
+    cause = next((reason for reason in wrong if reason not in slower and reason.id != "disk_slow"), None)
     return f"{slower[0].summary} {cause.summary}" if cause else slower[0].summary

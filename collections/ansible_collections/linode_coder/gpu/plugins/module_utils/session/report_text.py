@@ -33,7 +33,7 @@ def report_lines(data: dict[str, Any]) -> list[str]:
     """The lines of a report.
 
     :param data: as a playbook gives it to ``linode_coder.gpu.report``; ``sessions``, ``session``, ``findings`` and ``failure`` have
-        a form of their own, everything else is shown as it is.
+        a form of their own, and so has the ``run`` of a performance; everything else is shown as it is.
     """
     lines: list[str] = []
     for key, value in data.items():
@@ -50,6 +50,8 @@ def _part(key: str, value: Any) -> list[str]:
         return _session(value)
     if key == "findings" and isinstance(value, list):
         return _findings(value)
+    if key == "run" and isinstance(value, dict):
+        return _run(value)
     if key == "failure" and isinstance(value, dict):
         return _failure(value)
     return _plain(key, value)
@@ -144,6 +146,39 @@ def _findings(findings: list[Any]) -> list[str]:
         names = dict.fromkeys(_text("", one.get("id")) for one in unread)
         lines.append(f"? {len(unread)} could not be looked at: {', '.join(names)}")
     return lines or ["Every check passed."]
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+
+def _run(run: dict[str, Any]) -> list[str]:
+    """The verdict with its reasons, and a line for each level: the samples are for programs."""
+    given = run.get("verdict")
+    verdict = given if isinstance(given, dict) else {"severity": "unknown", "summary": "Nothing was measured."}
+    lines = [f"{_text('', verdict.get('severity')).upper()}  {_text('', verdict.get('summary'))}"]
+    given = verdict.get("reasons")
+    reasons = [one for one in given if isinstance(one, dict)] if isinstance(given, list) else []
+    unsaid = [one for one in reasons if str(one.get("summary")) not in str(verdict.get("summary"))]
+    lines += [
+        f"{_text('', one.get('severity'))} {_text('', one.get('id'))}: {_text('', one.get('summary'))}"
+        for one in unsaid
+    ]
+    levels = run.get("levels")
+    for level in levels if isinstance(levels, list) else ():
+        if not isinstance(level, dict):
+            continue
+        said = [f"streams {_text('', level.get('concurrency'))}"]
+        for kind, name in (("ttft", "TTFT"), ("itl", "ITL")):
+            spread = level.get(kind)
+            middle = _number(spread.get("p50")) if isinstance(spread, dict) else None
+            said.append(f"{name} p50 {'unknown' if middle is None else f'{middle * 1000:.1f} ms'}")
+        speed = _number(level.get("output_tps"))
+        said.append(f"{'unknown' if speed is None else f'{speed:.1f}'} tokens/s all")
+        lines.append(
+            f"{', '.join(said)}, {_text('', level.get('failed'))} of {_text('', level.get('requests'))} failed"
+        )
+    return lines
 
 
 def _failure(failure: dict[str, Any]) -> list[str]:

@@ -41,6 +41,7 @@ class SessionTags:
     next_host_key: bytes | None = None  # only while the key on the VM is being replaced
     doom: int | None = None  # marked for deletion, not before this time
     pause: int | None = None  # healing and idle deletion are paused until this time
+    group: str | None = None  # the group that the session is a member of
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ class DecodedTags:
     next_host_key: bytes | None = None
     doom: int | None = None
     pause: int | None = None
+    group: str | None = None
     doubts: tuple[str, ...] = ()
 
     @property
@@ -97,6 +99,7 @@ class DecodedTags:
             self.next_host_key,
             self.doom,
             self.pause,
+            self.group,
         )
 
 
@@ -149,6 +152,8 @@ def encode(tags: SessionTags) -> list[str]:
         encoded.append(f"lc:doom:{tags.doom}")
     if tags.pause is not None:
         encoded.append(f"lc:pause:{tags.pause}")
+    if tags.group is not None:
+        encoded.append(f"lc:group:{tags.group}")
     return encoded
 
 
@@ -161,6 +166,7 @@ _OF_SEVERAL = {
     "gen": "the higher one",
     "session": "the last one",
     "owner": "the last one",
+    "group": "the last one",
 }
 
 # The end of the year 9999: later times cannot be shown.
@@ -282,6 +288,7 @@ def decode(tags: list[str]) -> DecodedTags:
         next_host_key=_key(values.get("nk0"), values.get("nk1")),
         doom=max(numbers["doom"], default=None),
         pause=max(numbers["pause"], default=None),
+        group=_session(values.get("group")),
         doubts=tuple(doubts),
         **found,  # type: ignore[arg-type]
     )

@@ -37,6 +37,7 @@ def session_view(instance: dict[str, Any], now: int) -> dict[str, Any]:
     keys = [key for key in (tags.host_key, tags.next_host_key) if key]
     return {
         "name": tags.session,
+        "group": tags.group,
         "status": instance.get("status"),
         "linode_id": instance.get("id"),
         "label": instance.get("label"),

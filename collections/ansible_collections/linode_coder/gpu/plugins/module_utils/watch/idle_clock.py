@@ -70,6 +70,13 @@ class IdleClock:
     def hung(self) -> bool:
         return self.stuck_s > HANG_S
 
+    def use(self) -> dict[str, Any] | None:
+        """The tokens of the engine, counted since ``process_start``, at the last sample; None when that was not readable."""
+        if not self.readable:
+            return None
+        names = ("prompt_tokens", "generation_tokens", "process_start", "at")
+        return {name: getattr(self, name) for name in names}
+
     def as_dict(self) -> dict[str, Any]:
         return {"schema": SCHEMA, **asdict(self)}
 
