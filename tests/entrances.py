@@ -411,7 +411,7 @@ ENTRANCES = (
     ),
     Entrance(_C + "modules/client_key.py", ("work",), OURS + "this machine's key, which ssh-keygen made"),
     Entrance(_C + "modules/linode_gpu_instance.py", ("new_host_key",), OURS + "a key that ssh-keygen just made"),
-    Entrance(_C + "modules/session_secret.py", ("work",), _STATE),
+    Entrance(_C + "modules/session_secret.py", ("_keep",), _STATE),
     Entrance(_CLI + "settings/edit.py", ("changed_text",), OURS + "the configuration that is rewritten"),
     Entrance(_CLI + "terminal/question.py", ("typed_line",), OURS + "what the user types"),
     Entrance(

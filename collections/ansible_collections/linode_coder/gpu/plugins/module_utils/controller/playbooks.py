@@ -113,6 +113,19 @@ _UP = (
     ),
     Variable("webui", "switch", "Open WebUI"),
     Variable(
+        "traces",
+        "text",
+        "Traces",
+        "Collector of OpenTelemetry that the engine sends traces to, for example http://10.0.0.2:4317, or off.",
+    ),
+    Variable(
+        "keep_warm",
+        "switch",
+        "Keep a warm volume",
+        "Later sessions of the model start from it. It bills by the month until it is deleted.",
+    ),
+    Variable("group", "text", "Group", "Whose member the session is; all members serve one model.", maximum=64),
+    Variable(
         "dead_man", "switch", "Dead man's timer", "The VM deletes itself at the end of its lease; a token lies on it."
     ),
     Variable("authorized_keys", "data", "Public keys", unasked="whoever sets the controller up names them"),
@@ -232,6 +245,21 @@ PLAYBOOKS = (
         "Serve another model",
         (_needed(_SESSION), _needed(_MODEL), _VARIANT, _CONTEXT, _TENSOR, _ALIAS, *_SPENDS),
     ),
+    Playbook(
+        "team_gateway",
+        "Make a host the gateway of a team",
+        tuple(
+            Variable(name, "data", name, unasked="the inventory of the gateway has it")
+            for name in ("team_gateway_people", "team_gateway_name", "team_gateway_port")
+        ),
+        no_template="the keys that it makes lie on the machine that runs it, and go with the container of a job",
+    ),
+    Playbook(
+        "team_usage",
+        "Add up who asked a team's gateway how much",
+        (Variable("days", "integer", "Days", "30 when empty.", minimum=1, maximum=366),),
+        no_template="it needs the inventory of the gateway, which is no session",
+    ),
     Playbook("up", "Bring a session up", (_needed(_SESSION), *_UP)),
     Playbook(
         "validate",
@@ -251,7 +279,18 @@ PLAYBOOKS = (
             Variable("tokens", "integer", "Tokens of an answer", "For the kind quick.", minimum=1, maximum=100000),
             Variable("fail_when_slow", "switch", "Fail when it is slow"),
             Variable("baseline", "data", "Earlier run", unasked="a document, which nobody types"),
+            Variable(
+                "progress",
+                "text",
+                "File of the run so far",
+                unasked="is a path on the VM, for the command line to read",
+            ),
         ),
+    ),
+    Playbook(
+        "warm_drop",
+        "Delete a warm volume",
+        (Variable("volume", "text", "Volume", "Its label, as `warm list` shows it.", required=True, maximum=32),),
     ),
     Playbook(
         "watchdog",
@@ -289,7 +328,9 @@ INTERNAL = frozenset(
         *("heal_acted", "heal_proof_retries", "heal_replacement", "heal_seen", "reach_name", "replacement"),
         *("let_in_access", "let_in_command", "let_in_reopen", "let_in_timeout", "let_in_wait", "nvidia_smi_timeout"),
         *("vllm_engine", "vllm_engine_image", "vllm_found", "vllm_open_webui_port", "vllm_open_webui_wanted"),
-        *("vllm_spec", "vllm_weights"),
+        *("vllm_local_model", "vllm_spec", "vllm_wanted_images", "vllm_weights"),
+        *("team_gateway_fingerprint", "team_gateway_let_in", "team_gateway_made", "team_gateway_member_names"),
+        *("warm_volume_attached", "warm_volume_mount", "warm_volume_read", "warm_volume_sentence"),
     )
 )
 # Every name that a playbook reads and that somebody could give it. A controller gives the last two.
