@@ -401,7 +401,7 @@ def up(
         **{"model": model, "variant": variant, "context": context, "tensor_parallel": tensor_parallel, "alias": alias},
         **{"plan": plan, "region": region, "lease": lease, "cap": cap, "idle": idle, "max_cost": max_cost},
         **{"authorized_key": [_wherever(key) for key in authorized_key or ()], "ssh_from": ssh_from},
-        **{"dead_man": dead_man, "webui": webui},
+        **{"dead_man": dead_man, "webui": webui, "keep_warm": keep_warm, "traces": traces, "group": group},
     }
     with session_lock(name):
         existing = quote["existing"]

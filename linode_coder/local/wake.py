@@ -49,6 +49,7 @@ OPTIONS: dict[str, Callable[[Any], bool]] = {
     "context": _text,
     "tensor_parallel": lambda value: _number(value) and isinstance(value, int),
     "alias": _texts,
+    "traces": _text,
     "plan": _texts,
     "region": _texts,
     "lease": _text,
@@ -59,6 +60,8 @@ OPTIONS: dict[str, Callable[[Any], bool]] = {
     "ssh_from": _texts,
     "dead_man": _flag,
     "webui": _flag,
+    "keep_warm": _flag,
+    "group": _text,
 }
 
 
@@ -130,7 +133,15 @@ def _model_of(view: Mapping[str, Any]) -> dict[str, Any]:
 
 def _as_tagged(view: Mapping[str, Any]) -> dict[str, Any]:
     """What can be told of a session that this machine has not made."""
-    return {"plan": [view["plan"]], **_model_of(view)} if _PLAN.fullmatch(str(view["plan"])) else _model_of(view)
+    plan = {"plan": [view["plan"]]} if _PLAN.fullmatch(str(view["plan"])) else {}
+    return {**plan, **_model_of(view), **_group_of(view)}
+
+
+def _group_of(view: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        return {"group": validate_session_name(view["group"])} if view.get("group") else {}
+    except Failure:
+        return {}
 
 
 def taken_down(name: str) -> None:

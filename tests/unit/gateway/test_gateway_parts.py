@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import socket
@@ -18,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from linode_coder.cli import gateway as command
+from linode_coder.cli import up
 from linode_coder.gateway import key, serve, unit, wakes
 from linode_coder.gateway.command import Outcome, up_words
 from linode_coder.gateway.errors import Refusal, keep_alive, refusal_of
@@ -209,6 +211,20 @@ def test_settings_of_a_session_are_those_that_were_typed() -> None:
     assert list(wake.remembered()) == ["main"]
 
 
+# About the command, and not about the session that it makes.
+OF_THE_COMMAND = {"context_of", "name", "replicas", "wait", "wait_for", "converge", "yes", "dry_run", "as_json"}
+
+
+def test_what_up_can_be_told_of_a_session_is_remembered() -> None:
+    assert set(inspect.signature(up.up).parameters) - OF_THE_COMMAND == set(wake.OPTIONS)
+
+
+def test_a_member_of_a_group_stays_one() -> None:
+    wake.came_up({**VIEW, "group": "team"}, {}, made=False)
+    found = wake.read("main")
+    assert found is not None and "--group=team" in up_words("main", found.options, None)
+
+
 def test_who_finds_a_session_keeps_its_plan() -> None:
     wake.came_up(VIEW, {}, made=False)
     assert wake.read("main") == wake.Settings({"plan": ["g2-gpu-rtx4000a1-s"], "model": "acme/coder"}, "acme/coder")
@@ -217,7 +233,7 @@ def test_who_finds_a_session_keeps_its_plan() -> None:
 @pytest.mark.parametrize("text", CORPUS.values(), ids=CORPUS)
 def test_no_tag_becomes_a_word_of_a_command(text: str) -> None:
     """Of a session that somebody else has made."""
-    wake.came_up({"name": "main", "model": text, "plan": text}, {}, made=False)
+    wake.came_up({"name": "main", "model": text, "plan": text, "group": text}, {}, made=False)
     found = wake.read("main")
     # Where it cannot even be kept as a name, nothing is known.
     assert found is None or found.options == {}
