@@ -15,26 +15,14 @@ from typing import Any
 from aiohttp import ClientError, ClientSession, ClientTimeout, web
 from yarl import URL
 
+from .passing_headers import passing
+
 # How long a request waits for a router that starts.
 PATIENCE_S = 30.0
 # Of a request: images in a long conversation.
 BODY_LIMIT = 256 * 1024 * 1024
 # What a VM's own proxy lets through, and nothing of the router itself.
 _SERVED = re.compile(r"/(?:v1/[A-Za-z0-9._/-]+|version)", re.ASCII)
-# Between two hops only.
-_HOP = frozenset(
-    (
-        "connection",
-        "keep-alive",
-        "proxy-authenticate",
-        "proxy-authorization",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    )
-)
-_OURS = _HOP | {"host", "content-length", "accept-encoding"}
 
 
 def refusal(status: int, message: str, kind: str, code: str | None = None) -> web.Response:
@@ -74,16 +62,13 @@ class Front:
         where = await self.up()
         if where is None:
             return self.nobody()
-        headers = [(name, value) for name, value in request.headers.items() if name.lower() not in _OURS]
+        headers = passing(request.headers, "accept-encoding")
         answer: web.StreamResponse | None = None
         try:
             # As it was written, with its query: nothing is decoded, encoded or tidied.
             url = URL(f"{where}{request.raw_path}", encoded=True)
             async with self.client.request(request.method, url, headers=headers, data=body or None) as found:
-                answer = web.StreamResponse(
-                    status=found.status,
-                    headers=[(name, value) for name, value in found.headers.items() if name.lower() not in _HOP],
-                )
+                answer = web.StreamResponse(status=found.status, headers=passing(found.headers))
                 await answer.prepare(request)
                 async for part in found.content.iter_any():
                     await answer.write(part)

@@ -11,39 +11,24 @@ from typing import Any
 from aiohttp import web
 from multidict import CIMultiDict
 
+from ..endpoint.passing_headers import passing
 from .errors import Api, Refusal, keep_alive
 
-# Of one connection each, so they do not pass; nor does what we say ourselves.
-_HOP_BY_HOP = frozenset(
-    {
-        *("connection", "keep-alive", "proxy-connection", "proxy-authenticate", "proxy-authorization"),
-        *("te", "trailer", "transfer-encoding", "upgrade", "host", "content-length"),
-    }
-)
 # The gateway's key, and what is between a client and the gateway. The body comes unpacked.
-_CLIENTS_OWN = frozenset(
-    {"authorization", "x-api-key", "cookie", "origin", "accept-encoding", "content-encoding", "expect"}
-)
-_SERVERS_OWN = frozenset({"server", "date", "set-cookie"})
-
-
-def _named(headers: Mapping[str, str]) -> set[str]:
-    """Headers that `Connection` says are of this connection."""
-    return {word.strip().lower() for word in headers.get("Connection", "").split(",")}
+_CLIENTS_OWN = ("authorization", "x-api-key", "cookie", "origin", "accept-encoding", "content-encoding", "expect")
+_SERVERS_OWN = ("server", "date", "set-cookie")
 
 
 def onward(headers: Mapping[str, str], key: str) -> CIMultiDict[str]:
     """Headers of a request for the engine, with its key."""
-    left_out = _HOP_BY_HOP | _CLIENTS_OWN | _named(headers)
-    passed = CIMultiDict((name, value) for name, value in headers.items() if name.lower() not in left_out)
+    passed = passing(headers, *_CLIENTS_OWN)
     passed["Authorization"] = f"Bearer {key}"
     return passed
 
 
 def back(headers: Mapping[str, str]) -> CIMultiDict[str]:
     """Headers of an answer for the client."""
-    left_out = _HOP_BY_HOP | _SERVERS_OWN | _named(headers)
-    return CIMultiDict((name, value) for name, value in headers.items() if name.lower() not in left_out)
+    return passing(headers, *_SERVERS_OWN)
 
 
 @dataclass(frozen=True)
