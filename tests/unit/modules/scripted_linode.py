@@ -243,12 +243,17 @@ class ScriptedLinode:
 
     @staticmethod
     def _either(row: dict[str, Any], x_filter: dict[str, Any]) -> bool:
-        """Whether one of +or holds: a tag, or what a label contains."""
+        """Whether one of +or holds: a tag, what a label contains, or an event's action."""
         tags = [tag.lower() for tag in row.get("tags") or []]
-        return any(
-            one["tags"].lower() in tags if "tags" in one else one["label"]["+contains"] in row["label"]
-            for one in x_filter["+or"]
-        )
+
+        def holds(one: dict[str, Any]) -> bool:
+            if "tags" in one:
+                return one["tags"].lower() in tags
+            if "action" in one:
+                return bool(one["action"] == row["action"])
+            return one["label"]["+contains"] in row["label"]
+
+        return any(holds(one) for one in x_filter["+or"])
 
     @staticmethod
     def _page(rows: list[dict[str, Any]], call: Call) -> dict[str, Any]:
