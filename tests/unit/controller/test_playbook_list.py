@@ -138,4 +138,9 @@ def test_every_playbook_has_a_job_template_or_says_why_none() -> None:
     without = {playbook.name: playbook.no_template for playbook in PLAYBOOKS if playbook.no_template is not None}
     assert set(without) == {"awx", "collect", "let_in", "replace", "team_gateway", "team_usage"}
     assert all(len(reason) > 20 for reason in without.values())
-    assert {playbook.name for playbook in PLAYBOOKS if not asked(playbook)} == {"awx", "list", "replace", "team_gateway"}
+    assert {playbook.name for playbook in PLAYBOOKS if not asked(playbook)} == {
+        "awx",
+        "list",
+        "replace",
+        "team_gateway",
+    }
