@@ -4,7 +4,10 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
+
+from tests.programs import PACKAGES
 
 TESTS = Path(__file__).resolve().parents[2]
 SLOWER = {"integration", "installed", "slow", "docker_hosts", "engine"}
@@ -34,3 +37,9 @@ def test_every_kind_of_import_is_seen() -> None:
     for line in ("import tests.slow.test_heal", "from tests.slow import test_heal", "from tests import slow"):
         assert imported(line) == {"slow"} or imported(line) > {"slow"}, line
     assert not imported("from tests.unit.heal import cases\nimport slow") & SLOWER
+
+
+def test_ci_installs_every_judge() -> None:
+    """It lands on machines that have had none of them before."""
+    needed = set(re.findall(r"(?m)^[^#\n]* need\+=\((\S+)\)", (TESTS.parent / ".ci/run").read_text()))
+    assert needed >= set(PACKAGES.values())
