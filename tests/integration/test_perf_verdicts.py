@@ -96,6 +96,13 @@ def test_a_long_way_and_a_neighbour_are_seen_from_here(sandbox: RunningSandbox) 
     assert all(run["round_trip"] >= 0.2 for run in far) and near["round_trip"] < 0.2
 
 
+def wait_for_engine(sandbox: RunningSandbox) -> None:
+    """After a fault that it died of."""
+    until = time.monotonic() + 120
+    while "true" not in on_vm(sandbox, "curl -sf http://127.0.0.1:8001/health && echo true"):
+        assert time.monotonic() < until
+
+
 def on_vm(sandbox: RunningSandbox, command: str) -> str:
     argv = [CODER, "ssh", "main", "--", command]
     return subprocess.run(argv, env=sandbox.env, capture_output=True, text=True, timeout=120).stdout
@@ -143,9 +150,7 @@ def test_an_engine_that_serves_nothing_is_one_sentence(sandbox: RunningSandbox) 
 
 def test_an_engine_that_dies_in_the_middle_leaves_what_was_measured(sandbox: RunningSandbox) -> None:
     label = sandbox.api("GET", "linode/instances")["data"][0]["label"]
-    until = time.monotonic() + 120
-    while "true" not in on_vm(sandbox, "curl -sf http://127.0.0.1:8001/health && echo true"):
-        assert time.monotonic() < until
+    wait_for_engine(sandbox)
     # It does not come back while it is measured.
     argv = [CODER, "validate-perf", "main", "--concurrency", "1,2,4", "--tokens", "128", "--json"]
     with subprocess.Popen(argv, env=sandbox.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
@@ -164,6 +169,7 @@ def test_an_engine_that_dies_in_the_middle_leaves_what_was_measured(sandbox: Run
 
 
 def test_what_was_generated_has_a_price(sandbox: RunningSandbox) -> None:
+    wait_for_engine(sandbox)
     tokens = measured(sandbox)["levels"][0]["output_tokens"]
     subprocess.run([CODER, "watchdog", "--once"], env=sandbox.env, check=True, capture_output=True, timeout=240)
     seen = coder(sandbox, "cost", "main")["sessions"][0]

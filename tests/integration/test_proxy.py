@@ -80,7 +80,7 @@ def configure(directory: Path, port: int, engine: int) -> Path:
     config = directory / "nginx.conf"
     config.write_text(template.render(variables))
     files = yaml.safe_load((ROLE / "vars/main.yml").read_text())["vllm_engine_files"]
-    (entry,) = (file for file in files if file["path"].endswith("/proxy_key.conf"))
+    (entry,) = (file for file in files if isinstance(file, dict) and file["path"].endswith("/proxy_key.conf"))
     assert entry["mode"] == "0600"
     (directory / "proxy_key.conf").write_text(entry["content"].replace("{key}", KEY))
     (directory / "proxy_key.conf").chmod(0o600)
