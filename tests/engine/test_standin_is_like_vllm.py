@@ -685,11 +685,15 @@ def test_an_engine_that_dies_ends_its_streams_the_same_way(engines: tuple[Engine
 def broken_off(engine: Engine) -> dict[str, Any]:
     """What streams say whose engine is killed when they have begun, and whether they come to an end."""
     streams = {}
+    connections = {
+        name: http.client.HTTPConnection("127.0.0.1", engine.port, timeout=PATIENCE) for name in LONG_STREAMS
+    }
+    # All are asked before one is read: the first must not be at its end when the last begins.
     for name, (path, body) in LONG_STREAMS.items():
-        connection = http.client.HTTPConnection("127.0.0.1", engine.port, timeout=PATIENCE)
-        connection.request(
+        connections[name].request(
             "POST", path, json.dumps({"model": "tiny", **body}), {"Content-Type": "application/json", **KEY}
         )
+    for name, connection in connections.items():
         answer = connection.getresponse()
         begun = b""
         while not has_words(line := answer.readline()):
