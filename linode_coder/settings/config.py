@@ -408,7 +408,7 @@ def _flat(reading: Reading, values: dict[str, Raw]) -> dict[str, Raw]:
         if key not in _TABLES:
             found[key] = raw
         elif isinstance(raw.value, dict):
-            found.update({f"{key}_{name}": Raw(value, raw.where) for name, value in raw.value.items()})
+            found.update({f"{key}_{name}": one for name, one in raw.value.items()})
         else:
             reading.problems.append(
                 Problem(raw.where, f"{key} is a table of settings.", f"Write [{key}] on a line of its own.", key=key)
@@ -418,7 +418,7 @@ def _flat(reading: Reading, values: dict[str, Raw]) -> dict[str, Raw]:
 
 def _read_toml(reading: Reading) -> None:
     path = files.toml_path()
-    values, problems = files.read_toml(path)
+    values, problems = files.read_toml(path, _TABLES)
     reading.problems += problems
     for key, raw in _flat(reading, values).items():
         if key in BY_KEY:

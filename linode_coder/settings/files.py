@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -117,16 +118,17 @@ def read_dotenv(path: Path) -> tuple[dict[str, Raw], list[Problem]]:
     return values, problems
 
 
-def _key_line(text: str, key: str) -> int:
-    """The line on which a top-level key or table begins; 1 when it is written in a way this does not see."""
+def _key_line(text: str, key: str, after: int = 0, otherwise: int = 1) -> int:
+    """The line after line ``after`` on which a key or table begins; ``otherwise`` when it is written in a way this does not see."""
     name = re.escape(key)
     pattern = re.compile(rf"""\s*(?:\[\[?\s*)?(?:"{name}"|'{name}'|{name})\s*(?:[=.\]].*)?""")
     lines = text.splitlines()
-    return next((number for number, line in enumerate(lines, 1) if pattern.fullmatch(line)), 1)
+    found = (number for number, line in enumerate(lines, 1) if number > after and pattern.fullmatch(line))
+    return next(found, otherwise)
 
 
-def read_toml(path: Path) -> tuple[dict[str, Raw], list[Problem]]:
-    """Top-level keys."""
+def read_toml(path: Path, tables: Collection[str] = ()) -> tuple[dict[str, Raw], list[Problem]]:
+    """Top-level keys. The value of one of ``tables`` is a dict of Raw values, each with its own line."""
     text, problems = _text(path)
     if text is None:
         return {}, problems
@@ -139,7 +141,13 @@ def read_toml(path: Path) -> tuple[dict[str, Raw], list[Problem]]:
         line = int(at[1]) if at else len(text.splitlines()) or 1
         said = str(error).partition(" (at ")[0]
         return {}, [Problem(f"{path}:{line}", f"The file is not TOML: {said}.", "Write settings as: name = value")]
-    return {key: Raw(value, f"{path}:{_key_line(text, key)}") for key, value in table.items()}, problems
+    found = {}
+    for key, value in table.items():
+        line = _key_line(text, key)
+        if key in tables and isinstance(value, dict):
+            value = {name: Raw(one, f"{path}:{_key_line(text, name, line, line)}") for name, one in value.items()}
+        found[key] = Raw(value, f"{path}:{line}")
+    return found, problems
 
 
 def loose_mode(path: Path) -> str | None:

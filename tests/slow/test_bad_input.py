@@ -296,6 +296,8 @@ WRONG = {
     "idle": '"1m"',
     "api_url": '"ftp://example.invalid"',
     "notify_url": "7",
+    "gateway_port": "65536",
+    "gateway_wakes": "-1",
 }
 
 

@@ -287,6 +287,7 @@ def test_what_is_wrong_in_a_table_is_named(place: Path, text: str, key: str) -> 
     with pytest.raises(Failure) as caught:
         config.load()
     assert (caught.value.kind, caught.value.field) == ("config", key)
+    assert f"config.toml:{len(text.splitlines())}" in f"{caught.value.message} {caught.value.cause}"
 
 
 def test_the_page_lists_every_setting() -> None:
