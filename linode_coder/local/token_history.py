@@ -47,16 +47,32 @@ def looked(linode_id: int, use: Mapping[str, Any] | None, at: int | None = None)
     if None in counts or not 0 < moment < now + _AHEAD_S:
         return
     # An engine that does not say when it began is one for all of its VM's life: less may be counted then, never more.
-    _keep((linode_id, _count((use or {}).get("process_start")) or 0, format_time(moment)[:7], *counts, moment))
+    _keep(
+        {
+            "linode_id": linode_id,
+            "engine": _count((use or {}).get("process_start")) or 0,
+            "month": format_time(moment)[:7],
+            "prompt": counts[0],
+            "generated": counts[1],
+            "at": moment,
+        }
+    )
+
+
+# The greater one, in words that every database knows.
+_MOST_SEEN = ", ".join(
+    f"{column} = CASE WHEN excluded.{column} > tokens.{column} THEN excluded.{column} ELSE tokens.{column} END"
+    for column in ("prompt", "generated", "at")
+)
 
 
 @never_in_the_way(lambda: None)
-def _keep(row: tuple[Any, ...]) -> None:
+def _keep(row: dict[str, Any]) -> None:
     with closing(connect(PATIENCE_S)) as connection:
         connection.execute(
-            "INSERT INTO tokens (linode_id, engine, month, prompt, generated, at) VALUES (?, ?, ?, ?, ?, ?)"
-            " ON CONFLICT (linode_id, engine, month) DO UPDATE SET prompt = max(prompt, excluded.prompt),"
-            " generated = max(generated, excluded.generated), at = max(at, excluded.at)",
+            "INSERT INTO tokens (linode_id, engine, month, prompt, generated, at)"  # noqa: S608 - names of ours
+            " VALUES (:linode_id, :engine, :month, :prompt, :generated, :at)"
+            f" ON CONFLICT (linode_id, engine, month) DO UPDATE SET {_MOST_SEEN}",
             row,
         )
 
@@ -87,5 +103,5 @@ def in_month(rows: Iterable[Mapping[str, Any]], month: str) -> dict[int, Seen]:
 def of_month(month: str) -> dict[int, Seen]:
     """By the VM, for a month such as 2026-11. A VM that nobody looked at has no entry."""
     with closing(connect()) as connection:
-        rows = connection.execute("SELECT * FROM tokens WHERE month <= ?", (month,)).fetchall()
+        rows = connection.execute("SELECT * FROM tokens WHERE month <= :month", {"month": month}).fetchall()
     return in_month([dict(row) for row in rows], month)
