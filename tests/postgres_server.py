@@ -42,7 +42,7 @@ class PostgresServer:
         self._run("pg_ctl", "-D", str(self.place / "data"), "-m", "immediate", "-w", "stop")
 
     def start(self) -> None:
-        options = f"-c listen_addresses=127.0.0.1 -p {self.port} -k {self.place} -c fsync=off"
+        options = f"-c listen_addresses=127.0.0.1 -p {self.port} -k {self.place} -c fsync=off -c ssl=on"
         log = str(self.place / "log")
         self._run("pg_ctl", "-D", str(self.place / "data"), "-l", log, "-o", options, "-w", "start")
 
@@ -95,6 +95,21 @@ def postgres_server(at: Path) -> Iterator[PostgresServer]:
             "-E",
             "UTF8",
             "--locale=C.UTF-8",
+        )
+        # Which nobody knows.
+        certificate = (
+            "-x509",
+            "-nodes",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-subj",
+            "/CN=nobody",
+        )
+        data = place / "data"
+        server._run(
+            "openssl", "req", *certificate, "-keyout", str(data / "server.key"), "-out", str(data / "server.crt")
         )
         server.start()
         try:
