@@ -13,7 +13,6 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 from ansible_collections.linode_coder.gpu.plugins.module_utils.record import postgres, tables
@@ -24,6 +23,7 @@ from linode_coder.local import history, unrecorded
 from tests import history_calls, product, programs
 from tests.hostile import CORPUS
 from tests.postgres_server import PASSWORD, PostgresServer, postgres_server
+from tests.sandbox_fixture import start_sandbox
 
 _numbers = itertools.count(1)
 
@@ -243,35 +243,64 @@ def test_a_server_that_hangs_is_left(
         connection.close()
 
 
-@pytest.mark.parametrize(
-    ("variables", "who", "node"),
-    [
-        ({"awx_user_name": "{{ 7 * 6 }}\x1b[31mAlice", "awx_job_id": 42}, "{{ 7 * 6 }}\x1b[31mAlice", "job 42"),
-        ({"tower_schedule_name": "every night", "tower_job_id": 43}, "schedule every night", "job 43"),
-    ],
-)
-def test_a_job_of_a_controller_says_who_started_it(
-    server: PostgresServer, url: str, tmp_path: Path, variables: dict[str, Any], who: str, node: str
-) -> None:
-    """As AWX gives it, in a file; nothing of the command line runs."""
-    given = tmp_path / "variables.yml"
-    text = json.dumps({"session": "demo", "extend": "nonsense", **variables})
-    given.write_text(text.replace('"{{', '!unsafe "{{') if "{{" in text else text)
-    environment = {
-        **{name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ},
-        **{"HOME": str(tmp_path), "ANSIBLE_NOCOLOR": "1", "ANSIBLE_CALLBACKS_ENABLED": "linode_coder.gpu.history"},
-        **{"LINODE_CODER_HISTORY_URL": url, "LINODE_API_URL": "http://127.0.0.1:1", "LINODE_TOKEN": "t" * 64},
-        "LINODE_CODER_RETRY_SCALE": "0.001",
-    }
-    command = [str(product.BIN / "ansible-playbook"), "linode_coder.gpu.extend", "-e", f"@{given}"]
-    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 2 and PASSWORD not in done.stdout + done.stderr, done.stdout + done.stderr
-    assert "history" not in done.stderr, done.stderr
-    (run,) = history.runs(history.Filter(), 9) or []
-    assert (run["session"], run["command"], run["who"], run["control_node"]) == ("demo", "extend", who, node)
-    assert run["exit_code"] > 0 and run["message"]
-    # The command line records its own, and check mode is no run.
-    subprocess.run([*command, "--check"], env=environment, cwd=tmp_path, capture_output=True, timeout=120)
-    environment["LINODE_CODER_TOLD"] = str(tmp_path / "told")
-    subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, timeout=120)
-    assert len(history.runs(history.Filter(), 9) or []) == 1
+class Job:
+    """A playbook as a controller runs it, with variables in a file; nothing of the command line runs."""
+
+    def __init__(self, place: Path, url: str, **environment: str) -> None:
+        self.place = place
+        self.environment = {
+            **{name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ},
+            **{"HOME": str(place), "ANSIBLE_NOCOLOR": "1", "ANSIBLE_CALLBACKS_ENABLED": "linode_coder.gpu.history"},
+            **{"LINODE_CODER_HISTORY_URL": url, "LINODE_CODER_RETRY_SCALE": "0.001", **environment},
+        }
+
+    def run(self, playbook: str, *options: str, code: int, given: str, **environment: str) -> str:
+        """What it says."""
+        variables = self.place / "variables.yml"
+        variables.write_text(given)
+        command = [
+            str(product.BIN / "ansible-playbook"),
+            f"linode_coder.gpu.{playbook}",
+            "-e",
+            f"@{variables}",
+            *options,
+        ]
+        environment = {**self.environment, **environment}
+        done = subprocess.run(command, env=environment, cwd=self.place, capture_output=True, text=True, timeout=120)
+        said = done.stdout + done.stderr
+        assert done.returncode == code and PASSWORD not in said, said
+        return said
+
+
+def test_a_job_of_a_controller_says_who_started_it(url: str, tmp_path: Path) -> None:
+    with start_sandbox(tmp_path, hosts="none") as sandbox:
+        job = Job(tmp_path, url, **{name: sandbox.env[name] for name in ("LINODE_API_URL", "LINODE_TOKEN")})
+        hostile = '{session: demo, awx_user_name: !unsafe "{{ 7 * 6 }}\\e[31mAlice", awx_job_id: 42}'
+        assert "history" not in job.run("down", code=0, given=hostile)
+        failing = "{session: demo, extend: soon, tower_schedule_name: every night, tower_job_id: 43}"
+        job.run("extend", code=2, given=failing)
+        # What only looks, check mode, and what the command line records itself.
+        job.run("list", code=0, given=hostile)
+        job.run("down", "--check", code=0, given=hostile)
+        job.run("down", code=0, given=hostile, LINODE_CODER_TOLD=str(tmp_path / "told"))
+    extend, down = history.runs(history.Filter(), 9) or []
+    assert (down["who"], down["control_node"]) == ("{{ 7 * 6 }}\x1b[31mAlice", "job 42")
+    assert [down[key] for key in ("session", "command", "exit_code", "changed", "message")] == [
+        "demo",
+        "down",
+        0,
+        False,
+        None,
+    ]
+    assert (extend["who"], extend["control_node"]) == ("schedule every night", "job 43")
+    assert (extend["command"], extend["exit_code"], extend["changed"]) == ("extend", 9, None)
+    assert "demo" in extend["message"]
+
+
+def test_a_job_whose_database_is_away_says_so_and_goes_on(tmp_path: Path) -> None:
+    wrong = f"postgresql://coder:{WRONG}@127.0.0.1:1/history"
+    with start_sandbox(tmp_path, hosts="none") as sandbox:
+        job = Job(tmp_path, wrong, **{name: sandbox.env[name] for name in ("LINODE_API_URL", "LINODE_TOKEN")})
+        said = job.run("down", code=0, given="{session: demo}")
+    assert "What this run did is not in the history: 127.0.0.1:1/history: connection failed" in said
+    assert "failed=0" in said and WRONG not in said

@@ -18,7 +18,7 @@ description:
   - Playbooks of others, those that only look, and check mode leave nothing there. No run fails because of it.
   - Nothing is written without an address, nor by a run that the command line started.
 requirements:
-  - psycopg[binary] >= 3.2, where Ansible runs
+  - psycopg[binary] >= 3.2.1, where Ansible runs
   - Enabled in C(callbacks_enabled), as the C(ansible.cfg) of this project does it.
 options:
   url:
