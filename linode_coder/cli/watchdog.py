@@ -188,8 +188,8 @@ def one_pass(
 def record(data: dict[str, Any], started: float) -> None:
     """Into the history, and off this machine what belonged to VMs that are gone."""
     history.write(watched(data), started)
-    for view in data.get("sessions") or []:
-        token_history.looked(view["linode_id"], view.get("use"), (view.get("use") or {}).get("at"))
+    looks = [(view["linode_id"], view.get("use")) for view in data.get("sessions") or []]
+    token_history.looked_at((linode_id, use, (use or {}).get("at")) for linode_id, use in looks)
     for gone in data.get("deleted") or []:
         if gone["name"]:
             forget_vm(gone["name"])

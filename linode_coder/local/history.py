@@ -10,7 +10,7 @@ import os
 import socket
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,6 +71,9 @@ class _File:
     def execute(self, statement: str, values: Mapping[str, Any] | None = None) -> sqlite3.Cursor:
         return self._raw.execute(statement, stored(values))
 
+    def each(self, statement: str, rows: Iterable[Mapping[str, Any]]) -> None:
+        self._raw.executemany(statement, [stored(values) for values in rows])
+
     @contextmanager
     def writing(self) -> Iterator[None]:
         self.execute("BEGIN IMMEDIATE")
@@ -105,7 +108,7 @@ def _server(url: str, patience: float) -> Connection:
     from ansible_collections.linode_coder.gpu.plugins.module_utils.record import address, postgres
 
     if _away is not None and time.monotonic() < _away[0] + _AWAY_S:
-        raise _away[1]
+        raise Unusable(str(_away[1]), away=True)
     try:
         return postgres.connect(address.read_address(url), patience)
     except Unusable as unusable:
@@ -373,11 +376,13 @@ def describe_attempt(attempt: dict[str, Any]) -> str:
 def took(plan: str, model: str, phases: dict[str, float]) -> None:
     """How many seconds each phase of bringing a VM up needed."""
     with closing(connect(PATIENCE_S)) as connection, connection.writing():
-        for name, seconds in phases.items():
-            connection.execute(
-                "INSERT INTO phases (plan, model, at, phase, seconds) VALUES (:plan, :model, :at, :phase, :seconds)",
-                {"plan": plan, "model": model, "at": time.time(), "phase": name, "seconds": seconds},
-            )
+        connection.each(
+            "INSERT INTO phases (plan, model, at, phase, seconds) VALUES (:plan, :model, :at, :phase, :seconds)",
+            [
+                {"plan": plan, "model": model, "at": time.time(), "phase": name, "seconds": seconds}
+                for name, seconds in phases.items()
+            ],
+        )
 
 
 _RUNS_REMEMBERED = 5

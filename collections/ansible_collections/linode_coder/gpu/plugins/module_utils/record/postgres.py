@@ -10,7 +10,7 @@ import os
 import re
 import socket
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -90,6 +90,10 @@ class Server:
 
     def execute(self, statement: str, values: Mapping[str, Any] | None = None) -> Found:
         return self._asked(lambda: self._connection.execute(_translated(statement), stored(values)))
+
+    def each(self, statement: str, rows: Iterable[Mapping[str, Any]]) -> None:
+        wanted = [stored(values) for values in rows]
+        self._asked(lambda: self._connection.cursor().executemany(_translated(statement), wanted))
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:

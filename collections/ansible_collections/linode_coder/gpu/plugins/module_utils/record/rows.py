@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ..core.cost import format_time
@@ -64,52 +64,29 @@ class Record:
 def write(connection: Connection, record: Record, started: float, doer: Doer) -> None:
     """All of it or nothing. ``started``: when the runs began."""
     with connection.writing():
-        for view in record.seen:
-            _saw(connection, view, record.account)
-        for end in record.ended:
-            _ended(connection, end)
-        for run in record.runs:
-            _ran(connection, run, started, doer)
+        connection.each(_SAW, [_seen(view, record.account) for view in record.seen])
+        connection.each(
+            _ENDED, [{**asdict(end), "at": end.at or format_time(int(time.time()))} for end in record.ended]
+        )
+        took = {"started": started, "seconds": time.time() - started}
+        connection.each(_RAN, [{**asdict(run), **took, **asdict(doer)} for run in record.runs])
 
 
-def _saw(connection: Connection, view: Mapping[str, Any], account: str | None) -> None:
-    """As its tags say."""
-    connection.execute(
-        "INSERT INTO sessions (name, linode_id, account, plan, region, model, owner, created, hourly)"
-        " VALUES (:name, :linode_id, :account, :plan, :region, :model, :owner, :created, :hourly)"
-        " ON CONFLICT (linode_id) DO UPDATE SET account = coalesce(excluded.account, sessions.account),"
-        " model = excluded.model, ended = NULL",
-        {**{key: view[key] for key in VIEW}, "name": view["name"] or view["label"], "account": account},
-    )
+_SAW = (
+    "INSERT INTO sessions (name, linode_id, account, plan, region, model, owner, created, hourly)"
+    " VALUES (:name, :linode_id, :account, :plan, :region, :model, :owner, :created, :hourly)"
+    " ON CONFLICT (linode_id) DO UPDATE SET account = coalesce(excluded.account, sessions.account),"
+    " model = excluded.model, ended = NULL"
+)
+_ENDED = (
+    "UPDATE sessions SET ended = :at, hours = :hours, cost = :cost, idle_s = coalesce(:idle_s, idle_s)"
+    " WHERE linode_id = :linode_id"
+)
+_RAN = (
+    "INSERT INTO runs (session, command, started, seconds, exit_code, changed, message, who, control_node) VALUES"
+    " (:session, :command, :started, :seconds, :exit_code, :changed, :message, :who, :control_node)"
+)
 
 
-def _ended(connection: Connection, end: Ended) -> None:
-    connection.execute(
-        "UPDATE sessions SET ended = :at, hours = :hours, cost = :cost, idle_s = coalesce(:idle_s, idle_s)"
-        " WHERE linode_id = :linode_id",
-        {
-            "at": end.at or format_time(int(time.time())),
-            "hours": end.hours,
-            "cost": end.cost,
-            "idle_s": end.idle_s,
-            "linode_id": end.linode_id,
-        },
-    )
-
-
-def _ran(connection: Connection, run: Run, started: float, doer: Doer) -> None:
-    connection.execute(
-        "INSERT INTO runs (session, command, started, seconds, exit_code, changed, message, who, control_node) VALUES"
-        " (:session, :command, :started, :seconds, :exit_code, :changed, :message, :who, :control_node)",
-        {
-            "session": run.session,
-            "command": run.command,
-            "started": started,
-            "seconds": time.time() - started,
-            "exit_code": run.exit_code,
-            "changed": run.changed,
-            "message": run.message,
-            "who": doer.who,
-            "control_node": doer.control_node,
-        },
-    )
+def _seen(view: Mapping[str, Any], account: str | None) -> dict[str, Any]:
+    return {**{key: view[key] for key in VIEW}, "name": view["name"] or view["label"], "account": account}

@@ -9,7 +9,7 @@ seconds since the epoch and for counts of tokens. Statements name their values, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -101,6 +101,9 @@ class Found(Protocol):
 
 class Connection(Protocol):
     def execute(self, statement: str, values: Mapping[str, Any] | None = None) -> Found: ...
+
+    def each(self, statement: str, rows: Iterable[Mapping[str, Any]]) -> None:
+        """The same with each of the rows, in as few trips as the database allows."""
 
     def writing(self) -> AbstractContextManager[None]:
         """A transaction in which nobody else writes."""
