@@ -100,6 +100,8 @@ class _File:
 
 # A server that was away is not asked again at once: a command has more than one thing to record, and a watcher many passes.
 _AWAY_S = 60.0
+# It may be far away, and what is waited for there is not another process of this machine.
+_SERVER_S = 5.0
 _away: tuple[float, Unusable] | None = None
 
 
@@ -110,7 +112,7 @@ def _server(url: str, patience: float) -> Connection:
     if _away is not None and time.monotonic() < _away[0] + _AWAY_S:
         raise Unusable(str(_away[1]), away=True)
     try:
-        return postgres.connect(address.read_address(url), patience)
+        return postgres.connect(address.read_address(url), max(patience, _SERVER_S))
     except Unusable as unusable:
         if unusable.away:
             _away = time.monotonic(), unusable
@@ -287,7 +289,7 @@ def runs(wanted: Filter, limit: int) -> list[dict[str, Any]] | None:
     conditions = [_CONDITIONS[name] for name in values if name in _CONDITIONS]
     conditions += ["exit_code <> 0"] if wanted.failed else []
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-    with closing(connect()) as connection:
+    with closing(connect(PATIENCE_S)) as connection:
         found = connection.execute(
             "SELECT session, command, started, seconds, exit_code, changed, message, who, control_node FROM runs"  # noqa: S608 - ours
             f"{where} ORDER BY started DESC, id DESC LIMIT :limit",

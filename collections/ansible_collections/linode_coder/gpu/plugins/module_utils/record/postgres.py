@@ -104,8 +104,12 @@ class Server:
 
     def version(self) -> int:
         """Of its tables, 0 where there are none."""
-        there = self.execute("SELECT to_regclass(:name) IS NOT NULL AS there", {"name": VERSIONS}).fetchone()
-        if not there["there"]:
+        # Not by to_regclass, which answers from a cache: what another made while its lock was waited for is not in there.
+        there = self.execute(
+            "SELECT 1 FROM pg_catalog.pg_tables WHERE tablename = :name AND schemaname = ANY (current_schemas(false))",
+            {"name": VERSIONS},
+        ).fetchone()
+        if there is None:
             return 0
         row = self.execute(f"SELECT max(version) AS version FROM {VERSIONS}").fetchone()  # noqa: S608 - a name of ours
         return int(row["version"] or 0)
