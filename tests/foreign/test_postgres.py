@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -121,6 +122,24 @@ def test_control_nodes_that_begin_together_lose_nothing(server: PostgresServer, 
         server.sql("SELECT (SELECT count(*) FROM sessions), (SELECT count(*) FROM runs)", url.rpartition("/")[2])
         == "51|50"
     )
+
+
+def test_who_waited_for_a_migration_sees_what_it_made(server: PostgresServer, url: str) -> None:
+    with closing(postgres.Server(read_address(url), 20)) as first:
+        with first.writing():
+            first.execute(f"CREATE TABLE {postgres.VERSIONS} (version BIGINT NOT NULL)")
+            for statement in tables.statements(0, postgres.OWN_ID):
+                first.execute(statement)
+            first.execute(f"INSERT INTO {postgres.VERSIONS} VALUES ({len(tables.MIGRATIONS)})")
+            second = threading.Thread(target=history.ran, args=("one", "up", time.time(), 0, True, None))
+            second.start()
+            name = url.rpartition("/")[2]
+            waiting = f"SELECT count(*) FROM pg_stat_activity WHERE datname = '{name}' AND wait_event = 'advisory'"
+            until = time.monotonic() + 10
+            while server.sql(waiting) != "1" and time.monotonic() < until:
+                time.sleep(0.02)
+        second.join(20)
+    assert [run["session"] for run in history.runs(history.Filter(), 9) or []] == ["one"]
 
 
 def test_who_only_reads_reads(
