@@ -34,7 +34,7 @@ help:
 	@echo 'make test-slow      what takes longer on simulated hosts: playbooks, leases, serving, watching, every rung of healing'
 	@echo 'make test-docker    integration tests on docker hosts (root, docker.io, mmdebstrap)'
 	@echo 'make test-engine    tests against the real vLLM, on docker hosts and beside its stand-in'
-	@echo "make test-foreign   the SDK's own integration tests against the sandbox, awx.awx against a played controller"
+	@echo "make test-foreign   the SDK's own integration tests against the sandbox, awx.awx against a played controller, PostgreSQL"
 	@echo "make test-clients   real coding agents with what use --print prints, against the sandbox (Node 20, 4 GB once)"
 	@echo 'make test-newest    the lowest and the highest versions that the wheel allows, the latter on the newest Python here'
 	@echo 'make bench          ratios of our commands against their peers, in one run'
@@ -144,6 +144,7 @@ test-engine: vllm
 test-foreign: $(BIN)/.complete
 	$(BIN)/python tools/foreign_awx.py
 	$(BIN)/python tools/foreign_sdk.py
+	$(BIN)/pytest -q tests/foreign/test_postgres.py
 
 # CLIENTS, CASES: which of tools/client_list.py, and what is tried with them. ENGINE=vllm: against the real engine. LAUNCH=1: by `launch`.
 test-clients: $(BIN)/.complete $(if $(filter vllm,$(ENGINE)),vllm)

@@ -462,7 +462,16 @@ ENTRANCES = (
             _GATEWAY + "test_gateway_parts.py::test_what_up_is_told",
         ),
     ),
-    Entrance(_CLI + "local/history.py", ("connect",), _STATE),
+    Entrance(_CLI + "local/history.py", ("_File.__init__",), _STATE),
+    Entrance(
+        _C + "module_utils/record/postgres.py",
+        ("Server.__init__",),
+        "what a PostgreSQL server says, and what others of a team wrote into its database",
+        (
+            "tests/foreign/test_postgres.py::test_why_it_cannot_be_used_is_one_sentence_without_a_secret",
+            "tests/unit/cli/test_history_command.py::test_no_text_is_obeyed",
+        ),
+    ),
     Entrance(
         _CLI + "local/perf_history.py",
         ("_unpacked", "runs"),
@@ -471,7 +480,7 @@ ENTRANCES = (
     ),
     Entrance(
         _CLI + "completion/names.py",
-        ("_regions", "_recorded"),
+        ("_on_a_server", "_regions", "_recorded"),
         "names of sessions, runs and regions, as an account had them, on their way into the line of a shell",
         ("tests/unit/cli/test_completion.py::test_no_hostile_name_is_offered", "tests/integration/test_shells.py"),
     ),

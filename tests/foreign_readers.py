@@ -39,6 +39,7 @@ _FUNCTIONS = {
         "tarfile.open",
     ),
     *(
+        "psycopg.connect",
         "sqlite3.connect",
         "os.read",
         "os.popen",

@@ -10,10 +10,13 @@ from typing import NoReturn
 
 import pytest
 
+from tests import postgres_server
+
 # What Debian's package of each is called.
 PACKAGES = {
     "chromium-headless-shell": "chromium-headless-shell",
     "nginx": "nginx-light",
+    "initdb": "postgresql",
     "ngx_http_js_module.so": "libnginx-mod-http-js",
     "prometheus": "prometheus",
     "promtool": "prometheus",
@@ -24,6 +27,11 @@ def program(name: str) -> str:
     """Its path. Where it is not installed the test is skipped, or fails where ALL_PROGRAMS is set."""
     found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
     return found or _missing(name)
+
+
+def postgres() -> Path:
+    """The same for the directory of the newest PostgreSQL server's programs."""
+    return postgres_server.programs() or _missing("initdb")
 
 
 def nginx_module(name: str) -> None:

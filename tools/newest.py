@@ -17,9 +17,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT))
 
+from tests import postgres_server  # noqa: E402
 from tests.installed.environments import make, wheel  # noqa: E402
 
 SESSION = "tests/slow/test_playbooks.py::test_a_session_from_first_to_last"
+EXTRAS = ("--extra", "sandbox", "--extra", "report", "--extra", "postgres")
 # Of the tests, not of the product: pinned, so that only the product's versions are tried.
 TOOLS = ("hypothesis", "linode-cli", "openai", "pexpect", "psutil", "pytest", "pytest-timeout", "pytest-xdist")
 
@@ -48,7 +50,7 @@ def show_versions(programs: Path) -> None:
     code = (
         "import platform; from importlib.metadata import version as v; "
         "print('Python', platform.python_version(), *(f'{name} {v(name)}' for name in "
-        "('ansible-core', 'ansible-runner', 'linode-api4', 'typer', 'rich', 'tomlkit', 'aiohttp', 'asyncssh')))"
+        "('ansible-core', 'ansible-runner', 'linode-api4', 'typer', 'rich', 'tomlkit', 'aiohttp', 'asyncssh', 'psycopg')))"
     )
     subprocess.run([str(programs / "python"), "-c", code], check=True)
 
@@ -108,6 +110,27 @@ def pins() -> list[str]:
     return [pinned[name] for name in TOOLS]
 
 
+def same_history(programs: Path, place: Path) -> bool:
+    """Whether the history says the same of a real PostgreSQL server and of a file, with the environment's own psycopg."""
+    at = postgres_server.programs()
+    if at is None:
+        print("NOT TESTED: the history on PostgreSQL: apt-get install postgresql")
+        return True
+    # The wheel before the checkout.
+    code = f"import sys; sys.path.append({str(ROOT)!r}); from tests.history_calls import main; main()"
+    with postgres_server.postgres_server(at) as server, tempfile.TemporaryDirectory(dir=place) as home:
+        said = []
+        for url in (server.new_database("history"), ""):
+            variables = {"PATH": os.environ["PATH"], "LINODE_CODER_HOME": home, "LINODE_CODER_HISTORY_URL": url}
+            command = [str(programs / "python"), "-c", code]
+            said.append(subprocess.run(command, env=variables, cwd=place, stdout=subprocess.PIPE, check=True).stdout)
+    if said[0] != said[1] or b"acme/Coder" not in said[0]:
+        print("The history says something else of PostgreSQL than of SQLite:", *said, sep="\n")
+        return False
+    print("The history says the same of PostgreSQL and of SQLite.")
+    return True
+
+
 def main() -> int:
     python = newest_python()
     if python is None:
@@ -119,18 +142,22 @@ def main() -> int:
         smoke = [sys.executable, str(ROOT / "tools/smoke.py")]
         variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
         print("lowest versions:", flush=True)
-        lowest = ("--resolution", "lowest-direct", "-r", "pyproject.toml", "--extra", "sandbox", "--extra", "report")
+        lowest = ("--resolution", "lowest-direct", "-r", "pyproject.toml", *EXTRAS)
         programs = make(place / "lowest", lowest, ("--no-deps", str(wheel())))
         show_versions(programs)
         if code := subprocess.run([*smoke, str(programs), "report"], env=variables, cwd=place).returncode:
             return code
+        if not same_history(programs, place):
+            return 1
         print("highest versions:", flush=True)
         programs = make(
-            place / "highest", (f"{wheel()}[sandbox,report]",), tuple(pins()), python=python or sys.executable
+            place / "highest", (f"{wheel()}[sandbox,report,postgres]",), tuple(pins()), python=python or sys.executable
         )
         show_versions(programs)
         if code := subprocess.run([*smoke, str(programs), "report"], env=variables, cwd=place).returncode:
             return code
+        if not same_history(programs, place):
+            return 1
         if python is None:
             return 0
         # The wheel before the checkout, whose ansible.cfg and playbooks are tested too.

@@ -55,6 +55,7 @@ COMMANDS = {
     "validate": ("linode_coder.cli.validate", "Check everything before you spend money, or what a session serves."),
     "validate-perf": ("linode_coder.cli.validate_perf", "Measure how fast a session serves."),
     "perf": ("linode_coder.cli.perf", "Show recorded performance runs, and compare two of them."),
+    "history": ("linode_coder.cli.history", "Show what was done, when, by whom, and how it ended."),
     "explain": ("linode_coder.cli.explain", "Explain an error, an exit code, a check or a page, in the terminal."),
     "config": ("linode_coder.cli.config", "Show and check the configuration."),
     "models": ("linode_coder.cli.models", "Show models: licence, sizes, where they fit, how fast, at which price."),
@@ -188,7 +189,7 @@ def _usage(error: Any, arguments: list[str]) -> Failure:
 
 
 # What they do is of no VM.
-_NO_VM = ("wizard", "config", "models", "plans", "completion", "explain", "sandbox", "perf", "export")
+_NO_VM = ("wizard", "config", "models", "plans", "completion", "explain", "sandbox", "perf", "history", "export")
 
 
 def _interrupted(console: Console, code: int, arguments: list[str]) -> int:

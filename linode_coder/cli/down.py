@@ -73,11 +73,18 @@ def _count_tokens(view: dict[str, Any]) -> None:
     token_history.looked(view["linode_id"], counters(view["name"] or view["label"]))
 
 
+def still_open(records: list[dict[str, Any]], view: dict[str, Any] | None) -> list[dict[str, Any]]:
+    """What the history takes for running under this name, in a known account. Where it knows this very VM, nothing else counts: a
+    team's history has sessions of this name in other accounts."""
+    own = [record for record in records if view and record["linode_id"] == view["linode_id"]]
+    return [record for record in own or records if record["account"] and not record["ended"]]
+
+
 def _end(
     console: Console, session: str, view: dict[str, Any] | None, records: list[dict[str, Any]]
 ) -> tuple[dict[str, Any], bool, int]:
     """What the playbook says, whether a tunnel was closed, and how much changed. ``records`` are what the history has of it."""
-    open_records = [record for record in records if record["account"] and not record["ended"]]
+    open_records = still_open(records, view)
     from ..playbook import variables
     from ..playbook.runner import run_playbook
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.duration import format_duration, parse_duration
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
+from ansible_collections.linode_coder.gpu.plugins.module_utils.record.jobs import watched
 
 from ..endpoint.session_files import forget_vm
 from ..local import history, token_history
@@ -187,23 +187,9 @@ def one_pass(
 
 def record(data: dict[str, Any], started: float) -> None:
     """Into the history, and off this machine what belonged to VMs that are gone."""
-    try:
-        history.saw(data.get("sessions") or [], data.get("account"))
-        for view in data.get("sessions") or []:
-            token_history.looked(view["linode_id"], view.get("use"), (view.get("use") or {}).get("at"))
-        idle = {view["linode_id"]: view["idle_s"] for view in data.get("sessions") or []}
-        for gone in data.get("deleted") or []:
-            history.ended(gone["linode_id"], gone["hours"], gone["cost"], idle_s=idle.get(gone["linode_id"]))
-            history.ran(gone["name"] or gone["label"], "watchdog", started, 0, True, gone["sentence"])
-        names = {view["label"]: view["name"] or view["label"] for view in data.get("sessions") or []}
-        for what in ("marked", "unmarked", "blocked", "restored"):
-            for label, sentence in (data.get(what) or {}).items():
-                history.ran(names[label], "watchdog", started, 0, what != "blocked", sentence)
-        for label, report in (data.get("healing") or {}).items():
-            history.healing(names.get(label, label), started, report)
-    except (sqlite3.Error, OSError) as error:
-        # The record failed, not the watch.
-        Console(as_json=False).note(f"The session history could not be written: {error}")
+    history.write(watched(data), started)
+    looks = [(view["linode_id"], view.get("use")) for view in data.get("sessions") or []]
+    token_history.looked_at((linode_id, use, (use or {}).get("at")) for linode_id, use in looks)
     for gone in data.get("deleted") or []:
         if gone["name"]:
             forget_vm(gone["name"])

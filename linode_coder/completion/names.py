@@ -1,5 +1,7 @@
 """The names that this machine remembers: sessions and runs from the history, models and plans as packaged, regions as last read.
 
+Where the history is on a server nobody asks it at the press of a key: then it is the sessions that this machine keeps files of.
+
 They come from an account and from a hub: only what is no syntax of any shell is offered.
 """
 
@@ -39,12 +41,25 @@ def regions_file() -> Path:
     return _home("state", "XDG_STATE_HOME", ".local/state") / "regions"
 
 
+def _on_a_server() -> bool:
+    """Whether the file of this machine is no history any more."""
+    if os.environ.get("LINODE_CODER_HISTORY_URL"):
+        return True
+    try:
+        with (_home("config", "XDG_CONFIG_HOME", ".config") / "config.toml").open(
+            encoding="utf-8", errors="replace"
+        ) as file:
+            return any(line.lstrip().startswith("history_url") for line in file.read(_MOST).splitlines())
+    except OSError:
+        return False
+
+
 def _recorded(query: str) -> list[tuple[str, ...]]:
     """Rows of the history; none while it is being written."""
     import sqlite3
 
     path = _home("state", "XDG_STATE_HOME", ".local/state") / "history.sqlite3"
-    if not path.is_file():
+    if not path.is_file() or _on_a_server():
         return []
     connection = None
     try:
@@ -60,7 +75,11 @@ def _recorded(query: str) -> list[tuple[str, ...]]:
 def _sessions() -> list[tuple[str, str]]:
     # Enough for a large team: what was typed of a name is compared later, and an older one has to be among them.
     rows = _recorded("SELECT name, model, region FROM sessions WHERE ended IS NULL ORDER BY id DESC LIMIT 5000")
-    return [(name, f"{model} in {region or '?'}") for name, model, region in rows]
+    found = [(name, f"{model} in {region or '?'}") for name, model, region in rows]
+    if not found and _on_a_server():
+        kept = _home("state", "XDG_STATE_HOME", ".local/state") / "sessions"
+        found = [(each.name, "") for each in sorted(kept.glob("*")) if each.is_dir()]
+    return found
 
 
 def _runs() -> list[tuple[str, str]]:

@@ -534,6 +534,24 @@ TABLE: dict[str, Any] = {
                 },
             },
         },
+        "history": {
+            "help": "Show what was done, when, by whom and how it ended, newest first",
+            "options": {
+                "--session": {"help": "Only this session, also one that is gone", "value": "session", "many": False},
+                "--command": {"help": "Only this command, such as up or watchdog", "value": "", "many": False},
+                "--who": {"help": "Only what this user did", "value": "", "many": False},
+                "--since": {"help": "From when on: 7d, 12h, or 2026-12-24", "value": "", "many": False},
+                "--failed": {"help": "Only what did not end well", "value": None, "many": False},
+                "--limit": {"help": "At most so many, the newest", "value": "", "many": False},
+                "--csv": {"help": "A line for each, for a spreadsheet", "value": None, "many": False},
+                "--wide": {"help": "Every column, however narrow the terminal is", "value": None, "many": False},
+                "--json": {"help": "One JSON document", "value": None, "many": False},
+                "--help": {"help": "Show how it is used", "value": None, "many": False},
+            },
+            "arguments": [],
+            "optional": False,
+            "commands": {},
+        },
         "explain": {
             "help": "Explain an error, an exit code, a check or another word of ours; without one list them all",
             "options": {

@@ -15,8 +15,9 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.core.did_you_mean
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
 from ansible_collections.linode_coder.gpu.plugins.module_utils.perf.document import answer_tokens, levels, mapping
 from ansible_collections.linode_coder.gpu.plugins.module_utils.perf.verdict import single
+from ansible_collections.linode_coder.gpu.plugins.module_utils.record.tables import storable
 
-from .history import PATIENCE_S, connect, never_in_the_way, storable
+from .history import PATIENCE_S, connect, never_in_the_way
 
 # The newest of each spec; its baseline stays, however old it is.
 KEPT = 50
@@ -63,30 +64,36 @@ def _unpacked(blob: bytes) -> dict[str, Any]:
 def keep(run: dict[str, Any], new_baseline: bool = False) -> None:
     """Record the document of a run with its verdict. The first of a spec that passes is its baseline, or one that is made it."""
     verdict = mapping(run.get("verdict"))
-    spec, severity = storable(spec_of(run)), str(verdict.get("severity") or "unknown")
-    with closing(connect(PATIENCE_S)) as connection:
-        connection.execute("BEGIN IMMEDIATE")
-        known = connection.execute("SELECT 1 FROM perf_runs WHERE spec = ? AND baseline", (spec,)).fetchone()
+    spec, severity = spec_of(run), str(verdict.get("severity") or "unknown")
+    with closing(connect(PATIENCE_S)) as connection, connection.writing():
+        known = connection.execute(
+            "SELECT 1 FROM perf_runs WHERE spec = :spec AND baseline = 1", {"spec": spec}
+        ).fetchone()
         first = known is None and severity == "pass" and run.get("complete") is not False
         if new_baseline:
-            connection.execute("UPDATE perf_runs SET baseline = 0 WHERE spec = ?", (spec,))
+            connection.execute("UPDATE perf_runs SET baseline = 0 WHERE spec = :spec", {"spec": spec})
         connection.execute(
             "INSERT INTO perf_runs (run, session, spec, severity, summary, baseline, head, document)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+            " VALUES (:run, :session, :spec, :severity, :summary, :baseline, :head, :document)"
             " ON CONFLICT (run) DO UPDATE SET severity = excluded.severity, summary = excluded.summary,"
-            " baseline = max(baseline, excluded.baseline), head = excluded.head, document = excluded.document",
-            (
-                *(storable(str(run.get(key) or "?")) for key in ("id", "session")),
-                *(spec, storable(severity), storable(str(verdict.get("summary") or "")), new_baseline or first),
-                *(_head(run), _packed(run)),
-            ),
+            " baseline = CASE WHEN perf_runs.baseline = 1 THEN 1 ELSE excluded.baseline END,"
+            " head = excluded.head, document = excluded.document",
+            {
+                "run": str(run.get("id") or "?"),
+                "session": str(run.get("session") or "?"),
+                "spec": spec,
+                "severity": severity,
+                "summary": str(verdict.get("summary") or ""),
+                "baseline": new_baseline or first,
+                "head": _head(run),
+                "document": _packed(run),
+            },
         )
         connection.execute(
-            "DELETE FROM perf_runs WHERE spec = ?1 AND NOT baseline AND id NOT IN"
-            " (SELECT id FROM perf_runs WHERE spec = ?1 ORDER BY id DESC LIMIT ?2)",
-            (spec, KEPT),
+            "DELETE FROM perf_runs WHERE spec = :spec AND baseline = 0 AND id NOT IN"
+            " (SELECT id FROM perf_runs WHERE spec = :spec ORDER BY id DESC LIMIT :kept)",
+            {"spec": spec, "kept": KEPT},
         )
-        connection.execute("COMMIT")
 
 
 @never_in_the_way(list)
@@ -95,9 +102,9 @@ def runs(session: str | None = None) -> list[dict[str, Any]]:
     streams at once there were (``concurrency``), the speed of one alone (``stream_tps``), and what the run was made with."""
     with closing(connect()) as connection:
         rows = connection.execute(
-            "SELECT run AS id, session, severity, summary, baseline, head FROM perf_runs WHERE ?1 IS NULL OR session = ?1"
-            " ORDER BY perf_runs.id DESC",
-            (storable(session),),
+            "SELECT run AS id, session, severity, summary, baseline, head FROM perf_runs"  # noqa: S608 - of ours
+            f" {'' if session is None else 'WHERE session = :session'} ORDER BY perf_runs.id DESC",
+            {"session": session},
         ).fetchall()
     found = []
     for row in map(dict, rows):
@@ -110,18 +117,19 @@ def runs(session: str | None = None) -> list[dict[str, Any]]:
 def names() -> list[str]:
     """The ids of the recorded runs, newest first."""
     with closing(connect()) as connection:
-        return [str(row["run"]) for row in connection.execute("SELECT run FROM perf_runs ORDER BY id DESC")]
+        return [str(row["run"]) for row in connection.execute("SELECT run FROM perf_runs ORDER BY id DESC").fetchall()]
 
 
 @never_in_the_way(lambda: None)
 def _document(where: str, value: str) -> dict[str, Any] | None:
     """The newest of which a column has this value."""
-    kind = "(spec = ?1 OR substr(spec, 1, length(?1) + 1) = ?1 || ' ')"
-    conditions = {"run": "run = ?1", "baseline": f"{kind} AND baseline", "spec": kind}
+    kind = "(spec = :value OR substr(spec, 1, :length) = :beginning)"
+    conditions = {"run": "run = :value", "baseline": f"{kind} AND baseline = 1", "spec": kind}
+    beginning = storable(f"{value} ")
     with closing(connect()) as connection:
         row = connection.execute(
             f"SELECT document FROM perf_runs WHERE {conditions[where]} ORDER BY id DESC LIMIT 1",  # noqa: S608 - of ours
-            (storable(value),),
+            {"value": value, "beginning": beginning, "length": len(beginning)},
         ).fetchone()
     return _unpacked(row["document"]) if row else None
 

@@ -41,23 +41,48 @@ def _count(value: Any) -> int | None:
 def looked(linode_id: int, use: Mapping[str, Any] | None, at: int | None = None) -> None:
     """A look: ``use`` has the counters ``prompt_tokens`` and ``generation_tokens``, and when their engine began
     (``process_start``). ``at`` is now when it is not said; None and what is no count is left out."""
+    looked_at([(linode_id, use, at)])
+
+
+def looked_at(looks: Iterable[tuple[int, Mapping[str, Any] | None, int | None]]) -> None:
+    """The same of several at once."""
+    rows = [row for look in looks if (row := _row(*look))]
+    if rows:
+        _keep(rows)
+
+
+def _row(linode_id: int, use: Mapping[str, Any] | None, at: int | None) -> dict[str, Any] | None:
     counts = [_count((use or {}).get(name)) for name in ("prompt_tokens", "generation_tokens")]
     now = int(time.time())
     moment = now if at is None else at
     if None in counts or not 0 < moment < now + _AHEAD_S:
-        return
-    # An engine that does not say when it began is one for all of its VM's life: less may be counted then, never more.
-    _keep((linode_id, _count((use or {}).get("process_start")) or 0, format_time(moment)[:7], *counts, moment))
+        return None
+    return {
+        "linode_id": linode_id,
+        # An engine that does not say when it began is one for all of its VM's life: less may be counted then, never more.
+        "engine": _count((use or {}).get("process_start")) or 0,
+        "month": format_time(moment)[:7],
+        "prompt": counts[0],
+        "generated": counts[1],
+        "at": moment,
+    }
+
+
+# The greater one, in words that every database knows.
+_MOST_SEEN = ", ".join(
+    f"{column} = CASE WHEN excluded.{column} > tokens.{column} THEN excluded.{column} ELSE tokens.{column} END"
+    for column in ("prompt", "generated", "at")
+)
 
 
 @never_in_the_way(lambda: None)
-def _keep(row: tuple[Any, ...]) -> None:
-    with closing(connect(PATIENCE_S)) as connection:
-        connection.execute(
-            "INSERT INTO tokens (linode_id, engine, month, prompt, generated, at) VALUES (?, ?, ?, ?, ?, ?)"
-            " ON CONFLICT (linode_id, engine, month) DO UPDATE SET prompt = max(prompt, excluded.prompt),"
-            " generated = max(generated, excluded.generated), at = max(at, excluded.at)",
-            row,
+def _keep(rows: list[dict[str, Any]]) -> None:
+    with closing(connect(PATIENCE_S)) as connection, connection.writing():
+        connection.each(
+            "INSERT INTO tokens (linode_id, engine, month, prompt, generated, at)"  # noqa: S608 - names of ours
+            " VALUES (:linode_id, :engine, :month, :prompt, :generated, :at)"
+            f" ON CONFLICT (linode_id, engine, month) DO UPDATE SET {_MOST_SEEN}",
+            rows,
         )
 
 
@@ -87,5 +112,5 @@ def in_month(rows: Iterable[Mapping[str, Any]], month: str) -> dict[int, Seen]:
 def of_month(month: str) -> dict[int, Seen]:
     """By the VM, for a month such as 2026-11. A VM that nobody looked at has no entry."""
     with closing(connect()) as connection:
-        rows = connection.execute("SELECT * FROM tokens WHERE month <= ?", (month,)).fetchall()
+        rows = connection.execute("SELECT * FROM tokens WHERE month <= :month", {"month": month}).fetchall()
     return in_month([dict(row) for row in rows], month)

@@ -248,7 +248,9 @@ class Run:
 
     def follow(self) -> None:
         secrets = [
-            value for name, value in os.environ.items() if name.endswith(("TOKEN", "NOTIFY_URL")) and len(value) > 12
+            value
+            for name, value in os.environ.items()
+            if name.endswith(("TOKEN", "NOTIFY_URL", "HISTORY_URL")) and len(value) > 12
         ]
         noted = False
         while True:

@@ -18,6 +18,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.model.hub_token i
 from ansible_collections.linode_coder.gpu.plugins.module_utils.model.served_names import parse_aliases
 from ansible_collections.linode_coder.gpu.plugins.module_utils.model.traces import parse_traces
 from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.budget import ACTIONS, DEFAULT_ACTION
+from ansible_collections.linode_coder.gpu.plugins.module_utils.record.address import FORM, read_address
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session.lease import (
     DEFAULT_CAP,
     DEFAULT_IDLE,
@@ -165,6 +166,13 @@ def _url(value: Any) -> str:
     return text
 
 
+def _history_url(value: Any) -> str:
+    try:
+        return read_address(_text(value)).url
+    except ValueError as error:
+        raise WrongValue(FORM) from error
+
+
 def _interval(value: Any) -> str:
     from ..watchdog.watchers import MAX_INTERVAL_S, MIN_INTERVAL_S
 
@@ -292,6 +300,12 @@ SETTINGS = (
     Setting("gateway_sessions", _sessions, "Sessions that the gateway may make, also when none was ever there.", ()),
     Setting("notify_url", _url, "Webhook that the watchdog posts to; its address is a secret.", secret=True),
     Setting(
+        "history_url",
+        _history_url,
+        "PostgreSQL database that keeps the session history, for a team; a file of this machine when it is not set.",
+        secret=True,
+    ),
+    Setting(
         "dead_man_token",
         _text,
         "Token that `up --dead-man` takes to the VM, with the scope linodes:read_write and no other.",
@@ -335,6 +349,7 @@ class Config:
     gateway_lease: str | None
     gateway_sessions: tuple[str, ...]
     notify_url: str | None
+    history_url: str | None
     dead_man_token: str | None
     api_url: str | None
     linode_token: str | None

@@ -35,4 +35,8 @@ def changed_text(path: Path, answers: dict[str, Any]) -> tuple[str, str]:
 def difference(path: Path, before: str, after: str) -> list[str]:
     """Unified, without the secrets that the file may hold."""
     lines = difflib.unified_diff(before.splitlines(), after.splitlines(), str(path), str(path), lineterm="", n=1)
-    return [f"{line.partition('=')[0]}= ********" if "token" in line.partition("=")[0] else line for line in lines]
+    secret = ("token", "_url")
+    return [
+        f"{line.partition('=')[0]}= ********" if any(word in line.partition("=")[0] for word in secret) else line
+        for line in lines
+    ]

@@ -36,6 +36,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "check": ("check", "main"),
     "heal-history": ("heal", "main", "--history"),
     "perf-history": ("perf", "history"),
+    "history": ("history",),
     "cost": ("cost",),
     "cleanup": ("cleanup", "--dry-run"),
     "warm": ("warm", "list"),

@@ -103,18 +103,32 @@ def test_no_hostile_name_is_offered(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 def test_sessions_are_those_that_the_history_has_not_seen_end(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("LINODE_CODER_HOME", str(tmp_path))
     assert names.remembered("session") == []
-    with history.connect() as connection:
-        connection.executemany(
-            "INSERT INTO sessions (name, linode_id, model, region, ended) VALUES (?, ?, ?, ?, ?)",
-            [
-                ("gone", 1, "m", "r", "2026-11-01T00:00:00Z"),
-                ("demo", 2, "a/model", "us-ord", None),
-                ("$(id)", 3, "", "", None),
-            ],
-        )
+    view = {"plan": "p", "owner": "o", "created": "2026-11-30T10:00:00Z", "hourly": 0.5}
+    for number, name, model, region in ((1, "gone", "m", "r"), (2, "demo", "a/model", "us-ord"), (3, "$(id)", "", "")):
+        history.saw([{**view, "name": name, "linode_id": number, "model": model, "region": region}])
+    history.ended(1, 1, 0.5)
     assert names.remembered("session") == [("demo", "a/model in us-ord")]
     history.path().write_bytes(b"no database")
     assert names.remembered("session") == []
+
+
+@pytest.mark.parametrize("where", ["environment", "file"])
+def test_nobody_asks_a_server_at_the_press_of_a_key(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, where: str
+) -> None:
+    """What the file knew before is old then: it is the sessions that this machine keeps files of."""
+    monkeypatch.setenv("LINODE_CODER_HOME", str(tmp_path))
+    view = {"plan": "p", "region": "r", "model": "m", "owner": "o", "created": "2026-11-30T10:00:00Z", "hourly": 0.5}
+    history.saw([{**view, "name": "old", "linode_id": 1}])
+    (tmp_path / "state/sessions/demo").mkdir(parents=True)
+    assert names.remembered("session") == [("old", "m in r")]
+    url = "postgresql://192.0.2.1/history"
+    if where == "environment":
+        monkeypatch.setenv("LINODE_CODER_HISTORY_URL", url)
+    else:
+        (tmp_path / "config").mkdir()
+        (tmp_path / "config/config.toml").write_text(f'lease = "4h"\nhistory_url = "{url}"\n')
+    assert names.remembered("session") == [("demo", "")]
 
 
 def test_an_old_one_of_a_thousand_sessions_is_offered(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

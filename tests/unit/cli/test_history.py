@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from linode_coder.cli.down import still_open
 from linode_coder.cli.watchdog import record
 from linode_coder.local import history, unrecorded
 
@@ -215,3 +216,14 @@ def test_a_watcher_that_deletes_leaves_how_long_it_was_idle(home: Path) -> None:
     # Whoever finds later that it is gone knows nothing of that.
     history.ended(7, 2, 1.0)
     assert history.known("one")[0]["idle_s"] == 2700.0
+
+
+def test_a_session_of_the_same_name_in_another_account_keeps_nobody_from_ending_this_one(home: Path) -> None:
+    history.saw([VIEW], "account-of-ours")
+    history.saw([{**VIEW, "linode_id": 8}], "account-of-others")
+    records = history.known("one")
+    assert [record["account"] for record in still_open(records, VIEW)] == ["account-of-ours"]
+    # One that the history has never seen may be somebody else's, and a name alone is of all accounts.
+    assert len(still_open(records, {**VIEW, "linode_id": 9})) == len(still_open(records, None)) == 2
+    history.ended(7, 1, 0.5)
+    assert still_open(history.known("one"), VIEW) == []

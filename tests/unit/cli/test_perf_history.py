@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -152,8 +153,8 @@ def test_a_history_of_before_gets_the_table(home: Path, monkeypatch: pytest.Monk
 def test_a_record_that_cannot_be_read_is_named(home: Path) -> None:
     kept("one")
     for blob in (b"no zlib", "a text"):
-        with history.connect() as connection:
-            connection.execute("UPDATE perf_runs SET document = ?", (blob,))
+        with closing(history.connect()) as connection:
+            connection.execute("UPDATE perf_runs SET document = :blob", {"blob": blob})
         with pytest.raises(Failure, match="record of the run 'one' cannot be read"):
             perf_history.resolve("one")
 

@@ -76,7 +76,11 @@ def test_credentials_are_those_that_there_is_something_for() -> None:
     everything = replace(WANTED, key=True, hub=True, webhook=True)
     assert templates(everything)["up"]["credentials"] == ["team Linode", "team Hugging Face", "team SSH key"]
     (linode, hub) = objects(everything)["credential_types"]
-    assert linode["injectors"]["env"] == {"LINODE_TOKEN": "{{ token }}", "LINODE_CODER_NOTIFY_URL": "{{ notify_url }}"}
+    assert linode["injectors"]["env"] == {
+        "LINODE_TOKEN": "{{ token }}",
+        "LINODE_CODER_NOTIFY_URL": "{{ notify_url }}",
+        "LINODE_CODER_HISTORY_URL": "{{ history_url }}",
+    }
     assert hub["injectors"]["env"] == {"HF_TOKEN": "{{ token }}"}
     assert all(field["secret"] for kind in (linode, hub) for field in kind["inputs"]["fields"])
     told = {name for name, one in templates(everything).items() if one["notification_templates_error"]}

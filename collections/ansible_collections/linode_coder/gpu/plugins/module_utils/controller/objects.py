@@ -104,6 +104,7 @@ def _types(wanted: Wanted) -> list[dict[str, Any]]:
     linode = [
         ("token", "API token", "LINODE_TOKEN", True),
         ("notify_url", "Webhook of the watchdog", "LINODE_CODER_NOTIFY_URL", False),
+        ("history_url", "Database of the team's history", "LINODE_CODER_HISTORY_URL", False),
     ]
     types = [of("Linode", "The account that sessions are made in.", linode)]
     if wanted.hub:

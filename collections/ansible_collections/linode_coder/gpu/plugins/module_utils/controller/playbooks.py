@@ -154,7 +154,7 @@ PLAYBOOKS = (
                 *("awx_state", "awx_name", "awx_organization", "awx_project_url", "awx_project_branch"),
                 *("awx_project_credential", "awx_image", "awx_image_credential", "awx_interval", "awx_cleanup_at"),
                 *("awx_budget", "awx_authorized_keys", "awx_webhook", "awx_update_secrets", "awx_linode_token"),
-                *("awx_hub_token", "awx_notify_url", "awx_ssh_private_key"),
+                *("awx_hub_token", "awx_notify_url", "awx_history_url", "awx_ssh_private_key"),
             )
         ),
         no_template="it makes the job templates, with rights on the controller that no job has",
