@@ -14,6 +14,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.core.rungs import
 from ansible_collections.linode_coder.gpu.plugins.module_utils.heal.attempts import Record, parse
 from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.budget import against_budget, replacement_adds
 from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.budget_look import look
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session.ssh import key_refused, unknown_key
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session.tags import MARKER, decode
 
 from ..api import LinodeReader
@@ -226,6 +227,8 @@ def read_record(view: dict[str, Any]) -> Record:
 
     command = [*ssh_command(view, "-o", "BatchMode=yes"), f"test ! -e {_RECORD} || cat {_RECORD}"]
     done = bounded(view["name"], command, capture_output=True)
+    if done.returncode == 255 and key_refused(done.stderr):
+        raise unknown_key(view["name"], last_line(done.stderr))
     if done.returncode:
         raise Failure(
             "unreachable",

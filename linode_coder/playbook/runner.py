@@ -25,6 +25,7 @@ from typing import Any, TextIO
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.paths import runs_dir
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.told import VARIABLE, newer
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session.ssh import key_refused, unknown_key
 
 from ..local import history, lock
 from ..local.unrecorded import note_unwritable, recorded
@@ -346,6 +347,8 @@ class Run:
         message = str(result.get("msg") or "no reason given").strip()
         if isinstance(result.get("failure"), dict):
             self.failure = Failure.from_dict(result["failure"])
+        elif kind == "runner_on_unreachable" and key_refused(message):
+            self.failure = unknown_key(getattr(self.variables, "session", None), last_line(message))
         elif kind == "runner_on_unreachable":
             host_key = re.search("host key verification failed", message, re.IGNORECASE)
             self.failure = Failure(
