@@ -23,7 +23,7 @@ from ..local import budget, history
 from ..local.lock import session_lock
 from ..local.sessions import all_sessions, pick
 from ..playbook.variables import Heal
-from ..settings.config import read
+from ..settings.config import load, read
 from ..terminal.console import Console, money
 from ..terminal.escapes import last_line
 from ..terminal.question import confirm
@@ -84,6 +84,8 @@ def heal(
         watcher=identity(),
         budget=limit.dollars,
         budget_records=limit.records,
+        # A replacement knows them too.
+        authorized_keys=load().authorized_keys or None,
     )
     if ack:
         told = play(console, replace(variables, heal_ack=True))["acknowledged_on_vm"]

@@ -382,8 +382,8 @@ class Run:
             raise self.failure
 
 
-def run_playbook(variables: Variables, console: Console, expected: float | None = None) -> Outcome:
-    """Run their playbook with live progress, beside the ``expected`` seconds. Failure when it fails, KeyboardInterrupt when
-    interrupted.
+def run_playbook(variables: Variables, console: Console, expected: float | None = None, check: bool = False) -> Outcome:
+    """Run their playbook with live progress, beside the ``expected`` seconds, in check mode on request. Failure when it fails,
+    KeyboardInterrupt when interrupted.
     """
-    return Run(variables, console, expected).execute()
+    return Run(variables, console, expected, check).execute()
