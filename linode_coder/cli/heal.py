@@ -11,10 +11,10 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.core.cost import 
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.finding import Finding
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.rungs import BY_ID, CAPS, ORDER
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.ssh_refusal import key_refused, unknown_key
 from ansible_collections.linode_coder.gpu.plugins.module_utils.heal.attempts import Record, parse
 from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.budget import against_budget, replacement_adds
 from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.budget_look import look
-from ansible_collections.linode_coder.gpu.plugins.module_utils.session.ssh import key_refused, unknown_key
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session.tags import MARKER, decode
 
 from ..api import LinodeReader

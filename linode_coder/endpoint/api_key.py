@@ -8,9 +8,9 @@ from typing import Any
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.atomic_file import replace_file
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.paths import api_key_path
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.ssh_refusal import key_refused, unknown_key
 from ansible_collections.linode_coder.gpu.plugins.module_utils.engine import api_key as key_file
 from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.api_key import SECRETS_FILE, key_of
-from ansible_collections.linode_coder.gpu.plugins.module_utils.session.ssh import key_refused, unknown_key
 
 from ..terminal.escapes import last_line
 from .tunnel import bounded, ssh_command

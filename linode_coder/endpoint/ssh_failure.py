@@ -6,7 +6,7 @@ import subprocess
 from typing import Any
 
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
-from ansible_collections.linode_coder.gpu.plugins.module_utils.session.ssh import key_refused, unknown_key
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.ssh_refusal import key_refused, unknown_key
 
 from .tunnel import NOT_LET_IN, ssh_command
 

@@ -15,13 +15,9 @@ from typing import Any
 
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.paths import ssh_key_path
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.ssh_refusal import key_refused, unknown_key
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session.host_key import from_openssh
-from ansible_collections.linode_coder.gpu.plugins.module_utils.session.ssh import (
-    key_refused,
-    ssh_options,
-    ssh_port,
-    unknown_key,
-)
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session.ssh import ssh_options, ssh_port
 
 from .port_owner import TunnelClient, our_port
 from .tunnel_files import (

@@ -24,8 +24,8 @@ from typing import Any, TextIO
 
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.paths import runs_dir
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.ssh_refusal import key_refused, unknown_key
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.told import VARIABLE, newer
-from ansible_collections.linode_coder.gpu.plugins.module_utils.session.ssh import key_refused, unknown_key
 
 from ..local import history, lock
 from ..local.unrecorded import note_unwritable, recorded

@@ -68,9 +68,10 @@ from typing import Any
 from ..module_utils.core.failure import Failure
 from ..module_utils.core.local_module import Call, LocalModule
 from ..module_utils.core.paths import ssh_key_path
+from ..module_utils.core.ssh_refusal import key_refused, unknown_key
 from ..module_utils.core.told import tell
 from ..module_utils.session.host_key import fingerprint, from_openssh
-from ..module_utils.session.ssh import key_refused, ssh_options, ssh_port, unknown_key
+from ..module_utils.session.ssh import ssh_options, ssh_port
 
 # cloud-init may still be writing authorized_keys when sshd already answers.
 DENIED_PATIENCE_S = 30

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from ..core.finding import Finding
-from ..session.ssh import key_refused
+from ..core.ssh_refusal import key_refused
 from .catalogue import finding, limit
 
 WRONG_KEY = re.compile(r"Host key verification failed|IDENTIFICATION HAS CHANGED|host key is known", re.IGNORECASE)

@@ -6,35 +6,10 @@
 from __future__ import annotations
 
 import os
-import re
 from typing import Any
 
-from ..core.failure import Failure
 from ..core.paths import ssh_key_path
 from .host_key import to_openssh
-
-# What ssh says when the VM knows none of the keys that it was shown; a file that may not be read has no such list.
-_REFUSED = re.compile(r"permission denied \(", re.IGNORECASE)
-
-
-def key_refused(said: str) -> bool:
-    """Whether ssh reached the VM, and the VM does not know this control node's key."""
-    return _REFUSED.search(said) is not None
-
-
-def unknown_key(session: str | None, cause: str | None = None) -> Failure:
-    """The VM does not know this control node's key: who can change that, and how."""
-    name = session or "NAME"
-    return Failure(
-        "auth",
-        f"The VM of session {session!r} does not know this machine's SSH key."
-        if session
-        else "The VM does not know this machine's SSH key.",
-        cause=cause,
-        remedy=f"Somebody whose key it knows lets you in: linode-coder keys add FILE {name}. "
-        f"FILE is a copy of {ssh_key_path().with_suffix('.pub')} from here.",
-        field="ssh_key",
-    )
 
 
 def ssh_port() -> int:
