@@ -5,12 +5,15 @@ from __future__ import annotations
 
 import json
 import tempfile
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.api_key import SECRETS_FILE
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session.client_keys import parse_key
 
 from tests import product
@@ -85,3 +88,21 @@ def test_who_is_let_in_and_what_a_stranger_leaves_alone(sandbox: RunningSandbox,
     gone = result_of(here("keys", "remove", key.fingerprint, "main", "--yes", "--json"))
     assert gone["removed"] == [key.fingerprint] and [one["fingerprint"] for one in gone["keys"]] == [own]
     assert error_of(there("logs", "main", "--json"), 4)["kind"] == "auth"
+
+
+def test_the_api_key_that_somebody_may_have_copied_opens_nothing_more(sandbox: RunningSandbox) -> None:
+    """By the steps that the page names."""
+    old = (sandbox.home / "state/sessions/main/api_key").read_text().strip()
+    assert coder(sandbox, "ssh", "main", "--", f"rm {SECRETS_FILE}").returncode == 0
+    up = result_of(coder(sandbox, "up", "main", "--converge", "--json"))
+    new = Path(up["api_key_file"]).read_text().strip()
+
+    def models(key: str) -> int:
+        request = urllib.request.Request(up["endpoint"] + "/models", headers={"Authorization": f"Bearer {key}"})
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            return error.code
+
+    assert (models(new), models(old)) == (200, 401)
