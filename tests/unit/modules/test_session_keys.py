@@ -50,6 +50,7 @@ def rsa(bits: int) -> str:
         (f"{ADA}\n{BOB}\n", "not one public key"),
         ("", "not one public key"),
         ("hello", "not a public key"),
+        ("ssh-ed25519 AAAA", "not a public key"),
         (rsa(2048), "3072 bits"),
         (ADA.replace("ssh-ed25519", "ecdsa-sha2-nistp256"), "damaged"),
         (ADA[:-30], "damaged"),

@@ -76,7 +76,7 @@ def parse_key(text: str) -> ClientKey:
         raise _refused("this is not one public key.")
     found = _LINE.fullmatch(line)
     if found is None:
-        if any(f" {kind} " in f" {line}" for kind in _KINDS):
+        if any(f" {kind} " in line for kind in _KINDS):
             raise _refused(
                 "the key has options before it, such as command= or from=.",
                 "Give the key alone. Lines with options are yours to write on the VM, and stay as they are.",
