@@ -143,6 +143,18 @@ ENTRANCES = (
         ("tests/unit/modules/test_team_modules.py::test_no_hostile_text_is_a_name_or_changes_the_map",),
     ),
     Entrance(
+        _C + "modules/session_keys.py",
+        ("read",),
+        "the keys that a VM knows, whose comments whoever is root there has written",
+        ("tests/unit/modules/test_session_keys.py::test_no_hostile_comment_is_more_than_a_comment",),
+    ),
+    Entrance(
+        _CLI + "cli/keys.py",
+        ("add",),
+        "a colleague's public key",
+        ("tests/unit/modules/test_session_keys.py::test_no_hostile_comment_is_more_than_a_comment",),
+    ),
+    Entrance(
         _C + "module_utils/session/team_usage.py",
         ("_entry",),
         "the log of a team's gateway, which everybody who reaches it fills",

@@ -51,6 +51,7 @@ COMMANDS = {
     "tunnel": ("linode_coder.cli.tunnel", "Open, repair or close the tunnel to a session."),
     "extend": ("linode_coder.cli.extend", "Move the end of a session's lease, up to its hard cap."),
     "pause": ("linode_coder.cli.pause", "Pause healing and idle deletion of a session for a while."),
+    "keys": ("linode_coder.cli.keys", "Show, add and remove the SSH keys that sessions know."),
     "wizard": ("linode_coder.cli.wizard", "Write the configuration from a few questions."),
     "validate": ("linode_coder.cli.validate", "Check everything before you spend money, or what a session serves."),
     "validate-perf": ("linode_coder.cli.validate_perf", "Measure how fast a session serves."),

@@ -11,6 +11,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.core.cost import 
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.finding import Finding
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.rungs import BY_ID, CAPS, ORDER
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.ssh_refusal import key_refused, unknown_key
 from ansible_collections.linode_coder.gpu.plugins.module_utils.heal.attempts import Record, parse
 from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.budget import against_budget, replacement_adds
 from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.budget_look import look
@@ -22,7 +23,7 @@ from ..local import budget, history
 from ..local.lock import session_lock
 from ..local.sessions import all_sessions, pick
 from ..playbook.variables import Heal
-from ..settings.config import read
+from ..settings.config import load, read
 from ..terminal.console import Console, money
 from ..terminal.escapes import last_line
 from ..terminal.question import confirm
@@ -83,6 +84,8 @@ def heal(
         watcher=identity(),
         budget=limit.dollars,
         budget_records=limit.records,
+        # A replacement knows them too.
+        authorized_keys=load().authorized_keys or None,
     )
     if ack:
         told = play(console, replace(variables, heal_ack=True))["acknowledged_on_vm"]
@@ -226,6 +229,8 @@ def read_record(view: dict[str, Any]) -> Record:
 
     command = [*ssh_command(view, "-o", "BatchMode=yes"), f"test ! -e {_RECORD} || cat {_RECORD}"]
     done = bounded(view["name"], command, capture_output=True)
+    if done.returncode == 255 and key_refused(done.stderr):
+        raise unknown_key(view["name"], last_line(done.stderr))
     if done.returncode:
         raise Failure(
             "unreachable",

@@ -321,8 +321,8 @@ def up(
     if existing_view and authorized_key:
         raise Failure(
             "usage",
-            f"authorized-key: the VM of session {name!r} exists, and its keys were fixed when it was made.",
-            remedy=f"Add the key on the VM: linode-coder ssh {name}",
+            f"authorized-key: the VM of session {name!r} exists, and `up` changes none of its keys.",
+            remedy=f"Add it to the VM: linode-coder keys add FILE {name}",
             field="authorized_key",
             value=authorized_key[0],
         )

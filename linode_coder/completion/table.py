@@ -431,6 +431,51 @@ TABLE: dict[str, Any] = {
             "optional": True,
             "commands": {},
         },
+        "keys": {
+            "help": "Show, add and remove the SSH keys that sessions know",
+            "options": {"--help": {"help": "Show how it is used", "value": None, "many": False}},
+            "arguments": [],
+            "optional": False,
+            "commands": {
+                "list": {
+                    "help": "Show the keys that a session knows. Lines with options, such as a gateway's, are not shown",
+                    "options": {
+                        "--all": {"help": "Every session that runs", "value": None, "many": False},
+                        "--json": {"help": "JSON lines of events", "value": None, "many": False},
+                        "--help": {"help": "Show how it is used", "value": None, "many": False},
+                    },
+                    "arguments": ["session"],
+                    "optional": True,
+                    "commands": {},
+                },
+                "add": {
+                    "help": "Let a public key log in to a session that runs. New sessions know those of the setting authorized_keys",
+                    "options": {
+                        "--all": {"help": "Every session that runs", "value": None, "many": False},
+                        "--dry-run": {"help": "Show what would change, change nothing", "value": None, "many": False},
+                        "--json": {"help": "JSON lines of events", "value": None, "many": False},
+                        "--help": {"help": "Show how it is used", "value": None, "many": False},
+                    },
+                    "arguments": ["file", "session"],
+                    "optional": False,
+                    "commands": {},
+                },
+                "remove": {
+                    "help": "Take a key away from a session. What it has open stays open until it is closed",
+                    "options": {
+                        "--all": {"help": "Every session that runs", "value": None, "many": False},
+                        "--lock-out": {"help": "Also if it is the key of this machine", "value": None, "many": False},
+                        "--yes": {"help": "Do not ask", "value": None, "many": False},
+                        "--dry-run": {"help": "Show what would change, change nothing", "value": None, "many": False},
+                        "--json": {"help": "JSON lines of events", "value": None, "many": False},
+                        "--help": {"help": "Show how it is used", "value": None, "many": False},
+                    },
+                    "arguments": ["", "session"],
+                    "optional": False,
+                    "commands": {},
+                },
+            },
+        },
         "wizard": {
             "help": "Ask for goal, region, clocks, budget, model and context, show what changes, and write config.toml",
             "options": {

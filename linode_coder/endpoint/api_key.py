@@ -8,6 +8,7 @@ from typing import Any
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.atomic_file import replace_file
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.paths import api_key_path
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.ssh_refusal import key_refused, unknown_key
 from ansible_collections.linode_coder.gpu.plugins.module_utils.engine import api_key as key_file
 from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.api_key import SECRETS_FILE, key_of
 
@@ -27,6 +28,8 @@ def api_key(view: dict[str, Any]) -> str:
     if known is not None:
         return known
     done = bounded(name, [*ssh_command(view), f"cat {SECRETS_FILE}"], capture_output=True)
+    if done.returncode == 255 and key_refused(done.stderr):
+        raise unknown_key(name, last_line(done.stderr))
     if done.returncode:
         raise Failure(
             "unreachable",

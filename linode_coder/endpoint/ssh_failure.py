@@ -6,6 +6,7 @@ import subprocess
 from typing import Any
 
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.ssh_refusal import key_refused, unknown_key
 
 from .tunnel import NOT_LET_IN, ssh_command
 
@@ -29,9 +30,12 @@ def _says(view: dict[str, Any]) -> str:
 
 
 def ssh_failure(view: dict[str, Any]) -> Failure:
-    """Another host key, or out of reach."""
+    """Another host key, a key of ours that it does not know, or out of reach."""
     name = view["name"]
-    wrong_key = "host key verification failed" in _says(view).lower()
+    said = _says(view)
+    if key_refused(said):
+        return unknown_key(name)
+    wrong_key = "host key verification failed" in said.lower()
     return Failure(
         "host_key" if wrong_key else "unreachable",
         f"The VM of session {name!r} presents another host key than it was made with."

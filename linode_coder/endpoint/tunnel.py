@@ -15,6 +15,7 @@ from typing import Any
 
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.paths import ssh_key_path
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.ssh_refusal import key_refused, unknown_key
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session.host_key import from_openssh
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session.ssh import ssh_options, ssh_port
 
@@ -236,12 +237,15 @@ def repair(name: str, held: tuple[int, int]) -> int:
 
 
 def _not_open(name: str, state: State | None, otherwise: str) -> Failure:
+    why = (state and state["why"]) or otherwise
+    if key_refused(why):
+        return unknown_key(name, why)
     wrong_key = state is not None and state["host_key"]
     return Failure(
         "host_key" if wrong_key else "unreachable",
         f"The VM of session {name!r} presents another host key than it was made with."
         if wrong_key
         else f"No tunnel to session {name!r} could be opened.",
-        cause=(state and state["why"]) or otherwise,
+        cause=why,
         remedy=f"Verify and repair it: linode-coder up {name}" if wrong_key else NOT_LET_IN.format(name=name),
     )

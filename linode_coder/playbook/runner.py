@@ -24,6 +24,7 @@ from typing import Any, TextIO
 
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.paths import runs_dir
+from ansible_collections.linode_coder.gpu.plugins.module_utils.core.ssh_refusal import key_refused, unknown_key
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.told import VARIABLE, newer
 
 from ..local import history, lock
@@ -348,6 +349,8 @@ class Run:
         message = str(result.get("msg") or "no reason given").strip()
         if isinstance(result.get("failure"), dict):
             self.failure = Failure.from_dict(result["failure"])
+        elif kind == "runner_on_unreachable" and key_refused(message):
+            self.failure = unknown_key(getattr(self.variables, "session", None), last_line(message))
         elif kind == "runner_on_unreachable":
             host_key = re.search("host key verification failed", message, re.IGNORECASE)
             self.failure = Failure(
@@ -381,8 +384,8 @@ class Run:
             raise self.failure
 
 
-def run_playbook(variables: Variables, console: Console, expected: float | None = None) -> Outcome:
-    """Run their playbook with live progress, beside the ``expected`` seconds. Failure when it fails, KeyboardInterrupt when
-    interrupted.
+def run_playbook(variables: Variables, console: Console, expected: float | None = None, check: bool = False) -> Outcome:
+    """Run their playbook with live progress, beside the ``expected`` seconds, in check mode on request. Failure when it fails,
+    KeyboardInterrupt when interrupted.
     """
-    return Run(variables, console, expected).execute()
+    return Run(variables, console, expected, check).execute()

@@ -146,6 +146,17 @@ class LetIn(Variables):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Keys(Variables):
+    """``keys_present`` are public keys, ``keys_absent`` fingerprints or comments."""
+
+    playbook: ClassVar[str] = "keys"
+    session: str
+    keys_present: Sequence[str] | None = None
+    keys_absent: Sequence[str] | None = None
+    keys_lock_out: bool | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Cleanup(Variables):
     """``remove`` are labels."""
 
@@ -176,6 +187,7 @@ class Heal(Spends):
     heal_dry_run: bool | None = None
     heal_give_up: bool | None = None
     heal_observations: Sequence[dict[str, Any]] | None = None
+    authorized_keys: Sequence[str] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

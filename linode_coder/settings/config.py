@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.model.served_name
 from ansible_collections.linode_coder.gpu.plugins.module_utils.model.traces import parse_traces
 from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.budget import ACTIONS, DEFAULT_ACTION
 from ansible_collections.linode_coder.gpu.plugins.module_utils.record.address import FORM, read_address
+from ansible_collections.linode_coder.gpu.plugins.module_utils.session.client_keys import parse_key
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session.lease import (
     DEFAULT_CAP,
     DEFAULT_IDLE,
@@ -44,7 +44,6 @@ _OTHER_VARIABLES = (
     "LINODE_CODER_SESSION",
     "LINODE_CODER_SSH_PORT",
 )
-_PUBLIC_KEY = re.compile(r"(ssh-(ed25519|rsa)|ecdsa-sha2-nistp\d+|sk-[a-z0-9@.-]+) [A-Za-z0-9+/]{40,}=*( [^\n]*)?")
 HEAL_POLICIES = ("off", "alert", "container", "host", "vm")
 
 
@@ -94,9 +93,11 @@ def public_keys(value: Any) -> tuple[str, ...]:
                 line = Path(item).expanduser().read_text().strip()
             except (OSError, UnicodeDecodeError) as error:
                 raise WrongValue(f"a list of public keys or of files with one: {item} cannot be read") from error
-        if not _PUBLIC_KEY.fullmatch(line):
-            raise WrongValue(f"a list of public keys or of files with one: {item[:40]} is neither")
-        keys.append(line)
+        try:
+            keys.append(parse_key(line).line)
+        except Failure as failure:
+            why = failure.message.partition(": ")[2].rstrip(".")
+            raise WrongValue(f"a list of public keys or of files with one: {item[:40]!r}: {why}") from failure
     return tuple(keys)
 
 

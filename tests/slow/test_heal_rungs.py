@@ -16,6 +16,8 @@ __all__ = ["sandbox"]
 
 CONFIG, CONTEXT = "/opt/linode-coder/vllm/vllm.yaml", 40960
 
+COLLEAGUE = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4 colleague"
+
 
 def on_vm(sandbox: RunningSandbox, command: str) -> str:
     done = coder(sandbox, "ssh", "main", "--", command)
@@ -37,6 +39,7 @@ def test_each_fault_is_healed_by_its_rung(
 ) -> None:
     # As healing changes a setting; the file is the same.
     on_vm(sandbox, f"sed -i 's/^max-model-len: .*/max-model-len: {CONTEXT}/' {CONFIG}")
+    on_vm(sandbox, f"echo '{COLLEAGUE}' >> /root/.ssh/authorized_keys")
     sandbox.fault(host=HOST, **fault)
     for rung, outcome in rungs:
         report = heal_once_it_fails(sandbox)
@@ -47,6 +50,8 @@ def test_each_fault_is_healed_by_its_rung(
     assert labels(sandbox) == ["lc-main-2"]
     # The new VM would break the way the old one did without what was changed there.
     assert f"max-model-len: {CONTEXT}" in on_vm(sandbox, f"cat {CONFIG}").splitlines()
+    # Whom the old one knew, the new one does, whoever made it.
+    assert COLLEAGUE in on_vm(sandbox, "cat /root/.ssh/authorized_keys").splitlines()
     # What was tried goes on with the session, so that the budgets do.
     assert {one["rung"] for one in history(sandbox)} >= {"reboot", "power_cycle", "recreate_vm"}
 

@@ -163,7 +163,12 @@ def instance(api: AccountApi, **given: Any) -> dict[str, Any]:
     """The module that creates and deletes VMs."""
     params: dict[str, Any] = {
         **{"session": "demo", "offers": [PLACE], "model": "org/M", "image": "linode/ubuntu24.04", "bad_gpus": []},
-        **{"authorized_keys": ["ssh-ed25519 AAAA"], "firewall_id": None, "account": None, "wait": True},
+        **{
+            "authorized_keys": ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"],
+            "firewall_id": None,
+            "account": None,
+            "wait": True,
+        },
         **{"wait_timeout": 600, "wait_for_capacity": None, "predecessor": None},
         **given,
     }

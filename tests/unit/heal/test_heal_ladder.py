@@ -37,6 +37,7 @@ from tests.unit.heal.cases import NOW, finding, tried, world
 LOST = finding("gpu.lost")
 DEAD = finding("ctr.state", cause="exited")
 MUTE = finding("vllm.health")
+STRANGER = finding("vm.ssh", "unknown", cause="unknown_key")
 OOM = finding("ctr.oom", cause="context_too_long")
 STANDARD = Policy()
 CONTEXT = {"max-model-len": 28672}
@@ -587,6 +588,15 @@ MOMENTS: tuple[tuple[str, tuple[Finding, ...], dict[str, Any], str | tuple[str, 
     ("bad card, another rung", (LOST,), {"gpus": frozenset("x"), "bad_gpus": frozenset("x")}, "reboot"),
     ("nothing could be read", (finding("vllm.gen", "unknown"),), {}, ("blind", 60)),
     ("not all could be read", (finding("gpu.count", "unknown"), finding("vm.ssh", "pass")), {}, ("blind", 60)),
+    # A control node whose key the VM does not know heals nothing, and finishes no replacement of others.
+    ("key not known", (finding("vm.status", "pass"), STRANGER), {}, ("blind", 60)),
+    ("key not known, and off", (finding("vm.status"), STRANGER), {}, ("blind", 60)),
+    (
+        "key not known, a replacement was begun",
+        (STRANGER,),
+        {"attempts": (begun(3600),), "successor": "lc-demo-2"},
+        ("blind", 60),
+    ),
     ("starting", (finding("vllm.health", "warn", cause="starting"), finding("vllm.gen", "unknown")), {}, ("busy", 60)),
     ("warned, not starting", (finding("vllm.health", "warn"), finding("vllm.gen", "unknown")), {}, ("blind", 60)),
 )

@@ -37,6 +37,9 @@ process_start_time_seconds 1.7e9
 """
 
 
+DENIED = "root@192.0.2.7: Permission denied (publickey)."
+
+
 def host(**more: Any) -> str:
     facts: dict[str, Any] = {
         "clock": NOW,
@@ -373,6 +376,10 @@ def test_a_vm_that_does_not_answer_is_a_finding() -> None:
     for words in ("REMOTE HOST IDENTIFICATION HAS CHANGED!", "x " * 300 + "Host key verification failed."):
         other = session_report(view, {"unreachable": True, "msg": f"Failed to connect via ssh: {words}"})["findings"][1]
         assert (other["severity"], other["cause"], other["ladder"]) == ("fail", "host_key", ["alert"])
+    # It does answer, only not to this machine: neither well nor broken.
+    denied = session_report(view, {"unreachable": True, "msg": f"Failed to connect via ssh: {DENIED}"})
+    assert (denied["severity"], denied["findings"][1]["cause"]) == ("unknown", "unknown_key")
+    assert "linode-coder keys add" in denied["findings"][1]["remedy"]
     off = session_report({**view, "status": "offline"}, None)
     assert [(entry["id"], entry["severity"]) for entry in off["findings"]] == [("vm.status", "fail")]
     assert session_report(view, None)["severity"] == "unknown"

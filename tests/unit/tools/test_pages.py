@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from linode_coder.cli.help import PANELS
 from tests.imports import imports, modules, rooms
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -130,3 +131,11 @@ def test_a_role_says_what_it_does_needs_and_changes(role: Path) -> None:
     example = yaml.safe_load("\n".join(re.findall(r"^ {4}(.*)", section(page, "Example"), re.MULTILINE)))
     (used,) = [one for one in example[0]["roles"] if one["role"] == f"linode_coder.gpu.{role.name}"]
     assert required <= set(used.get("vars", {})) <= set(options)
+
+
+def test_what_each_command_needs_is_said() -> None:
+    """Of those that are about sessions; what only this machine's files tell needs neither token nor key."""
+    page = str((COLLECTION / "docs/several-control-nodes.md").relative_to(ROOT))
+    named = {name for cells in rows(page, "What works with which") for name in quoted(cells[0])}
+    about = {name for panel in ("Sessions", "Talk to the model", "Look after it") for name in PANELS[panel]}
+    assert about - named == {"leave", "perf"} and named - about == {"cost"}

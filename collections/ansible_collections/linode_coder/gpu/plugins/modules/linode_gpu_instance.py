@@ -208,6 +208,7 @@ from ..module_utils.linode.module import api_module
 from ..module_utils.offer.budget import against_budget
 from ..module_utils.offer.budget_look import BUDGET_SPEC, look, records_of
 from ..module_utils.offer.waiting import rounds_until, still_priced, wait_s
+from ..module_utils.session.client_keys import parse_key
 from ..module_utils.session.host_key import from_openssh, to_openssh
 from ..module_utils.session.lease import new_lease, parse_idle
 from ..module_utils.session.name import instance_label, validate_session_name
@@ -485,6 +486,9 @@ class Session:
                 remedy="Pass the public key of this control node.",
                 field="authorized_keys",
             )
+
+        for line in self.params["authorized_keys"]:
+            parse_key(line)
 
     def choose_image(self) -> str:
         if self.params["image"]:

@@ -68,6 +68,7 @@ from typing import Any
 from ..module_utils.core.failure import Failure
 from ..module_utils.core.local_module import Call, LocalModule
 from ..module_utils.core.paths import ssh_key_path
+from ..module_utils.core.ssh_refusal import key_refused, unknown_key
 from ..module_utils.core.told import tell
 from ..module_utils.session.host_key import fingerprint, from_openssh
 from ..module_utils.session.ssh import ssh_options, ssh_port
@@ -120,15 +121,10 @@ def wait(params: dict[str, Any]) -> tuple[float, str | None]:
                 f"linode-coder down {params['session']}.",
                 field="host_key",
             )
-        if "permission denied" in said.lower():
+        if key_refused(said):
             denied_since = denied_since or elapsed
             if elapsed - denied_since > DENIED_PATIENCE_S:
-                raise Failure(
-                    "auth",
-                    f"The VM of session {params['session']!r} does not accept the key {ssh_key_path()}.",
-                    cause=said,
-                    remedy="Use the control node that made the session, or copy its key here.",
-                )
+                raise unknown_key(params["session"], said)
         if elapsed > params["timeout"]:
             raise Failure(
                 "timeout",

@@ -222,6 +222,16 @@ PLAYBOOKS = (
         set=_WATCHES,
     ),
     Playbook(
+        "keys",
+        "Show and change the SSH keys that a session knows",
+        (
+            _needed(_SESSION),
+            Variable("keys_present", "list", "Add", "Public keys without options, with commas between them."),
+            Variable("keys_absent", "list", "Remove", "Fingerprints or comments, with commas between them."),
+            Variable("keys_lock_out", "switch", "Lock out", "Whether the key of the controller itself may go."),
+        ),
+    ),
+    Playbook(
         "let_in",
         "Let a machine in to SSH",
         (_needed(_SESSION),),

@@ -17,6 +17,7 @@ from ..core.finding import Finding
 from ..core.rungs import ALERT, API_RUNGS, BY_ID, CAPS, FOR_WARNINGS, GUEST_RUNGS, ORDER, WHEN_IDLE, sharing
 from ..engine.failed_start import FailedStart
 from ..health.catalogue import CHECKS, TWICE
+from ..health.outside import UNKNOWN_KEY
 from .attempts import DAY_S, Attempt, Record, failure_key, key_of
 from .changes import Change, next_change
 
@@ -559,6 +560,10 @@ def next_step(
     idle = _is_idle(world, policy)
     if world.status == "deleting":
         return Stop("nothing", "The VM is being deleted.")
+    stranger = next((one for one in findings if one.cause == UNKNOWN_KEY), None)
+    if stranger is not None:
+        # Whoever sees nothing of a VM that answers touches nothing, not even what others have begun.
+        return Stop("blind", stranger.summary, stranger.remedy, until=now + _BUSY_S, fingerprint=stranger.fingerprint)
     pending = max(record.pending(), key=lambda one: one.began, default=None) if record else None
     begun = pending if pending and pending.rung == "recreate_vm" and world.successor else None
     if not fails and (not warned or not idle) and not begun:

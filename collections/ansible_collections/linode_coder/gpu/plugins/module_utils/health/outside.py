@@ -8,9 +8,12 @@ from __future__ import annotations
 import re
 
 from ..core.finding import Finding
+from ..core.ssh_refusal import key_refused
 from .catalogue import finding, limit
 
 WRONG_KEY = re.compile(r"Host key verification failed|IDENTIFICATION HAS CHANGED|host key is known", re.IGNORECASE)
+# The cause of a vm.ssh that says nothing about the VM: who looks is not let in.
+UNKNOWN_KEY = "unknown_key"
 ON_ITS_WAY = (
     *("provisioning", "booting", "rebooting", "rebuilding", "restoring", "migrating", "cloning", "resizing"),
     *("busy", "shutting_down"),
@@ -61,6 +64,16 @@ def ssh_finding(error: str, status: str | None) -> Finding:
             cause="host_key",
             ladder=("alert",),
             remedy="Do not connect: another machine may be answering in its place. Nothing done to the VM would help.",
+        )
+    if key_refused(error):
+        return finding(
+            "vm.ssh",
+            "unknown",
+            "vm",
+            "The VM answers, but does not know this machine's SSH key.",
+            error,
+            cause=UNKNOWN_KEY,
+            remedy="Somebody whose key it knows lets this machine in: linode-coder keys add FILE NAME. Until then only its lease is watched.",
         )
     if status == "running":
         return finding(
