@@ -138,4 +138,4 @@ def test_what_each_command_needs_is_said() -> None:
     page = str((COLLECTION / "docs/several-control-nodes.md").relative_to(ROOT))
     named = {name for cells in rows(page, "What works with which") for name in quoted(cells[0])}
     about = {name for panel in ("Sessions", "Talk to the model", "Look after it") for name in PANELS[panel]}
-    assert about - named == {"leave", "perf"} and named - about == {"cost"}
+    assert about - named == {"history", "leave", "perf"} and named - about == {"cost"}
