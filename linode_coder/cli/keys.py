@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
 from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.api_key import SECRETS_FILE
+from ansible_collections.linode_coder.gpu.plugins.module_utils.record.jobs import keys_sentence
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session.client_keys import parse_key
 
 from ..api import LinodeReader
@@ -56,7 +57,7 @@ def _play(console: Console, variables: Keys, dry_run: bool) -> dict[str, Any]:
         except Failure as failure:
             history.ran(variables.session, "keys", started, failure.exit_code, None, failure.message)
             raise
-    history.ran(variables.session, "keys", started, 0, bool(outcome.changed), None)
+    history.ran(variables.session, "keys", started, 0, bool(outcome.changed), keys_sentence(outcome.data))
     return outcome.data
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.linode_coder.gpu.plugins.module_utils.controller.playbooks import PLAYBOOKS
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
 from ansible_collections.linode_coder.gpu.plugins.module_utils.record import address, jobs, rows, tables
 
@@ -209,7 +210,22 @@ def test_what_a_job_leaves() -> None:
     assert job("heal", {"report": rung}, session="demo").runs == [rows.Run("demo", "heal", 6, True, "reboot")]
     assert job("cleanup", {"removed": ["a", "b"]}, remove="all").runs == [rows.Run("all", "cleanup", 0, True, "a, b")]
     assert job("warm_drop", volume="v").runs == [rows.Run("all", "warm drop", 0, True, "v")]
-    assert not any([job("cleanup"), job("list", {"sessions": [VIEW]}), job("watchdog"), job("their_own")])
+    keys = job("keys", {"added": ["SHA256:a"], "removed": []}, session="demo", keys_present=["ssh-ed25519 AAAA ada"])
+    assert keys.runs == [rows.Run("demo", "keys", 0, True, "added SHA256:a")]
+    assert not any(
+        [
+            job("cleanup"),
+            job("keys", session="demo"),
+            job("list", {"sessions": [VIEW]}),
+            job("watchdog"),
+            job("their_own"),
+        ]
+    )
+
+
+def test_of_every_playbook_it_is_known_whether_it_only_looks() -> None:
+    looks = {"awx", "check", "collect", "list", "replace", "status", "team_usage", "validate", "validate_perf"}
+    assert {playbook.name for playbook in PLAYBOOKS} == looks | set(jobs.COMMANDS) and not looks & set(jobs.COMMANDS)
 
 
 def test_who_does_it() -> None:

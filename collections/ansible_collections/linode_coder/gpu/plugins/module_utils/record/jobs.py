@@ -19,6 +19,7 @@ COMMANDS = {
     "down": "down",
     "extend": "extend",
     "heal": "heal",
+    "keys": "keys",
     "let_in": "let-in",
     "pause": "pause",
     "switch_model": "switch-model",
@@ -27,8 +28,8 @@ COMMANDS = {
     "warm_drop": "warm drop",
     "watchdog": "watchdog",
 }
-# Those that list what they could do when nothing is named.
-_ASKED = {"cleanup": "remove"}
+# Those that only show what there is when none of these is named.
+_ASKED = {"cleanup": ("remove",), "keys": ("keys_present", "keys_absent")}
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,12 @@ def watched(data: Mapping[str, Any]) -> Record:
     return found
 
 
+def keys_sentence(data: Mapping[str, Any]) -> str | None:
+    """Which SSH keys came and went, by their fingerprints; None when none did."""
+    parts = [f"{what} {', '.join(map(str, data[what]))}" for what in ("added", "removed") if data.get(what)]
+    return ", ".join(parts) or None
+
+
 def _session(job: Job) -> str:
     view = job.data.get("session")
     named = [job.variables.get("session"), view.get("name") if isinstance(view, Mapping) else view]
@@ -93,6 +100,8 @@ def _message(job: Job) -> str | None:
         return job.failure.message
     if job.playbook == "cleanup":
         return ", ".join(map(str, job.data.get("removed") or []))
+    if job.playbook == "keys":
+        return keys_sentence(job.data)
     if job.playbook == "warm_drop":
         return str(job.variables.get("volume") or "") or None
     return None
@@ -102,7 +111,8 @@ def of_job(job: Job) -> Record:
     """Nothing of a playbook that changes nothing."""
     if job.playbook == "watchdog":
         return watched(job.data)
-    if job.playbook not in COMMANDS or (job.playbook in _ASKED and not job.variables.get(_ASKED[job.playbook])):
+    asked = _ASKED.get(job.playbook)
+    if job.playbook not in COMMANDS or (asked and not any(job.variables.get(name) for name in asked)):
         return Record()
     session, view = _session(job), job.data.get("session")
     code = 0 if job.failure is None else job.failure.exit_code
