@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import warnings
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ COLOUR = re.compile(r"\x1b[\[\]()][0-9;?]*[ -/]*[A-Za-z]?|\r|\x08")
 def env(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """A home that remembers a session and some regions."""
     monkeypatch.setenv("LINODE_CODER_HOME", str(tmp_path))
-    with history.connect() as connection:
+    with closing(history.connect()) as connection:
         connection.execute(
             "INSERT INTO sessions (name, linode_id, model, region) VALUES ('demo', 1, 'a/model', 'us-ord')"
         )

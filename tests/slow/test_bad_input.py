@@ -194,7 +194,7 @@ CASES = {
         "40 hexadecimal",
         files={"config/models.toml": '[revisions]\n"org/name" = "main"\n'},
     ),
-    "no public key": Case("up m --authorized-key /etc/hostname --yes", 2, "neither", ".pub"),
+    "no public key": Case("up m --authorized-key /etc/hostname --yes", 2, "not a public key", ".pub"),
     "address of the Hub": Case(
         "up m --model org/name --yes", 2, "HF_ENDPOINT", "", {"HF_ENDPOINT": "nowhere", "HF_HUB_OFFLINE": ""}
     ),
