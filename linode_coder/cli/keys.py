@@ -99,7 +99,7 @@ def add(
     """Let a public key log in to a session that runs. New sessions know those of the setting authorized_keys."""
     console = Console(as_json)
     try:
-        key = parse_key(file.expanduser().read_text())
+        key = parse_key(file.expanduser().read_text(), "file")
     except (OSError, UnicodeDecodeError) as error:
         raise Failure(
             "usage",

@@ -63,34 +63,37 @@ def _fields(blob: bytes) -> list[bytes]:
     return fields
 
 
-def _refused(why: str, remedy: str = _REMEDY) -> Failure:
-    return Failure("usage", f"authorized_keys: {why}", remedy=remedy, field="authorized_keys")
+def _refused(field: str, why: str, remedy: str = _REMEDY) -> Failure:
+    return Failure("usage", f"{field}: {why}", remedy=remedy, field=field)
 
 
-def parse_key(text: str) -> ClientKey:
-    """The key that a file or a line holds; Failure(usage), which quotes nothing of it, for what may not come in."""
+def parse_key(text: str, field: str = "authorized_keys") -> ClientKey:
+    """The key that a file or a line holds; Failure(usage) of ``field``, which quotes nothing of it, for what may not come in."""
     line = text.strip()
     if "PRIVATE KEY" in line:
-        raise _refused("this is a private key.", "It stays where it is. Name the file beside it that ends in .pub.")
+        raise _refused(
+            field, "this is a private key.", "It stays where it is. Name the file beside it that ends in .pub."
+        )
     if not line or "\n" in line or "\r" in line:
-        raise _refused("this is not one public key.")
+        raise _refused(field, "this is not one public key.")
     found = _LINE.fullmatch(line)
     if found is None:
         if any(f" {kind} " in line for kind in _KINDS):
             raise _refused(
+                field,
                 "the key has options before it, such as command= or from=.",
                 "Give the key alone. Lines with options are yours to write on the VM, and stay as they are.",
             )
-        raise _refused("this is not a public key in OpenSSH's form.")
+        raise _refused(field, "this is not a public key in OpenSSH's form.")
     kind, blob, comment = found.groups()
     try:
         fields = _fields(base64.b64decode(blob, validate=True))
     except (binascii.Error, ValueError) as error:
-        raise _refused("the key is damaged.") from error
+        raise _refused(field, "the key is damaged.") from error
     if len(fields) < 2 or fields[0] != kind.encode() or (kind == "ssh-ed25519" and list(map(len, fields[1:])) != [32]):
-        raise _refused("the key is damaged.")
+        raise _refused(field, "the key is damaged.")
     if kind == "ssh-rsa" and (len(fields) != 3 or int.from_bytes(fields[2], "big").bit_length() < _RSA_BITS):
-        raise _refused(f"an RSA key needs {_RSA_BITS} bits or more.", "Make another: ssh-keygen -t ed25519")
+        raise _refused(field, f"an RSA key needs {_RSA_BITS} bits or more.", "Make another: ssh-keygen -t ed25519")
     return ClientKey(kind, blob, "".join(c for c in (comment or "").strip() if c.isprintable())[:_COMMENT])
 
 
