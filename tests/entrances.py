@@ -265,7 +265,7 @@ ENTRANCES = (
         "output of docker pull",
         ("tests/unit/modules/test_container_image.py::test_one_that_cannot_be_had_fails_and_says_which",),
     ),
-    Entrance(_C + "module_utils/engine/pull_record.py", ("Pull.load",), _VM_STATE),
+    Entrance(_C + "module_utils/core/job_record.py", ("JobRecord.load",), _VM_STATE),
     Entrance(
         _C + "modules/job_progress.py",
         ("over",),
@@ -326,7 +326,6 @@ ENTRANCES = (
             "tests/unit/modules/test_warm_store_module.py::test_what_was_recorded_is_read_and_loaded",
         ),
     ),
-    Entrance(_C + "modules/warm_store.py", ("Job.load",), _VM_STATE),
     Entrance(
         _C + "modules/ssh_host_key.py",
         ("activate", "derived", "prepare", "public_of"),

@@ -10,12 +10,13 @@ from __future__ import annotations
 import itertools
 import json
 import re
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
+
+from tests.played_server import PlayedServer
 
 TOKEN = "played-controller-token"
 ENCRYPTED = "$encrypted$"
@@ -191,7 +192,7 @@ def survey_refused(spec: dict[str, Any]) -> str | None:
     return None
 
 
-class PlayedController:
+class PlayedController(PlayedServer):
     """``objects`` by endpoint and id; ``sent`` are the requests that write, in their order. ``playbooks`` are those of the project."""
 
     def __init__(self, playbooks: Path) -> None:
@@ -237,19 +238,7 @@ class PlayedController:
 
             do_GET = do_POST = do_PATCH = do_DELETE = _do
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True)
-        self.thread.start()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server.server_address[1]}"
-
-    def close(self) -> None:
-        self.server.shutdown()
-        self.server.server_close()
-        self.thread.join(timeout=10)
+        self.begin(Handler)
 
     # -- requests ------------------------------------------------------------------------------------------------------
 

@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
+from tests.played_server import PlayedServer
 
-class PlayedHub:
+
+class PlayedHub(PlayedServer):
     """Answers by path: (status, headers, body), a body that is no str as JSON; ``seen`` is path and Authorization."""
 
     def __init__(self) -> None:
@@ -40,21 +41,9 @@ class PlayedHub:
                 except BrokenPipeError:
                     """The client has given up, as it was meant to."""
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True)
-        self.thread.start()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server.server_address[1]}"
+        self.begin(Handler)
 
     def serve(self, name: str, info: Any, config: Any, status: int = 200, **headers: str) -> None:
         named = {key.replace("_", "-"): value for key, value in headers.items()}
         self.answers[f"/api/models/{name}"] = (200, {}, info)
         self.answers[f"/{name}/resolve/main/config.json"] = (status, named, config)
-
-    def close(self) -> None:
-        self.server.shutdown()
-        self.server.server_close()
-        self.thread.join(timeout=10)

@@ -6,13 +6,14 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.free_port import free_port
 
 PASSWORD = "s3cret-of-coder"
 
@@ -64,12 +65,6 @@ def programs() -> Path | None:
     return found[-1].parent if found else None
 
 
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
-
-
 @contextmanager
 def postgres_server(at: Path) -> Iterator[PostgresServer]:
     """Users ``coder``, who owns databases, and ``reader``, who only reads; both have to say the password. The server refuses to be
@@ -80,7 +75,7 @@ def postgres_server(at: Path) -> Iterator[PostgresServer]:
         user = pwd.getpwnam("postgres")
         os.chown(place, user.pw_uid, user.pw_gid)
         before = ("setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups")
-    server = PostgresServer(_free_port(), place, at, before)
+    server = PostgresServer(free_port(), place, at, before)
     try:
         server._run(
             "initdb",

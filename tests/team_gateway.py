@@ -22,16 +22,11 @@ import jinja2
 import yaml
 
 from tests import product, programs
+from tests.free_port import free_port
 
 ROLE = product.COLLECTION / "roles" / "team_gateway"
 ENGINE_KEY = "The-Engines_own-key"
 ADA, BOB = "A" * 40, "B" * 20 + "_" * 10 + "-" * 10
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass

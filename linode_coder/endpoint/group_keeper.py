@@ -9,17 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
 from typing import IO, Any
 
 from aiohttp import ClientError, ClientSession, ClientTimeout, web
 from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure import Failure
-from ansible_collections.linode_coder.gpu.plugins.module_utils.core.file_lock import take
 from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.client import EngineSilent
 from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.router_flags import STARTUP_S, router_flags
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session.group import members
@@ -27,10 +23,10 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.session.group imp
 from .api_key import kept_key
 from .group_files import Member, drained, forget_members, write_members
 from .group_front import Front
+from .keeper import Ended, Log, claim, environment, hear_signals, keep, pauses, stop_program, work_until_one_ends
 from .port_owner import TunnelClient
 from .tunnel import open_tunnel
-from .tunnel_files import State, Target, keeper_file, read_target, state_file, target_file, write
-from .tunnel_keeper import Ended, claim, pauses
+from .tunnel_files import State, Target, keeper_file, state_file, target_file, write
 
 TICK_S = 1.0
 # The account is asked so often which members there are; a command that changes them says so besides.
@@ -38,8 +34,6 @@ LOOK_S = 20.0
 _START_S = 60.0
 # What takes longer, like a VM that does not answer, goes on beside the next look.
 _PATIENCE_S = 15.0
-# Of the environment, what a router has no use for.
-_SECRETS = ("TOKEN", "SECRET", "PASSWORD", "API_KEY")
 
 
 def free_port() -> int:
@@ -81,7 +75,7 @@ def reached(view: dict[str, Any], key: str) -> Member:
 class GroupKeeper:
     """``lock`` is the file that makes it the only one."""
 
-    def __init__(self, group: str, key: str, target: Target, lock: IO[str], log: Callable[[str], None]) -> None:
+    def __init__(self, group: str, key: str, target: Target, lock: IO[str], log: Log) -> None:
         self.group, self.key, self.target, self.lock, self.log = group, key, target, lock, log
         self.members: dict[str, Member] = {}
         self.state = State(
@@ -219,14 +213,13 @@ class GroupKeeper:
     async def run_router(self) -> str:
         """From its start to its end; why it ended."""
         port, metrics = free_port(), free_port()
-        environment = {key: value for key, value in os.environ.items() if not any(word in key for word in _SECRETS)}
         self.router = router = await asyncio.create_subprocess_exec(
             *(sys.executable, "-P", "-m", "linode_coder.endpoint.router_child"),
             *router_flags(list(self.wanted()), port, metrics),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
-            env=environment,
+            env=environment(),
         )
         assert router.stdin is not None
         router.stdin.write(f"{self.key}\n".encode())
@@ -245,17 +238,7 @@ class GroupKeeper:
         return f"status {await ended}"
 
     async def stop_router(self) -> None:
-        router = self.router
-        if router is None or router.returncode is not None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            router.terminate()
-        try:
-            await asyncio.wait_for(router.wait(), 5)
-        except TimeoutError:
-            with contextlib.suppress(ProcessLookupError):
-                router.kill()
-            await router.wait()
+        await stop_program(self.router, 5)
 
     # -- clocks ----------------------------------------------------------------------------------------------------
 
@@ -273,12 +256,7 @@ class GroupKeeper:
 
 async def run(keeper: GroupKeeper, listener: socket.socket) -> str:
     """Keep until the end; why it came."""
-    loop = asyncio.get_running_loop()
-    stopped = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopped.set)
-    loop.add_signal_handler(signal.SIGUSR1, keeper.look.set)
-    loop.add_signal_handler(signal.SIGHUP, lambda: None)
+    stopped = hear_signals(keeper.look)
     timeout = ClientTimeout(total=None, sock_connect=5)
     async with ClientSession(timeout=timeout, auto_decompress=False) as client:
         keeper.client = client
@@ -287,49 +265,29 @@ async def run(keeper: GroupKeeper, listener: socket.socket) -> str:
         runner = web.AppRunner(front.app(), handler_cancellation=True, access_log=None, shutdown_timeout=1)
         await runner.setup()
         await web.SockSite(runner, listener).start()
-        works = [keeper.keep_members(), keeper.keep_router(), keeper.watch_files(), stopped.wait()]
-        tasks = [asyncio.ensure_future(work) for work in works]
-        done, rest = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in [*rest, *keeper.adding.values(), *keeper.seeing.values()]:
+        works = (keeper.keep_members(), keeper.keep_router(), keeper.watch_files(), stopped.wait())
+        failed = await work_until_one_ends(*works)
+        for task in [*keeper.adding.values(), *keeper.seeing.values()]:
             task.cancel()
         await runner.cleanup()
         await keeper.stop_router()
-    failed = [error for task in done if not task.cancelled() and (error := task.exception())]
-    if failed and not isinstance(failed[0], Ended):
-        raise failed[0]
+    if failed and not isinstance(failed, Ended):
+        raise failed
     keeper.where = None
     if failed and keeper_file(keeper.group).exists():
-        keeper.say(str(failed[0]))
-    return str(failed[0]) if failed else "closed"
+        keeper.say(str(failed))
+    return str(failed) if failed else "closed"
 
 
 def main(group: str) -> int:
-    lock = keeper_file(group).open("a+", errors="replace")
-    if not take(lock.fileno(), 0):
-        return 3
-    claim(group, lock)
-    target, key = read_target(group), kept_key(group)
-    if target is None or key is None:
-        return 4
+    def make(target: Target, lock: IO[str], log: Log) -> GroupKeeper | None:
+        key = kept_key(group)
+        if key is None:
+            return None
+        forget_members(group)
+        return GroupKeeper(group, key, target, lock, log)
 
-    def log(text: str) -> None:
-        print(time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), text, file=sys.stderr, flush=True)
-
-    listener = socket.socket()
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind(("127.0.0.1", target["port"]))
-    except OSError as error:
-        log(f"port {target['port']}: {error.strerror}")
-        return 5
-    listener.listen(128)
-    forget_members(group)
-    keeper = GroupKeeper(group, key, target, lock, log)
-    write(state_file(group), keeper.state)
-    log(f"keeping port {target['port']} for the group {group}")
-    why = asyncio.run(run(keeper, listener))
-    log(f"ended: {why}")
-    return 0
+    return keep(group, lambda _target: f"the group {group}", make, run)
 
 
 if __name__ == "__main__":

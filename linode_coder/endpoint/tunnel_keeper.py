@@ -11,22 +11,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import signal
 import socket
 import sys
 import time
-from collections.abc import Awaitable, Callable
 from typing import IO
 
-from ansible_collections.linode_coder.gpu.plugins.module_utils.core.file_lock import take
-
 from ..terminal.escapes import last_line
+from .keeper import Ended, Log, claim, environment, hear_signals, keep, pauses, stop_program, work_until_one_ends
 from .tunnel_files import State, Target, keeper_file, read_target, runtime_path, state_file, target_file, write
 
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
-# One that lived for so long was no part of a series of failures.
-STEADY_S = 10.0
 TICK_S = 2.0
 # More than a busy machine takes for a tick: it slept, or this process was stopped.
 JUMP_S = 6.0
@@ -37,21 +30,6 @@ PATIENCE_S = 30.0
 GIVE_UP_S = 24 * 3600.0
 # The account is asked whether the VM is still there after so many failures, and whenever so many more have followed.
 ASK_FIRST, ASK_AGAIN = 4, 10
-# Of the environment, what ssh has no use for.
-_SECRETS = ("TOKEN", "SECRET", "PASSWORD", "API_KEY")
-
-
-def pauses() -> Callable[[float], float]:
-    """From how long the last ssh lived, in seconds, to how long to wait before the next."""
-    following = FIRST_PAUSE
-
-    def after(lived: float) -> float:
-        nonlocal following
-        pause = FIRST_PAUSE if lived >= STEADY_S else following
-        following = min(pause * 2, LONGEST_PAUSE)
-        return pause
-
-    return after
 
 
 def slept(wall: float, monotonic: float) -> bool:
@@ -59,16 +37,10 @@ def slept(wall: float, monotonic: float) -> bool:
     return wall - TICK_S > JUMP_S or monotonic - TICK_S > JUMP_S
 
 
-class Ended(Exception):
-    """Why nothing is kept any more."""
-
-
 class Keeper:
     """``connect`` is the argv of ssh; ``lock`` is the file that makes it the only one."""
 
-    def __init__(
-        self, name: str, target: Target, connect: list[str], lock: IO[str], log: Callable[[str], None]
-    ) -> None:
+    def __init__(self, name: str, target: Target, connect: list[str], lock: IO[str], log: Log) -> None:
         self.name, self.target, self.connect, self.lock, self.log = name, target, connect, lock, log
         self.socket = runtime_path(name, "fwd")
         self.state = State(
@@ -108,13 +80,12 @@ class Keeper:
         """Start ssh; why it failed, None when the tunnel is up."""
         self.socket.unlink(missing_ok=True)
         runtime_path(self.name, "sock").unlink(missing_ok=True)
-        environment = {key: value for key, value in os.environ.items() if not any(word in key for word in _SECRETS)}
         self.process = await asyncio.create_subprocess_exec(
             *self.connect,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
-            env=environment,
+            env=environment(),
         )
         self.stderr = asyncio.create_task(self._last_line())
         deadline = time.monotonic() + CONNECT_S
@@ -140,17 +111,7 @@ class Keeper:
         return last or (f"ssh was ended by signal {-code}" if code < 0 else f"ssh ended with status {code}")
 
     async def stop(self) -> None:
-        if self.process is None or self.process.returncode is not None:
-            return
-        # It may be stopped, or wait for a network that is gone.
-        with contextlib.suppress(ProcessLookupError):
-            self.process.terminate()
-        try:
-            await asyncio.wait_for(self.process.wait(), 2)
-        except TimeoutError:
-            with contextlib.suppress(ProcessLookupError):
-                self.process.kill()
-            await self.process.wait()
+        await stop_program(self.process, 2)
 
     async def answers(self) -> bool:
         """Whether anything comes back through the tunnel: the proxy refuses this itself, whatever the engine does."""
@@ -259,23 +220,6 @@ class Keeper:
             end.close()
 
 
-def claim(name: str, lock: IO[str]) -> bool:
-    """Say in the lock file who holds it, also when somebody damaged that; False when another file is there now, or none."""
-    own = str(os.getpid())
-    try:
-        if not os.path.samestat(keeper_file(name).stat(), os.fstat(lock.fileno())):
-            return False
-    except OSError:
-        return False
-    lock.seek(0)
-    if lock.read() != own:
-        lock.seek(0)
-        lock.truncate()
-        lock.write(own)
-        lock.flush()
-    return True
-
-
 async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
     """Pass on what comes as it comes, and its end."""
     try:
@@ -291,27 +235,17 @@ async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None
 
 async def run(keeper: Keeper, listener: socket.socket) -> str:
     """Keep until the end; why it came."""
-    loop = asyncio.get_running_loop()
-    stopped = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopped.set)
-    loop.add_signal_handler(signal.SIGUSR1, keeper.look.set)
-    loop.add_signal_handler(signal.SIGHUP, lambda: None)
+    stopped = hear_signals(keeper.look)
     server = await asyncio.start_server(keeper.serve, sock=listener)
-    works: list[Awaitable[object]] = [keeper.keep(), keeper.watch_clocks(), stopped.wait()]
-    tasks = [asyncio.ensure_future(work) for work in works]
-    done, rest = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    for task in rest:
-        task.cancel()
+    failed = await work_until_one_ends(keeper.keep(), keeper.watch_clocks(), stopped.wait())
     server.close()
     await keeper.stop()
     keeper.socket.unlink(missing_ok=True)
-    failed = [error for task in done if not task.cancelled() and (error := task.exception())]
-    if failed and not isinstance(failed[0], Ended):
-        raise failed[0]
+    if failed and not isinstance(failed, Ended):
+        raise failed
     if failed and keeper_file(keeper.name).exists():
-        keeper.say(False, str(failed[0]), keeper.state["host_key"])
-    return str(failed[0]) if failed else "closed"
+        keeper.say(False, str(failed), keeper.state["host_key"])
+    return str(failed) if failed else "closed"
 
 
 def vm_is_gone(target: Target) -> bool:
@@ -330,31 +264,10 @@ def vm_is_gone(target: Target) -> bool:
 def main(name: str) -> int:
     from .tunnel import tunnel_command
 
-    lock = keeper_file(name).open("a+", errors="replace")
-    if not take(lock.fileno(), 0):
-        return 3
-    claim(name, lock)
-    target = read_target(name)
-    if target is None:
-        return 4
+    def make(target: Target, lock: IO[str], log: Log) -> Keeper:
+        return Keeper(name, target, tunnel_command(name, target), lock, log)
 
-    def log(text: str) -> None:
-        print(time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), text, file=sys.stderr, flush=True)
-
-    listener = socket.socket()
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind(("127.0.0.1", target["port"]))
-    except OSError as error:
-        log(f"port {target['port']}: {error.strerror}")
-        return 5
-    listener.listen(128)
-    keeper = Keeper(name, target, tunnel_command(name, target), lock, log)
-    write(state_file(name), keeper.state)
-    log(f"keeping port {target['port']} for linode {target['linode_id']}")
-    why = asyncio.run(run(keeper, listener))
-    log(f"ended: {why}")
-    return 0
+    return keep(name, lambda target: f"linode {target['linode_id']}", make, run)
 
 
 if __name__ == "__main__":

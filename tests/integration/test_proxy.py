@@ -25,6 +25,7 @@ import yaml
 from linode_coder.sandbox.guest.docker import nginx as played
 from linode_coder.sandbox.guest.start import command
 from tests import product, programs
+from tests.free_port import free_port
 
 ROLE = product.COLLECTION / "roles" / "vllm"
 KEY = "Exactly-This_1"
@@ -63,12 +64,6 @@ class Proxy(NamedTuple):
     def ask(self, target: str, *headers: str, method: str = "GET", host: str = "Host: 127.0.0.1") -> tuple[int, Any]:
         status, kind, body = self.raw(f"{method} {target} HTTP/1.1", host, *headers, "Connection: close")
         return status, json.loads(body) if "json" in kind or body.startswith("{") else body
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def configure(directory: Path, port: int, engine: int) -> Path:

@@ -26,7 +26,8 @@ import pytest
 
 from linode_coder.sandbox.guest.start import command
 from tests import product
-from tests.team_gateway import ADA, BOB, ENGINE_KEY, Gateway, free_port, running
+from tests.free_port import free_port
+from tests.team_gateway import ADA, BOB, ENGINE_KEY, Gateway, running
 
 MODEL = "Qwen/Qwen2.5-Coder-7B-Instruct-AWQ"
 CARD = {"index": 0, "name": "NVIDIA RTX 4000 Ada Generation", "memory_mib": 20475, "cc": "8.9"}

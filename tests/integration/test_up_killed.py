@@ -8,12 +8,12 @@ import os
 import re
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 
 import pytest
 
 from tests import product
+from tests.killed_at_task import killed_at_task
 from tests.product import BIN, result_of
 from tests.sandbox_fixture import RunningSandbox, start_sandbox
 
@@ -47,26 +47,7 @@ UP = ["ansible-playbook", "linode_coder.gpu.up", "-e", "session=killed"]
 @pytest.mark.parametrize("step", STEPS)
 def test_up_goes_on_after_the_kill_before_and_is_killed_again(sandbox: RunningSandbox, step: str) -> None:
     """kill -9 of the whole process group while the step runs."""
-    process = subprocess.Popen(
-        UP,
-        env=sandbox.env,
-        cwd="/",
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    assert process.stdout is not None
-    seen = False
-    with process.stdout:
-        for line in process.stdout:
-            if line.startswith("TASK") and step in line:
-                seen = True
-                time.sleep(STEPS[step])
-                os.killpg(process.pid, signal.SIGKILL)
-                break
-    process.wait()
-    assert seen, step
+    assert killed_at_task(sandbox, UP, step, STEPS[step]), step
 
 
 def test_the_last_one_finishes(sandbox: RunningSandbox) -> None:

@@ -21,8 +21,8 @@ import pytest
 from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.router_flags import router_flags
 from ansible_collections.linode_coder.gpu.plugins.module_utils.engine.vllm_metrics import activity
 
-from linode_coder.endpoint.group_keeper import free_port
 from tests import product
+from tests.free_port import free_port
 from tests.product import error_of, result_of
 from tests.ready_session import ready_session
 from tests.sandbox_fixture import RunningSandbox

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import subprocess
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -18,6 +16,7 @@ import pytest
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session.warm_volume import warm_label, warm_volume
 
 from tests import product
+from tests.killed_at_task import killed_at_task
 from tests.product import BIN, error_of, result_of
 from tests.sandbox_fixture import RunningSandbox, start_sandbox
 
@@ -59,26 +58,7 @@ def test_killed_while_it_is_made(sandbox: RunningSandbox, step: str, after: floa
     """kill -9 of the whole process group: the create call is on its way, or the volume is there and not mounted."""
     if after:
         sandbox.fault(kind="delay", on="POST /volumes", delay=1.5)
-    process = subprocess.Popen(
-        UP,
-        env=sandbox.env,
-        cwd="/",
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    assert process.stdout is not None
-    seen = False
-    with process.stdout:
-        for line in process.stdout:
-            if line.startswith("TASK") and step in line:
-                seen = True
-                time.sleep(after)
-                os.killpg(process.pid, signal.SIGKILL)
-                break
-    process.wait()
-    assert seen, step
+    assert killed_at_task(sandbox, UP, step, after), step
 
 
 def test_the_next_up_makes_no_second_one_and_fills_it(sandbox: RunningSandbox) -> None:

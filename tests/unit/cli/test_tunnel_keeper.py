@@ -16,7 +16,8 @@ import pytest
 
 from linode_coder.cli.session_text import tunnel_story
 from linode_coder.endpoint import port_owner, tunnel_files
-from linode_coder.endpoint.tunnel_keeper import FIRST_PAUSE, LONGEST_PAUSE, STEADY_S, TICK_S, Keeper, pauses, slept
+from linode_coder.endpoint.keeper import FIRST_PAUSE, LONGEST_PAUSE, STEADY_S, pauses
+from linode_coder.endpoint.tunnel_keeper import TICK_S, Keeper, slept
 
 
 @pytest.fixture(autouse=True)

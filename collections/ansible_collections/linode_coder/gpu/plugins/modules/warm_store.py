@@ -168,6 +168,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.core.atomic_file import replace_file
 from ..module_utils.core.failure import Failure
+from ..module_utils.core.job_record import JobRecord
 from ..module_utils.core.module_fail import fail
 from ..module_utils.core.program import run
 from ..module_utils.core.vm_module import RUN_DIRECTORY, start_ticks
@@ -184,26 +185,9 @@ _AT_BOOT = "nofail,x-systemd.before=docker.service,x-systemd.device-timeout=60s"
 _NO_LIST = "what the warm volume holds is not what was recorded, so it is filled anew"
 
 
-class Job:
-    """Work that outlives the module. Its record lies in /run, so that a reboot ends both."""
-
+class Job(JobRecord):
     def __init__(self, name: str) -> None:
-        self.path = os.path.join(RUN_DIRECTORY, f"warm-{name}.json")
-
-    def load(self) -> dict[str, Any]:
-        try:
-            with open(self.path, encoding="utf-8") as file:
-                found: dict[str, Any] = json.load(file)
-                return found
-        except (OSError, ValueError):
-            return {}
-
-    def save(self, **facts: Any) -> None:
-        replace_file(self.path, json.dumps({**self.load(), **facts}), 0o644, parents=True)
-
-    def running(self) -> bool:
-        found = self.load()
-        return found.get("ticks") is not None and start_ticks(found["pid"]) == found["ticks"]
+        super().__init__(os.path.join(RUN_DIRECTORY, f"warm-{name}.json"))
 
     def start(self, work: Callable[[Job], dict[str, Any]]) -> None:
         os.makedirs(RUN_DIRECTORY, mode=0o755, exist_ok=True)

@@ -6,12 +6,10 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import time
-from typing import Any
 
-from ..core.atomic_file import replace_file
+from ..core.job_record import JobRecord
 from ..core.vm_module import RUN_DIRECTORY, start_in_background, start_ticks
 
 DIRECTORY = os.path.join(RUN_DIRECTORY, "pulls")
@@ -29,35 +27,20 @@ def text_of(path: str) -> str:
         return ""
 
 
-class Pull:
-    """One pull in the background: its record and its log lie in /run, so that a reboot ends both."""
+class Pull(JobRecord):
+    """One pull in the background: its record and its log."""
 
     def __init__(self, name: str) -> None:
         base = os.path.join(DIRECTORY, hashlib.sha256(name.encode()).hexdigest()[:16])
-        self.record, self.log = base + ".json", base + ".log"
-
-    def load(self) -> dict[str, Any]:
-        try:
-            with open(self.record, encoding="utf-8") as file:
-                record: dict[str, Any] = json.load(file)
-                return record
-        except (OSError, ValueError):
-            return {}
-
-    def save(self, **facts: Any) -> None:
-        replace_file(self.record, json.dumps({**self.load(), **facts}), 0o644, parents=True)
+        super().__init__(base + ".json")
+        self.log = base + ".log"
 
     def text(self) -> str:
         return text_of(self.log)
 
-    def running(self) -> bool:
-        found = self.load()
-        # A pull that ended at once has none.
-        return found.get("ticks") is not None and start_ticks(found["pid"]) == found["ticks"]
-
     def start(self, docker: str, reference: str) -> None:
         found = self.load()
-        os.makedirs(os.path.dirname(self.record), mode=0o755, exist_ok=True)
+        os.makedirs(os.path.dirname(self.path), mode=0o755, exist_ok=True)
         pid = start_in_background([docker, "pull", reference], self.log)
         self.save(
             pid=pid,
