@@ -73,6 +73,15 @@ def _count_tokens(view: dict[str, Any]) -> None:
     token_history.looked(view["linode_id"], counters(view["name"] or view["label"]))
 
 
+def _kept_warm(reader: LinodeReader, view: dict[str, Any], console: Console) -> list[dict[str, Any]]:
+    """The warm volumes that stay when the VM goes. That nobody says which keeps no VM."""
+    try:
+        return [row for row in all_warm(reader) or [] if row["linode_id"] == view["linode_id"]]
+    except Failure as failure:
+        console.note(f"Which warm volumes stay is not known: {failure.message} See: linode-coder warm list")
+        return []
+
+
 def still_open(records: list[dict[str, Any]], view: dict[str, Any] | None) -> list[dict[str, Any]]:
     """What the history takes for running under this name, in a known account. Where it knows this very VM, nothing else counts: a
     team's history has sessions of this name in other accounts."""
@@ -180,7 +189,7 @@ def down(
             raise
     session = view["name"] if view else str(name)
     what = _billed(view) if view else ""
-    kept = [row for row in (all_warm(reader) or [] if view else []) if view and row["linode_id"] == view["linode_id"]]
+    kept = _kept_warm(reader, view, console) if view else []
     if dry_run:
         console.event("result", command="down", session=view, dry_run=True, changed=0)
         would = what if view else f"the firewall of session {session}" if firewall else None
