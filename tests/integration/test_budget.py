@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session.tags import SessionTags, encode
 
+from tests.mid_month import set_clock_of_children
 from tests.sandbox_fixture import RunningSandbox, start_sandbox
 
 BIN = Path(sys.executable).parent
@@ -22,7 +23,8 @@ PLAN = "g2-gpu-rtx4000a1-s"  # $0.52/h
 
 
 @pytest.fixture
-def sandbox(tmp_path: Path) -> Iterator[RunningSandbox]:
+def sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunningSandbox]:
+    set_clock_of_children(monkeypatch, tmp_path / "clock")
     with start_sandbox(tmp_path, plants_vms=True) as running:
         yield running
 

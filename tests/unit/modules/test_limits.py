@@ -18,7 +18,6 @@ from ansible_collections.linode_coder.gpu.plugins.module_utils.core.failure impo
 from ansible_collections.linode_coder.gpu.plugins.module_utils.heal.attempts import Attempt
 from ansible_collections.linode_coder.gpu.plugins.module_utils.heal.provider import Provider
 from ansible_collections.linode_coder.gpu.plugins.module_utils.linode.client import LinodeApi
-from ansible_collections.linode_coder.gpu.plugins.module_utils.offer.budget import month_end
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session.tags import SessionTags, decode, encode
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session.view import session_view
 from ansible_collections.linode_coder.gpu.plugins.module_utils.session.warm_volume import warm_tags
@@ -30,6 +29,7 @@ from typer.testing import CliRunner
 
 from linode_coder.cli import extend, heal, switch_model, up
 from linode_coder.terminal.console import Console
+from tests.mid_month import set_clock
 
 LIMITS = ("max_cost", "budget", "cap", "lease", "idle")
 DOORS = ("cli", "group", "playbook", "watcher", "replacement", "extend", "two nodes", "warm volume")
@@ -121,6 +121,7 @@ def world(api: ScriptedLinode, run: Any, monkeypatch: pytest.MonkeyPatch, tmp_pa
     monkeypatch.setenv("LINODE_CODER_PLAN", ADA_S)
     monkeypatch.setattr(linode_gpu_session_tags, "VERIFY_S", 0.01)
     monkeypatch.chdir(tmp_path)
+    set_clock(monkeypatch)
     return World(api, run, monkeypatch.setenv)
 
 
@@ -256,19 +257,12 @@ def budget_playbook(world: World) -> None:
     assert {offer["plan"] for offer in offers} == {ADA_S}
 
 
-def last_hour() -> bool:
-    """Of the month: what begins to bill later is of the next one."""
-    now = int(time.time())
-    return month_end(now) - now <= HOUR
-
-
 def budget_watcher(world: World) -> None:
     row = world.vm(age=90 * 60, lease=6 * HOUR, cap=9 * HOUR)
     assert world.run("linode_gpu_watch")["budget"] is None
     warned = world.run("linode_gpu_watch", budget=1.5)
-    state = "within" if last_hour() else "foreseen"
-    assert (warned["budget"]["state"], warned["budget"]["spent"], warned["marked"]) == (state, 1.04, {})
-    assert last_hour() or "Nothing is ended for it" in warned["warnings"][-1]
+    assert (warned["budget"]["state"], warned["budget"]["spent"], warned["marked"]) == ("foreseen", 1.04, {})
+    assert "Nothing is ended for it" in warned["warnings"][-1]
     reached = world.run("linode_gpu_watch", budget=1.0)
     assert (reached["budget"]["state"], reached["marked"]) == ("reached", {})
     # What cannot be counted ends nothing, and is said.
@@ -355,7 +349,7 @@ def budget_warm_volume(world: World) -> None:
     world.refused("linode_warm_volume", "budget", **made, budget=0.52 + keeping / 2)
     world.api.add_volume("lc-warm-other", warm_tags(model, "ada", 0.1, int(time.time())))
     seen = world.run("linode_gpu_quote", **{**ask, "session": "mine"}, budget=99.0)["quote"]["budget"]
-    assert (seen["volumes"] > 0 or last_hour()) and seen["volumes"] <= 7.6 and seen["committed"] >= seen["volumes"]
+    assert 0 < seen["volumes"] <= 7.6 and seen["committed"] >= seen["volumes"]
 
 
 # -- cap -------------------------------------------------------------------------------------------------------------
