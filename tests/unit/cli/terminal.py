@@ -29,6 +29,10 @@ class Said:
     err: str
 
 
+# Written behind all that was said: what is still on its way when a terminal is closed may be lost.
+_END = b"\0\0\0"
+
+
 class _Pty:
     """One stream's terminal, read while it is written to."""
 
@@ -44,23 +48,19 @@ class _Pty:
         self._thread.start()
 
     def _read(self) -> None:
-        while True:
-            try:
-                part = os.read(self._reading, 65536)
-            except OSError:  # the last writer is gone
-                return
-            if not part:
-                return
-            self._parts.append(part)
+        while not b"".join(self._parts[-3:]).endswith(_END):
+            self._parts.append(os.read(self._reading, 65536))
 
     def said(self) -> str:
         sys.stdout.flush()
         sys.stderr.flush()
         self.stream.close()
-        os.close(self._writing)
+        os.write(self._writing, _END)
         self._thread.join(10)
+        assert not self._thread.is_alive(), "the terminal was not read to its end"
+        os.close(self._writing)
         os.close(self._reading)
-        return b"".join(self._parts).decode("utf-8", "surrogateescape")
+        return b"".join(self._parts).removesuffix(_END).decode("utf-8", "surrogateescape")
 
 
 # Nothing that is said is longer, so that each line is one.

@@ -100,7 +100,7 @@ class ScriptedLinode:
             "image": "linode/ubuntu24.04",
             "ipv4": [f"192.0.2.{number % 250}"],
             "tags": tags,
-            "created": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime()),
+            "created": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(time.time())),
             "locks": [],
         } | changes
         self.instances[number] = row
@@ -176,7 +176,7 @@ class ScriptedLinode:
     def add_volume(self, label: str, tags: list[str], **changes: Any) -> dict[str, Any]:
         """A volume that exists already, attached to nothing."""
         number = next(self._ids)
-        created = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime())
+        created = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(time.time()))
         row = {"id": number, "label": label, "status": "active", "region": "us-ord", "size": 76, "linode_id": None}
         row |= {"linode_label": None, "tags": tags, "created": created, "encryption": "enabled"}
         self.volumes[number] = row | changes
